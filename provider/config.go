@@ -1,0 +1,106 @@
+package provider
+
+import "time"
+
+// Config is the operator's: what every class obeys. The zero Config is not
+// valid; start from DefaultConfig.
+type Config struct {
+	// Cluster is the name that sealed values and identities carry for this
+	// cluster. Empty refuses sealed values that are bound to a cluster.
+	Cluster string `yaml:"cluster"`
+	// Stores are the stores that classes may use by name without defining
+	// them. What is set here no class can change.
+	Stores map[string]StoreConfig `yaml:"stores"`
+	// Policy says what classes and pods may do.
+	Policy Policy `yaml:"policy"`
+	// Cache says how long values are kept and how many.
+	Cache CacheConfig `yaml:"cache"`
+	// Bounds limit what one request, one class and all of them together cost.
+	Bounds Bounds `yaml:"bounds"`
+}
+
+// StoreConfig is one named store.
+type StoreConfig struct {
+	// Type is the kind of store: vault, file, sealed.
+	Type string `yaml:"type"`
+	// Allow lists the service accounts whose pods may use the store, each as
+	// "namespace/service-account", where either side may be "*". Empty allows
+	// all for stores that read as the pod, and is refused for stores that read
+	// with the node's own credentials or files.
+	Allow []string `yaml:"allow"`
+	// Fields are the store type's own settings.
+	Fields map[string]any `yaml:",inline"`
+}
+
+// Policy says what classes and pods may do.
+type Policy struct {
+	// ClassStores lets classes define stores of their own, with which they
+	// read as the pod. When false, only the stores above may be used.
+	ClassStores bool `yaml:"classStores"`
+	// TokenRequest lets the provider ask the API server for a pod's token if
+	// the driver passed none for the audience. It needs the right to create
+	// serviceaccounts/token.
+	TokenRequest bool `yaml:"tokenRequest"`
+}
+
+// CacheConfig says how long values are kept in memory and how many.
+type CacheConfig struct {
+	// Refresh is how old a value may be before it is read again, where neither
+	// object nor class says otherwise.
+	Refresh time.Duration `yaml:"refresh"`
+	// StaleOnError is for how long after a value should have been read again
+	// it may still be served while its store is unavailable. Zero: not at all.
+	StaleOnError time.Duration `yaml:"staleOnError"`
+	// Idle is for how long a value that no pod asks for is kept and its lease
+	// renewed. It must be longer than the driver takes between two polls.
+	Idle time.Duration `yaml:"idle"`
+	// Bytes is the most memory that cached values take.
+	Bytes int64 `yaml:"bytes"`
+	// VersionKeyFile is a file of at least 32 random bytes, the same on all
+	// nodes, that keys the versions of values whose store has none. Without it
+	// those versions change once whenever the provider starts.
+	VersionKeyFile string `yaml:"versionKeyFile"`
+}
+
+// Bounds limit what one request, one class and all of them together cost.
+type Bounds struct {
+	// RequestBytes is the most that a mount request may hold.
+	RequestBytes int64 `yaml:"requestBytes"`
+	// ResponseBytes is the most that a volume's files may hold together. The
+	// driver accepts messages of 4 MiB.
+	ResponseBytes int64 `yaml:"responseBytes"`
+	// Objects is the most objects in one class.
+	Objects int `yaml:"objects"`
+	// Mounts is the most mounts that are worked on at once; more wait.
+	Mounts int `yaml:"mounts"`
+	// StoreCalls is the most calls in flight at one store address.
+	StoreCalls int `yaml:"storeCalls"`
+	// MountTimeout is the longest that one mount may take. The kubelet gives
+	// up after about two minutes, and then no error text reaches the pod.
+	MountTimeout time.Duration `yaml:"mountTimeout"`
+	// ReadTimeout is the longest that one read may take, login and retries
+	// included.
+	ReadTimeout time.Duration `yaml:"readTimeout"`
+}
+
+// DefaultConfig is what holds where the operator says nothing.
+func DefaultConfig() Config {
+	return Config{
+		Policy: Policy{ClassStores: true},
+		Cache: CacheConfig{
+			Refresh:      2 * time.Minute,
+			StaleOnError: 10 * time.Minute,
+			Idle:         10 * time.Minute,
+			Bytes:        32 << 20,
+		},
+		Bounds: Bounds{
+			RequestBytes:  1 << 20,
+			ResponseBytes: 4<<20 - 64<<10,
+			Objects:       1000,
+			Mounts:        256,
+			StoreCalls:    32,
+			MountTimeout:  90 * time.Second,
+			ReadTimeout:   30 * time.Second,
+		},
+	}
+}

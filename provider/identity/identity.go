@@ -1,0 +1,101 @@
+// Package identity describes the pod on whose behalf a value is read: where it
+// runs, its service account, and the audience-bound tokens that prove it. It
+// never decides what an identity may read; the stores do.
+//
+// Start with Identity; a store asks a TokenSource for the token it logs in with.
+package identity
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// Identity is the pod that a mount is for. Two pods of one service account are
+// different identities with the same Key.
+type Identity struct {
+	Cluster        string // the operator's name for the cluster; may be empty
+	Namespace      string
+	ServiceAccount string
+	Pod            string
+	PodUID         string
+
+	// Tokens are the pod's service account tokens by audience, as the driver
+	// passed them; empty if the CSIDriver object asks for none.
+	Tokens map[string]Token
+	// Credentials are the pairs of nodePublishSecretRef; empty if the volume
+	// names no Secret.
+	Credentials map[string]secret.Bytes
+}
+
+// Token is a service account token bound to one audience.
+type Token struct {
+	JWT     secret.Bytes
+	Expires time.Time
+}
+
+// Key is what separates one identity's cached values and logins from all
+// others. It is comparable: equal keys may share, different ones never do.
+type Key struct {
+	Cluster        string
+	Namespace      string
+	ServiceAccount string
+	// UID is the service account's UID where a token tells it, so that a
+	// service account that was deleted and made anew under the same name
+	// inherits nothing.
+	UID string
+	// Credentials is a digest of the identity's Credentials, so that pods
+	// that bring their own never share with pods that do not.
+	Credentials [sha256.Size]byte
+}
+
+// Key returns the identity's Key.
+func (id Identity) Key() Key {
+	key := Key{Cluster: id.Cluster, Namespace: id.Namespace, ServiceAccount: id.ServiceAccount, UID: id.serviceAccountUID()}
+	if len(id.Credentials) > 0 {
+		plain := make(map[string][]byte, len(id.Credentials))
+		for name, value := range id.Credentials {
+			plain[name] = value.Reveal()
+		}
+		// A map of strings to bytes always marshals, with its keys sorted.
+		canonical, _ := json.Marshal(plain) //nolint:errchkjson // cannot fail for this type
+		key.Credentials = sha256.Sum256(canonical)
+	}
+	return key
+}
+
+// String names the service account the way Kubernetes writes it.
+func (id Identity) String() string {
+	return "system:serviceaccount:" + id.Namespace + ":" + id.ServiceAccount
+}
+
+// serviceAccountUID reads the UID from the private claims of the tokens. The
+// signature is not checked, because the token came from the driver over the
+// provider's own socket; the claim only ever separates, it never grants.
+// Claims: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
+func (id Identity) serviceAccountUID() string {
+	uid := ""
+	for _, token := range id.Tokens {
+		_, rest, _ := strings.Cut(token.JWT.RevealString(), ".")
+		payload, _, _ := strings.Cut(rest, ".")
+		raw, err := base64.RawURLEncoding.DecodeString(payload)
+		if err != nil {
+			continue
+		}
+		var claims struct {
+			Kubernetes struct {
+				ServiceAccount struct {
+					UID string `json:"uid"`
+				} `json:"serviceaccount"`
+			} `json:"kubernetes.io"`
+		}
+		if json.Unmarshal(raw, &claims) == nil && claims.Kubernetes.ServiceAccount.UID > uid {
+			uid = claims.Kubernetes.ServiceAccount.UID
+		}
+	}
+	return uid
+}

@@ -1,0 +1,69 @@
+package provider
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a class, said so that its author can
+// find and mend it.
+type Problem struct {
+	// Field is the dotted place in the parameters, with indexes from zero:
+	// "objects[2].mode", "stores.vault.auth.role".
+	Field string
+	// Object is the place of the object in the class counted from one, or zero
+	// if the problem is not of one object; ID is the object's, if it has one.
+	Object int
+	ID     string
+	// Text says what is wrong and what would be right.
+	Text string
+}
+
+// String is the problem in one line: `object 3 (db/password): mode: ...`.
+func (p Problem) String() string {
+	var b strings.Builder
+	field := p.Field
+	if p.Object > 0 {
+		fmt.Fprintf(&b, "object %d", p.Object)
+		if p.ID != "" {
+			fmt.Fprintf(&b, " (%s)", printable(p.ID))
+		}
+		b.WriteString(": ")
+		field = strings.TrimPrefix(strings.TrimPrefix(field, fmt.Sprintf("objects[%d]", p.Object-1)), ".")
+	}
+	if field != "" {
+		b.WriteString(printable(field))
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
+// Problems are all that is wrong with a class. As an error it means that the
+// class must be changed: trying again is of no use.
+type Problems []Problem
+
+// Error lists the problems, the first twenty in full.
+func (p Problems) Error() string {
+	const most = 20
+	lines := make([]string, 0, min(len(p), most)+1)
+	for i, problem := range p {
+		if i == most {
+			lines = append(lines, fmt.Sprintf("and %d more", len(p)-most))
+			break
+		}
+		lines = append(lines, problem.String())
+	}
+	return strings.Join(lines, "; ")
+}
+
+// printable makes untrusted text safe and short enough for a message: control
+// characters are escaped and what is longer than 128 bytes is cut.
+func printable(text string) string {
+	const most = 128
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	quoted := fmt.Sprintf("%q", text)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}

@@ -1,0 +1,122 @@
+// Package store defines what a store of values is to the engine. Every kind of
+// store (vault, file, sealed, ...) is a package below this one that provides a
+// Type and passes the contract test in storetest; nothing here or below knows
+// of front doors, files or caches.
+//
+// To add a store: implement Type and Store, run storetest.Run against it, and
+// register the Type with the engine in cmd.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// The kinds of failure. An error of a store wraps exactly one of them, and its
+// text says what was asked of what, the cause, and the remedy if it is known.
+// The text holds no value, token or key.
+var (
+	// ErrInvalid means that the reference or the settings are wrong; only the
+	// class's author or the operator can change that.
+	ErrInvalid = errors.New("invalid")
+	// ErrNotFound means that the store answered that there is no such secret
+	// or version. An optional object may be absent for this reason alone.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthenticated means that the store does not accept the identity.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrDenied means that the store knows the identity and refuses it.
+	ErrDenied = errors.New("permission denied")
+	// ErrUnavailable means that the store could not answer now: unreachable,
+	// sealed, throttled, failing. It may pass by itself, and a value that was
+	// good before may stand in for a while.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// Type is a kind of store. The engine has one of each for its whole life, so a
+// Type is where connections to one address are pooled for all classes. It is
+// safe for concurrent use.
+type Type interface {
+	// Name is the type's name in configuration files and classes.
+	Name() string
+
+	// WorkloadSettings lists the settings, as dotted field names, that a class
+	// may give for a store that the operator's configuration names, where the
+	// operator left them out. Every other setting of such a store is the
+	// operator's alone.
+	WorkloadSettings() []string
+
+	// Open checks the settings and returns a store with that connection. It
+	// makes no remote call. The error wraps ErrInvalid and reports every wrong
+	// setting, by its field name.
+	Open(settings Settings) (Store, error)
+}
+
+// Settings are the connection of one store, as configured.
+type Settings struct {
+	// Fields are the settings by name, without "type".
+	Fields map[string]any
+	// ByOperator is true if the store is named in the operator's
+	// configuration. Only then may it use credentials or files of the node.
+	ByOperator bool
+}
+
+// Reference names one secret in a store.
+type Reference struct {
+	// Key is the store's own name for the secret. For a sealed value it is
+	// the ciphertext's text.
+	Key string
+	// Version is the store's own name for one version; empty means the current.
+	Version string
+	// Object is the name of the object that the value is for. A sealed value
+	// is bound to it; other stores ignore it.
+	Object string
+	// Options are what only one store knows, as they stand in the class.
+	Options map[string]any
+}
+
+// Store reads values from one place. It is safe for concurrent use.
+type Store interface {
+	// Check says without a remote call whether the reference can be read at
+	// all: the key's form, the version's form and the options. The error wraps
+	// ErrInvalid and names the wrong field.
+	Check(ref Reference) error
+
+	// Read returns the value that ref names, read as the identity and never
+	// with another identity's login. ref has passed Check. It makes at most one
+	// remote call at a time, gives up when ctx ends, and shares one login among
+	// all who read as identities with one Key. An error wraps one of the kinds
+	// above, or ctx.Err.
+	Read(ctx context.Context, as identity.Identity, ref Reference) (Value, error)
+
+	// Close releases what the store holds. No Read runs during or after it.
+	Close()
+}
+
+// Value is what a store holds under a reference.
+type Value struct {
+	// Data is the value. What a store holds as fields is a JSON object.
+	Data secret.Bytes
+	// Version is the store's own version of the value, different whenever the
+	// value is, and safe to publish; empty if the store has none.
+	Version string
+	// Lease is the value's right to work, if it ends or must be renewed. A
+	// value with a lease belongs to the one pod that it was read for.
+	Lease *Lease
+}
+
+// Lease is how long a value works: a dynamic credential, a certificate.
+type Lease struct {
+	// Duration is how long the value works from its issue or last renewal.
+	Duration time.Duration
+	// Expires is when the value stops working.
+	Expires time.Time
+	// Renew extends the lease and returns it with the new times, which may be
+	// less than asked for when the store's maximum is near. It is nil if the
+	// value cannot be renewed, only replaced by reading it again. An error that
+	// wraps ErrUnavailable may be tried again; any other is final.
+	Renew func(ctx context.Context) (*Lease, error)
+}
