@@ -1,0 +1,133 @@
+// Package socket is the unix socket that a front door listens on, and the
+// check of who is at its other end. It knows no protocol: the secrets store
+// provider and the KMS plugin both stand on it. It never widens who may
+// connect: the socket's mode is 0600 from the moment it exists, and a peer that
+// runs as nobody known is refused before it can say a word.
+//
+// Start with Listen; give Credentials to the gRPC server that serves on it.
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxPath is the longest path of a unix socket: sun_path of unix(7) has 108
+// bytes, of which the last is the terminating zero.
+const maxPath = 107
+
+// A Listener accepts connections on a unix socket. Close removes the socket's
+// file if it is still this Listener's own.
+type Listener struct {
+	*net.UnixListener
+	path string
+	file os.FileInfo
+	once sync.Once
+	err  error
+}
+
+// Listen creates the socket at path with mode 0600 and listens on it. A socket
+// that a dead process left there is replaced. It is an error if anything else
+// is there: a socket that a process answers on, somebody else's socket, a file,
+// a link; and if others could replace the socket, because the directory is
+// neither root's nor the process's own or is writable for all.
+//
+// Processes that listen at one path at the same moment take turns, by a lock
+// on the directory, so that none removes the socket of the other.
+func Listen(ctx context.Context, path string) (*Listener, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a unix socket's may have %d; choose a shorter directory", path, len(path), maxPath)
+	}
+	directory := filepath.Dir(path)
+	if err := checkDirectory(directory); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(ctx, directory)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	config := net.ListenConfig{Control: ownerOnly}
+	inner, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: cannot listen: %w", path, cause(err))
+	}
+	l := &Listener{UnixListener: inner.(*net.UnixListener), path: path} //nolint:forcetypeassert // network "unix" has no other
+	l.SetUnlinkOnClose(false)
+	l.file, err = os.Lstat(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("socket %s: vanished while it was made: %w", path, cause(err)), inner.Close())
+	}
+	if excess := l.file.Mode().Perm() &^ 0o600; excess != 0 {
+		return nil, errors.Join(fmt.Errorf("socket %s: this kernel made it with mode %04o instead of 0600", path, l.file.Mode().Perm()), os.Remove(path), inner.Close())
+	}
+	return l, nil
+}
+
+// Path is where the Listener listens, as an absolute path.
+func (l *Listener) Path() string { return l.path }
+
+// Close ends Accept and removes the socket's file, unless another process has
+// put its own there meanwhile. Closing again changes nothing.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		// The file goes first: as long as the socket is open its inode's number
+		// cannot pass to somebody else's file.
+		l.err = errors.Join(l.remove(), l.UnixListener.Close())
+	})
+	return l.err
+}
+
+func (l *Listener) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	unlock, err := lock(ctx, filepath.Dir(l.path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := os.Lstat(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("socket %s: cannot look at it to remove it: %w", l.path, cause(err))
+	}
+	if !os.SameFile(now, l.file) {
+		return nil
+	}
+	return os.Remove(l.path)
+}
+
+// ownerOnly gives the socket its mode before bind makes the file, which Linux
+// makes with the mode of the socket's own inode and the umask. A chmod of the
+// path afterwards would leave a moment in which others can connect.
+func ownerOnly(_, _ string, conn syscall.RawConn) error {
+	var failed error
+	err := conn.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
+	return errors.Join(err, failed)
+}
+
+// cause drops the operation and the path that package os and net repeat.
+func cause(err error) error {
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+package socket
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func listen(t *testing.T, path string) *Listener {
+	t.Helper()
+	l, err := Listen(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// temp is a directory as a node's is, whatever the umask of the test.
+func temp(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	must(t, os.Chmod(directory, 0o755))
+	return directory
+}
+
+// stale leaves the socket of a process that is gone.
+func stale(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSocketIsTheOwnersAloneWhateverTheUmask(t *testing.T) {
+	for _, umask := range []int{0, 0o022, 0o077} {
+		before := syscall.Umask(umask)
+		l := listen(t, filepath.Join(temp(t), "lanyard.sock"))
+		syscall.Umask(before)
+		info, err := os.Lstat(l.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := info.Mode(), fs.ModeSocket|0o600; got != want {
+			t.Errorf("umask %04o: mode %v, want %v", umask, got, want)
+		}
+	}
+}
+
+func TestListenReplacesWhatADeadProcessLeft(t *testing.T) {
+	path := filepath.Join(temp(t), "lanyard.sock")
+	stale(t, path)
+	l := listen(t, path)
+	conn, err := net.Dial("unix", l.Path())
+	if err != nil {
+		t.Fatalf("nobody answers on the new socket: %v", err)
+	}
+	_ = conn.Close()
+}
+
+func TestListenRefusesWhatIsNotItsToRemove(t *testing.T) {
+	for name, test := range map[string]struct {
+		make func(t *testing.T, path string)
+		want string
+	}{
+		"a live socket": {func(t *testing.T, path string) { listen(t, path) }, "another process is listening"},
+		"a file": {func(t *testing.T, path string) {
+			must(t, os.WriteFile(path, nil, 0o600))
+		}, "a regular file is in its place"},
+		"a directory": {func(t *testing.T, path string) { must(t, os.Mkdir(path, 0o700)) }, "a directory is in its place"},
+		"a link to a stale socket": {func(t *testing.T, path string) {
+			stale(t, path+".elsewhere")
+			must(t, os.Symlink(path+".elsewhere", path))
+		}, "a symbolic link is in its place"},
+		"a pipe": {func(t *testing.T, path string) { must(t, syscall.Mkfifo(path, 0o600)) }, "something that is not a socket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(temp(t), "lanyard.sock")
+			test.make(t, path)
+			refused(t, path, test.want)
+			if _, err := os.Lstat(path); err != nil {
+				t.Errorf("it was removed: %v", err)
+			}
+		})
+	}
+}
+
+func TestListenRefusesADirectoryInWhichOthersCouldReplaceTheSocket(t *testing.T) {
+	for name, test := range map[string]struct {
+		make func(t *testing.T, directory string)
+		want string
+	}{
+		"missing":   {func(*testing.T, string) {}, "does not exist; create it"},
+		"a file":    {func(t *testing.T, d string) { must(t, os.WriteFile(d, nil, 0o600)) }, "is not a directory"},
+		"writable":  {func(t *testing.T, d string) { must(t, os.Mkdir(d, 0o700)); must(t, os.Chmod(d, 0o757)) }, "set its mode to 0755"},
+		"long path": {func(*testing.T, string) {}, "a unix socket's may have 107"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := filepath.Join(temp(t), "d")
+			if name == "long path" {
+				directory = "/" + strings.Repeat("d", 107)
+			}
+			test.make(t, directory)
+			refused(t, filepath.Join(directory, "lanyard.sock"), test.want)
+		})
+	}
+}
+
+func TestListenAcceptsASharedDirectoryWithTheStickyBit(t *testing.T) {
+	directory := temp(t)
+	must(t, os.Chmod(directory, 0o777|fs.ModeSticky))
+	listen(t, filepath.Join(directory, "lanyard.sock"))
+}
+
+func TestOneOfManyThatStartAtOnceListens(t *testing.T) {
+	path := filepath.Join(temp(t), "lanyard.sock")
+	stale(t, path)
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex
+		won   []*Listener
+	)
+	for range 16 {
+		group.Go(func() {
+			l, err := Listen(context.Background(), path)
+			if err != nil {
+				if !strings.Contains(err.Error(), "another process is listening") {
+					t.Errorf("unexpected cause: %v", err)
+				}
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			won = append(won, l)
+		})
+	}
+	group.Wait()
+	for _, l := range won {
+		must(t, l.Close())
+	}
+	if len(won) != 1 {
+		t.Errorf("%d listen at one path, want 1", len(won))
+	}
+}
+
+func TestCloseRemovesItsOwnSocketAndNoOther(t *testing.T) {
+	path := filepath.Join(temp(t), "lanyard.sock")
+	first := listen(t, path)
+	must(t, first.Close())
+	must(t, first.Close())
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Fatalf("the socket is still there: %v", err)
+	}
+
+	second := listen(t, path)
+	must(t, os.Remove(path))
+	successor := listen(t, path)
+	must(t, second.Close())
+	if _, err := os.Lstat(successor.Path()); err != nil {
+		t.Errorf("the successor's socket is gone: %v", err)
+	}
+}
+
+func TestListenGivesUpWhenTheDirectoryStaysLocked(t *testing.T) {
+	directory := temp(t)
+	unlock, err := lock(t.Context(), directory)
+	must(t, err)
+	defer unlock()
+	refused(t, filepath.Join(directory, "lanyard.sock"), "another process holds its lock")
+}
+
+func refused(t *testing.T, path, want string) {
+	t.Helper()
+	l, err := Listen(t.Context(), path)
+	if err == nil {
+		_ = l.Close()
+		t.Fatal("it listens")
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("error %q does not say %q", err, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
