@@ -24,9 +24,9 @@ type StoreConfig struct {
 	// Type is the kind of store: vault, file, sealed.
 	Type string `yaml:"type"`
 	// Allow lists the service accounts whose pods may use the store, each as
-	// "namespace/service-account", where either side may be "*". Empty allows
-	// all for stores that read as the pod, and is refused for stores that read
-	// with the node's own credentials or files.
+	// "namespace/service-account", where "*" stands for any text within either
+	// side. Empty allows all for stores that read as the pod, and is refused
+	// for stores that read with the node's own credentials or files.
 	Allow []string `yaml:"allow"`
 	// Fields are the store type's own settings.
 	Fields map[string]any `yaml:",inline"`
@@ -55,20 +55,25 @@ type CacheConfig struct {
 	// renewed. It must be longer than the driver takes between two polls.
 	Idle time.Duration `yaml:"idle"`
 	// Bytes is the most memory that cached values take.
-	Bytes int64 `yaml:"bytes"`
+	Bytes Size `yaml:"bytes"`
 	// VersionKeyFile is a file of at least 32 random bytes, the same on all
 	// nodes, that keys the versions of values whose store has none. Without it
 	// those versions change once whenever the provider starts.
 	VersionKeyFile string `yaml:"versionKeyFile"`
 }
 
+// MaxRequestBytes is the highest that Bounds.RequestBytes may be set: front
+// doors read messages of somewhat more than this, so that what is too large is
+// refused with a reason.
+const MaxRequestBytes = 16 << 20
+
 // Bounds limit what one request, one class and all of them together cost.
 type Bounds struct {
 	// RequestBytes is the most that a mount request may hold.
-	RequestBytes int64 `yaml:"requestBytes"`
+	RequestBytes Size `yaml:"requestBytes"`
 	// ResponseBytes is the most that a volume's files may hold together. The
 	// driver accepts messages of 4 MiB.
-	ResponseBytes int64 `yaml:"responseBytes"`
+	ResponseBytes Size `yaml:"responseBytes"`
 	// Objects is the most objects in one class.
 	Objects int `yaml:"objects"`
 	// Mounts is the most mounts that are worked on at once; more wait.
