@@ -1,11 +1,20 @@
 // Package strict decodes YAML into structs and refuses what the structs do not
 // know. It reports every problem at once, with its line and the dotted name of
 // its field, in words for the person who wrote the YAML.
+//
+// It is stricter than YAML where YAML surprises people or costs a server more
+// than it gives: one document only; no aliases, merge keys or tags; no field
+// given twice; text that YAML takes for a number keeps its exact spelling or is
+// refused, never changed. It never repeats a value in a problem, because a
+// value may be a secret. It does not say what values mean: that is its
+// callers' to check.
+//
+// Start with Unmarshal.
 package strict
 
 import (
-	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,8 +22,9 @@ import (
 
 // Problem is one thing that is wrong with a document.
 type Problem struct {
-	// Line is where it stands, counted from one; zero if that is not known.
-	Line int
+	// Line and Column are where it stands, counted from one; zero if that is
+	// not known. Column counts characters.
+	Line, Column int
 	// Field is the dotted place: "stores.vault.address", "objects[2].mode".
 	Field string
 	// Text says what is wrong and what would be right. It quotes field names,
@@ -30,34 +40,58 @@ func (p Problem) String() string {
 	return p.Field + ": " + p.Text
 }
 
-// Problems are all that is wrong with a document.
+// Problems are all that is wrong with a document, in its order; of more than
+// a hundred the first hundred, and one that says so.
 type Problems []Problem
 
-// Error lists all problems.
+// Error lists all problems, each with its line where that is known.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
 		lines[i] = problem.String()
+		if problem.Line > 0 {
+			lines[i] = fmt.Sprintf("line %d: %s", problem.Line, lines[i])
+		}
 	}
 	return strings.Join(lines, "; ")
 }
 
-// Unmarshal decodes the one document in data into the struct that into points
-// to. The error is a Problems. Fields that the document leaves out keep what
-// they hold, so that into may carry defaults.
+// Unmarshal decodes the one document in data into what into points to: a
+// struct, map or list. The error is a Problems. What the document leaves out
+// keeps what it holds, so that into may carry defaults; an empty document
+// leaves out everything. After an error into holds what could be decoded.
+//
+// The fields of structs are those with a yaml tag; an inline map[string]any
+// takes the fields that its struct does not know. A type that implements
+// yaml.Unmarshaler decodes itself and must not repeat the value in its error,
+// which may be a Problems.
 func Unmarshal(data []byte, into any) error {
-	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil {
-		var types *yaml.TypeError
-		if errors.As(err, &types) {
-			var problems Problems
-			for _, text := range types.Errors {
-				problems = append(problems, Problem{Text: text})
-			}
-			return problems
+	root, problem := parse(data)
+	if problem != nil {
+		return Problems{*problem}
+	}
+	if root == nil {
+		return nil
+	}
+	return Decode(root, into)
+}
+
+// Decode is Unmarshal for a node of a document that has been parsed already.
+func Decode(node *yaml.Node, into any) error {
+	target := reflect.ValueOf(into)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		return Problems{{Text: fmt.Sprintf("cannot be decoded into a %T", into)}}
+	}
+	if node.Kind == yaml.DocumentNode {
+		if len(node.Content) != 1 {
+			return nil
 		}
-		return Problems{{Text: err.Error()}}
+		node = node.Content[0]
+	}
+	d := decoder{fields: map[reflect.Type]structFields{}}
+	d.value(node, target.Elem(), &place{node: node})
+	if len(d.problems) > 0 {
+		return d.problems
 	}
 	return nil
 }
@@ -65,9 +99,9 @@ func Unmarshal(data []byte, into any) error {
 // DecodeMap decodes fields, as a YAML or JSON decoder made them, into the
 // struct that into points to. The error is a Problems without lines.
 func DecodeMap(fields map[string]any, into any) error {
-	data, err := yaml.Marshal(fields)
-	if err != nil {
-		return Problems{{Text: fmt.Sprintf("cannot be read as YAML: %v", err)}}
+	node, problem := nodeOf(reflect.ValueOf(fields), 0)
+	if problem != "" {
+		return Problems{{Text: problem}}
 	}
-	return Unmarshal(data, into)
+	return Decode(node, into)
 }
