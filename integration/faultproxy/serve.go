@@ -1,0 +1,82 @@
+package faultproxy
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// serve lets one request through, or does to it what the fault says.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	record := Request{
+		Method: r.Method, Path: strings.TrimPrefix(r.URL.Path, "/v1/"), Query: r.URL.RawQuery,
+		Header: r.Header.Clone(), At: time.Now(),
+	}
+	p.entered()
+	defer func() { p.left(record) }()
+
+	fault, delay := p.take(record.Method, record.Path)
+	if !wait(r.Context(), delay) {
+		panic(http.ErrAbortHandler)
+	}
+	if fault == nil {
+		watched := &statusWriter{ResponseWriter: w}
+		p.target.ServeHTTP(watched, r)
+		record.Status = watched.status
+		return
+	}
+	if fault.Refuse {
+		panic(http.ErrAbortHandler)
+	}
+	if fault.Status != 0 {
+		maps.Copy(w.Header(), fault.Header)
+		record.Status = fault.Status
+		w.WriteHeader(fault.Status)
+		_, _ = w.Write([]byte(fault.Body))
+		return
+	}
+	record.Status = p.answerBroken(w, r, fault)
+}
+
+// answerBroken asks the server and spoils the answer.
+func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Fault) int {
+	answer := httptest.NewRecorder()
+	p.target.ServeHTTP(answer, r)
+	body := answer.Body.Bytes()
+	if fault.Hangup {
+		panic(http.ErrAbortHandler)
+	}
+	maps.Copy(w.Header(), answer.Header())
+	switch {
+	case fault.EmptyBody:
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(answer.Code)
+	case fault.HalfBody:
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	default:
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body)
+	}
+	return answer.Code
+}
+
+// statusWriter remembers the status that was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController find the writer's other abilities.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
