@@ -1,0 +1,81 @@
+package seal_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// What Parse accepts has no other spelling, is within all bounds, and what it
+// refuses it refuses with one of the three errors of parsing.
+func FuzzParse(f *testing.F) {
+	for _, v := range readVectors(f).Vectors {
+		f.Add(v.Text)
+	}
+	ring := newRing(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		sealed, err := seal.Parse(text)
+		if err != nil {
+			if !errors.Is(err, seal.ErrMalformed) && !errors.Is(err, seal.ErrUnknownVersion) && !errors.Is(err, seal.ErrUnknownSuite) {
+				t.Fatalf("error of no known kind: %v", err)
+			}
+			if len(err.Error()) > 2000 {
+				t.Fatalf("error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if err := sealed.Scope().Validate(); err != nil {
+			t.Fatalf("accepted a scope that cannot be sealed: %v", err)
+		}
+		if sealed.Size() < 1 || sealed.Size() > seal.MaxValue {
+			t.Fatalf("size %d", sealed.Size())
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(text, prefix))
+		if err != nil || prefix+base64.RawURLEncoding.EncodeToString(raw) != text {
+			t.Fatalf("accepted another spelling: %v", err)
+		}
+		if got := seal.EncodeHeader(sealed); !bytes.HasPrefix(raw, got) || len(raw)-len(got) != sealed.Size()+1120+16 {
+			t.Fatalf("header encodes again as %x", got)
+		}
+		if value, err := sealed.Open(ring, web, object, noon); err == nil || value.Len() != 0 {
+			t.Fatal("a key that nobody sealed to opened a value")
+		}
+	})
+}
+
+// A ring that is accepted can be written and read again without a change, and
+// can be sealed to; an error never quotes private key text.
+func FuzzParseKeyRing(f *testing.F) {
+	ring := newRing(f)
+	rotated, err := ring.Rotate(noon)
+	if err != nil {
+		f.Fatal(err)
+	}
+	retired, err := rotated.Retire(ring.Public().ID())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, r := range []*seal.KeyRing{ring, rotated, retired} {
+		f.Add([]byte(marshal(f, r)))
+	}
+	f.Add(ring.Public().Marshal())
+	_, private, _ := strings.Cut(marshal(f, ring), "lanyard.private.v1.")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parsed, err := seal.ParseKeyRing(secret.New(data))
+		if err != nil {
+			if strings.Contains(err.Error(), private[:16]) {
+				t.Fatalf("error quotes a private key: %v", err)
+			}
+			return
+		}
+		if got := marshal(t, reread(t, parsed)); got != marshal(t, parsed) {
+			t.Fatalf("reads back as\n%s", got)
+		}
+		parsed.Public()
+	})
+}

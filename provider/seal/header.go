@@ -1,0 +1,141 @@
+package seal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// formatVersion is the first byte of every value, in the text "lanyard.v1.".
+const formatVersion = 1
+
+// maxHeader is the longest header: version, suite, key id, four exact names
+// with their tags and lengths, and a not-after time with its tag.
+const maxHeader = 1 + 1 + keyIDSize + 4*3 + MaxCluster + MaxNamespace + MaxServiceAccount + MaxObject + 1 + 8
+
+// The bytes before an optional field. Any other value is malformed.
+const (
+	tagAbsent  = 0 // any name; no not-after time
+	tagPresent = 1
+)
+
+// header is what stands in the clear before a ciphertext and is authenticated
+// with it.
+type header struct {
+	suite Suite
+	key   KeyID
+	scope Scope
+}
+
+// encode is the one encoding of h, whose scope is valid.
+func (h header) encode() []byte {
+	out := make([]byte, 0, 128)
+	out = append(out, formatVersion, byte(h.suite))
+	out = append(out, h.key[:]...)
+	for _, name := range []Name{h.scope.Cluster, h.scope.Namespace, h.scope.ServiceAccount, h.scope.Object} {
+		if name.any {
+			out = append(out, tagAbsent)
+			continue
+		}
+		out = append(out, tagPresent)
+		out = binary.BigEndian.AppendUint16(out, uint16(len(name.exact)))
+		out = append(out, name.exact...)
+	}
+	if h.scope.NotAfter.IsZero() {
+		return append(out, tagAbsent)
+	}
+	out = append(out, tagPresent)
+	return binary.BigEndian.AppendUint64(out, uint64(h.scope.NotAfter.Unix()))
+}
+
+// decodeHeader reads the header that data begins with and returns what follows
+// it. It accepts what encode makes and nothing else.
+func decodeHeader(data []byte) (header, []byte, error) {
+	r := reader{rest: data}
+	if version := r.byte("format version"); r.err == nil && version != formatVersion {
+		return header{}, nil, fmt.Errorf("%w: %d inside a text of version %d; use a newer lanyard, or seal the value again", ErrUnknownVersion, version, formatVersion)
+	}
+	h := header{suite: Suite(r.byte("suite"))}
+	if r.err == nil {
+		if _, err := h.suite.scheme(); err != nil {
+			return header{}, nil, err
+		}
+	}
+	copy(h.key[:], r.take(keyIDSize, "key id"))
+	h.scope.Cluster = r.name("cluster", MaxCluster)
+	h.scope.Namespace = r.name("namespace", MaxNamespace)
+	h.scope.ServiceAccount = r.name("service account", MaxServiceAccount)
+	h.scope.Object = r.name("object name", MaxObject)
+	if r.present("not-after") {
+		h.scope.NotAfter = r.time("not-after")
+	}
+	if r.err != nil {
+		return header{}, nil, r.err
+	}
+	if err := h.scope.Validate(); err != nil {
+		return header{}, nil, malformed("%v", err)
+	}
+	return h, r.rest, nil
+}
+
+// reader takes fields from the front of rest until the first that is wrong.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+func (r *reader) take(n int, field string) []byte {
+	if r.err == nil && len(r.rest) < n {
+		r.err = malformed("it is cut off in the %s; copy the whole text", field)
+	}
+	if r.err != nil {
+		return nil
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) byte(field string) byte {
+	if taken := r.take(1, field); taken != nil {
+		return taken[0]
+	}
+	return 0
+}
+
+func (r *reader) present(field string) bool {
+	tag := r.byte(field)
+	if r.err == nil && tag != tagAbsent && tag != tagPresent {
+		r.err = malformed("the %s is marked neither present nor absent", field)
+	}
+	return r.err == nil && tag == tagPresent
+}
+
+func (r *reader) name(field string, most int) Name {
+	if !r.present(field) {
+		return Any()
+	}
+	size := r.take(2, field)
+	if r.err != nil {
+		return Name{}
+	}
+	n := int(binary.BigEndian.Uint16(size))
+	if n < 1 || n > most {
+		r.err = malformed("the %s has %d bytes, 1 to %d are possible", field, n, most)
+		return Name{}
+	}
+	return Exact(string(r.take(n, field)))
+}
+
+func (r *reader) time(field string) time.Time {
+	taken := r.take(8, field)
+	if r.err != nil {
+		return time.Time{}
+	}
+	seconds := binary.BigEndian.Uint64(taken)
+	if seconds < 1 || seconds > lastSecond {
+		r.err = malformed("the %s is not between the years 1970 and 9999", field)
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0).UTC()
+}

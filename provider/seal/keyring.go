@@ -1,0 +1,153 @@
+package seal
+
+import (
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// State says what a key of a ring may still do.
+type State string
+
+// The states of a key, in the order in which a key passes through them.
+const (
+	// StateWrite is the one key that values are sealed to. It opens them too.
+	StateWrite State = "write"
+	// StateRead is a former write key: it opens values and seals none.
+	StateRead State = "read"
+	// StateRetired is a key whose private part was removed. Its id stays, so
+	// that a value sealed to it is refused as retired and not as unknown.
+	StateRetired State = "retired"
+)
+
+// maxKeys is the most keys in a ring: 85 years of a rotation every month.
+const maxKeys = 1024
+
+// Key is the public account of one key of a ring.
+type Key struct {
+	ID      KeyID
+	State   State
+	Created time.Time // in whole seconds
+}
+
+// KeyRing holds the private keys that open sealed values. It does not change:
+// Rotate and Retire return a new one. It shows no key when printed.
+//
+// A ring is kept as a plain local key file, which is for development: whoever
+// reads the file can open every value that was ever sealed to its keys.
+type KeyRing struct {
+	cluster string
+	keys    []ringKey // oldest first
+}
+
+type ringKey struct {
+	Key
+	private hpke.PrivateKey // nil if retired
+}
+
+// NewKeyRing makes a ring with one new write key. cluster is the name that the
+// provider's configuration gives the cluster; it may be empty.
+func NewKeyRing(cluster string, now time.Time) (*KeyRing, error) {
+	if text := wrongCluster(cluster); text != "" {
+		return nil, errors.New("the cluster's name " + text)
+	}
+	return (&KeyRing{cluster: cluster}).Rotate(now)
+}
+
+// Rotate returns the ring with a new write key; the one before stays to read.
+func (r *KeyRing) Rotate(now time.Time) (*KeyRing, error) {
+	if len(r.keys) >= maxKeys {
+		return nil, fmt.Errorf("the key ring has %d keys and can hold no more; start a new one", maxKeys)
+	}
+	kem, _, _ := hpkeParts()
+	private, err := kem.GenerateKey()
+	if err != nil {
+		return nil, errors.New("a key could not be generated")
+	}
+	rotated := &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys)}
+	for i := range rotated.keys {
+		if rotated.keys[i].State == StateWrite {
+			rotated.keys[i].State = StateRead
+		}
+	}
+	rotated.keys = append(rotated.keys, ringKey{
+		Key:     Key{ID: keyIDOf(private.PublicKey()), State: StateWrite, Created: now.UTC().Truncate(time.Second)},
+		private: private,
+	})
+	return rotated, nil
+}
+
+// Retire returns the ring without the private part of a read key. No value that
+// was sealed to it can be opened any more. The write key cannot be retired.
+func (r *KeyRing) Retire(id KeyID) (*KeyRing, error) {
+	i := r.index(id)
+	if i < 0 {
+		return nil, fmt.Errorf("the key ring has no key %s; it has %s", id, r.list())
+	}
+	switch r.keys[i].State {
+	case StateWrite:
+		return nil, fmt.Errorf("key %s is the write key; rotate first, then seal its values again, then retire it", id)
+	case StateRetired:
+		return nil, fmt.Errorf("key %s is retired already", id)
+	}
+	retired := &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys)}
+	retired.keys[i].State, retired.keys[i].private = StateRetired, nil
+	return retired, nil
+}
+
+// Cluster is the name of the cluster that the ring is for; it may be empty.
+func (r *KeyRing) Cluster() string { return r.cluster }
+
+// Keys lists the ring's keys, oldest first.
+func (r *KeyRing) Keys() []Key {
+	keys := make([]Key, len(r.keys))
+	for i, key := range r.keys {
+		keys[i] = key.Key
+	}
+	return keys
+}
+
+// Public is the public part of the ring's write key.
+func (r *KeyRing) Public() *PublicKey {
+	i := slices.IndexFunc(r.keys, func(key ringKey) bool { return key.State == StateWrite })
+	return &PublicKey{id: r.keys[i].ID, cluster: r.cluster, key: r.keys[i].private.PublicKey()}
+}
+
+// Format implements fmt.Formatter and shows no key.
+func (r *KeyRing) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "key ring of %d keys", len(r.keys)) //nolint:errcheck // fmt.Formatter has no error result
+}
+
+// private returns the private key of an id, or an error that wraps
+// ErrUnknownKey or ErrRetiredKey.
+func (r *KeyRing) private(id KeyID) (hpke.PrivateKey, error) {
+	i := r.index(id)
+	if i < 0 {
+		return nil, fmt.Errorf("%w: the value is sealed to key %s, the key ring has %s; seal the value again to this cluster's public key, or add its key to the ring", ErrUnknownKey, id, r.list())
+	}
+	if r.keys[i].State == StateRetired {
+		return nil, fmt.Errorf("%w: the value is sealed to key %s, which was retired; seal the value again to key %s", ErrRetiredKey, id, r.Public().ID())
+	}
+	return r.keys[i].private, nil
+}
+
+func (r *KeyRing) index(id KeyID) int {
+	return slices.IndexFunc(r.keys, func(key ringKey) bool { return key.ID == id })
+}
+
+// list names the newest keys for a message.
+func (r *KeyRing) list() string {
+	const most = 4
+	var ids []string
+	for _, key := range slices.Backward(r.keys) {
+		if len(ids) == most {
+			ids = append(ids, fmt.Sprintf("%d more", len(r.keys)-most))
+			break
+		}
+		ids = append(ids, key.ID.String())
+	}
+	return strings.Join(ids, ", ")
+}

@@ -1,0 +1,197 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// The longest names that a scope holds, in bytes. Namespaces are DNS labels and
+// service accounts DNS subdomains:
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+// An object's name may be its path, and the driver's paths have 4096 bytes.
+const (
+	MaxCluster        = 253
+	MaxNamespace      = 63
+	MaxServiceAccount = 253
+	MaxObject         = 4096
+)
+
+// lastSecond is the end of the year 9999, the last that RFC 3339 can write.
+const lastSecond = 253402300799
+
+// Scope says who may open a sealed value. It is public, and authenticated with
+// the value: who changes it makes the value unreadable. The zero Scope is not
+// valid, so that a forgotten field is an error and never a wider scope.
+type Scope struct {
+	Cluster        Name // 1 to MaxCluster bytes of UTF-8 without control characters
+	Namespace      Name // a DNS label of at most MaxNamespace bytes
+	ServiceAccount Name // a DNS subdomain of at most MaxServiceAccount bytes
+	Object         Name // 1 to MaxObject bytes of UTF-8 without control characters
+	// NotAfter is the last moment at which the value may be opened, in whole
+	// seconds (a fraction is cut off) until the year 9999. Zero means that it
+	// does not expire.
+	NotAfter time.Time
+}
+
+// Name is one field of a Scope: exactly one name, or any. The zero Name is the
+// exact empty name, which no Scope may hold.
+type Name struct {
+	exact string
+	any   bool
+}
+
+// Exact is the Name that only name matches.
+func Exact(name string) Name { return Name{exact: name} }
+
+// Any is the Name that every name matches, the empty one included.
+func Any() Name { return Name{any: true} }
+
+// IsAny says whether every name matches.
+func (n Name) IsAny() bool { return n.any }
+
+// String is the exact name, or "(any)".
+func (n Name) String() string {
+	if n.any {
+		return "(any)"
+	}
+	return n.exact
+}
+
+func (n Name) matches(name string) bool { return n.any || n.exact == name }
+
+// Validate reports every field that a sealed value cannot carry, each by its
+// name; nil if there is none.
+func (s Scope) Validate() error {
+	var problems []error
+	check := func(field string, name Name, wrong func(string) string) {
+		if name.any {
+			return
+		}
+		text := "is empty; give the exact name, or say that any will do"
+		if name.exact != "" {
+			text = wrong(name.exact)
+		}
+		if text != "" {
+			problems = append(problems, fmt.Errorf("%s: %s", field, text))
+		}
+	}
+	check("cluster", s.Cluster, func(name string) string { return wrongText(name, MaxCluster) })
+	check("namespace", s.Namespace, func(name string) string {
+		if strings.Contains(name, ".") {
+			return quote(name) + " has a dot; a namespace is lower-case letters, digits and '-'"
+		}
+		return wrongSubdomain(name, MaxNamespace)
+	})
+	check("service account", s.ServiceAccount, func(name string) string { return wrongSubdomain(name, MaxServiceAccount) })
+	check("object name", s.Object, func(name string) string { return wrongText(name, MaxObject) })
+	if !s.NotAfter.IsZero() && (s.NotAfter.Unix() < 1 || s.NotAfter.Unix() > lastSecond) {
+		problems = append(problems, errors.New("not-after: is not between the years 1970 and 9999"))
+	}
+	return joined(problems)
+}
+
+// Match says whether the workload may open the value as the named object now.
+// The error wraps one of ErrOtherCluster, ErrOtherNamespace,
+// ErrOtherServiceAccount, ErrOtherObject and ErrExpired for each thing that
+// does not match, and its text tells what the value is sealed for, who asks,
+// and what to do.
+func (s Scope) Match(as identity.Identity, object string, now time.Time) error {
+	var mismatches []error
+	if !s.Cluster.matches(as.Cluster) {
+		asked := fmt.Sprintf("asked for in cluster %s", quote(as.Cluster))
+		if as.Cluster == "" {
+			asked = "asked for where the provider's configuration names no cluster; set cluster there"
+		}
+		mismatches = append(mismatches, mismatch{ErrOtherCluster,
+			fmt.Sprintf("sealed for cluster %s, %s", quote(s.Cluster.exact), asked)})
+	}
+	if !s.Namespace.matches(as.Namespace) {
+		mismatches = append(mismatches, mismatch{ErrOtherNamespace,
+			fmt.Sprintf("sealed for namespace %s, asked for by a pod in %s", quote(s.Namespace.exact), quote(as.Namespace))})
+	}
+	if !s.ServiceAccount.matches(as.ServiceAccount) {
+		mismatches = append(mismatches, mismatch{ErrOtherServiceAccount,
+			fmt.Sprintf("sealed for service account %s, asked for by %s", quote(s.ServiceAccount.exact), quote(as.ServiceAccount))})
+	}
+	if !s.Object.matches(object) {
+		mismatches = append(mismatches, mismatch{ErrOtherObject,
+			fmt.Sprintf("sealed for object %s, asked for by object %s", quote(s.Object.exact), quote(object))})
+	}
+	if !s.NotAfter.IsZero() && now.After(s.NotAfter) {
+		mismatches = append(mismatches, mismatch{ErrExpired,
+			fmt.Sprintf("sealed value expired at %s, it is %s", s.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))})
+	}
+	if len(mismatches) == 0 {
+		return nil
+	}
+	return joined(append(mismatches, errors.New("seal the value again for this workload")))
+}
+
+// mismatch is one reason why a scope does not match.
+type mismatch struct {
+	kind error
+	text string
+}
+
+func (m mismatch) Error() string { return m.text }
+func (m mismatch) Unwrap() error { return m.kind }
+
+// joined is all errs in one line, or nil if there are none.
+func joined(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return oneLine(errs)
+}
+
+type oneLine []error
+
+func (l oneLine) Unwrap() []error { return l }
+
+func (l oneLine) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// wrongText says what is wrong with a free name, or nothing.
+func wrongText(name string, most int) string {
+	switch {
+	case len(name) > most:
+		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), most)
+	case !utf8.ValidString(name):
+		return "is not UTF-8"
+	case strings.ContainsFunc(name, isControl):
+		return quote(name) + " has a control character"
+	}
+	return ""
+}
+
+// isControl knows the characters U+0000 to U+001F and U+007F to U+009F, which
+// are written out here so that other implementations agree.
+func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r <= 0x9f }
+
+// wrongSubdomain says what is wrong with a DNS subdomain (RFC 1123), or
+// nothing. Kubernetes bounds the whole name and not each label.
+func wrongSubdomain(name string, most int) string {
+	if len(name) > most {
+		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), most)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
+			return quote(name) + " is no Kubernetes name: lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part"
+		}
+	}
+	return ""
+}
+
+func notInLabel(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+}

@@ -1,0 +1,115 @@
+// Package seal is the sealed-value format: a ciphertext that may be committed
+// to Git, bound to the workload that may open it. docs/spec/sealed-value-v1.md
+// specifies it byte by byte, and testdata/vectors.json lets any implementation
+// test itself.
+//
+// A few nouns: a Scope says who may open a value; a PublicKey is what developers
+// seal to and may lie in Git; a KeyRing holds the private keys; a Sealed is a
+// value that was parsed and not opened. Two verbs: Seal and Sealed.Open. Start
+// with those.
+//
+// A text of version 1 stays readable as long as its key is in the ring: later
+// versions and suites are added beside it. The package never makes a network
+// call, never writes a file, and never returns a value together with an error.
+// It does not say who sealed a value: whoever has the public key can seal.
+package seal
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// Seal encrypts value to the public key for the scope and returns the text. Two
+// calls never return the same text. It fails if the scope is not valid or the
+// value is empty or longer than MaxValue. An empty value is refused because it
+// is nearly always a command that failed further up the pipe.
+func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
+	if err := scope.Validate(); err != nil {
+		return "", err
+	}
+	if value.Len() == 0 {
+		return "", fmt.Errorf("the value is empty; a sealed value has at least one byte")
+	}
+	if value.Len() > MaxValue {
+		return "", fmt.Errorf("the value has %d bytes, at most %d can be sealed", value.Len(), MaxValue)
+	}
+	head := header{suite: SuiteHPKE, key: to.id, scope: scope}.encode()
+	body, err := hybrid{}.seal(to, head, value.Reveal())
+	if err != nil {
+		// Only a failure of the cryptographic module comes here; its text is
+		// not known and so not passed on.
+		return "", fmt.Errorf("the value could not be encrypted to key %s", to.id)
+	}
+	return encodeText(textPrefix, append(head, body...)), nil
+}
+
+// Sealed is a sealed value that was parsed and not opened. What it tells is
+// public and, before Open, not authenticated. It shows no ciphertext when
+// printed.
+type Sealed struct {
+	header
+	scheme  scheme
+	encoded []byte // the header as it stood in the text
+	body    []byte
+}
+
+// Parse reads the text of a sealed value; it needs no key. It accepts exactly
+// one spelling of each value, so that equal values have equal texts and nothing
+// can hide in one. The error wraps ErrMalformed, ErrUnknownVersion or
+// ErrUnknownSuite.
+func Parse(text string) (*Sealed, error) {
+	data, err := decodeText(text)
+	if err != nil {
+		return nil, err
+	}
+	head, body, err := decodeHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	code, err := head.suite.scheme()
+	if err != nil {
+		return nil, err
+	}
+	if size := len(body) - code.overhead(); size < 1 {
+		return nil, malformed("its ciphertext is cut off; copy the whole text")
+	} else if size > MaxValue {
+		return nil, malformed("it holds a value of %d bytes, at most %d are possible", size, MaxValue)
+	}
+	return &Sealed{header: head, scheme: code, encoded: data[:len(data)-len(body)], body: body}, nil
+}
+
+// Suite is how the value is encrypted.
+func (s *Sealed) Suite() Suite { return s.suite }
+
+// KeyID names the key that opens the value.
+func (s *Sealed) KeyID() KeyID { return s.key }
+
+// Scope is who may open the value.
+func (s *Sealed) Scope() Scope { return s.scope }
+
+// Size is the number of bytes of the value, which a ciphertext does not hide.
+func (s *Sealed) Size() int { return len(s.body) - s.scheme.overhead() }
+
+// Format implements fmt.Formatter: it shows the suite and the key, and nothing
+// of the ciphertext.
+func (s *Sealed) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "sealed value (suite %d, key %s)", uint8(s.suite), s.key) //nolint:errcheck // fmt.Formatter has no error result
+}
+
+// Open returns the value if the workload may have it as the named object now.
+// The scope is looked at before the key, so that no plain value comes to exist
+// for a workload that may not have it. The error wraps one of the errors of
+// Scope.Match, or ErrUnknownKey, ErrRetiredKey or ErrAuthentication.
+func (s *Sealed) Open(ring *KeyRing, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
+	if err := s.scope.Match(as, object, now); err != nil {
+		return secret.Bytes{}, err
+	}
+	value, err := s.scheme.open(ring, s.key, s.encoded, s.body)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	return secret.New(value), nil
+}

@@ -1,0 +1,107 @@
+package seal
+
+import (
+	"crypto/hpke"
+	"fmt"
+)
+
+// MaxValue is the most bytes that a sealed value may hold.
+const MaxValue = 1 << 20
+
+// Suite is a way to encrypt a value. It is the second byte of every value.
+type Suite uint8
+
+// The suites of the format.
+const (
+	// SuiteHPKE encrypts to a public key with HPKE (RFC 9180, base mode):
+	// ML-KEM-768 with X25519, HKDF-SHA256 and AES-256-GCM. Sealing needs no
+	// network and no right to decrypt.
+	SuiteHPKE Suite = 1
+	// SuiteKeyService is reserved for values whose data key is wrapped by a
+	// key service. This version refuses it with ErrUnknownSuite.
+	SuiteKeyService Suite = 2
+)
+
+// String names the suite for people.
+func (s Suite) String() string {
+	switch s {
+	case SuiteHPKE:
+		return "1 (HPKE: ML-KEM-768 + X25519, HKDF-SHA256, AES-256-GCM)"
+	case SuiteKeyService:
+		return "2 (reserved: data key wrapped by a key service)"
+	}
+	return fmt.Sprintf("%d (unknown)", uint8(s))
+}
+
+// scheme is what differs between suites. A body is what follows the header, and
+// header the encoded header, which every suite gives its AEAD as additional
+// data: the scope is bound in the same way whatever the suite.
+type scheme interface {
+	// overhead is how many bytes longer a body is than its value.
+	overhead() int
+	// open returns the value of a body, or an error that wraps ErrUnknownKey,
+	// ErrRetiredKey or ErrAuthentication.
+	open(ring *KeyRing, key KeyID, header, body []byte) ([]byte, error)
+}
+
+// scheme returns the suite's code, or an error that wraps
+// ErrUnknownSuite. A new suite is added here and in no other place.
+func (s Suite) scheme() (scheme, error) {
+	if s == SuiteHPKE {
+		return hybrid{}, nil
+	}
+	return nil, fmt.Errorf("%w: %d; use a newer lanyard, or seal the value again with this one", ErrUnknownSuite, uint8(s))
+}
+
+const (
+	encapsulatedSize = 1088 + 32 // ML-KEM-768 ciphertext, X25519 point
+	tagSize          = 16
+	maxBody          = encapsulatedSize + MaxValue + tagSize
+)
+
+// hpkeInfo separates sealed values from whatever else might ever be encrypted
+// to the same key. The header is not part of it but of the AEAD's additional
+// data: a context encrypts one message only, so that both bind it alike, and
+// additional data is what all suites have.
+const hpkeInfo = "lanyard.v1 sealed value"
+
+// hybrid is SuiteHPKE.
+type hybrid struct{}
+
+// The parts of the HPKE suite: KEM 0x647a, KDF 0x0001, AEAD 0x0002.
+func hpkeParts() (hpke.KEM, hpke.KDF, hpke.AEAD) {
+	return hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES256GCM()
+}
+
+func (hybrid) overhead() int { return encapsulatedSize + tagSize }
+
+// seal returns the body: the encapsulated key and the ciphertext.
+func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
+	_, kdf, aead := hpkeParts()
+	encapsulated, sender, err := hpke.NewSender(to.key, kdf, aead, []byte(hpkeInfo))
+	if err != nil {
+		return nil, err
+	}
+	ciphertext, err := sender.Seal(header, value)
+	if err != nil {
+		return nil, err
+	}
+	return append(encapsulated, ciphertext...), nil
+}
+
+func (hybrid) open(ring *KeyRing, id KeyID, header, body []byte) ([]byte, error) {
+	key, err := ring.private(id)
+	if err != nil {
+		return nil, err
+	}
+	_, kdf, aead := hpkeParts()
+	recipient, err := hpke.NewRecipient(body[:encapsulatedSize], key, kdf, aead, []byte(hpkeInfo))
+	if err == nil {
+		var value []byte
+		if value, err = recipient.Open(header, body[encapsulatedSize:]); err == nil {
+			return value, nil
+		}
+	}
+	// One error for all: which part does not fit is of use to an attacker alone.
+	return nil, fmt.Errorf("%w: it does not authenticate under key %s; take the text from Git again, or seal the value again", ErrAuthentication, id)
+}

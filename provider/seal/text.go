@@ -1,0 +1,65 @@
+package seal
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// textPrefix begins every sealed value of this version.
+const textPrefix = "lanyard.v1."
+
+// textEncoding is base64url without padding (RFC 4648, section 5) that refuses
+// set bits after the last byte, so that a value has one text only.
+var textEncoding = base64.RawURLEncoding.Strict()
+
+// maxText is the longest text that can be a sealed value.
+var maxText = len(textPrefix) + textEncoding.EncodedLen(maxHeader+maxBody)
+
+func encodeText(prefix string, data []byte) string {
+	return prefix + textEncoding.EncodeToString(data)
+}
+
+// decodeText returns the bytes of a sealed value's text.
+func decodeText(text string) ([]byte, error) {
+	if len(text) > maxText {
+		return nil, malformed("it has %d characters, more than any sealed value; it holds one value of at most %d bytes", len(text), MaxValue)
+	}
+	encoded, ok := strings.CutPrefix(text, textPrefix)
+	if !ok {
+		return nil, wrongPrefix(text)
+	}
+	return decodeBase64(encoded)
+}
+
+// decodeBase64 decodes the one spelling that textEncoding makes.
+func decodeBase64(encoded string) ([]byte, error) {
+	// Go's decoder skips line breaks, even a strict one.
+	if strings.ContainsAny(encoded, " \t\r\n") {
+		return nil, malformed("it has white space or line breaks; write it in one piece")
+	}
+	data, err := textEncoding.DecodeString(encoded)
+	switch {
+	case err == nil:
+		return data, nil
+	case strings.Contains(encoded, "="):
+		return nil, malformed("it has base64 padding (=), or it was copied with something else")
+	case strings.ContainsAny(encoded, "+/"):
+		return nil, malformed("it is in another alphabet than base64url")
+	}
+	// The decoder's own error is left out: it can quote the text.
+	return nil, malformed("it is not base64url, or is cut off; copy the whole text")
+}
+
+func wrongPrefix(text string) error {
+	if strings.TrimSpace(text) != text {
+		return malformed("it has white space around it")
+	}
+	if rest, ok := strings.CutPrefix(text, "lanyard.v"); ok {
+		number, _, dot := strings.Cut(rest, ".")
+		if dot && len(number) >= 1 && len(number) <= 4 && number[0] != '0' && strings.Trim(number, "0123456789") == "" {
+			return fmt.Errorf("%w: v%s; this program knows v%d: use a newer lanyard, or seal the value again", ErrUnknownVersion, number, formatVersion)
+		}
+	}
+	return malformed("it does not begin with %q; copy the whole text that lanyard seal printed", textPrefix)
+}
