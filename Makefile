@@ -1,0 +1,45 @@
+# What a developer runs. `make` alone lists the targets.
+
+GOLANGCI_LINT_VERSION := v2.5.0
+CACHE := $(or $(LANYARD_CACHE),$(HOME)/.cache/lanyard)
+LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION)
+MODULES := . integration
+
+.PHONY: help run build test race bench lint fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## the binary, at bin/lanyard
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lanyard .
+
+run: build ## the product on one screen: no cluster, no services
+	@docs/demo.sh bin/lanyard
+
+test: ## every test, with the race detector, the real Vault and the real driver
+	@for module in $(MODULES); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
+
+fuzz: ## every fuzz test for FUZZTIME each (default 30s)
+	@for file in $$(grep -rlE --include='*_test.go' '^func Fuzz' .); do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+).*/\1/p' $$file); do \
+			echo "$$file $$name"; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(or $(FUZZTIME),30s) .) || exit 1; \
+		done; \
+	done
+
+bench: build ## the figures of the README, with the table, the JSON file and the plot in docs/bench
+	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench
+
+lint: $(LINT) ## gofmt, vet and golangci-lint over every module
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@for module in $(MODULES); do (cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+$(LINT):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(@D)/golangci-lint $@
+
+clean: ## what the targets above left in this folder
+	rm -rf bin
