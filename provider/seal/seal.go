@@ -37,13 +37,13 @@ func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
 		return "", fmt.Errorf("the value has %d bytes, at most %d can be sealed", value.Len(), MaxValue)
 	}
 	head := header{suite: SuiteHPKE, key: to.id, scope: scope}.encode()
-	body, err := hybrid{}.seal(to, head, value.Reveal())
+	sealed, err := hybrid{}.seal(to, head, value.Reveal())
 	if err != nil {
 		// Only a failure of the cryptographic module comes here; its text is
 		// not known and so not passed on.
 		return "", fmt.Errorf("the value could not be encrypted to key %s", to.id)
 	}
-	return encodeText(textPrefix, append(head, body...)), nil
+	return encodeText(textPrefix, sealed), nil
 }
 
 // Sealed is a sealed value that was parsed and not opened. What it tells is

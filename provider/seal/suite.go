@@ -3,6 +3,7 @@ package seal
 import (
 	"crypto/hpke"
 	"fmt"
+	"slices"
 )
 
 // MaxValue is the most bytes that a sealed value may hold.
@@ -75,7 +76,7 @@ func hpkeParts() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 
 func (hybrid) overhead() int { return encapsulatedSize + tagSize }
 
-// seal returns the body: the encapsulated key and the ciphertext.
+// seal returns the header and the body: the encapsulated key and the ciphertext.
 func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
 	_, kdf, aead := hpkeParts()
 	encapsulated, sender, err := hpke.NewSender(to.key, kdf, aead, []byte(hpkeInfo))
@@ -86,7 +87,7 @@ func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(encapsulated, ciphertext...), nil
+	return slices.Concat(header, encapsulated, ciphertext), nil
 }
 
 func (hybrid) open(ring *KeyRing, id KeyID, header, body []byte) ([]byte, error) {

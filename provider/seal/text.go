@@ -17,7 +17,8 @@ var textEncoding = base64.RawURLEncoding.Strict()
 var maxText = len(textPrefix) + textEncoding.EncodedLen(maxHeader+maxBody)
 
 func encodeText(prefix string, data []byte) string {
-	return prefix + textEncoding.EncodeToString(data)
+	text := make([]byte, 0, len(prefix)+textEncoding.EncodedLen(len(data)))
+	return string(textEncoding.AppendEncode(append(text, prefix...), data))
 }
 
 // decodeText returns the bytes of a sealed value's text.

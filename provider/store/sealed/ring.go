@@ -1,0 +1,75 @@
+package sealed
+
+import (
+	"io/fs"
+	"os"
+	"sync"
+
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+)
+
+// ringFile is a key ring that follows its file. There is no watcher: the file
+// is looked at when the ring is needed, which costs one stat.
+type ringFile struct {
+	path string
+
+	mu       sync.Mutex
+	ring     *seal.KeyRing // the last good one
+	read     fs.FileInfo   // the file that ring was read from
+	reported string        // the problem that the last look found and that was logged; empty if none
+}
+
+func openRing(path string) (*ringFile, error) {
+	f := &ringFile{path: path}
+	if err := f.reload(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// current returns the file's ring, or the last good one while the file is
+// missing or wrong. Each problem is logged once until it changes or is over.
+func (f *ringFile) current() *seal.KeyRing {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	problem := ""
+	err := f.reload()
+	if err != nil {
+		problem = err.Error()
+	}
+	if problem != "" && problem != f.reported {
+		klog.ErrorS(err, "The key ring cannot be read; values are opened with the one read before", "path", f.path)
+	}
+	f.reported = problem
+	return f.ring
+}
+
+// reload reads the file if it is another than the one that was read last. The
+// file is looked at before it is read, so that a change in between is seen the
+// next time.
+func (f *ringFile) reload() error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	if f.read != nil && sameFile(f.read, info) {
+		return nil
+	}
+	ring, err := seal.ReadKeyRing(f.path)
+	if err != nil {
+		return err
+	}
+	if f.ring != nil {
+		klog.InfoS("Read the key ring anew", "path", f.path, "keys", len(ring.Keys()), "writeKey", ring.Public().ID().String())
+	}
+	f.ring, f.read = ring, info
+	return nil
+}
+
+// sameFile is true if nothing has changed the file between two looks at it. Its
+// mode counts, because a ring that others may read is refused.
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
+}
