@@ -1,0 +1,100 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// maxEntries is the most files that one object may expand into.
+const maxEntries = 1000
+
+// Entry is one file of an expanded object.
+type Entry struct {
+	// Name is the key, which is safe as the name of a file.
+	Name string
+	Data []byte
+}
+
+// Expand returns one entry for each top-level key of a JSON object, sorted by
+// name, with the data that a property of that name would select: a string's
+// text, and compact JSON for anything else. A key that is null has no entry.
+// An object without entries is ErrNothing; names that cannot be files are an
+// error that names them all.
+func Expand(value []byte) ([]Entry, error) {
+	parsed, err := parseJSON(value)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := parsed.(map[string]any)
+	if !ok {
+		return nil, errors.New("the value is not a JSON object, so it has no keys to expand")
+	}
+	var (
+		entries  []Entry
+		problems []string
+		total    int
+	)
+	for _, key := range sortedKeys(object) {
+		if object[key] == nil {
+			continue
+		}
+		if reason := badFileName(key); reason != "" {
+			problems = append(problems, fmt.Sprintf("key %.64q %s", key, reason))
+			continue
+		}
+		data, err := renderValue(object[key], MaxBytes-total)
+		if err != nil {
+			return nil, fmt.Errorf("key %.64q: %w", key, err)
+		}
+		total += len(data)
+		entries = append(entries, Entry{Name: key, Data: data})
+	}
+	if len(problems) > 0 {
+		const most = 10
+		if more := len(problems) - most; more > 0 {
+			problems = append(problems[:most], fmt.Sprintf("and %d more", more))
+		}
+		return nil, fmt.Errorf("%s; select what is needed with property instead of expand", strings.Join(problems, "; "))
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("expand %w: the object has no keys, or all are null", ErrNothing)
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("%w: the object has %d keys; at most %d can be expanded", ErrTooLarge, len(entries), maxEntries)
+	}
+	return entries, nil
+}
+
+// badFileName says why a key cannot be the name of a file, or nothing. Names
+// that begin with two dots are the kubelet's own in a volume.
+func badFileName(name string) string {
+	switch {
+	case name == "":
+		return "is empty and cannot be a file name"
+	case name == ".":
+		return "cannot be a file name"
+	case strings.HasPrefix(name, ".."):
+		return "begins with two dots, which a file name may not"
+	case strings.Contains(name, "/"):
+		return "holds a slash, which a file name may not"
+	case len(name) > 255:
+		return "is longer than a file name may be (255 bytes)"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "holds a control character, which a file name may not"
+	}
+	return ""
+}
+
+// renderValue is what a selected JSON value is in a file: a string's text, and
+// compact JSON for all else.
+func renderValue(v any, limit int) ([]byte, error) {
+	if text, ok := v.(string); ok {
+		if len(text) > limit {
+			return nil, errTooLong(MaxBytes)
+		}
+		return []byte(text), nil
+	}
+	return appendJSON(nil, v, limit)
+}

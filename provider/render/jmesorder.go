@@ -1,0 +1,171 @@
+package render
+
+import (
+	"slices"
+
+	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+)
+
+// call evaluates a function's arguments and calls it.
+func (e *evaluation) call(node parsing.ASTNode, value any) (any, error) {
+	args := make([]any, len(node.Children))
+	for i, child := range node.Children {
+		arg, err := e.evaluate(child, value)
+		if err != nil {
+			return nil, err
+		}
+		args[i] = arg
+	}
+	return e.functions[node.Value.(string)].call(e, args)
+}
+
+// sortable says whether all values are strings or all are numbers.
+func (e *evaluation) sortable(values []any) (bool, error) {
+	texts, numbers := 0, 0
+	for _, value := range values {
+		if _, ok := value.(string); ok {
+			texts++
+		} else if _, ok := number(value); ok {
+			numbers++
+		}
+	}
+	return texts == len(values) || numbers == len(values), e.work(1 + len(values))
+}
+
+// sorted returns the elements in the order of their keys, equal ones in their
+// own order.
+func (e *evaluation) sorted(name string, elements, keys []any) (any, error) {
+	ok, err := e.sortable(keys)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, wants(name, "only strings or only numbers to sort by")
+	}
+	if err := e.grow(2 * elementBytes * len(elements)); err != nil {
+		return nil, err
+	}
+	order := make([]int, len(elements))
+	for i := range order {
+		order[i] = i
+	}
+	var failed error
+	slices.SortStableFunc(order, func(a, b int) int {
+		if failed != nil {
+			return 0 // ends the sort soon; its result is not used
+		}
+		var c int
+		c, failed = e.order(keys[a], keys[b])
+		return c
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	result := make([]any, len(elements))
+	for i, from := range order {
+		result[i] = elements[from]
+	}
+	return result, nil
+}
+
+func jmesSort(e *evaluation, args []any) (any, error) {
+	list, ok := args[0].([]any)
+	if !ok {
+		return nil, wants("sort", "a list")
+	}
+	return e.sorted("sort", list, list)
+}
+
+func jmesSortBy(e *evaluation, args []any) (any, error) {
+	list, ok := args[0].([]any)
+	if !ok {
+		return nil, wants("sort_by", "a list and an expression")
+	}
+	keys, err := e.apply(args[1].(reference), list)
+	if err != nil {
+		return nil, err
+	}
+	return e.sorted("sort_by", list, keys)
+}
+
+// extreme is the function that returns the largest (sign 1) or smallest (-1).
+func extreme(name string, sign int) func(*evaluation, []any) (any, error) {
+	return func(e *evaluation, args []any) (any, error) {
+		list, ok := args[0].([]any)
+		if !ok {
+			return nil, wants(name, "a list")
+		}
+		return e.extreme(name, sign, list, list)
+	}
+}
+
+// extremeBy is extreme by an expression on each element.
+func extremeBy(name string, sign int) func(*evaluation, []any) (any, error) {
+	return func(e *evaluation, args []any) (any, error) {
+		list, ok := args[0].([]any)
+		if !ok {
+			return nil, wants(name, "a list and an expression")
+		}
+		keys, err := e.apply(args[1].(reference), list)
+		if err != nil {
+			return nil, err
+		}
+		return e.extreme(name, sign, list, keys)
+	}
+}
+
+// extreme returns the first element whose key is extreme, or null of none.
+func (e *evaluation) extreme(name string, sign int, elements, keys []any) (any, error) {
+	ok, err := e.sortable(keys)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, wants(name, "only strings or only numbers to compare")
+	}
+	best := -1
+	for i := range keys {
+		if best < 0 {
+			best = i
+			continue
+		}
+		c, err := e.order(keys[i], keys[best])
+		if err != nil {
+			return nil, err
+		}
+		if c*sign > 0 {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil, nil
+	}
+	return elements[best], nil
+}
+
+func jmesSum(e *evaluation, args []any) (any, error) { return e.total("sum", args[0]) }
+
+func jmesAvg(e *evaluation, args []any) (any, error) {
+	sum, err := e.total("avg", args[0])
+	list, _ := args[0].([]any)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return sum / float64(len(list)), nil
+}
+
+func (e *evaluation) total(name string, arg any) (float64, error) {
+	list, ok := arg.([]any)
+	if !ok {
+		return 0, wants(name, "a list of numbers")
+	}
+	sum := 0.0
+	for _, element := range list {
+		n, ok := number(element)
+		if !ok {
+			return 0, wants(name, "a list of numbers")
+		}
+		sum += n
+	}
+	return sum, e.work(1 + len(list))
+}

@@ -1,0 +1,84 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"text/template"
+	"text/template/parse"
+)
+
+const (
+	// maxTemplate is the most bytes of a template's text.
+	maxTemplate = 64 << 10
+	// What executing a template may cost; see budget.
+	templateSteps = 200_000
+	templateBytes = 16 << 20
+)
+
+// Template is a parsed template. It is safe for concurrent use.
+type Template struct {
+	tree  *parse.Tree
+	calls []string // the functions that the text uses
+	names []string
+}
+
+// ParseTemplate parses the text of a text/template. It knows the functions of
+// docs/templates.md and no others; define, template and block are refused,
+// because a template that calls itself cannot be bounded. The error says where
+// the text goes wrong.
+func ParseTemplate(text string) (*Template, error) {
+	if len(text) > maxTemplate {
+		return nil, fmt.Errorf("the template has %d bytes; at most %d are allowed", len(text), maxTemplate)
+	}
+	trees, err := parse.Parse(templateName, text, "", "", parsedNames())
+	if err != nil {
+		return nil, parseError(err)
+	}
+	tree := trees[templateName]
+	if len(trees) != 1 || tree == nil {
+		return nil, errors.New("define and block are not supported; write the text where it is used")
+	}
+	r := rewriter{tree: tree, calls: map[string]bool{}, names: map[string]bool{}}
+	if err := r.rewrite(); err != nil {
+		return nil, err
+	}
+	return &Template{tree: tree, calls: sortedKeys(r.calls), names: sortedKeys(r.names)}, nil
+}
+
+// Names returns the names of the objects that the text refers to as a field of
+// the top, as in {{ .user }} and {{ index . "db/password" }}, sorted. A name
+// that is behind an if may be missing when the template is executed.
+func (t *Template) Names() []string { return t.names }
+
+// Execute returns the template's text over the values of objects, by name. It
+// is an error to use a name that values lacks, to print nothing or a list, and
+// to give a function what it cannot take: a template yields the whole file or
+// none. The error holds no part of a value, and wraps ErrTooLarge if a bound
+// was passed.
+func (t *Template) Execute(values map[string]string) ([]byte, error) {
+	top := make(map[string]any, len(values))
+	for name, value := range values {
+		top[name] = value
+	}
+	x := &execution{budget: budget{steps: templateSteps, bytes: templateBytes}}
+	executable, err := template.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
+	if err != nil {
+		return nil, errors.New("the template cannot be executed")
+	}
+	var out output
+	if err := executable.Execute(&out, top); err != nil {
+		return nil, executeError(err, t.names, values)
+	}
+	return out.Bytes(), nil
+}
+
+// output takes the template's text up to MaxBytes.
+type output struct{ bytes.Buffer }
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.Len()+len(p) > MaxBytes {
+		return 0, errTooLong(MaxBytes)
+	}
+	return o.Buffer.Write(p)
+}
