@@ -2,15 +2,20 @@ package provider
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// Problem is one thing that is wrong with a class, said so that its author can
-// find and mend it.
+// Problem is one thing that is wrong with a class or a configuration, said so
+// that its author can find and mend it.
 type Problem struct {
 	// Field is the dotted place in the parameters, with indexes from zero:
-	// "objects[2].mode", "stores.vault.auth.role".
+	// "objects[2].mode", "stores.vault.auth.role". It may name a field that is
+	// missing.
 	Field string
+	// Line and Column are where Field stands in the text of the parameter, or
+	// of the configuration file, counted from one; zero if that is not known.
+	Line, Column int
 	// Object is the place of the object in the class counted from one, or zero
 	// if the problem is not of one object; ID is the object's, if it has one.
 	Object int
@@ -19,7 +24,8 @@ type Problem struct {
 	Text string
 }
 
-// String is the problem in one line: `object 3 (db/password): mode: ...`.
+// String is the problem in one line: `object 3 (db/password): mode: ...`. The
+// line in the parameter is told where no object is there to find it by.
 func (p Problem) String() string {
 	var b strings.Builder
 	field := p.Field
@@ -35,12 +41,15 @@ func (p Problem) String() string {
 		b.WriteString(printable(field))
 		b.WriteString(": ")
 	}
+	if p.Object == 0 && p.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", p.Line)
+	}
 	b.WriteString(p.Text)
 	return b.String()
 }
 
-// Problems are all that is wrong with a class. As an error it means that the
-// class must be changed: trying again is of no use.
+// Problems are all that is wrong with a class or a configuration. As an error
+// it means that one of them must be changed: trying again is of no use.
 type Problems []Problem
 
 // Error lists the problems, the first twenty in full.
@@ -55,6 +64,26 @@ func (p Problems) Error() string {
 		lines = append(lines, problem.String())
 	}
 	return strings.Join(lines, "; ")
+}
+
+// Add returns the problems with those of a later stage of checking, which saw
+// only what the earlier stage understood. What the later stage says of an
+// object, or of the list of objects, that was not understood is left out,
+// because it may not be so.
+func (p Problems) Add(later Problems) Problems {
+	bad := make(map[int]bool, len(p))
+	listed := true // the list of objects itself was understood
+	for _, problem := range p {
+		bad[problem.Object] = problem.Object > 0
+		listed = listed && problem.Field != "objects"
+	}
+	for _, problem := range later {
+		if !bad[problem.Object] && (listed || problem.Field != "objects") {
+			p = append(p, problem)
+		}
+	}
+	slices.SortStableFunc(p, func(a, b Problem) int { return a.Object - b.Object })
+	return p
 }
 
 // printable makes untrusted text safe and short enough for a message: control

@@ -42,10 +42,14 @@ func (d *decoder) value(node *yaml.Node, target reflect.Value, at *place) {
 		if isNull(node) {
 			return
 		}
-		if target.IsNil() {
-			target.Set(reflect.New(target.Type().Elem()))
+		if !target.IsNil() {
+			d.value(node, target.Elem(), at)
+			return
 		}
-		d.value(node, target.Elem(), at)
+		before, fresh := len(d.problems), reflect.New(target.Type().Elem())
+		if d.value(node, fresh.Elem(), at); len(d.problems) == before {
+			target.Set(fresh)
+		}
 	case reflect.Struct:
 		d.structure(node, target, at)
 	case reflect.Map:

@@ -296,7 +296,7 @@ func TestDecodeMap(t *testing.T) {
 		},
 		"unknown fields in order": {
 			map[string]any{"zzz": 1, "adress": 2, "tls": map[string]any{"cas": 1}},
-			settings{TLS: &tls{}}, "adress: unknown field; did you mean address?; tls.cas: unknown field; did you mean ca?; zzz: unknown field; known are address, timeout, version, port, roles, tls",
+			settings{}, "adress: unknown field; did you mean address?; tls.cas: unknown field; did you mean ca?; zzz: unknown field; known are address, timeout, version, port, roles, tls",
 		},
 		"fraction for text": {map[string]any{"version": 1.1}, settings{}, "version: must be text; put it in quotes"},
 		"nothing for text":  {map[string]any{"version": nil}, settings{}, "version: has no value; give one, or remove the field"},
