@@ -2,9 +2,17 @@ package provider
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -17,7 +25,8 @@ type Options struct {
 	Dialects map[string]Dialect
 	// Types are the kinds of store.
 	Types []store.Type
-	// Calls bounds the calls of Types; the engine sets its limit from Config.
+	// Calls bounds the calls of Types; the engine sets its limit from Config
+	// and counts what passes through it.
 	Calls *store.Calls
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
@@ -26,25 +35,171 @@ type Options struct {
 }
 
 // Engine serves requests. It is safe for concurrent use.
-type Engine struct{}
+type Engine struct {
+	dialects map[string]Dialect
+	calls    *store.Calls
+	metrics  *metrics
+	conns    *connections
+	plans    *plans
+	cache    *cache
+
+	configuring sync.Mutex
+	current     atomic.Pointer[rules]
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// rules are the operator's configuration with what follows from it.
+type rules struct {
+	config     Config
+	generation uint64
+	keyed      versionKey
+	mounts     *semaphore.Weighted
+}
 
 // New returns an Engine that runs until Close. The error is a Problems if the
 // configuration is wrong.
-func New(opts Options) (*Engine, error) { return &Engine{}, nil }
+func New(opts Options) (*Engine, error) {
+	now := opts.Now
+	if now == nil {
+		now = time.Now
+	}
+	m := newMetrics(opts.Metrics)
+	opts.Calls.Observe = m.observeCall
+	conns := newConnections(opts.Types, now)
+	e := &Engine{
+		dialects: opts.Dialects,
+		calls:    opts.Calls,
+		metrics:  m,
+		conns:    conns,
+		plans:    newPlans(conns, now),
+		cache:    newCache(now, conns, m),
+		done:     make(chan struct{}),
+	}
+	m.watch(opts.Metrics, e.cache)
+	if err := e.Configure(opts.Config); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	go e.tend(ctx)
+	return e, nil
+}
 
 // Configure makes config hold for all mounts that begin from now on; those in
-// flight finish under the old one. If config is wrong nothing changes and the
-// error is a Problems.
-func (e *Engine) Configure(config Config) error { return nil }
+// flight finish under the old one. Cached values stay, since they are kept by
+// the connection they were read over. If config is wrong nothing changes and
+// the error is a Problems.
+func (e *Engine) Configure(config Config) error {
+	e.configuring.Lock()
+	defer e.configuring.Unlock()
+	if problems := e.checkConfig(config); len(problems) > 0 {
+		return problems
+	}
+	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), keyed: newVersionKey()}
+	if previous := e.current.Load(); previous != nil {
+		next.generation, next.keyed = previous.generation+1, previous.keyed
+	}
+	if file := config.Cache.VersionKeyFile; file != "" {
+		keyed, err := readVersionKey(file)
+		if err != nil {
+			return Problems{{Field: "cache.versionKeyFile", Text: err.Error()}}
+		}
+		next.keyed = keyed
+	}
+	e.calls.SetLimit(config.Bounds.StoreCalls)
+	e.current.Store(next)
+	e.plans.drop()
+	return nil
+}
+
+// checkConfig says what of a configuration the engine cannot work with.
+func (e *Engine) checkConfig(config Config) Problems {
+	problems := config.Validate()
+	for _, name := range slices.Sorted(maps.Keys(config.Stores)) {
+		problems = append(problems, e.checkStore(config, name)...)
+	}
+	return problems
+}
+
+// checkStore checks one named store. Settings that the operator leaves to the
+// classes may be missing here.
+func (e *Engine) checkStore(config Config, name string) Problems {
+	field := "stores." + name
+	var problems Problems
+	for i, pattern := range config.Stores[name].Allow {
+		if _, err := path.Match(pattern, ""); err != nil || strings.Count(pattern, "/") != 1 {
+			problems = append(problems, Problem{Field: fmt.Sprintf("%s.allow[%d]", field, i), Text: `must be "namespace/service-account", either of which may be "*"`})
+		}
+	}
+	r, unresolved := config.resolve(e.conns.types, name, nil)
+	if len(unresolved) > 0 {
+		return append(problems, unresolved...)
+	}
+	conn, err := e.conns.acquire(r.Type, r.settings)
+	if err != nil {
+		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p Problem) bool {
+			return slices.Contains(r.Type.WorkloadSettings(), strings.TrimPrefix(p.Field, field+"."))
+		})...)
+	}
+	defer e.conns.release(conn)
+	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && len(r.allow) == 0 {
+		problems = append(problems, Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
+	}
+	return problems
+}
 
 // Check says without any remote call whether a class can be served: its
 // syntax, its objects and its stores' settings. The error is a Problems.
-func (e *Engine) Check(dialect string, parameters map[string]string) error { return nil }
+func (e *Engine) Check(dialect string, parameters map[string]string) error {
+	p, err := e.plan(e.current.Load(), dialect, parameters)
+	if err != nil {
+		return err
+	}
+	dropPlan(e.conns, p)
+	return nil
+}
 
-// Mount returns the files of the volume that req asks for. The error is a
-// *MountError.
-func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) { return nil, nil }
+func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*plan, error) {
+	parse, ok := e.dialects[dialect]
+	if !ok {
+		return nil, Problems{{Text: fmt.Sprintf("no such provider %s; this one answers as %s", printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
+	}
+	class, err := parse(parameters)
+	if err != nil {
+		return nil, err
+	}
+	return newPlan(&r.config, e.conns, class)
+}
+
+// tend renews leases and forgets what is no longer asked for, until ctx ends.
+func (e *Engine) tend(ctx context.Context) {
+	defer close(e.done)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for tick := 0; ; tick++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		config := &e.current.Load().config
+		e.cache.renewDue(config)
+		if tick%10 == 0 {
+			e.cache.sweep(config.Cache.Idle)
+			e.plans.sweep(config.Cache.Idle)
+			e.conns.sweep(config.Cache.Idle)
+		}
+	}
+}
 
 // Close waits for the engine's own work to end and forgets every value. No
 // Mount may be running or follow.
-func (e *Engine) Close() {}
+func (e *Engine) Close() {
+	e.stop()
+	<-e.done
+	e.cache.close()
+	e.plans.drop()
+	e.conns.sweep(0)
+}

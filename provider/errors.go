@@ -1,10 +1,6 @@
 package provider
 
-import (
-	"errors"
-
-	"github.com/lanyardhq/lanyard/provider/store"
-)
+import "errors"
 
 // The kinds of failure that a store does not know; see store.ErrInvalid and
 // those beside it for the others.
@@ -31,5 +27,3 @@ func (e *MountError) Error() string { return e.Text }
 
 // Unwrap returns the kind.
 func (e *MountError) Unwrap() error { return e.Kind }
-
-var _ = store.ErrInvalid

@@ -120,3 +120,12 @@ type Lease struct {
 	// wraps ErrUnavailable may be tried again; any other is final.
 	Renew func(ctx context.Context) (*Lease, error)
 }
+
+// NodeReader is a Store that can read with the node's own files or credentials
+// instead of the pod's identity. The engine lets only those pods use it that
+// the operator names.
+type NodeReader interface {
+	Store
+	// ReadsAsNode is true if this store, with its settings, does so.
+	ReadsAsNode() bool
+}

@@ -1,0 +1,355 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// cacheKey is all that separates one cached value from another. Two pods reach
+// one entry only if every part is equal.
+type cacheKey struct {
+	identity identity.Key
+	// pod is the pod's own part: set for values with a lease, which belong to
+	// one pod, and empty for values that the service account's pods share.
+	pod string
+	// source is the digest of the store's whole connection and the reference.
+	source [sha256.Size]byte
+}
+
+// held is a value as it was read, or the store's word that there is none. It
+// never changes: who has a pointer may use it without a lock, and an equal
+// pointer means an unchanged value.
+type held struct {
+	value   store.Value
+	version string
+	read    time.Time
+	missing error // wraps store.ErrNotFound; value is then empty
+}
+
+// entry is one place in the cache. All fields are guarded by cache.mu.
+type entry struct {
+	key  cacheKey
+	held *held // nil until something was read, and after the store refused it
+	// perPod marks the shared entry of a value that turned out to have a
+	// lease: each pod has an entry of its own, and this one holds nothing.
+	perPod  bool
+	lease   *lease
+	asked   time.Time
+	stretch float64   // what its refresh interval is multiplied by
+	retry   time.Time // after a failure: when to ask the store again
+	flight  *flight
+	cost    int64
+}
+
+// flight is one read in progress, shared by all who wait for it.
+type flight struct {
+	done chan struct{}
+	// Set before done is closed.
+	held   *held
+	err    error
+	perPod bool // the value has a lease and belongs to pod alone
+
+	pod     string
+	waiters int // guarded by cache.mu
+}
+
+// cache holds values and the volumes made of them. See the package's design
+// rules: identities never share, one read is in flight for each key, a value
+// that is young enough costs no call, and a store that is down takes nothing
+// away for as long as the operator allows.
+type cache struct {
+	now     func() time.Time
+	metrics *metrics
+	conns   *connections
+	// lifetime ends every read and renewal when the engine closes; work counts
+	// them.
+	lifetime context.Context
+	end      context.CancelFunc
+	work     sync.WaitGroup
+
+	mu      sync.Mutex
+	entries *simplelru.LRU[cacheKey, *entry]
+	volumes *simplelru.LRU[volumeKey, *builtVolume]
+	leases  map[*entry]struct{}
+	bytes   int64
+	closed  bool
+}
+
+func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
+	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}}
+	c.lifetime, c.end = context.WithCancel(context.Background())
+	// The bound is bytes, not entries; simplelru gives the order. Its only
+	// error is a size below one.
+	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ cacheKey, e *entry) {
+		c.bytes -= e.cost
+		c.endLease(e)
+	})
+	c.volumes, _ = simplelru.NewLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) { c.bytes -= v.cost })
+	return c
+}
+
+// ask is on whose behalf, and under which of the operator's rules, values are
+// asked for.
+type ask struct {
+	as     identity.Identity
+	key    identity.Key
+	config *Config
+	keyed  versionKey
+}
+
+func (a ask) pod() string { return "pod " + a.as.PodUID }
+
+// answer is what became of one source: a held value or an error, never both.
+type answer struct {
+	held *held
+	err  error
+}
+
+// get returns an answer for each of the sources. What is young enough comes
+// from memory; what another mount is already reading is waited for; the rest is
+// read together.
+func (c *cache) get(ctx context.Context, a ask, sources []*source) []answer {
+	answers := make([]answer, len(sources))
+	pending := make([]int, 0, len(sources))
+	for i, s := range sources {
+		if !allowed(s.allow, a.as) {
+			answers[i].err = fmt.Errorf("%w: the operator's allow list for this store has no entry for %s/%s", store.ErrDenied, printable(a.as.Namespace), printable(a.as.ServiceAccount))
+			continue
+		}
+		pending = append(pending, i)
+	}
+	// A further round is for what another pod's read could not answer.
+	for len(pending) > 0 {
+		pending = c.round(ctx, a, sources, pending, answers)
+	}
+	return answers
+}
+
+// waiting is a source whose answer comes from a flight.
+type waiting struct {
+	index  int
+	entry  *entry
+	flight *flight
+}
+
+func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []int, answers []answer) (again []int) {
+	var waits []waiting
+	var claimed []claim
+
+	c.mu.Lock()
+	now := c.now()
+	for _, i := range pending {
+		s := sources[i]
+		e := c.entry(a, s, now)
+		switch {
+		case e.fresh(s, now):
+			c.metrics.cacheRequests.WithLabelValues("hit").Inc()
+			answers[i] = e.answer()
+		case now.Before(e.retry) && e.standsIn(s, a.config, now):
+			c.metrics.cacheRequests.WithLabelValues("stale").Inc()
+			answers[i] = e.answer()
+		default:
+			result := "shared"
+			if e.flight == nil {
+				result = "miss"
+				e.flight = &flight{done: make(chan struct{}), pod: a.pod()}
+				c.conns.retain(s.connection)
+				claimed = append(claimed, claim{e, e.flight, s})
+			}
+			c.metrics.cacheRequests.WithLabelValues(result).Inc()
+			e.flight.waiters++
+			waits = append(waits, waiting{i, e, e.flight})
+		}
+	}
+	c.mu.Unlock()
+
+	c.read(ctx, a, claimed)
+	for _, w := range waits {
+		select {
+		case <-w.flight.done:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+		w.flight.waiters--
+		c.mu.Unlock()
+		select {
+		case <-w.flight.done:
+		default:
+			answers[w.index].err = fmt.Errorf("%w: no answer before the mount's time was over (%w)", store.ErrUnavailable, ctx.Err())
+			continue
+		}
+		anothers := w.flight.pod != a.pod()
+		switch {
+		case anothers && (w.flight.perPod || errors.Is(w.flight.err, identity.ErrNoToken)):
+			// The value is another pod's own, or that pod lacked a token that
+			// this one may have.
+			again = append(again, w.index)
+		case w.flight.err == nil:
+			answers[w.index] = answer{held: w.flight.held}
+		default:
+			answers[w.index] = c.afterFailure(w, sources[w.index], a.config)
+		}
+	}
+	return again
+}
+
+// afterFailure is the answer to who waited for a read that failed: the last
+// good value while that is allowed, else the error.
+func (c *cache) afterFailure(w waiting, s *source, config *Config) answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(w.flight.err, store.ErrUnavailable) && w.entry.standsIn(s, config, c.now()) {
+		c.metrics.cacheRequests.WithLabelValues("stale").Inc()
+		return w.entry.answer()
+	}
+	return answer{err: w.flight.err}
+}
+
+// entry finds or makes the entry for a source: the pod's own if the value is
+// known to have a lease, else the shared one.
+func (c *cache) entry(a ask, s *source, now time.Time) *entry {
+	key := cacheKey{identity: a.key, source: s.id}
+	e := c.place(key, now)
+	if e.perPod {
+		key.pod = a.pod()
+		e = c.place(key, now)
+	}
+	return e
+}
+
+func (c *cache) place(key cacheKey, now time.Time) *entry {
+	e, ok := c.entries.Get(key)
+	if !ok {
+		e = &entry{key: key}
+		c.entries.Add(key, e)
+		c.charge(e, 0)
+	}
+	e.asked = now
+	return e
+}
+
+// entryOverhead is about what an entry takes in memory beside its value.
+const entryOverhead = 768
+
+// charge sets what an entry costs and makes room for it.
+func (c *cache) charge(e *entry, valueBytes int) {
+	cost := int64(valueBytes) + entryOverhead
+	c.bytes += cost - e.cost
+	e.cost = cost
+}
+
+// shrink drops the least recently used until the cache is within its bound;
+// volumes go first, since they can be made again without a call.
+func (c *cache) shrink(bound int64) {
+	for c.bytes > bound && c.volumes.Len() > 0 {
+		c.volumes.RemoveOldest()
+	}
+	for c.bytes > bound && c.entries.Len() > 0 {
+		c.entries.RemoveOldest()
+	}
+}
+
+// fresh says whether the entry answers for s without a call.
+func (e *entry) fresh(s *source, now time.Time) bool {
+	switch {
+	case e.held == nil:
+		return false
+	case e.held.missing != nil && !s.optional:
+		return false
+	case e.lease != nil:
+		// A poll must not issue a credential anew: only the object itself
+		// may ask for that, by a refresh interval of its own.
+		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
+	default:
+		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)
+	}
+}
+
+// age is how long ago the value was read. A clock that was set back makes it
+// old, so that the value is read again rather than kept for ever.
+func (e *entry) age(now time.Time) time.Duration {
+	if age := now.Sub(e.held.read); age >= 0 {
+		return age
+	}
+	return math.MaxInt64
+}
+
+// standsIn says whether the entry's value may be served though it should have
+// been read again and could not be.
+func (e *entry) standsIn(s *source, config *Config, now time.Time) bool {
+	switch {
+	case e.held == nil || (e.held.missing != nil && !s.optional):
+		return false
+	case e.lease != nil:
+		return e.lease.works(now)
+	default:
+		late := e.age(now) - time.Duration(float64(s.refresh)*e.stretch)
+		return late < config.Cache.StaleOnError
+	}
+}
+
+func (e *entry) answer() answer { return answer{held: e.held} }
+
+// stretch spreads the refreshes of values that were read together over a tenth
+// of their interval. It never shortens: a value younger than its interval is
+// not read.
+func stretch() float64 { return 1 + rand.Float64()/10 }
+
+// usage is what the cache holds now, for the metrics.
+func (c *cache) usage() (entries, leases int, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries.Len(), len(c.leases), c.bytes
+}
+
+// sweep forgets what no pod has asked for during the idle time.
+func (c *cache) sweep(idle time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for _, e := range c.entries.Values() {
+		if e.flight == nil && now.Sub(e.asked) >= idle {
+			c.entries.Remove(e.key)
+		}
+	}
+	for _, key := range c.volumes.Keys() {
+		if v, ok := c.volumes.Peek(key); ok && now.Sub(v.asked) >= idle {
+			c.volumes.Remove(key)
+		}
+	}
+}
+
+// close ends reads and renewals, waits for them and forgets everything.
+func (c *cache) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.end()
+	c.work.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries.Purge()
+	c.volumes.Purge()
+}
+
+// oldest is the age of the oldest value among the answers.
+func (c *cache) oldest(answers []answer) time.Duration {
+	now, oldest := c.now(), time.Duration(0)
+	for _, ans := range answers {
+		if age := now.Sub(ans.held.read); age > oldest {
+			oldest = age
+		}
+	}
+	return oldest
+}

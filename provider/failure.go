@@ -1,0 +1,105 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// failure is why one object failed, or with no object the whole volume.
+type failure struct {
+	object *planned
+	source *source
+	err    error
+}
+
+// kinds are the kinds of failure, those first that a person must mend.
+var kinds = []error{
+	ErrInternal, ErrPrecondition, store.ErrInvalid, store.ErrUnauthenticated,
+	store.ErrDenied, store.ErrNotFound, ErrTooLarge, store.ErrUnavailable,
+}
+
+func kindOf(err error) error {
+	if errors.Is(err, identity.ErrNoToken) {
+		return ErrPrecondition
+	}
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	return ErrInternal
+}
+
+const (
+	objectsNamed = 10      // objects named for one cause; the rest are counted
+	textMost     = 4 << 10 // bytes of a mount's error; an event shows the first 1,024
+)
+
+// mountError makes one error of all failures. Objects that failed for one
+// cause are told together, since a store that is down fails them all alike.
+func mountError(objects int, failures []failure) *MountError {
+	result := &MountError{Kind: store.ErrUnavailable}
+	type group struct {
+		labels []string
+		text   string
+	}
+	var groups []*group
+	byText := map[string]*group{}
+	failed := 0
+	for _, f := range failures {
+		if kind := kindOf(f.err); before(kind, result.Kind) {
+			result.Kind = kind
+		}
+		text := f.err.Error()
+		if f.source != nil {
+			text = printable(f.source.name) + ": " + text
+		}
+		g := byText[text]
+		if g == nil {
+			g = &group{text: text}
+			byText[text] = g
+			groups = append(groups, g)
+		}
+		if f.object != nil {
+			failed++
+			g.labels = append(g.labels, f.object.label())
+		}
+	}
+
+	lines := make([]string, 0, len(groups))
+	for _, g := range groups {
+		if len(g.labels) == 0 {
+			lines = append(lines, g.text)
+			continue
+		}
+		labels := strings.Join(g.labels[:min(len(g.labels), objectsNamed)], ", ")
+		if more := len(g.labels) - objectsNamed; more > 0 {
+			labels += fmt.Sprintf(" and %d more", more)
+		}
+		lines = append(lines, labels+": "+g.text)
+	}
+	result.Text = strings.Join(lines, "; ")
+	if failed > 1 {
+		result.Text = fmt.Sprintf("%d of %d objects failed: %s", failed, objects, result.Text)
+	}
+	if len(result.Text) > textMost {
+		result.Text = strings.ToValidUTF8(result.Text[:textMost], "") + "…"
+	}
+	return result
+}
+
+func before(a, b error) bool {
+	for _, kind := range kinds {
+		if kind == b {
+			return false
+		}
+		if kind == a {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,271 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// sealedStore is the store that opens sealed values.
+const sealedStore = "sealed"
+
+// plan is a class made ready: checked, its stores open, its expressions
+// compiled. It is the same for every pod that uses the class, and is kept so
+// that a poll does not parse again.
+type plan struct {
+	objects     []planned
+	sources     []*source
+	templated   bool // some object is a template
+	connections []*connection
+	asked       time.Time // guarded by plans.mu
+}
+
+// planned is an object made ready.
+type planned struct {
+	Object
+	number     int // the object's place in the class, from one
+	source     int // index into plan.sources; -1 for a template
+	property   *render.Property
+	template   *render.Template
+	definition string // digest of what the object asks for
+}
+
+// label is what messages call the object.
+func (o *planned) label() string { return fmt.Sprintf("object %d (%s)", o.number, printable(o.ID())) }
+
+// source is one secret that the class reads, however many objects show it.
+type source struct {
+	id         [sha256.Size]byte
+	connection *connection
+	name       string // what the class calls the store
+	allow      []string
+	ref        store.Reference
+	refresh    time.Duration
+	ownRefresh time.Duration // the least that an object itself asks for; zero if none does
+	optional   bool          // all of its objects are optional
+}
+
+// planner builds one plan and collects everything that is wrong on the way.
+type planner struct {
+	config   *Config
+	conns    *connections
+	class    *Class
+	stores   map[string]*planStore
+	bySource map[[sha256.Size]byte]int
+	plan     *plan
+	problems Problems
+}
+
+type planStore struct {
+	connection *connection // nil if the store has a problem, which is reported once
+	allow      []string
+}
+
+// newPlan makes a class ready. The error is a Problems. The plan holds its
+// connections until dropPlan.
+func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
+	if len(class.Objects) > config.Bounds.Objects {
+		return nil, Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
+	}
+	p := &planner{
+		config: config, conns: conns, class: class,
+		stores:   map[string]*planStore{},
+		bySource: map[[sha256.Size]byte]int{},
+		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
+	}
+	p.problems = class.Validate()
+	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
+		p.store(name)
+	}
+	for i, o := range class.Objects {
+		p.add(i, o)
+	}
+	if len(p.problems) > 0 {
+		dropPlan(conns, p.plan)
+		return nil, p.problems
+	}
+	return p.plan, nil
+}
+
+func dropPlan(conns *connections, p *plan) {
+	for _, conn := range p.connections {
+		conns.release(conn)
+	}
+}
+
+func (p *planner) add(i int, o Object) {
+	planned := planned{Object: o, number: i + 1, source: -1, definition: definition(o)}
+	problem := func(field string, err error) {
+		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
+	}
+	var err error
+	if o.Property != "" {
+		if planned.property, err = render.CompileProperty(o.Property); err != nil {
+			problem("property", err)
+		}
+	}
+	switch {
+	case o.Template != "":
+		p.plan.templated = true
+		if planned.template, err = render.ParseTemplate(o.Template); err != nil {
+			problem("template", err)
+		}
+	case o.Sealed != "":
+		planned.source = p.source(i, o, sealedStore, store.Reference{Key: o.Sealed, Object: o.ID()})
+	case o.Key != "":
+		planned.source = p.source(i, o, o.Store, store.Reference{Key: o.Key, Version: o.Version, Options: o.Options})
+	}
+	p.plan.objects = append(p.plan.objects, planned)
+}
+
+// source finds or makes the source of an object and returns its index, or -1
+// after a problem.
+func (p *planner) source(i int, o Object, name string, ref store.Reference) int {
+	s := p.store(name)
+	if s.connection == nil {
+		if p.class.Stores[name] == nil && len(p.problems) > 0 {
+			p.ofObject(i, o)
+		}
+		return -1
+	}
+	if err := s.connection.store.Check(ref); err != nil {
+		field := "key"
+		if o.Sealed != "" {
+			field = "sealed"
+		}
+		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: trimKind(err)})
+		return -1
+	}
+	canonical, err := json.Marshal(ref)
+	if err != nil {
+		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].options", i), Object: i + 1, ID: o.ID(), Text: "cannot be written as JSON; use text, numbers, lists and maps with text keys"})
+		return -1
+	}
+	id := sha256.Sum256(append(s.connection.id[:], canonical...))
+	refresh := firstNonZero(o.Refresh, p.class.Refresh, p.config.Cache.Refresh)
+	index, known := p.bySource[id]
+	if !known {
+		index = len(p.plan.sources)
+		p.bySource[id] = index
+		p.plan.sources = append(p.plan.sources, &source{
+			id: id, connection: s.connection, name: name, allow: s.allow, ref: ref,
+			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional,
+		})
+		return index
+	}
+	shared := p.plan.sources[index]
+	shared.refresh = min(shared.refresh, refresh)
+	if shared.ownRefresh == 0 || (o.Refresh > 0 && o.Refresh < shared.ownRefresh) {
+		shared.ownRefresh = o.Refresh
+	}
+	shared.optional = shared.optional && o.Optional
+	return index
+}
+
+// store opens the named store once for the plan.
+func (p *planner) store(name string) *planStore {
+	if s, ok := p.stores[name]; ok {
+		return s
+	}
+	s := &planStore{}
+	p.stores[name] = s
+	r, problems := p.config.resolve(p.conns.types, name, p.class.Stores[name])
+	if len(problems) > 0 {
+		p.problems = append(p.problems, problems...)
+		return s
+	}
+	conn, err := p.conns.acquire(r.Type, r.settings)
+	if err != nil {
+		p.problems = append(p.problems, settingProblems("stores."+name, err)...)
+		return s
+	}
+	p.plan.connections = append(p.plan.connections, conn)
+	s.connection, s.allow = conn, r.allow
+	return s
+}
+
+// ofObject lets a problem with a store that only an object names tell which
+// object it was.
+func (p *planner) ofObject(i int, o Object) {
+	last := &p.problems[len(p.problems)-1]
+	if last.Object == 0 && strings.HasPrefix(last.Field, "stores.") {
+		field := "store"
+		if o.Sealed != "" {
+			field = "sealed"
+		}
+		last.Text = fmt.Sprintf("store %s: %s", printable(strings.TrimPrefix(last.Field, "stores.")), last.Text)
+		last.Object, last.ID, last.Field = i+1, o.ID(), fmt.Sprintf("objects[%d].%s", i, field)
+	}
+}
+
+// settingProblems turns what a store type says of its settings into problems,
+// one for each field.
+func settingProblems(prefix string, err error) Problems {
+	var fields strict.Problems
+	if !errors.As(err, &fields) {
+		return Problems{{Field: prefix, Text: trimKind(err)}}
+	}
+	problems := make(Problems, 0, len(fields))
+	for _, f := range fields {
+		field := prefix
+		if f.Field != "" {
+			field += "." + f.Field
+		}
+		problems = append(problems, Problem{Field: field, Text: f.Text})
+	}
+	return problems
+}
+
+// trimKind drops the kind's own words from the front of an error's text, where
+// the place in the message says as much.
+func trimKind(err error) string {
+	return strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": ")
+}
+
+// definition is a digest of what the object asks for, without its value: part
+// of the object's version, so that a class that now asks for another secret of
+// the same version number, or another part of it, shows a new version.
+func definition(o Object) string {
+	canonical, err := json.Marshal(struct {
+		Path, Store, Key, Version, Sealed, Template, Property, Encoding string
+		Expand                                                          bool
+		Options                                                         map[string]any
+	}{o.Path, o.Store, o.Key, o.Version, o.Sealed, o.Template, o.Property, o.Encoding, o.Expand, o.Options})
+	if err != nil {
+		return "" // options that are no JSON are reported where the source is made
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:4])
+}
+
+// fileMode is the mode of the object's files.
+func (o *planned) fileMode(requested fs.FileMode) fs.FileMode {
+	switch {
+	case o.Mode != nil:
+		return *o.Mode
+	case requested != 0:
+		return requested
+	default:
+		return 0o644
+	}
+}
+
+func firstNonZero(durations ...time.Duration) time.Duration {
+	for _, d := range durations {
+		if d != 0 {
+			return d
+		}
+	}
+	return 0
+}

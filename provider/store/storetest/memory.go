@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// Memory is a store in memory, for tests of what stands above stores: it counts
+// what is asked of it and fails, waits and leases as it is told. It is a
+// store.Type named "memory" with the one setting "address", and meets the
+// contract like any other.
+type Memory struct {
+	mu     sync.Mutex
+	values map[string]memoryValue
+	denied map[string]bool // service accounts that may read nothing
+	reads  map[string]int
+	flying int
+	most   int
+	closed int
+
+	// Behave, if set, is called for each read before it is answered, without
+	// a lock; its error is the read's. It may block until ctx ends.
+	Behave func(ctx context.Context, ref store.Reference) error
+	// Lease, if set, gives the lease of a value that is being read.
+	Lease func(ref store.Reference, issued int) *store.Lease
+}
+
+type memoryValue struct {
+	data    string
+	version int
+}
+
+// NewMemory returns an empty Memory.
+func NewMemory() *Memory {
+	return &Memory{values: map[string]memoryValue{}, denied: map[string]bool{}, reads: map[string]int{}}
+}
+
+// Put holds value under key, at the next version.
+func (m *Memory) Put(key, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.values[key] = memoryValue{value, m.values[key].version + 1}
+}
+
+// Delete forgets the key.
+func (m *Memory) Delete(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.values, key)
+}
+
+// Deny refuses all reads of a service account, given as "namespace/name".
+func (m *Memory) Deny(account string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.denied[account] = true
+}
+
+// Reads is how often each key was read.
+func (m *Memory) Reads() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.reads)
+}
+
+// Total is how many reads there were.
+func (m *Memory) Total() (total int) {
+	for _, n := range m.Reads() {
+		total += n
+	}
+	return total
+}
+
+// MostAtOnce is the highest number of reads that were in flight together.
+func (m *Memory) MostAtOnce() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.most
+}
+
+// Closed is how many of the stores that were opened have been closed.
+func (m *Memory) Closed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// Name implements store.Type.
+func (m *Memory) Name() string { return "memory" }
+
+// WorkloadSettings implements store.Type.
+func (m *Memory) WorkloadSettings() []string { return []string{"role"} }
+
+// Open implements store.Type.
+func (m *Memory) Open(settings store.Settings) (store.Store, error) {
+	for field, value := range settings.Fields {
+		if _, isText := value.(string); !isText || (field != "address" && field != "role") {
+			return nil, fmt.Errorf("%w: %s: unknown field or no text", store.ErrInvalid, field)
+		}
+	}
+	return &memoryStore{m}, nil
+}
+
+type memoryStore struct{ *Memory }
+
+func (s *memoryStore) Check(ref store.Reference) error {
+	if ref.Key == "" || len(ref.Options) > 0 {
+		return fmt.Errorf("%w: key is empty or there are options", store.ErrInvalid)
+	}
+	return nil
+}
+
+func (s *memoryStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
+	s.mu.Lock()
+	s.reads[ref.Key]++
+	issued := s.reads[ref.Key]
+	s.flying++
+	s.most = max(s.most, s.flying)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.flying--
+		s.mu.Unlock()
+	}()
+	if s.Behave != nil {
+		if err := s.Behave(ctx, ref); err != nil {
+			return store.Value{}, err
+		}
+	}
+	s.mu.Lock()
+	held, ok := s.values[ref.Key]
+	denied := s.denied[as.Namespace+"/"+as.ServiceAccount]
+	s.mu.Unlock()
+	switch {
+	case denied:
+		return store.Value{}, fmt.Errorf("%s: %w for %s", ref.Key, store.ErrDenied, as)
+	case !ok:
+		return store.Value{}, fmt.Errorf("%s: %w", ref.Key, store.ErrNotFound)
+	}
+	value := store.Value{Data: secret.NewString(held.data), Version: strconv.Itoa(held.version)}
+	if s.Lease != nil {
+		if lease := s.Lease(ref, issued); lease != nil {
+			value = store.Value{Data: secret.NewString(fmt.Sprintf("%s issue %d", held.data, issued)), Lease: lease}
+		}
+	}
+	return value, nil
+}
+
+func (s *memoryStore) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed++
+}
+
+// Renewable returns a lease that lasts for ttl from now, can be renewed for ttl
+// at a time, and ends for good at the maximum.
+func Renewable(now func() time.Time, ttl, maximum time.Duration, onRenew func()) *store.Lease {
+	last := now().Add(maximum)
+	var lease func() *store.Lease
+	lease = func() *store.Lease {
+		expires := now().Add(ttl)
+		if expires.After(last) {
+			expires = last
+		}
+		return &store.Lease{Duration: ttl, Expires: expires, Renew: func(context.Context) (*store.Lease, error) {
+			onRenew()
+			return lease(), nil
+		}}
+	}
+	return lease()
+}

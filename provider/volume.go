@@ -1,0 +1,222 @@
+package provider
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// absent is the version of an optional object that has no value now.
+const absent = "absent"
+
+// volumeKey is for whom and of what a volume was made.
+type volumeKey struct {
+	identity identity.Key
+	pod      string // set if any value belongs to the pod alone
+	plan     *plan
+	mode     fs.FileMode
+}
+
+// builtVolume is a volume with the values that it was made of. As long as the
+// cache answers with the very same ones, the volume is still right.
+type builtVolume struct {
+	volume *Volume
+	made   []*held
+	cost   int64
+	asked  time.Time
+}
+
+// volume returns the volume made of the answers, from memory if nothing has
+// changed since it was made, or everything that failed.
+func (c *cache) volume(a ask, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+	key := volumeKey{identity: a.key, plan: p, mode: mode}
+	for _, ans := range answers {
+		if ans.held != nil && ans.held.value.Lease != nil {
+			key.pod = a.pod()
+			break
+		}
+	}
+	c.mu.Lock()
+	built, ok := c.volumes.Get(key)
+	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
+		built.asked = c.now()
+		c.mu.Unlock()
+		return built.volume, nil
+	}
+	c.mu.Unlock()
+
+	built, failures := build(p, mode, answers, int64(a.config.Bounds.ResponseBytes))
+	if len(failures) > 0 {
+		return nil, failures
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	built.asked = c.now()
+	c.volumes.Remove(key)
+	c.volumes.Add(key, built)
+	c.bytes += built.cost
+	c.shrink(int64(a.config.Cache.Bytes))
+	return built.volume, nil
+}
+
+// builder makes one volume.
+type builder struct {
+	mode     fs.FileMode
+	volume   Volume
+	values   map[string]string // what templates see
+	versions map[string]string // of what templates see
+	size     int64
+	copied   int64 // bytes that are not the stored value's own
+	failures []failure
+}
+
+// build makes the volume of a plan from its values: first what is read, then
+// the templates over it.
+func build(p *plan, mode fs.FileMode, answers []answer, most int64) (*builtVolume, []failure) {
+	b := &builder{mode: mode, values: map[string]string{}, versions: map[string]string{}}
+	for i := range p.objects {
+		if o := &p.objects[i]; o.source >= 0 {
+			b.read(p, o, answers[o.source])
+		}
+	}
+	for i := range p.objects {
+		if o := &p.objects[i]; o.template != nil {
+			b.template(o)
+		}
+	}
+	if len(b.failures) == 0 && b.size > most {
+		b.failures = []failure{{err: b.tooLarge(most)}}
+	}
+	if len(b.failures) > 0 {
+		return nil, b.failures
+	}
+	built := &builtVolume{volume: &b.volume, cost: b.copied + int64(len(b.volume.Files))*entryOverhead/4}
+	for _, ans := range answers {
+		built.made = append(built.made, ans.held)
+	}
+	return built, nil
+}
+
+func (b *builder) fail(p *plan, o *planned, err error) {
+	f := failure{object: o, err: err}
+	if o.source >= 0 {
+		f.source = p.sources[o.source]
+	}
+	b.failures = append(b.failures, f)
+}
+
+// read renders an object that is read from a store.
+func (b *builder) read(p *plan, o *planned, ans answer) {
+	if ans.err != nil {
+		b.fail(p, o, ans.err)
+		return
+	}
+	version := ans.held.version + "-" + o.definition
+	data := ans.held.value.Data.Reveal()
+	err := ans.held.missing
+	if err == nil && o.property != nil {
+		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
+			err = fmt.Errorf("property %s: %w: %v", printable(o.Property), store.ErrNotFound, err)
+		} else if err != nil {
+			err = fmt.Errorf("property %s: %w: %w", printable(o.Property), store.ErrInvalid, err)
+		}
+	}
+	if err != nil && o.Optional && errors.Is(err, store.ErrNotFound) {
+		b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: absent})
+		b.versions[o.ID()] = absent
+		return
+	}
+	if err != nil {
+		b.fail(p, o, err)
+		return
+	}
+	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
+	b.versions[o.ID()] = version
+	if o.Expand {
+		b.expand(p, o, data)
+		return
+	}
+	if data, err = render.Decode(o.Encoding, data); err != nil {
+		b.fail(p, o, fmt.Errorf("%w: encoding: %w", store.ErrInvalid, err))
+		return
+	}
+	b.file(o.Path, o, data)
+	if !p.templated {
+		return
+	}
+	// Templates call the object by either of its names.
+	for _, name := range []string{o.Name, o.Path} {
+		if name != "" {
+			b.values[name] = string(data)
+		}
+	}
+}
+
+func (b *builder) expand(p *plan, o *planned, data []byte) {
+	entries, err := render.Expand(data)
+	if err != nil {
+		b.fail(p, o, fmt.Errorf("%w: expand: %w", store.ErrInvalid, err))
+		return
+	}
+	for _, entry := range entries {
+		decoded, err := render.Decode(o.Encoding, entry.Data)
+		if err != nil {
+			b.fail(p, o, fmt.Errorf("%w: expand: key %s: encoding: %w", store.ErrInvalid, printable(entry.Name), err))
+			continue
+		}
+		b.file(o.Path+"/"+entry.Name, o, decoded)
+	}
+}
+
+// template renders an object that is made of others. Its version follows from
+// theirs, since templates can do nothing that is not determined by them.
+func (b *builder) template(o *planned) {
+	if len(b.failures) > 0 {
+		return // what it is made of is not complete
+	}
+	data, err := o.template.Execute(b.values)
+	if err != nil {
+		b.failures = append(b.failures, failure{object: o, err: fmt.Errorf("template: %w: %w", store.ErrInvalid, err)})
+		return
+	}
+	digest := sha256.New()
+	for _, v := range b.volume.Versions {
+		fmt.Fprintf(digest, "%d %s %s\n", len(v.ID), v.ID, b.versions[v.ID])
+	}
+	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: hex.EncodeToString(digest.Sum(nil)[:12]) + "-" + o.definition})
+	b.file(o.Path, o, data)
+}
+
+// file adds a file, if the object has one.
+func (b *builder) file(path string, o *planned, data []byte) {
+	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
+		b.copied += int64(len(data))
+	}
+	if path == "" {
+		return
+	}
+	// Beside the bytes, a message holds about this much for each file.
+	const framing = 32
+	b.size += int64(len(data)) + int64(len(path)) + framing
+	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
+}
+
+// tooLarge names the largest files, which are what to move elsewhere.
+func (b *builder) tooLarge(most int64) error {
+	largest := slices.SortedFunc(slices.Values(b.volume.Files), func(x, y File) int { return cmp.Compare(len(y.Contents), len(x.Contents)) })
+	var names []string
+	for _, f := range largest[:min(3, len(largest))] {
+		names = append(names, fmt.Sprintf("%s (%d bytes)", printable(f.Path), len(f.Contents)))
+	}
+	return fmt.Errorf("%w: the volume's files have %d bytes together, and the driver takes %d; the largest are %s: move some to another class, in a volume of its own", ErrTooLarge, b.size, most, strings.Join(names, ", "))
+}
