@@ -1,0 +1,156 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// errChanging means that a file was written while it was read.
+var errChanging = errors.New("changing")
+
+// settled is the age from which a file's times tell whether it changed since:
+// file systems stamp files with a clock that stands still for up to 10 ms.
+const settled = 20 * time.Millisecond
+
+// readOnce reads the file below the root. os.Root resolves every part of the
+// path itself, link by link, and refuses what leads out of the directory.
+func (s *fileStore) readOnce(key string) ([]byte, error) {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return nil, failure{store.ErrUnavailable, fmt.Errorf("root %s cannot be opened: %w; does the agent that writes it run, and may the provider read it?", s.root, reason(err))}
+	}
+	defer root.Close()
+
+	// What is not a regular file is not even opened, because opening a pipe or
+	// a device can do something. If it takes the file's place in between, then
+	// opening does not block, and the second look finds it.
+	look, err := root.Stat(key)
+	if err != nil {
+		return nil, s.failed(key, err)
+	}
+	if err := s.regular(key, look); err != nil {
+		return nil, err
+	}
+	file, err := root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, s.failed(key, err)
+	}
+	defer file.Close()
+	before, err := file.Stat()
+	if err != nil {
+		return nil, s.failed(key, err)
+	}
+	if err := s.regular(key, before); err != nil {
+		return nil, err
+	}
+	data, err := readAll(file, before.Size())
+	if err != nil {
+		return nil, s.failed(key, err)
+	}
+	if len(data) > maxBytes {
+		return nil, s.tooLarge(key)
+	}
+	after, err := file.Stat()
+	if err != nil {
+		return nil, s.failed(key, err)
+	}
+	if changed(before, after, len(data)) {
+		return nil, failure{store.ErrUnavailable, fmt.Errorf("%s below %s is %w while it is read; whoever writes it should write another file and rename it", key, s.root, errChanging)}
+	}
+	return data, nil
+}
+
+// readAll reads up to one byte over the bound, whatever size the file claims.
+func readAll(file *os.File, size int64) ([]byte, error) {
+	data := make([]byte, 0, size+1)
+	limited := io.LimitReader(file, maxBytes+1)
+	for {
+		n, err := limited.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
+// changed tells whether the file was, or may have been, written between the two
+// looks at it. One that has just been written may be between two writes.
+func changed(before, after fs.FileInfo, read int) bool {
+	if int64(read) != after.Size() || before.Size() != after.Size() || !before.ModTime().Equal(after.ModTime()) {
+		return true
+	}
+	age := time.Since(after.ModTime())
+	return age >= 0 && age < settled
+}
+
+// regular refuses what is not a regular file or too large.
+func (s *fileStore) regular(key string, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return failure{store.ErrInvalid, fmt.Errorf("key: %s below %s is %s, not a regular file", key, s.root, kind(info.Mode()))}
+	}
+	if info.Size() > maxBytes {
+		return s.tooLarge(key)
+	}
+	return nil
+}
+
+// failed gives an error of opening or reading its kind.
+func (s *fileStore) failed(key string, err error) error {
+	cause := fmt.Errorf("%s below %s: %w", key, s.root, reason(err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		return failure{store.ErrNotFound, fmt.Errorf("there is no file %s below %s", key, s.root)}
+	case errors.Is(err, fs.ErrPermission):
+		return failure{store.ErrDenied, fmt.Errorf("%w; the provider's user may not read it", cause)}
+	case errors.Is(err, unix.ELOOP):
+		return failure{store.ErrInvalid, cause}
+	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		return failure{store.ErrInvalid, fmt.Errorf("key: %s below %s is a socket or device, not a regular file", key, s.root)}
+	}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		// os.Root's refusal has no errno and no exported value to compare with.
+		return failure{store.ErrDenied, fmt.Errorf("%w; a symbolic link must stay below the root and must not be absolute", cause)}
+	}
+	return failure{store.ErrUnavailable, cause}
+}
+
+func (s *fileStore) tooLarge(key string) error {
+	return failure{store.ErrInvalid, fmt.Errorf("key: %s below %s holds more than %d bytes", key, s.root, maxBytes)}
+}
+
+// reason is the cause without the operation and path around it.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a socket or something else"
+}

@@ -1,0 +1,117 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+const (
+	// maxBytes is the most that one file may hold: the driver accepts no
+	// larger message.
+	maxBytes = 4 << 20
+	// maxPath and maxName are Linux's own limits, in bytes.
+	maxPath, maxName = 4096, 255
+)
+
+// A file that changes while it is read is read again, this often at most and
+// after this pause.
+const (
+	attempts = 5
+	pause    = 20 * time.Millisecond
+)
+
+// fileStore reads below one directory. It keeps nothing open between reads, so
+// that a directory that is replaced is followed.
+type fileStore struct{ root string }
+
+// Check looks at the form of the key alone.
+func (*fileStore) Check(ref store.Reference) error {
+	var problems []error
+	if reason := badKey(ref.Key); reason != "" {
+		problems = append(problems, fmt.Errorf("key: %s; give the path of a file relative to the store's root", reason))
+	}
+	if ref.Version != "" {
+		problems = append(problems, errors.New("version: a file has no versions; remove the field"))
+	}
+	if len(ref.Options) > 0 {
+		problems = append(problems, errors.New("options: a file has none; remove the field"))
+	}
+	if len(problems) > 0 {
+		return failure{store.ErrInvalid, errors.Join(problems...)}
+	}
+	return nil
+}
+
+// badKey says why a key is not a relative, clean path, or nothing.
+func badKey(key string) string {
+	switch {
+	case key == "":
+		return "is missing"
+	case len(key) > maxPath:
+		return fmt.Sprintf("is longer than %d bytes", maxPath)
+	case strings.HasPrefix(key, "/"):
+		return "is an absolute path"
+	case strings.ContainsFunc(key, unicode.IsControl):
+		return "holds a control character"
+	case key == "." || !fs.ValidPath(key):
+		return "holds an empty part, \".\", \"..\" or bytes that are not UTF-8"
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		if len(part) > maxName {
+			return fmt.Sprintf("has a part that is longer than %d bytes", maxName)
+		}
+	}
+	return ""
+}
+
+// Read returns the file's bytes: all as they were at one moment. The identity
+// does not matter here.
+func (s *fileStore) Read(ctx context.Context, _ identity.Identity, ref store.Reference) (store.Value, error) {
+	var last error
+	for attempt := range attempts {
+		if attempt > 0 {
+			if err := wait(ctx, pause); err != nil {
+				return store.Value{}, err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return store.Value{}, err
+		}
+		data, err := s.readOnce(ref.Key)
+		if err == nil {
+			return store.Value{Data: secret.New(data)}, nil
+		}
+		// Agents put new files in the place of old ones by switching a
+		// symbolic link, and what is looked up during the switch may seem to
+		// be gone. So missing is believed only the second time.
+		missing := errors.Is(err, store.ErrNotFound)
+		if !errors.Is(err, errChanging) && !(missing && !errors.Is(last, store.ErrNotFound)) {
+			return store.Value{}, err
+		}
+		last = err
+	}
+	return store.Value{}, last
+}
+
+// Close does nothing: the store holds nothing open.
+func (*fileStore) Close() {}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

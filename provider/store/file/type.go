@@ -1,0 +1,65 @@
+// Package file is the store of files: a directory tree on the node that the
+// operator has named, each file one secret. It is for files that other agents
+// write, and for development.
+//
+// There is no way out of the tree: not by "..", not by an absolute path, not by
+// a symbolic link, and not by changing any of them while a file is read. The
+// package never writes and never reads anything but regular files. Who may
+// read is not decided here but by the store's allow list, since a node's files
+// know nothing of pods. Start with Type.
+package file
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Type is the kind of store named "file".
+type Type struct{}
+
+// NewType returns the Type.
+func NewType() *Type { return &Type{} }
+
+// Name is "file".
+func (*Type) Name() string { return "file" }
+
+// WorkloadSettings is empty: the directory is the operator's alone.
+func (*Type) WorkloadSettings() []string { return nil }
+
+// settings are the fields of a store of this type.
+type settings struct {
+	// Root is the directory, as an absolute path on the node.
+	Root string `yaml:"root"`
+}
+
+// Open checks the settings. The directory need not exist yet: the agent that
+// writes it may start later, and until then reads are unavailable.
+func (*Type) Open(from store.Settings) (store.Store, error) {
+	if !from.ByOperator {
+		return nil, failure{store.ErrInvalid, errors.New("root: a store of type file reads the node's files, so only the operator's configuration file may define one; use a store that it names")}
+	}
+	var s settings
+	if err := strict.DecodeMap(from.Fields, &s); err != nil {
+		return nil, failure{store.ErrInvalid, err}
+	}
+	switch {
+	case s.Root == "":
+		return nil, failure{store.ErrInvalid, errors.New("root: is missing; give the absolute path of a directory on the node")}
+	case !filepath.IsAbs(s.Root):
+		return nil, failure{store.ErrInvalid, fmt.Errorf("root: %q is not an absolute path", s.Root)}
+	}
+	return &fileStore{root: filepath.Clean(s.Root)}, nil
+}
+
+// failure is an error of one of package store's kinds.
+type failure struct {
+	kind  error
+	cause error
+}
+
+func (f failure) Error() string   { return f.cause.Error() }
+func (f failure) Unwrap() []error { return []error{f.kind, f.cause} }
