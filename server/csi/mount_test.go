@@ -1,0 +1,355 @@
+package csi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+func TestMountAnswersWithTheWholeVolume(t *testing.T) {
+	var got provider.Request
+	f := start(t, func(_ context.Context, req provider.Request) (*provider.Volume, error) {
+		got = req
+		return &provider.Volume{
+			Files:    []provider.File{{Path: "db/password", Mode: 0o440, Contents: []byte("p\x00w")}, {Path: "empty", Mode: 0o644}},
+			Versions: []provider.Version{{ID: "db/password", Version: "7"}, {ID: "empty", Version: "1"}},
+		}, nil
+	})
+	resp, err := f.client.Mount(t.Context(), message(nil))
+	must(t, err)
+	if got.Dialect != "lanyard" || got.Identity.Namespace != "prod" || got.Mode != 0o644 {
+		t.Errorf("the engine was asked for %+v", got)
+	}
+	files := resp.GetFiles()
+	if len(files) != 2 || files[0].GetPath() != "db/password" || files[0].GetMode() != 0o440 || string(files[0].GetContents()) != "p\x00w" || files[1].GetPath() != "empty" {
+		t.Errorf("files are %v", files)
+	}
+	versions := resp.GetObjectVersion()
+	if len(versions) != 2 || versions[0].GetId() != "db/password" || versions[0].GetVersion() != "7" {
+		t.Errorf("versions are %v", versions)
+	}
+	if n := f.metric(t, "lanyard_mounts_total", "OK"); n != 1 {
+		t.Errorf("%v mounts counted", n)
+	}
+}
+
+func TestEveryKindOfFailureHasItsCode(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		code codes.Code
+		text string
+	}{
+		{&provider.MountError{Kind: store.ErrInvalid, Text: "object 3: mode"}, codes.InvalidArgument, "object 3: mode"},
+		{&provider.MountError{Kind: store.ErrNotFound, Text: "x"}, codes.NotFound, "x"},
+		{&provider.MountError{Kind: store.ErrUnauthenticated, Text: "x"}, codes.Unauthenticated, "x"},
+		{&provider.MountError{Kind: store.ErrDenied, Text: "x"}, codes.PermissionDenied, "x"},
+		{&provider.MountError{Kind: store.ErrUnavailable, Text: "x"}, codes.Unavailable, "x"},
+		{&provider.MountError{Kind: provider.ErrTooLarge, Text: "x"}, codes.ResourceExhausted, "x"},
+		{&provider.MountError{Kind: provider.ErrPrecondition, Text: "x"}, codes.FailedPrecondition, "x"},
+		{&provider.MountError{Kind: provider.ErrInternal, Text: "x"}, codes.Internal, "x"},
+		{&provider.MountError{Kind: nil, Text: "x"}, codes.Internal, "x"},
+		{fmt.Errorf("wrapped: %w", &provider.MountError{Kind: store.ErrDenied, Text: "x"}), codes.PermissionDenied, "x"},
+		{context.Canceled, codes.Canceled, "gave up"},
+		{context.DeadlineExceeded, codes.DeadlineExceeded, "time was over"},
+		{errors.New("s3cr3t"), codes.Internal, "the provider's log"},
+	} {
+		err := statusOf(test.err).Err()
+		wantStatus(t, err, test.code, test.text)
+		if strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("the text of an unknown error is shown: %v", err)
+		}
+	}
+}
+
+func TestTextOfAStatusIsBoundedAndValid(t *testing.T) {
+	for _, text := range []string{strings.Repeat("é", 8<<10), "a" + strings.Repeat("é", 8<<10), "bad \xff byte", strings.Repeat("x", maxText)} {
+		got := statusOf(&provider.MountError{Kind: store.ErrInvalid, Text: text}).Message()
+		if len(got) > maxText || !utf8.ValidString(got) {
+			t.Errorf("%d bytes, valid: %v", len(got), utf8.ValidString(got))
+		}
+	}
+}
+
+func TestARequestOfTenMiBIsRefusedInWords(t *testing.T) {
+	f := start(t, empty)
+	_, err := f.client.Mount(t.Context(), message(map[string]string{"objects": strings.Repeat("x", 10<<20)}))
+	wantStatus(t, err, codes.ResourceExhausted, "holds 10.00 MiB and this node accepts 1.00 MiB", `"objects"`, "bounds.requestBytes")
+	f.SetRequestBytes(11 << 20)
+	if _, err := f.client.Mount(t.Context(), message(map[string]string{"objects": strings.Repeat("x", 10<<20)})); err != nil {
+		t.Errorf("with a higher bound: %v", err)
+	}
+}
+
+func TestAPanicFailsOneCallAndTellsNoSecret(t *testing.T) {
+	log := captureLog(t, 9)
+	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+		if req.Parameters["panic"] != "" {
+			panic(fmt.Errorf("value is %s", "s3cr3t"))
+		}
+		return empty(ctx, req)
+	})
+	_, err := f.client.Mount(t.Context(), message(map[string]string{"panic": "yes"}))
+	wantStatus(t, err, codes.Internal, "the provider panicked")
+	if _, err := f.client.Mount(t.Context(), message(nil)); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+	if n := f.metric(t, "lanyard_panics_total", ""); n != 1 {
+		t.Errorf("%v panics counted", n)
+	}
+	if n := f.metric(t, "lanyard_mounts_total", "Internal"); n != 1 {
+		t.Errorf("%v failed mounts counted", n)
+	}
+	if n := f.metric(t, "lanyard_mounts_in_flight", "lanyard"); n != 0 {
+		t.Errorf("%v mounts in flight", n)
+	}
+	text := log()
+	if !strings.Contains(text, "*fmt.wrapError") && !strings.Contains(text, "*fmt.fmtError") && !strings.Contains(text, "*errors.errorString") {
+		t.Errorf("the log does not tell the type:\n%s", text)
+	}
+	if !strings.Contains(text, "mount_test.go:") {
+		t.Errorf("the log does not tell the place:\n%s", text)
+	}
+	if strings.Contains(text, "s3cr3t") || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("the panic's value is told:\n%s", text)
+	}
+}
+
+func TestTheDriverRetriesOnlyWhereThereIsTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		want    int32
+	}{
+		"time for more": {time.Minute, 3},
+		"no more time":  {2 * time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			f := start(t, func(context.Context, provider.Request) (*provider.Volume, error) {
+				calls.Add(1)
+				return nil, &provider.MountError{Kind: store.ErrUnavailable, Text: "vault: sealed"}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), test.timeout)
+			defer cancel()
+			_, err := f.client.Mount(ctx, message(nil))
+			wantStatus(t, err, codes.Unavailable, "vault: sealed")
+			if n := calls.Load(); n != test.want {
+				t.Errorf("%d attempts, want %d", n, test.want)
+			}
+		})
+	}
+}
+
+func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
+	f := start(t, func(ctx context.Context, _ provider.Request) (*provider.Volume, error) {
+		<-ctx.Done()
+		return nil, &provider.MountError{Kind: store.ErrUnavailable, Text: "vault: no answer"}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := f.client.Mount(ctx, message(nil))
+	wantStatus(t, err, codes.Unavailable, "vault: no answer")
+}
+
+func TestLogHasOneLineForAMountAndNoParameters(t *testing.T) {
+	log := captureLog(t, 9)
+	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+		if req.Parameters["fail"] != "" {
+			return nil, &provider.MountError{Kind: store.ErrDenied, Text: "object 1 (a): permission denied"}
+		}
+		return empty(ctx, req)
+	})
+	m := message(map[string]string{"objects": "s3cr3t", tokensKey: `{"vault":{"token":"s3cr3t"}}`})
+	m.Secrets = `{"password":"s3cr3t"}`
+	_, err := f.client.Mount(t.Context(), m)
+	must(t, err)
+	if _, err := f.client.Mount(t.Context(), message(map[string]string{"fail": "s3cr3t"})); err == nil {
+		t.Fatal("no error")
+	}
+	text := log()
+	for _, want := range []string{`"Mounted" pod="prod/web-0" class="web" dialect="lanyard" files=0 took=`, `"Mount failed" pod="prod/web-0" class="web" dialect="lanyard" code="PermissionDenied"`, "object 1 (a): permission denied"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log does not say %s:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "s3cr3t") {
+		t.Errorf("the log tells a parameter:\n%s", text)
+	}
+	if n := strings.Count(text, "\n"); n != 2 {
+		t.Errorf("%d lines:\n%s", n, text)
+	}
+}
+
+func TestManyMountsAtOnce(t *testing.T) {
+	f := start(t, empty)
+	var group sync.WaitGroup
+	for range 500 {
+		group.Go(func() {
+			if _, err := f.client.Mount(context.Background(), message(nil)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestAStrangerIsRefusedAndCounted(t *testing.T) {
+	const nobody = 65534
+	log := captureLog(t, 0)
+	f := start(t, empty)
+	// The mode of the socket is the first barrier; it is lifted to see the second.
+	must(t, os.Chmod(f.path, 0o666))
+	dialer := grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return dialAs(nobody, f.path) })
+	conn := dial(t, f.path, dialer, grpc.WithDisableRetry())
+	_, err := v1alpha1.NewCSIDriverProviderClient(conn).Version(t.Context(), &v1alpha1.VersionRequest{}, grpc.WaitForReady(false))
+	if os.Geteuid() != 0 {
+		return // nobody else than root can become somebody else
+	}
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("a stranger got %v", err)
+	}
+	_ = conn.Close()
+	if n := f.metric(t, "lanyard_refused_peers_total", ""); n < 1 {
+		t.Errorf("%v refused peers counted", n)
+	}
+	if text := log(); !strings.Contains(text, "uid=65534") || !strings.Contains(text, fmt.Sprintf("pid=%d", os.Getpid())) {
+		t.Errorf("the log does not say who it was:\n%s", text)
+	}
+}
+
+// dialAs connects as another user, if the process may become one, on a thread
+// that ends with the goroutine.
+func dialAs(uid int, path string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread()
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 && errno != syscall.EPERM {
+			done <- result{nil, errno}
+			return
+		}
+		conn, err := net.Dial("unix", path)
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
+
+// captureLog collects what is logged up to a verbosity until log is called.
+func captureLog(t *testing.T, verbosity int) (log func() string) {
+	t.Helper()
+	var buffer lockedBuffer
+	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	set := func(name, value string) { must(t, flags.Set(name, value)) }
+	set("logtostderr", "false")
+	set("one_output", "true")
+	set("stderrthreshold", "FATAL")
+	set("v", fmt.Sprint(verbosity))
+	klog.SetOutput(&buffer)
+	t.Cleanup(func() {
+		set("logtostderr", "true")
+		set("one_output", "false")
+		set("stderrthreshold", "ERROR")
+		set("v", "0")
+		klog.SetOutput(os.Stderr)
+	})
+	return func() string {
+		klog.Flush()
+		return buffer.String()
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// BenchmarkMount compares a mount that costs the engine nothing with the
+// floor: a gRPC server that returns the same bytes.
+func BenchmarkMount(b *testing.B) {
+	volume := &provider.Volume{}
+	for i := range 20 {
+		name := fmt.Sprintf("db/password-%d", i)
+		volume.Files = append(volume.Files, provider.File{Path: name, Mode: 0o644, Contents: bytes.Repeat([]byte("x"), 1024)})
+		volume.Versions = append(volume.Versions, provider.Version{ID: name, Version: "7"})
+	}
+	request := message(map[string]string{
+		"objects": strings.Repeat("- path: db/password\n  store: vault\n  key: secret/data/prod/db\n  property: password\n", 20),
+		tokensKey: `{"vault":{"token":"` + strings.Repeat("x", 1200) + `","expirationTimestamp":"2030-01-02T03:04:05Z"}}`,
+	})
+	b.Run("lanyard", func(b *testing.B) {
+		f := start(b, func(context.Context, provider.Request) (*provider.Volume, error) { return volume, nil })
+		measure(b, f.client, request)
+	})
+	b.Run("floor", func(b *testing.B) {
+		l, err := net.Listen("unix", b.TempDir()+"/floor.sock")
+		must(b, err)
+		server := grpc.NewServer()
+		v1alpha1.RegisterCSIDriverProviderServer(server, floor{response(volume)})
+		go func() { _ = server.Serve(l) }()
+		defer server.Stop()
+		measure(b, v1alpha1.NewCSIDriverProviderClient(dial(b, l.Addr().String())), request)
+	})
+}
+
+type floor struct{ answer *v1alpha1.MountResponse }
+
+func (floor) Version(context.Context, *v1alpha1.VersionRequest) (*v1alpha1.VersionResponse, error) {
+	return &v1alpha1.VersionResponse{}, nil
+}
+
+func (f floor) Mount(context.Context, *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
+	return f.answer, nil
+}
+
+func measure(b *testing.B, client v1alpha1.CSIDriverProviderClient, request *v1alpha1.MountRequest) {
+	b.ReportAllocs()
+	times := make([]time.Duration, 0, 1<<16)
+	for b.Loop() {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		_, err := client.Mount(ctx, request)
+		cancel()
+		must(b, err)
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "µs/p50")
+}

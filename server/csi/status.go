@@ -1,0 +1,72 @@
+package csi
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// maxText is the most bytes of a status's text; an event holds 1 KiB of it.
+const maxText = 8 << 10
+
+// statusOf turns what a mount failed with into a gRPC status.
+func statusOf(err error) *status.Status {
+	if s, ok := status.FromError(err); ok {
+		return s
+	}
+	var failed *provider.MountError
+	if errors.As(err, &failed) {
+		return status.New(codeOf(failed.Kind), bounded(failed.Text))
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.New(codes.Canceled, "the caller gave up")
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.New(codes.DeadlineExceeded, "the caller's time was over before the mount was done")
+	}
+	// What another error says was not written to be shown.
+	klog.ErrorS(nil, "Mount failed with an error that is no MountError; please report this", "type", typeName(err))
+	return status.New(codes.Internal, "internal error; the provider's log on this node says more")
+}
+
+// codeOf is the code for a kind of failure. Only Unavailable is retried by the
+// driver on its own.
+func codeOf(kind error) codes.Code {
+	for _, known := range []struct {
+		kind error
+		code codes.Code
+	}{
+		{store.ErrInvalid, codes.InvalidArgument},
+		{store.ErrNotFound, codes.NotFound},
+		{store.ErrUnauthenticated, codes.Unauthenticated},
+		{store.ErrDenied, codes.PermissionDenied},
+		{store.ErrUnavailable, codes.Unavailable},
+		{provider.ErrTooLarge, codes.ResourceExhausted},
+		{provider.ErrPrecondition, codes.FailedPrecondition},
+		{provider.ErrInternal, codes.Internal},
+		{context.Canceled, codes.Canceled},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+	} {
+		if errors.Is(kind, known.kind) {
+			return known.code
+		}
+	}
+	return codes.Internal
+}
+
+// bounded makes a text fit for a status: valid UTF-8 of at most maxText bytes.
+func bounded(text string) string {
+	if len(text) > maxText {
+		const cut = "… (shortened)"
+		text = text[:maxText-len(cut)]
+		return strings.ToValidUTF8(text, "") + cut
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
