@@ -1,0 +1,191 @@
+// Package classfile puts sealed values into the YAML files of
+// SecretProviderClasses as a careful person with an editor would: one value
+// changes, and every other byte of the file, comments and order and formatting,
+// stays as it is. It never writes a file, and it returns an error rather than a
+// text whose meaning changed anywhere else.
+//
+// Start with Open.
+package classfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is a file that holds a class of provider lanyard, and maybe other
+// documents. It does not change.
+type File struct {
+	lines []string // with their line ends
+	index int      // the class's place among the documents
+	class *yaml.Node
+	spec  *yaml.Node
+}
+
+// Entry is an object with a sealed value. Name is what the value is sealed for;
+// it may be left out if it equals Path. Path may be left out for an object that
+// is only for templates.
+type Entry struct {
+	Path   string
+	Name   string
+	Sealed string
+}
+
+// id is what the object is called in templates and scopes.
+func (e Entry) id() string {
+	if e.Name != "" {
+		return e.Name
+	}
+	return e.Path
+}
+
+// Open finds the class in a file of any number of YAML documents: the one that
+// is called name, or with an empty name the only one of provider lanyard.
+func Open(data []byte, name string) (*File, error) {
+	documents, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	var found []*File
+	var names []string
+	for i, document := range documents {
+		kind, provider, spec := describe(document)
+		if kind != "SecretProviderClass" {
+			continue
+		}
+		called := scalar(lookup(lookup(document, "metadata"), "name"))
+		if name != "" && called == name && provider != "lanyard" {
+			return nil, fmt.Errorf("class %q is of provider %q; sealed values are for provider lanyard", name, provider)
+		}
+		if provider != "lanyard" {
+			continue
+		}
+		names = append(names, called)
+		if name == "" || called == name {
+			found = append(found, &File{lines: splitLines(data), index: i, class: document, spec: spec})
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(names) == 0:
+		return nil, errors.New("holds no SecretProviderClass of provider lanyard")
+	case len(found) == 0:
+		return nil, fmt.Errorf("holds no class %q; it holds %s", name, strings.Join(names, ", "))
+	case name == "":
+		return nil, fmt.Errorf("holds %d classes: %s; say which with --class", len(found), strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("holds class %q %d times", name, len(found))
+}
+
+// Namespace is the class's namespace; empty if the file leaves it open.
+func (f *File) Namespace() string {
+	return scalar(lookup(lookup(f.class, "metadata"), "namespace"))
+}
+
+// ObjectName is what the class calls the object of a path: the name that the
+// file gives it, or else the path.
+func (f *File) ObjectName(path string) string {
+	_, objects := lookupPair(lookup(f.spec, "parameters"), "objects")
+	if objects != nil && objects.Kind == yaml.ScalarNode {
+		if list, err := parseList(objects.Value); err == nil && list != nil {
+			for _, entry := range list.Content {
+				if name := scalar(lookup(entry, "name")); name != "" && scalar(lookup(entry, "path")) == path {
+					return name
+				}
+			}
+		}
+	}
+	return path
+}
+
+// Put returns the file with the entry's sealed value in it: in the place of the
+// one before if the class has the object, else as a new object at the end.
+func (f *File) Put(entry Entry) ([]byte, error) {
+	lines, err := f.edit(entry)
+	if err != nil {
+		return nil, err
+	}
+	edited := []byte(strings.Join(lines, ""))
+	if err := f.verify(edited, entry); err != nil {
+		return nil, err
+	}
+	return edited, nil
+}
+
+func parse(data []byte) ([]*yaml.Node, error) {
+	var documents []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		}
+		root := &yaml.Node{}
+		if len(document.Content) > 0 {
+			root = document.Content[0]
+		}
+		documents = append(documents, root)
+	}
+}
+
+func describe(document *yaml.Node) (kind, provider string, spec *yaml.Node) {
+	spec = lookup(document, "spec")
+	return scalar(lookup(document, "kind")), scalar(lookup(spec, "provider")), spec
+}
+
+// parseList parses the text of the objects parameter; nil if it is empty.
+func parseList(text string) (*yaml.Node, error) {
+	documents, err := parse([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("objects: %w", err)
+	}
+	if len(documents) == 0 || documents[0].Kind == 0 {
+		return nil, nil
+	}
+	if len(documents) > 1 || documents[0].Kind != yaml.SequenceNode || documents[0].Style&yaml.FlowStyle != 0 {
+		return nil, errors.New(`objects: is not a list with a line "- path: ..." for each object`)
+	}
+	return documents[0], nil
+}
+
+// lookupPair returns a mapping's key and value nodes; nil if there is none.
+func lookupPair(mapping *yaml.Node, key string) (*yaml.Node, *yaml.Node) {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Kind == yaml.ScalarNode && mapping.Content[i].Value == key {
+			return mapping.Content[i], mapping.Content[i+1]
+		}
+	}
+	return nil, nil
+}
+
+func lookup(mapping *yaml.Node, key string) *yaml.Node {
+	_, value := lookupPair(mapping, key)
+	return value
+}
+
+func scalar(node *yaml.Node) string {
+	if node == nil || node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return node.Value
+}
+
+func splitLines(data []byte) []string {
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		lines = append(lines, line)
+	}
+	return lines
+}
