@@ -1,0 +1,136 @@
+package vault
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// read is what a GET of secret/data/a becomes when Vault answers so.
+func read(status int, body string) (store.Value, error) {
+	resp := &response{status: status}
+	resp.answer, resp.broken = parseAnswer([]byte(body))
+	q := &query{key: "secret/data/a", method: http.MethodGet}
+	if !resp.ok() {
+		if err := gone(q, resp.answer); err != nil {
+			return store.Value{}, err
+		}
+		return store.Value{}, refusal(q, `role "web"`, status, resp.answer)
+	}
+	return valueOf(q, resp)
+}
+
+func TestAnswersThatHoldAValue(t *testing.T) {
+	for name, test := range map[string]struct{ body, data, version string }{
+		"kv1":               {`{"request_id":"1","lease_duration":2764800,"data":{"a":"b"}}`, `{"a":"b"}`, ""},
+		"kv2":               {`{"request_id":"1","data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`, `{"a":"b"}`, "7-"},
+		"kv1 like kv2":      {`{"request_id":"1","data":{"data":"x","metadata":"y"}}`, `{"data":"x","metadata":"y"}`, ""},
+		"numbers stay":      {`{"request_id":"1","data":{"big":12345678901234567890,"f":1.10}}`, `{"big":12345678901234567890,"f":1.10}`, ""},
+		"without envelope":  {`{"initialized":true,"sealed":false}`, `{"initialized":true,"sealed":false}`, ""},
+		"fields of no kind": {`{"request_id":"1","data":{}}`, `{}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value, err := read(200, test.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(value.Data.Reveal()); got != test.data {
+				t.Errorf("data %s, want %s", got, test.data)
+			}
+			if !strings.HasPrefix(value.Version, test.version) || (value.Version == "") != (test.version == "") {
+				t.Errorf("version %q, want one like %q", value.Version, test.version)
+			}
+		})
+	}
+}
+
+func TestVersionTellsARecreatedSecretApart(t *testing.T) {
+	const body = `{"request_id":"1","data":{"data":{},"metadata":{"version":1,"created_time":"TIME"}}}`
+	first, _ := read(200, strings.Replace(body, "TIME", "2024-01-01T00:00:00.000000001Z", 1))
+	second, _ := read(200, strings.Replace(body, "TIME", "2024-01-01T00:00:00.000000002Z", 1))
+	if first.Version == "" || first.Version == second.Version {
+		t.Errorf("versions %q and %q of two secrets", first.Version, second.Version)
+	}
+}
+
+func TestAnswersThatHoldNone(t *testing.T) {
+	const deleted = `{"request_id":"1","data":{"data":null,"metadata":{"created_time":"2024-01-02T03:04:05Z","deletion_time":"2024-02-02T00:00:00Z","version":2,"destroyed":DESTROYED}}}`
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		kind   error
+		text   string
+	}{
+		"empty":            {200, "", store.ErrUnavailable, "an empty body"},
+		"blank":            {200, " \n", store.ErrUnavailable, "an empty body"},
+		"null":             {200, "null", store.ErrUnavailable, "not one whole JSON object"},
+		"list":             {200, "[]", store.ErrUnavailable, "not one whole JSON object"},
+		"cut off":          {200, `{"request_id":"1","data":{"pass`, store.ErrUnavailable, "not one whole JSON object"},
+		"two":              {200, `{"data":{}} {"data":{}}`, store.ErrUnavailable, "not one whole JSON object"},
+		"html":             {200, `<html>hunter2</html>`, store.ErrUnavailable, "not one whole JSON object"},
+		"wrong types":      {200, `{"request_id":1,"data":{"a":"hunter2"}}`, store.ErrUnavailable, "not one of Vault's"},
+		"no object":        {200, `{}`, store.ErrNotFound, "without data"},
+		"no data":          {200, `{"request_id":"1","data":null}`, store.ErrNotFound, "without data"},
+		"nothing to give":  {204, ``, store.ErrInvalid, "gives no value back"},
+		"wrapped":          {200, `{"request_id":"1","data":null,"wrap_info":{"token":"hunter2"}}`, store.ErrInvalid, "wrapped"},
+		"a token":          {200, `{"request_id":"1","auth":{"client_token":"hunter2"}}`, store.ErrInvalid, "gives a Vault token"},
+		"deleted":          {404, strings.Replace(deleted, "DESTROYED", "false", 1), store.ErrNotFound, "version 2 was deleted at 2024-02-02"},
+		"destroyed":        {404, strings.Replace(deleted, "DESTROYED", "true", 1), store.ErrNotFound, "version 2 is destroyed"},
+		"missing":          {404, `{"errors":[]}`, store.ErrNotFound, "KV version 1, the key is secret/a"},
+		"denied":           {403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, store.ErrDenied, `permission denied for role "web": its policies need read on secret/data/a`},
+		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, store.ErrInvalid, `Vault says: missing \x00 parameter`},
+		"wrong method":     {405, `{"errors":["unsupported operation"]}`, store.ErrInvalid, "options.method"},
+		"redirect":         {307, ``, store.ErrInvalid, "active node"},
+		"error, not JSON":  {400, `hunter2`, store.ErrInvalid, "refuses the request (400)"},
+		"very long reason": {400, `{"errors":["` + strings.Repeat("long ", 1000) + `"]}`, store.ErrInvalid, "…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value, err := read(test.status, test.body)
+			if err == nil || value.Data.Len() != 0 {
+				t.Fatalf("Read gave a value of %d bytes and error %v", value.Data.Len(), err)
+			}
+			if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("error %q of kind %v, want kind %v with %q", err, errors.Unwrap(err), test.kind, test.text)
+			}
+			if strings.Contains(err.Error(), "hunter2") || len(err.Error()) > 1000 {
+				t.Errorf("error %q shows too much", err)
+			}
+		})
+	}
+}
+
+func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
+	a, _ := parseAnswer([]byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
+	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", 404, a)
+	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") {
+		t.Errorf("error %q does not say what the key is", err)
+	}
+}
+
+// No answer makes it panic, and none that is refused gives a value.
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{
+		``, `null`, `{}`, `{"data":null}`, `{"request_id":"1","data":{"data":{"a":1},"metadata":{"version":1,"created_time":"2024-01-02T03:04:05Z"}}}`,
+		`{"lease_id":"a","lease_duration":1e300,"renewable":true,"data":{"certificate":"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----","expiration":99999999999999999999}}`,
+		`{"data":{"signed_key":"ssh-rsa-cert-v01@openssh.com AAAA"}}`, `{"auth":{"client_token":"t","lease_duration":-1}}`,
+		`{"errors":["x"],"warnings":null}`,
+	} {
+		f.Add(200, seed)
+		f.Add(404, seed)
+	}
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		value, err := read(status, body)
+		if (err == nil) == (value.Data.Len() == 0) {
+			t.Errorf("a value of %d bytes with error %v", value.Data.Len(), err)
+		}
+		if a, _ := parseAnswer([]byte(body)); a != nil {
+			certificateEnd(a.Data)
+			if a.LeaseDuration < 0 {
+				t.Errorf("lease duration %d", a.LeaseDuration)
+			}
+		}
+	})
+}

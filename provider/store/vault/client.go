@@ -1,0 +1,219 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// firstWait is about how long the first repetition waits; each further one
+// waits twice as long. longestWait bounds what a server may ask for.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 10 * time.Second
+)
+
+// client makes the calls of one store.
+type client struct {
+	http      *http.Client
+	address   *url.URL
+	namespace string
+	timeout   time.Duration // of one try
+	retries   int
+}
+
+func newClient(config *settings, transport http.RoundTripper) (*client, error) {
+	address, err := url.Parse(config.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &client{
+		http:      &http.Client{Transport: transport, CheckRedirect: followOnce},
+		address:   address,
+		namespace: config.Namespace,
+		timeout:   config.Timeout,
+		retries:   config.Retries,
+	}, nil
+}
+
+// followOnce lets a standby send a request on to the active node, which Vault
+// does with 307, once and never from TLS to plain text.
+// https://developer.hashicorp.com/vault/docs/concepts/ha#client-redirection
+func followOnce(req *http.Request, via []*http.Request) error {
+	status := req.Response.StatusCode
+	same := status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
+	if len(via) > 1 || !same || req.URL.Scheme != via[0].URL.Scheme || req.URL.User != nil {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// request is one call of the API.
+type request struct {
+	method string
+	path   string // after /v1/
+	params url.Values
+	body   []byte
+	token  secret.Bytes
+	// secrets are what the body holds that must not come back in an error.
+	secrets []secret.Bytes
+	// repeatable is true if the call may be made again after it may have been
+	// carried out.
+	repeatable bool
+}
+
+// response is an answer that Vault meant: its status is not one that passes.
+type response struct {
+	status int
+	answer *answer // nil if the body was empty or not an answer of Vault's
+	broken error   // why answer is nil
+}
+
+func (r *response) ok() bool { return r.status >= 200 && r.status < 300 }
+
+// call makes a request, and again a bounded number of times if that may help.
+// The error wraps store.ErrUnavailable, store.ErrInvalid or ctx's.
+func (c *client) call(ctx context.Context, r request) (*response, error) {
+	for try := 0; ; try++ {
+		resp, result := c.try(ctx, r)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no answer from Vault at %s in the time given: %w", c.address.Host, ctx.Err())
+		}
+		if result.err == nil {
+			return resp, nil
+		}
+		again := result.passes && (r.repeatable || !result.done) && try < c.retries
+		if !again || !c.wait(ctx, try, result.after) {
+			return nil, result.err
+		}
+	}
+}
+
+// wait waits before another try, and is false if there is no time for it.
+func (c *client) wait(ctx context.Context, try int, asked time.Duration) bool {
+	backoff := firstWait << try
+	delay := max(asked, backoff/2+rand.N(backoff))
+	if deadline, ok := ctx.Deadline(); delay > longestWait || ok && time.Until(deadline) <= delay {
+		return false
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// outcome is how a try failed.
+type outcome struct {
+	err    error
+	passes bool          // another try may help
+	done   bool          // Vault may have carried the request out
+	after  time.Duration // what Retry-After asks for
+}
+
+// try makes a request once.
+func (c *client) try(ctx context.Context, r request) (*response, outcome) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := c.newRequest(ctx, r)
+	if err != nil {
+		return nil, outcome{err: fail(store.ErrInvalid, "%s %s cannot be sent", r.method, printable(r.path))}
+	}
+	got, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	defer func() { _ = got.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	if len(body) > maxAnswerBytes {
+		return nil, outcome{err: fail(store.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.method, printable(r.path), maxAnswerBytes)}
+	}
+	resp := &response{status: got.StatusCode}
+	resp.answer, resp.broken = parseAnswer(body)
+	if passing, executed := passingStatus(got.StatusCode); passing {
+		sent := append([]secret.Bytes{r.token}, r.secrets...)
+		return nil, outcome{
+			err:    unavailable(got.StatusCode, resp.answer, sent...),
+			passes: true, done: executed, after: retryAfter(got.Header),
+		}
+	}
+	return resp, outcome{}
+}
+
+func (c *client) newRequest(ctx context.Context, r request) (*http.Request, error) {
+	target := *c.address
+	target.Path = "/v1/" + r.path
+	prepared := api.Request{
+		Method: r.method, URL: &target, Host: target.Host, Params: r.params,
+		Headers:     http.Header{api.RequestHeaderName: {"true"}},
+		ClientToken: r.token.RevealString(),
+		BodyBytes:   r.body,
+	}
+	if c.namespace != "" {
+		prepared.Headers.Set(api.NamespaceHeaderName, c.namespace)
+	}
+	if r.body != nil {
+		prepared.Headers.Set("Content-Type", "application/json")
+	}
+	req, err := prepared.ToHTTP()
+	if err != nil {
+		return nil, err
+	}
+	return req.WithContext(ctx), nil
+}
+
+// passingStatus tells statuses that may pass by themselves, and whether Vault
+// may have carried the request out before it answered so.
+func passingStatus(status int) (passes, executed bool) {
+	switch status {
+	case http.StatusPreconditionFailed, http.StatusTooManyRequests, http.StatusServiceUnavailable, 472, 473:
+		return true, false
+	}
+	return status >= 500, true
+}
+
+// unreachable explains a try that had no answer.
+func (c *client) unreachable(ctx context.Context, err error) outcome {
+	var dial *net.OpError
+	sent := !errors.As(err, &dial) || dial.Op != "dial"
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // without the URL, whose query belongs to the class
+	}
+	if ctx.Err() != nil {
+		return outcome{passes: true, done: sent, err: fail(store.ErrUnavailable,
+			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.timeout)}
+	}
+	return outcome{passes: true, done: sent, err: fail(store.ErrUnavailable,
+		"Vault at %s cannot be reached: %s%s", c.address.Host, printable(err.Error()), tlsRemedy(err))}
+}
+
+// retryAfter reads the header of RFC 9110, section 10.2.3.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if count, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(count, 0), 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}

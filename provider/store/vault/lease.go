@@ -1,0 +1,110 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// leaseOf returns how long the value of an answer works; nil if nothing says
+// that it ends. start is when the request was made.
+func (s *vaultStore) leaseOf(q *query, a *answer, used *session, as identity.Identity, start time.Time) (*store.Lease, error) {
+	end, isCertificate := time.Time{}, false
+	if q.writes() {
+		// What a GET finds is not made for this pod and does not change by
+		// being read again, though it may be a certificate that ends.
+		end, isCertificate = certificateEnd(a.Data)
+	}
+	if a.LeaseID == "" {
+		if !isCertificate {
+			return nil, nil
+		}
+		return &store.Lease{Duration: end.Sub(start), Expires: end}, nil
+	}
+	if used.limited {
+		// Every further read could be the one that ends the token and with it
+		// the lease.
+		s.sessions.retire(as, used)
+		if !used.take() {
+			return nil, fail(store.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
+				q.verb(), printable(q.key), s.sessions.who())
+		}
+	}
+	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, asked: time.Duration(a.LeaseDuration)}
+	if isCertificate {
+		leased.certificateEnd = end
+	}
+	return leased.lease(time.Duration(a.LeaseDuration), a.Renewable, start), nil
+}
+
+// leased is a value on a lease of Vault's.
+type leased struct {
+	store   *vaultStore
+	session *session
+	key     string
+	id      string
+	// asked is the lease's first duration, which every renewal asks for.
+	asked time.Duration
+	// certificateEnd is the end of the value itself; zero if it has none.
+	certificateEnd time.Time
+}
+
+// lease is how long the value works when its lease was given for that long at
+// the time start: to the end of the lease, of the token that made it, with
+// which Vault revokes it, or of the certificate, whichever comes first.
+// https://developer.hashicorp.com/vault/docs/concepts/tokens#token-time-to-live-periodic-tokens-and-explicit-max-ttls
+func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) *store.Lease {
+	end := start.Add(duration)
+	for _, other := range []time.Time{l.session.ends(), l.certificateEnd} {
+		if !other.IsZero() && other.Before(end) {
+			end = other
+		}
+	}
+	l.session.holds(end)
+	lease := &store.Lease{Duration: max(end.Sub(start), 0), Expires: end}
+	if renewable && !l.session.limited {
+		lease.Renew = l.renew
+	}
+	return lease
+}
+
+// renew renews the token that the lease hangs on, if that is due, and then the
+// lease. A token that cannot be renewed any more is no error: the lease's new
+// end tells.
+// https://developer.hashicorp.com/vault/api-docs/system/leases#renew-lease
+func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
+	if err := l.store.sessions.renew(ctx, l.session); err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("renewing the token of %s: %w", printable(l.key), ctx.Err())
+	}
+	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.asked.Seconds()))})
+	if err != nil {
+		return nil, fail(store.ErrInvalid, "the renewal cannot be written as JSON")
+	}
+	start := l.store.now()
+	id := secret.NewString(l.id)
+	resp, err := l.store.client.call(ctx, request{
+		method: http.MethodPost, path: "sys/leases/renew", body: body,
+		token: l.session.token, secrets: []secret.Bytes{id}, repeatable: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	text := said(resp.answer, l.session.token, id)
+	switch {
+	case resp.status == http.StatusForbidden:
+		return nil, fail(store.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
+			printable(l.key), l.store.sessions.who(), otherThanDenied(text))
+	case !resp.ok():
+		return nil, fail(store.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", printable(l.key), resp.status, text)
+	case resp.answer == nil || resp.answer.LeaseID == "":
+		return nil, fail(store.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", printable(l.key))
+	}
+	return l.lease(time.Duration(resp.answer.LeaseDuration), resp.answer.Renewable, start), nil
+}

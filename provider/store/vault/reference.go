@@ -1,0 +1,178 @@
+package vault
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The bounds of references.
+const (
+	maxKeyBytes  = 1024
+	maxBodyBytes = 256 << 10
+)
+
+// methods are the values of options.method. LIST is sent as GET with a query,
+// which every proxy passes on.
+var methods = []string{http.MethodGet, "LIST", http.MethodPost, http.MethodPut}
+
+// query is a reference as it is sent.
+type query struct {
+	key    string
+	method string
+	params url.Values
+	body   json.RawMessage
+	pinned string // the version asked for; empty for the current one
+}
+
+// writes is true if the server may change something to answer.
+func (q *query) writes() bool { return q.method == http.MethodPost || q.method == http.MethodPut }
+
+// parseReference returns what ref asks for. The error wraps store.ErrInvalid
+// and names every wrong field.
+func parseReference(ref store.Reference) (*query, error) {
+	var problems problemList
+	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
+	checkKey(ref.Key, &problems)
+	known := []string{"method", "query", "body"}
+	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
+		switch name {
+		case "method":
+			q.setMethod(ref.Options[name], &problems)
+		case "query":
+			q.setParams(ref.Options[name], &problems)
+		case "body":
+			q.setBody(ref.Options[name], &problems)
+		default:
+			problems.add("options."+printable(name), "%s", strict.Unknown("option", printable(name), known))
+		}
+	}
+	if q.body != nil && ref.Options["method"] == nil {
+		q.method = http.MethodPost
+	}
+	if q.body != nil && !q.writes() {
+		problems.add("options.body", "needs options.method to be POST or PUT")
+	}
+	q.setVersion(ref.Version, &problems)
+	if q.method == "LIST" {
+		q.method = http.MethodGet
+		q.params.Set("list", "true")
+	}
+	return q, problems.err()
+}
+
+// checkKey accepts exactly one spelling of each path.
+func checkKey(key string, problems *problemList) {
+	switch {
+	case key == "":
+		problems.add("key", "is missing; it is the path in Vault's API, such as secret/data/prod/db")
+	case len(key) > maxKeyBytes:
+		problems.add("key", "is %d bytes long; the most is %d", len(key), maxKeyBytes)
+	case strings.Contains(key, "?"):
+		problems.add("key", "must not hold a ?; arguments go into options.query")
+	case strings.HasPrefix(key, "v1/") || strings.HasPrefix(key, "/v1/"):
+		problems.add("key", "must begin after /v1/")
+	case !cleanPath(key):
+		problems.add("key", "must be a path such as secret/data/prod/db: no slash at either end, no empty part, no . or .. as a part, no space, %%, \\, # or control character")
+	}
+}
+
+// cleanPath is true for a path that means the same to everyone on its way.
+func cleanPath(path string) bool {
+	if strings.ContainsFunc(path, notPathText) {
+		return false
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func (q *query) setMethod(value any, problems *problemList) {
+	text, ok := value.(string)
+	if !ok || !slices.Contains(methods, strings.ToUpper(text)) {
+		problems.add("options.method", "must be one of %s", strings.Join(methods, ", "))
+		return
+	}
+	q.method = strings.ToUpper(text)
+}
+
+func (q *query) setParams(value any, problems *problemList) {
+	fields, ok := asFields(value)
+	if !ok {
+		problems.add("options.query", "must be fields with text, such as {format: pem}")
+		return
+	}
+	for name, value := range fields {
+		switch value := value.(type) {
+		case string:
+			q.params.Set(name, value)
+		case bool:
+			q.params.Set(name, strconv.FormatBool(value))
+		case int:
+			q.params.Set(name, strconv.Itoa(value))
+		case json.Number:
+			q.params.Set(name, value.String())
+		default:
+			problems.add("options.query."+printable(name), "must be text, a whole number, true or false")
+		}
+	}
+}
+
+func (q *query) setBody(value any, problems *problemList) {
+	if _, ok := asFields(value); !ok {
+		problems.add("options.body", "must be fields, such as {common_name: web.example.com}")
+		return
+	}
+	body, err := json.Marshal(value) // sorts the names: one body, one spelling
+	switch {
+	case err != nil:
+		problems.add("options.body", "cannot be written as JSON; use text, numbers, true, false, lists and fields")
+	case len(body) > maxBodyBytes:
+		problems.add("options.body", "is %d bytes of JSON; the most is %d", len(body), maxBodyBytes)
+	default:
+		q.body = body
+	}
+}
+
+// asFields takes fields as the native dialect or another one makes them.
+func asFields(value any) (map[string]any, bool) {
+	switch value := value.(type) {
+	case map[string]any:
+		return value, true
+	case map[string]string:
+		fields := make(map[string]any, len(value))
+		for name, text := range value {
+			fields[name] = text
+		}
+		return fields, true
+	}
+	return nil, false
+}
+
+// setVersion pins a version of KV v2, which counts them from one.
+func (q *query) setVersion(version string, problems *problemList) {
+	if version == "" {
+		return
+	}
+	number, err := strconv.ParseInt(version, 10, 32)
+	switch {
+	case err != nil || number < 1 || strconv.FormatInt(number, 10) != version:
+		problems.add("version", "must be a version of KV version 2: a whole number from 1")
+	case q.writes() || q.method == "LIST":
+		problems.add("version", "goes with reading a secret of KV version 2 only, not with options.method %s", q.method)
+	case q.params.Has("version"):
+		problems.add("options.query.version", "the object's version says it already; leave one of the two out")
+	default:
+		q.params.Set("version", version)
+	}
+}

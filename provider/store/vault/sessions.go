@@ -1,0 +1,236 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// The bounds of logins.
+const (
+	maxSessions = 4096             // identities that one store knows at once
+	idleSession = time.Hour        // after which an unused login is forgotten
+	loginTime   = 30 * time.Second // for one login, its retries included
+	revokeTime  = 2 * time.Second  // for giving back tokens on Close
+	// reloginEvery is how often a refused read may cost an identity a new
+	// login, which shows whether its token or its policies are the reason.
+	reloginEvery = time.Minute
+)
+
+// sessions are the logins of one store: at most one at a time for each
+// identity, or one in all when the node's credentials log in.
+type sessions struct {
+	client *client
+	auth   authSettings
+	tokens identity.TokenSource
+	now    func() time.Time
+
+	// lifetime ends, and work is waited for, on close. A login runs under it
+	// and not under its first caller's context, because others share it.
+	lifetime context.Context //nolint:containedctx // see above
+	end      context.CancelFunc
+	work     sync.WaitGroup
+
+	mu    sync.Mutex
+	slots map[identity.Key]*slot
+}
+
+// slot is the place of one identity's login.
+type slot struct {
+	used time.Time // guarded by sessions.mu
+
+	mu        sync.Mutex
+	current   *session
+	flight    *flight   // the login under way
+	recovered time.Time // when a refused read last cost a login
+}
+
+// flight is a login that all who need it wait for.
+type flight struct {
+	done    chan struct{}
+	session *session
+	isNew   bool
+	err     error
+}
+
+func newSessions(config *settings, client *client, tokens identity.TokenSource, now func() time.Time) *sessions {
+	lifetime, end := context.WithCancel(context.Background())
+	return &sessions{
+		client: client, auth: config.Auth, tokens: tokens, now: now,
+		lifetime: lifetime, end: end, slots: map[identity.Key]*slot{},
+	}
+}
+
+// get returns a session that may be used once. isNew is true if the login was
+// made for this call.
+func (s *sessions) get(ctx context.Context, as identity.Identity) (session *session, isNew bool, err error) {
+	slot := s.slot(as)
+	// A session with few uses may be used up between login and here.
+	for range 3 {
+		session, isNew, err = s.join(ctx, slot, as)
+		if err != nil {
+			return nil, false, err
+		}
+		if session.take() {
+			return session, isNew, nil
+		}
+		slot.drop(session)
+	}
+	return nil, false, fail(store.ErrUnavailable, "the tokens of %s may be used too few times (token_num_uses) for the reads that need them at once; let them be used more often", s.who())
+}
+
+// join returns the current session, or that of the login under way, which it
+// begins if there is none.
+func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (*session, bool, error) {
+	slot.mu.Lock()
+	if current := slot.current; current != nil && current.fresh(s.now()) {
+		slot.mu.Unlock()
+		return current, false, nil
+	}
+	under := slot.flight
+	if under == nil {
+		under = &flight{done: make(chan struct{})}
+		slot.flight = under
+		s.work.Go(func() { s.fly(slot, under, as) })
+	}
+	slot.mu.Unlock()
+	select {
+	case <-under.done:
+		return under.session, under.isNew, under.err
+	case <-ctx.Done():
+		return nil, false, fmt.Errorf("waiting for the login as %s: %w", s.who(), ctx.Err())
+	}
+}
+
+// fly gets a session for a slot and tells those who wait.
+func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
+	defer func() {
+		if r := recover(); r != nil {
+			klog.ErrorS(nil, "A login panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+			under.session, under.err = nil, fail(store.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
+		}
+		slot.mu.Lock()
+		slot.flight = nil
+		if under.isNew { // the old one is in place, unless it was refused meanwhile
+			slot.current = under.session
+		}
+		slot.mu.Unlock()
+		close(under.done)
+	}()
+	ctx, cancel := context.WithTimeout(s.lifetime, loginTime)
+	defer cancel()
+
+	slot.mu.Lock()
+	current := slot.current
+	slot.mu.Unlock()
+	if current != nil && current.alive(s.now()) && s.renew(ctx, current) == nil && current.fresh(s.now()) {
+		under.session = current
+		return
+	}
+	under.session, under.err = s.login(ctx, as)
+	under.isNew = under.session != nil
+	if under.err == nil {
+		return
+	}
+	if ctx.Err() != nil {
+		under.err = fail(store.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
+	}
+	if errors.Is(under.err, store.ErrUnavailable) && current != nil && current.alive(s.now()) {
+		// What still works is used to its end.
+		under.session, under.err = current, nil
+	}
+}
+
+// replace returns another session than the refused one, and false if the
+// refusal is to be believed.
+func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *session) (*session, bool, error) {
+	slot := s.slot(as)
+	slot.mu.Lock()
+	if slot.current == refused {
+		if now := s.now(); !slot.recovered.IsZero() && now.Sub(slot.recovered) < reloginEvery {
+			slot.mu.Unlock()
+			return nil, false, nil
+		}
+		slot.recovered = s.now()
+		slot.current = nil
+	}
+	slot.mu.Unlock()
+	session, _, err := s.get(ctx, as)
+	return session, err == nil, err
+}
+
+// drop makes the next read log in anew.
+func (s *slot) drop(used *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == used {
+		s.current = nil
+	}
+}
+
+// retire takes a session out of use for reads.
+func (s *sessions) retire(as identity.Identity, used *session) { s.slot(as).drop(used) }
+
+// slot returns the identity's slot.
+func (s *sessions) slot(as identity.Identity) *slot {
+	var key identity.Key // of the node, when it logs in
+	if !s.auth.usesNode() {
+		key = as.Key()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.slots[key]
+	if found == nil {
+		s.makeRoom()
+		found = &slot{}
+		s.slots[key] = found
+	}
+	found.used = s.now()
+	return found
+}
+
+// makeRoom forgets what is idle, and if that is not enough the slot that was
+// used the longest ago. Tokens that are forgotten are left to run out.
+func (s *sessions) makeRoom() {
+	now := s.now()
+	var oldest identity.Key
+	var oldestUse time.Time
+	for key, slot := range s.slots {
+		if now.Sub(slot.used) >= idleSession {
+			delete(s.slots, key)
+		} else if oldestUse.IsZero() || slot.used.Before(oldestUse) {
+			oldest, oldestUse = key, slot.used
+		}
+	}
+	if len(s.slots) >= maxSessions {
+		delete(s.slots, oldest)
+	}
+}
+
+// close ends the logins under way, and revokes the tokens on which no lease
+// hangs: with a token Vault revokes its leases, whose values pods still use.
+func (s *sessions) close() {
+	s.end()
+	s.work.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), revokeTime)
+	defer cancel()
+	for _, slot := range s.slots {
+		session := slot.current
+		if session == nil || !session.alive(s.now()) || !session.disposable(s.now()) {
+			continue
+		}
+		// The best that can be done; a token that stays runs out by itself.
+		_, outcome := s.client.try(ctx, request{method: "POST", path: "auth/token/revoke-self", token: session.token})
+		if outcome.err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package vault
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// versioned is the metadata that KV version 2 gives with a secret.
+// https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-secret-version
+type versioned struct {
+	Version      int64  `json:"version"`
+	CreatedTime  string `json:"created_time"`
+	DeletionTime string `json:"deletion_time"`
+	Destroyed    bool   `json:"destroyed"`
+}
+
+// asVersioned tells an answer of KV version 2 by its shape: data and metadata
+// alone, the latter with a version and the time of its making. Any other
+// answer is not of KV version 2.
+func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, ok bool) {
+	outer := fields(data)
+	if len(outer) != 2 || outer["data"] == nil || outer["metadata"] == nil {
+		return nil, meta, false
+	}
+	if json.Unmarshal(outer["metadata"], &meta) != nil || meta.Version < 1 {
+		return nil, meta, false
+	}
+	if _, err := time.Parse(time.RFC3339Nano, meta.CreatedTime); err != nil {
+		return nil, meta, false
+	}
+	return outer["data"], meta, true
+}
+
+// id is different for each version, also if the secret was removed with all
+// its metadata and its versions count from one again.
+func (v versioned) id() string {
+	created, err := time.Parse(time.RFC3339Nano, v.CreatedTime)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatInt(v.Version, 10) + "-" + strconv.FormatInt(created.UnixNano(), 36)
+}
+
+// gone explains a version that is there and has no data any more; nil if that
+// is not what the answer says.
+func gone(q *query, a *answer) error {
+	if a == nil {
+		return nil
+	}
+	data, meta, ok := asVersioned(a.Data)
+	if !ok || !isNull(data) {
+		return nil
+	}
+	if meta.Destroyed {
+		return fail(store.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", printable(q.key), meta.Version)
+	}
+	return fail(store.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
+		printable(q.key), meta.Version, printable(meta.DeletionTime))
+}
+
+// valueOf turns a successful answer into the value, without its lease.
+func valueOf(q *query, resp *response) (store.Value, error) {
+	where := q.verb() + " " + printable(q.key)
+	if resp.status == http.StatusNoContent {
+		return store.Value{}, fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (204), so there is nothing to mount", where)
+	}
+	a := resp.answer
+	if a == nil {
+		return store.Value{}, fail(store.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
+			where, resp.status, resp.broken)
+	}
+	switch {
+	case a.WrapInfo != nil:
+		return store.Value{}, fail(store.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
+	case a.Data == nil && a.Auth != nil:
+		return store.Value{}, fail(store.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
+	case a.Data == nil:
+		return store.Value{}, fail(store.ErrNotFound, "%s: Vault answered without data", where)
+	}
+	if err := gone(q, a); err != nil {
+		return store.Value{}, err
+	}
+	if q.method == http.MethodGet && !q.params.Has("list") {
+		if data, meta, ok := asVersioned(a.Data); ok {
+			return store.Value{Data: secret.New(data), Version: meta.id()}, nil
+		}
+	}
+	if q.pinned != "" {
+		return store.Value{}, fail(store.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", printable(q.key))
+	}
+	return store.Value{Data: secret.New(a.Data)}, nil
+}
+
+// certificateEnd is when the certificate that a write made ends: an X.509
+// certificate of the PKI engine or a signed key of the SSH engine.
+// https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key
+// https://developer.hashicorp.com/vault/api-docs/secret/ssh#sign-ssh-key
+func certificateEnd(data json.RawMessage) (time.Time, bool) {
+	var made struct {
+		Certificate string `json:"certificate"`
+		SignedKey   string `json:"signed_key"`
+	}
+	if json.Unmarshal(data, &made) != nil {
+		return time.Time{}, false
+	}
+	// With format pem_bundle the private key comes first.
+	for block, rest := pem.Decode([]byte(made.Certificate)); block != nil; block, rest = pem.Decode(rest) {
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			return certificate.NotAfter, true
+		}
+	}
+	if made.Certificate != "" {
+		// Format der: the end stands beside it.
+		if end, err := strconv.ParseInt(string(fields(data)["expiration"]), 10, 64); err == nil && end > 0 {
+			return time.Unix(end, 0), true
+		}
+	}
+	if key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(made.SignedKey)); err == nil {
+		if certificate, ok := key.(*ssh.Certificate); ok && certificate.ValidBefore < 1<<62 {
+			return time.Unix(int64(certificate.ValidBefore), 0), true
+		}
+	}
+	return time.Time{}, false
+}
