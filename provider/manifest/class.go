@@ -1,0 +1,222 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// document is a SecretProviderClass as the API server takes it: the CRD in the
+// driver's deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml.
+type document struct {
+	APIVersion text     `yaml:"apiVersion"`
+	Kind       text     `yaml:"kind"`
+	Metadata   metadata `yaml:"metadata"`
+	Spec       spec     `yaml:"spec"`
+	Status     any      `yaml:"status"`
+}
+
+type metadata struct {
+	Name      text           `yaml:"name"`
+	Namespace text           `yaml:"namespace"`
+	Others    map[string]any `yaml:",inline"`
+}
+
+type spec struct {
+	Provider      text            `yaml:"provider"`
+	Parameters    map[string]text `yaml:"parameters"`
+	SecretObjects []secretObject  `yaml:"secretObjects"`
+}
+
+// text is text to every reader of YAML: what an older one, such as kubectl's,
+// takes for a number, true or false has to be quoted.
+type text string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (t *text) UnmarshalYAML(node *yaml.Node) error {
+	plain := node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	older := []string{"y", "yes", "n", "no", "on", "off"}
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		return errors.New("must be text; if it is meant to be YAML, begin it with |")
+	case node.Tag == "!!null":
+		return errors.New("has no value; give one, or remove the field")
+	case node.Tag != "!!str" || plain && slices.Contains(older, strings.ToLower(node.Value)):
+		return errors.New("must be text; put it in quotes")
+	}
+	*t = text(node.Value)
+	return nil
+}
+
+// class checks one class.
+func (f *file) class(root *yaml.Node) {
+	var d document
+	err := strict.Decode(root, &d)
+	of := about{namespace: string(d.Metadata.Namespace), class: string(d.Metadata.Name)}
+	var problems strict.Problems
+	errors.As(err, &problems)
+	name := string(d.Spec.Provider)
+	if _, known := f.Dialects[name]; !known && !f.unknownProvider(of, root, name) {
+		f.OtherProviders++
+		return
+	}
+	f.Classes++
+	f.report(of, "", problems)
+	f.envelope(of, root, d)
+
+	understood := !slices.ContainsFunc(problems, func(p strict.Problem) bool {
+		return strings.HasPrefix(p.Field, "spec") && !strings.HasPrefix(p.Field, "spec.secretObjects")
+	})
+	dialect, known := f.Dialects[name]
+	if !known || !understood {
+		return
+	}
+	parameters := make(map[string]string, len(d.Spec.Parameters))
+	for parameter, value := range d.Spec.Parameters {
+		parameters[parameter] = string(value)
+	}
+	class, err := dialect(parameters)
+	judged := f.judge(name, parameters, class, err)
+	f.parameters(of, root, judged)
+	if err == nil {
+		f.sealed(of, root, class, judged)
+		f.secretObjects(of, root, d.Spec.SecretObjects, class)
+	}
+}
+
+// unknownProvider reports a provider that is missing or misspelt. Any other is
+// somebody else's.
+func (f *file) unknownProvider(of about, root *yaml.Node, name string) bool {
+	known := slices.Sorted(maps.Keys(f.Dialects))
+	switch {
+	case name == "":
+		f.at(of, root, "spec.provider", "missing; name one of "+strings.Join(known, ", "))
+	case strict.Nearest(name, known) != "":
+		f.at(of, root, "spec.provider", strict.Unknown("provider", name, known))
+	default:
+		return false
+	}
+	return true
+}
+
+// envelope checks what is around the parameters.
+func (f *file) envelope(of about, root *yaml.Node, d document) {
+	const served = groupName + "/v1"
+	if d.APIVersion != served && d.APIVersion != served+"alpha1" {
+		f.at(of, root, "apiVersion", "must be "+served)
+	}
+	if of.class == "" {
+		f.at(of, root, "metadata.name", "missing; give the class a name for pods to use")
+		return
+	}
+	key := of.namespace + "/" + of.class
+	if f.seen == nil {
+		f.seen = map[string]string{}
+	}
+	at, _, _ := find(root, "metadata.name")
+	if before, twice := f.seen[key]; twice {
+		f.at(of, root, "metadata.name", "the class is given twice, also at "+before+"; one would overwrite the other")
+		return
+	}
+	f.seen[key] = fmt.Sprintf("%s:%d", f.name, at.Line)
+}
+
+// at reports a problem with a field of the document.
+func (f *file) at(of about, root *yaml.Node, field, message string) {
+	at, _, _ := find(root, field)
+	f.report(of, "", strict.Problems{{Line: at.Line, Column: at.Column, Field: field, Text: message}})
+}
+
+// judge returns everything that is wrong with a class's parameters. err is what
+// the dialect said.
+func (f *file) judge(name string, parameters map[string]string, class *provider.Class, err error) provider.Problems {
+	var problems provider.Problems
+	if errors.As(err, &problems) {
+		if class != nil {
+			problems = problems.Add(class.Validate())
+		}
+		return problems
+	}
+	if err = f.Check(name, parameters); err != nil && !errors.As(err, &problems) {
+		problems = provider.Problems{{Text: err.Error()}}
+	}
+	if f.Configured {
+		return problems
+	}
+	return f.leaveToConfiguration(problems, class)
+}
+
+// leaveToConfiguration drops what was said of stores that the class uses and
+// does not define by itself.
+func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.Class) provider.Problems {
+	unresolved := map[string]bool{}
+	for _, o := range class.Objects {
+		if o.Key != "" && class.Stores[o.Store] == nil {
+			unresolved[o.Store] = true
+		}
+	}
+	for name, settings := range class.Stores {
+		if settings["type"] == nil {
+			unresolved[name] = true
+		}
+	}
+	f.Unresolved += len(unresolved)
+	return slices.DeleteFunc(problems, func(p provider.Problem) bool {
+		if name, ok := strings.CutPrefix(p.Field, "stores."); ok {
+			for store := range unresolved {
+				if name == store || strings.HasPrefix(name, store+".") {
+					return true
+				}
+			}
+			return false
+		}
+		if p.Object == 0 || p.Object > len(class.Objects) {
+			return false
+		}
+		o := class.Objects[p.Object-1]
+		return strings.HasSuffix(p.Field, "].store") && unresolved[o.Store] || strings.HasSuffix(p.Field, "].sealed") && o.Key == "" && o.Template == ""
+	})
+}
+
+// parameters reports problems with the class's parameters.
+func (f *file) parameters(of about, root *yaml.Node, problems provider.Problems) {
+	for _, p := range problems {
+		finding := Finding{
+			Namespace: of.namespace, Class: of.class, Object: p.Object, ID: p.ID,
+			Field: strings.TrimSuffix("spec.parameters."+p.Field, "."), Message: p.Text,
+		}
+		finding.Line, finding.Column = f.locate(root, p)
+		p.Line = 0 // of the parameter's text, where the finding tells that of the file
+		finding.short = p.String()
+		f.add(finding)
+	}
+}
+
+// locate returns where in the file a problem with a parameter stands.
+func (f *file) locate(root *yaml.Node, p provider.Problem) (line, column int) {
+	const parameters = "spec.parameters"
+	at, value, _ := find(root, parameters)
+	if value.Kind != yaml.MappingNode || p.Field == "" {
+		return at.Line, at.Column
+	}
+	key, value, rest := findField(value, p.Field)
+	if key == nil {
+		return at.Line, at.Column
+	}
+	if p.Line > 0 {
+		return f.inside(value, p.Line, max(p.Column, 1))
+	}
+	document, err := strict.Next(yaml.NewDecoder(strings.NewReader(value.Value)))
+	if rest == "" || err != nil || len(document.Content) != 1 {
+		return key.Line, key.Column
+	}
+	inner, _, _ := find(document.Content[0], strings.TrimPrefix(rest, "."))
+	return f.inside(value, inner.Line, inner.Column)
+}
