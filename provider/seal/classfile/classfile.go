@@ -90,17 +90,32 @@ func (f *File) Namespace() string {
 // ObjectName is what the class calls the object of a path: the name that the
 // file gives it, or else the path.
 func (f *File) ObjectName(path string) string {
-	_, objects := lookupPair(lookup(f.spec, "parameters"), "objects")
-	if objects != nil && objects.Kind == yaml.ScalarNode {
-		if list, err := parseList(objects.Value); err == nil && list != nil {
-			for _, entry := range list.Content {
-				if name := scalar(lookup(entry, "name")); name != "" && scalar(lookup(entry, "path")) == path {
-					return name
-				}
-			}
+	for _, object := range f.objects() {
+		if name := scalar(lookup(object, "name")); name != "" && scalar(lookup(object, "path")) == path {
+			return name
 		}
 	}
 	return path
+}
+
+// Has says whether the class has an object that is called name: by its name, or
+// by its path if it has none.
+func (f *File) Has(name string) bool {
+	for _, object := range f.objects() {
+		if idOf(object) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// objects are the class's objects, as far as they can be read.
+func (f *File) objects() []*yaml.Node {
+	list, err := parseList(scalar(lookup(lookup(f.spec, "parameters"), "objects")))
+	if err != nil || list == nil {
+		return nil
+	}
+	return list.Content
 }
 
 // Put returns the file with the entry's sealed value in it: in the place of the

@@ -244,6 +244,11 @@ func TestTellsWhatTheFileSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, want := range map[string]bool{"user": true, "cert": true, "db/password": true, "app/cert": false, "new": false} {
+		if file.Has(name) != want {
+			t.Errorf("Has(%q) = %v", name, !want)
+		}
+	}
 	if file.Namespace() != "prod" || file.ObjectName("app/cert") != "cert" || file.ObjectName("new") != "new" {
 		t.Errorf("namespace %q, names %q and %q", file.Namespace(), file.ObjectName("app/cert"), file.ObjectName("new"))
 	}

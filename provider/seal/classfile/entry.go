@@ -14,11 +14,7 @@ func find(list *yaml.Node, entry Entry) (*yaml.Node, error) {
 	}
 	var found *yaml.Node
 	for i, object := range list.Content {
-		path, name := scalar(lookup(object, "path")), scalar(lookup(object, "name"))
-		id := name
-		if id == "" {
-			id = path
-		}
+		path, id := scalar(lookup(object, "path")), idOf(object)
 		if id != entry.id() && (entry.Path == "" || path != entry.Path) {
 			continue
 		}
@@ -38,6 +34,14 @@ func find(list *yaml.Node, entry Entry) (*yaml.Node, error) {
 		found = object
 	}
 	return found, nil
+}
+
+// idOf is what an object is called: its name, or its path if it has none.
+func idOf(object *yaml.Node) string {
+	if name := scalar(lookup(object, "name")); name != "" {
+		return name
+	}
+	return scalar(lookup(object, "path"))
 }
 
 // Lines is the entry as it stands in a class's objects list.

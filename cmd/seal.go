@@ -1,0 +1,276 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/seal/classfile"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// sealFlags are the flags of seal.
+type sealFlags struct {
+	public                                               string
+	cluster, namespace, serviceAccount, name             string
+	anyCluster, anyNamespace, anyServiceAccount, anyName bool
+	notAfter                                             string
+	file                                                 string
+	trimNewline                                          bool
+	output, mergeInto, class, path                       string
+}
+
+func newSeal() *cobra.Command {
+	var flags sealFlags
+	c := &cobra.Command{
+		Use:   "seal --public FILE --namespace NAME --service-account NAME --name OBJECT",
+		Short: "Seal a value so that it may be committed to Git",
+		Long: `Encrypt a value to a cluster's public key, for one object of one service account
+in one namespace. It needs no network and no right to decrypt, and whoever has
+the public key can do it.
+
+The value is read from standard input or --file, byte for byte, and never from
+an argument, which other users of the machine and the shell's history could see.
+At a terminal it is asked for, without showing it, and ends with the line. A
+value that ends in a newline, as "echo" makes it, is sealed with it and a note
+says so; --trim-newline leaves one newline out.
+
+By default all four parts of the scope are exact: moved to another cluster,
+namespace, service account or object, the text does not open. The cluster is the
+public key's unless --cluster says otherwise.
+
+The text is printed; --output entry prints it as an entry for a class's objects;
+--merge-into puts it into a SecretProviderClass file, where it replaces the
+object's value or becomes a new object, and leaves all else as it is. With
+--merge-into, the class's namespace and the object's name need not be given.`,
+		Example: `  # from a password manager into a class file
+  pass show prod/db | lanyard seal --public public.yaml --trim-newline \
+    --service-account web --merge-into web.yaml --path db/password
+
+  # a file, printed as an entry
+  lanyard seal --public public.yaml -n prod --service-account web --name tls.key \
+    --file tls.key --output entry
+
+  # for 90 days, for every service account of the namespace
+  lanyard seal --public public.yaml -n prod --any-service-account --name api-token \
+    --not-after 90d < token`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				// The argument is not repeated: it may be the value.
+				return usagef("the value is never an argument, where others can see it; give it on standard input or in --file, and change it if it was a real one")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return runSeal(c, flags) },
+	}
+	c.Flags().StringVar(&flags.public, "public", "", "the public key `FILE`, which lanyard keygen --public-out writes")
+	c.Flags().StringVar(&flags.cluster, "cluster", "", "seal for this cluster `NAME`; the public key's if left out")
+	c.Flags().StringVarP(&flags.namespace, "namespace", "n", "", "seal for this namespace `NAME`")
+	c.Flags().StringVar(&flags.serviceAccount, "service-account", "", "seal for this service account `NAME`")
+	c.Flags().StringVar(&flags.name, "name", "", "seal for this `OBJECT`: its name in the class, or its path if it has none; --path if left out")
+	c.Flags().BoolVar(&flags.anyCluster, "any-cluster", false, "open in every cluster whose key ring has the key")
+	c.Flags().BoolVar(&flags.anyNamespace, "any-namespace", false, "open in every namespace")
+	c.Flags().BoolVar(&flags.anyServiceAccount, "any-service-account", false, "open for every service account")
+	c.Flags().BoolVar(&flags.anyName, "any-name", false, "open as an object of any name")
+	c.Flags().StringVar(&flags.notAfter, "not-after", "", "do not open after this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
+	c.Flags().StringVar(&flags.file, "file", "", "read the value from this `FILE`")
+	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
+	c.Flags().StringVarP(&flags.output, "output", "o", "text", "text or entry")
+	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`")
+	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class, if the file of --merge-into holds several")
+	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, for --output entry and --merge-into")
+	return c
+}
+
+func runSeal(c *cobra.Command, flags sealFlags) error {
+	switch {
+	case flags.public == "":
+		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote")
+	case flags.output != "text" && flags.output != "entry":
+		return usagef("--output: must be text or entry")
+	case flags.mergeInto != "" && c.Flags().Changed("output"):
+		return usagef("--merge-into writes a file and prints no text; leave out --output")
+	case flags.class != "" && flags.mergeInto == "":
+		return usagef("--class chooses a class in the file of --merge-into, which is missing")
+	}
+	public, err := seal.ReadPublicKey(flags.public)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	var class *classfile.File
+	if flags.mergeInto != "" {
+		if class, err = openClass(&flags); err != nil {
+			return err
+		}
+	}
+	if flags.name == "" {
+		flags.name = flags.path
+	}
+	if flags.cluster == "" && !flags.anyCluster {
+		flags.cluster = public.Cluster()
+	}
+	scope, err := flags.scope(time.Now())
+	if err != nil {
+		return err
+	}
+	value, err := readValue(c, flags)
+	if err != nil {
+		return err
+	}
+	text, err := seal.Seal(public, scope, value)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	return flags.deliver(c, class, text)
+}
+
+// openClass opens the file to merge into and takes from it what no flag says.
+func openClass(flags *sealFlags) (*classfile.File, error) {
+	const most = 4 << 20
+	info, err := os.Stat(flags.mergeInto)
+	if err != nil {
+		return nil, usagef("--merge-into: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, usagef("--merge-into: %s is not a file of at most %d bytes", flags.mergeInto, most)
+	}
+	data, err := os.ReadFile(flags.mergeInto)
+	if err != nil {
+		return nil, usagef("--merge-into: %w", err)
+	}
+	class, err := classfile.Open(data, flags.class)
+	if err != nil {
+		return nil, usagef("--merge-into: %s %w", flags.mergeInto, err)
+	}
+	if flags.path == "" && flags.name == "" {
+		return nil, usagef("--path is missing; give the path of the object in the class")
+	}
+	if flags.name == "" {
+		flags.name = class.ObjectName(flags.path)
+	}
+	if flags.path == "" && !class.Has(flags.name) {
+		flags.path = flags.name
+	}
+	switch namespace := class.Namespace(); {
+	case namespace == "" || flags.anyNamespace:
+	case flags.namespace == "":
+		flags.namespace = namespace
+	case flags.namespace != namespace:
+		return nil, usagef("--namespace: the class is in namespace %q, and a value sealed for %q could not be opened there", namespace, flags.namespace)
+	}
+	return class, nil
+}
+
+// scope is what the flags say, with every problem at once.
+func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
+	var problems []string
+	name := func(flag, exact, anyFlag string, isAny bool) seal.Name {
+		switch {
+		case isAny && exact != "":
+			problems = append(problems, fmt.Sprintf("%s and %s exclude each other", flag, anyFlag))
+		case isAny:
+			return seal.Any()
+		case exact == "":
+			problems = append(problems, fmt.Sprintf("%s is missing; give the name, or %s", flag, anyFlag))
+		}
+		return seal.Exact(exact)
+	}
+	named := f.name
+	if f.anyName {
+		named = "" // it only names the object in the class then
+	}
+	scope := seal.Scope{
+		Cluster:        name("--cluster", f.cluster, "--any-cluster", f.anyCluster),
+		Namespace:      name("--namespace", f.namespace, "--any-namespace", f.anyNamespace),
+		ServiceAccount: name("--service-account", f.serviceAccount, "--any-service-account", f.anyServiceAccount),
+		Object:         name("--name", named, "--any-name", f.anyName),
+	}
+	if f.notAfter != "" {
+		var problem string
+		if scope.NotAfter, problem = parseNotAfter(f.notAfter, now); problem != "" {
+			problems = append(problems, "--not-after: "+problem)
+		}
+	}
+	if len(problems) == 0 {
+		if err := scope.Validate(); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if len(problems) > 0 {
+		return seal.Scope{}, usagef("%s", strings.Join(problems, "; "))
+	}
+	return scope, nil
+}
+
+// deliver prints the text or puts it into the class.
+func (f sealFlags) deliver(c *cobra.Command, class *classfile.File, text string) error {
+	entry := classfile.Entry{Path: f.path, Name: f.name, Sealed: text}
+	switch {
+	case class != nil:
+		edited, err := class.Put(entry)
+		if err != nil {
+			return usagef("--merge-into: %s: %w", f.mergeInto, err)
+		}
+		if err := replaceFile(f.mergeInto, edited, 0); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value of object %s now\n", f.mergeInto, f.name)
+		return nil
+	case f.output == "entry":
+		if entry.Path == "" {
+			entry.Path = f.name
+		}
+		if entry.Path == "" {
+			return usagef("--path is missing; an entry has one")
+		}
+		_, err := fmt.Fprint(c.OutOrStdout(), entry.Lines())
+		return err
+	}
+	_, err := fmt.Fprintln(c.OutOrStdout(), text)
+	return err
+}
+
+// readValue reads the value and says so if it ends in a newline that may be
+// unwanted.
+func readValue(c *cobra.Command, flags sealFlags) (secret.Bytes, error) {
+	if file, ok := c.InOrStdin().(*os.File); ok && flags.file == "" && isTerminal(file) {
+		return askValue(c.Context(), file, c.ErrOrStderr())
+	}
+	data, err := readInput(c, flags.file, seal.MaxValue+2)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	trimmed := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	switch {
+	case flags.trimNewline && len(data) > 0 && data[len(data)-1] == '\n':
+		return secret.NewString(trimmed), nil
+	case trimmed != string(data) && !strings.Contains(trimmed, "\n"):
+		fmt.Fprintln(c.ErrOrStderr(), "note: the value ends in a newline, which is sealed with it; --trim-newline leaves it out")
+	}
+	return secret.New(data), nil
+}
+
+// parseNotAfter reads a time, or a duration from now in which d is a day. It
+// returns what is wrong, or nothing.
+func parseNotAfter(text string, now time.Time) (time.Time, string) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		var days int
+		duration, durationErr := time.ParseDuration(text)
+		if n, _ := fmt.Sscanf(text, "%dd", &days); n == 1 && text == fmt.Sprintf("%dd", days) && days < 1_000_000 {
+			at = now.AddDate(0, 0, days)
+		} else if durationErr == nil {
+			at = now.Add(duration)
+		} else {
+			return time.Time{}, "must be a time such as 2026-12-31T00:00:00Z, or a duration such as 12h or 90d"
+		}
+	}
+	if !at.After(now) {
+		return time.Time{}, "is not in the future"
+	}
+	return at.UTC(), ""
+}

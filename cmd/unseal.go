@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/seal"
+)
+
+// unsealFlags are the flags of unseal.
+type unsealFlags struct {
+	keyRing, file, object string
+	as                    identity.Identity
+	ignoreScope           bool
+}
+
+func newUnseal() *cobra.Command {
+	var flags unsealFlags
+	c := &cobra.Command{
+		Use:   "unseal --key-ring FILE [TEXT]",
+		Short: "Open a sealed value as the holder of the key ring",
+		Long: `Open a sealed value and print it, byte for byte, to standard output. The text
+is the argument, or is read from --file or standard input.
+
+The flags say which workload's place to take, and the value's scope is checked
+as the provider would check it, so that unseal answers whether that workload
+gets the value. The cluster is the key ring's unless --cluster says otherwise.
+With --ignore-scope the holder of the key opens a value whatever it is sealed
+for and whenever it expired.`,
+		Example: `  # would the service account web get it?
+  lanyard unseal --key-ring ring.yaml -n prod --service-account web --name db/password < sealed.txt
+
+  # what is in it?
+  lanyard unseal --key-ring ring.yaml --ignore-scope lanyard.v1.AQFd...`,
+		Args: atMostOneText,
+		RunE: func(c *cobra.Command, args []string) error { return runUnseal(c, args, flags) },
+	}
+	c.Flags().StringVar(&flags.keyRing, "key-ring", "", "the private key ring `FILE`")
+	c.Flags().StringVar(&flags.file, "file", "", "read the text from this `FILE`")
+	c.Flags().StringVar(&flags.as.Cluster, "cluster", "", "the workload's cluster `NAME`; the key ring's if left out")
+	c.Flags().StringVarP(&flags.as.Namespace, "namespace", "n", "", "the workload's namespace `NAME`")
+	c.Flags().StringVar(&flags.as.ServiceAccount, "service-account", "", "the workload's service account `NAME`")
+	c.Flags().StringVar(&flags.object, "name", "", "the object's `NAME` in the class: its name, or its path if it has none")
+	c.Flags().BoolVar(&flags.ignoreScope, "ignore-scope", false, "open the value whatever it is sealed for")
+	return c
+}
+
+func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
+	if flags.keyRing == "" {
+		return usagef("--key-ring is missing; give the private key ring's file")
+	}
+	named := flags.as.Cluster != "" || flags.as.Namespace != "" || flags.as.ServiceAccount != "" || flags.object != ""
+	if flags.ignoreScope && named {
+		return usagef("--ignore-scope does not look at --cluster, --namespace, --service-account and --name; leave them out")
+	}
+	ring, err := seal.ReadKeyRing(flags.keyRing)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	text, err := readSealedText(c, args, flags.file)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal.Parse(text)
+	if err != nil {
+		return usagef("%w", err)
+	}
+
+	as, object, now := flags.as, flags.object, time.Now()
+	if as.Cluster == "" {
+		as.Cluster = ring.Cluster()
+	}
+	if flags.ignoreScope {
+		as, object, now = meeting(sealed.Scope(), now)
+	} else if missing := unsaid(sealed.Scope(), as, object); len(missing) > 0 {
+		return usagef("%s", strings.Join(append(missing, "or give --ignore-scope to open it as the holder of the key"), "; "))
+	}
+	value, err := sealed.Open(ring, as, object, now)
+	if err != nil {
+		return err
+	}
+	if _, err := c.OutOrStdout().Write(value.Reveal()); err != nil {
+		return errors.New("the value could not be written to standard output")
+	}
+	return nil
+}
+
+// meeting is a workload and a time that meet the scope.
+func meeting(scope seal.Scope, now time.Time) (identity.Identity, string, time.Time) {
+	if !scope.NotAfter.IsZero() && now.After(scope.NotAfter) {
+		now = scope.NotAfter
+	}
+	return identity.Identity{
+		Cluster:        scope.Cluster.String(),
+		Namespace:      scope.Namespace.String(),
+		ServiceAccount: scope.ServiceAccount.String(),
+	}, scope.Object.String(), now
+}
+
+// unsaid lists what the scope asks about and no flag told.
+func unsaid(scope seal.Scope, as identity.Identity, object string) []string {
+	var missing []string
+	for _, field := range []struct {
+		flag, given string
+		sealedFor   seal.Name
+	}{
+		{"--cluster", as.Cluster, scope.Cluster},
+		{"--namespace", as.Namespace, scope.Namespace},
+		{"--service-account", as.ServiceAccount, scope.ServiceAccount},
+		{"--name", object, scope.Object},
+	} {
+		if field.given == "" && !field.sealedFor.IsAny() {
+			missing = append(missing, field.flag+" is missing, and the value is sealed for one")
+		}
+	}
+	return missing
+}
