@@ -114,6 +114,9 @@ func (e *Engine) Configure(config Config) error {
 	return nil
 }
 
+// Config is the configuration that holds now. It must not be changed.
+func (e *Engine) Config() Config { return e.current.Load().config }
+
 // checkConfig says what of a configuration the engine cannot work with.
 func (e *Engine) checkConfig(config Config) Problems {
 	problems := config.Validate()

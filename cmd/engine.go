@@ -1,0 +1,76 @@
+package cmd
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/kube"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/file"
+	"github.com/lanyardhq/lanyard/provider/store/sealed"
+	"github.com/lanyardhq/lanyard/provider/store/vault"
+)
+
+// dialects are the syntaxes of classes by the provider's name.
+func dialects() map[string]provider.Dialect {
+	return map[string]provider.Dialect{"lanyard": lanyard.Parse}
+}
+
+// storeTypes are all kinds of store. A new one is one line here.
+func storeTypes(tokens identity.TokenSource, calls *store.Calls) []store.Type {
+	return []store.Type{
+		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
+		sealed.NewType(nil),
+		file.NewType(),
+	}
+}
+
+// engine is the provider's engine with what it stands on.
+type engine struct {
+	*provider.Engine
+	tokens *kube.Tokens
+}
+
+// newEngine returns an engine with every dialect and store. Its error is a
+// provider.Problems.
+func newEngine(config provider.Config, registry prometheus.Registerer) (*engine, error) {
+	e := &engine{}
+	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
+	calls := store.NewCalls(config.Bounds.StoreCalls)
+	var err error
+	e.Engine, err = provider.New(provider.Options{
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls), Calls: calls, Metrics: registry,
+	})
+	if err != nil {
+		e.tokens.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// loadEngine returns an engine under the configuration file, or under the
+// defaults if path is empty. A configuration that cannot be used is a usage
+// error with the file's lines.
+func loadEngine(path string) (*engine, error) {
+	if path == "" {
+		return newEngine(provider.DefaultConfig(), prometheus.NewRegistry())
+	}
+	file, err := config.Load(path)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	e, err := newEngine(file.Config, prometheus.NewRegistry())
+	if err != nil {
+		return nil, usageError{file.Explain(err)}
+	}
+	return e, nil
+}
+
+// Close ends the engine and what it stands on. No mount may be running.
+func (e *engine) Close() {
+	e.Engine.Close()
+	e.tokens.Close()
+}

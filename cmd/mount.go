@@ -1,0 +1,286 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// mountFlags are the flags of lanyard mount.
+type mountFlags struct {
+	class    string
+	target   string
+	socket   string
+	config   string
+	watch    bool
+	interval time.Duration
+	output   string
+	pod      podFlags
+}
+
+func newMount() *cobra.Command {
+	var f mountFlags
+	c := &cobra.Command{
+		Use:   "mount CLASSFILE",
+		Short: "Mount a class as the CSI driver would",
+		Long: `Mount reads a SecretProviderClass from a file, fetches what it names as the
+given pod, and writes the files to a directory the way the CSI driver does: all
+of them or none, behind one symbolic link that is switched at once. Without
+--target it only prints what a pod would get. It never prints values.
+
+It asks a running provider over its socket (--socket), or does the work itself
+under the configuration file of --config.
+
+With --watch it goes on, polls as the driver does, and writes what has changed;
+a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.`,
+		Example: `  # What would the pod get? Ask the provider that runs on this node.
+  lanyard mount web.yaml --socket /etc/kubernetes/secrets-store-csi-providers/lanyard.sock \
+      --namespace prod --service-account web --token vault=/tmp/token
+
+  # Write the files, without a provider running, and keep them fresh.
+  lanyard mount web.yaml --config lanyard.yaml --target ./secrets --watch --interval 30s`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("mount takes one argument, the file of the class; see lanyard mount --help")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return runMount(c, f, args[0]) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.class, "class", "", "name of the class, if the file holds several")
+	flags.StringVar(&f.target, "target", "", "directory to write the files to; made if missing, and refused if it holds other files")
+	flags.StringVar(&f.socket, "socket", "", "socket of a running provider; without it the command does the work itself")
+	flags.StringVar(&f.config, "config", "", "configuration file, where the command does the work itself")
+	flags.BoolVar(&f.watch, "watch", false, "keep the files fresh until SIGINT or SIGTERM")
+	flags.DurationVar(&f.interval, "interval", 80*time.Second, "time between polls with --watch, at least 1s")
+	flags.StringVarP(&f.output, "output", "o", "text", "format of the summary: text or json")
+	f.pod.add(flags)
+	c.MarkFlagsMutuallyExclusive("socket", "config")
+	return c
+}
+
+func runMount(c *cobra.Command, f mountFlags, classFile string) error {
+	switch {
+	case f.output != "text" && f.output != "json":
+		return usagef("--output: must be text or json")
+	case f.interval < time.Second:
+		return usagef("--interval: must be at least 1s")
+	}
+	class, err := readClass(classFile, f.class)
+	if err != nil {
+		return err
+	}
+	if _, err := f.pod.read(class); err != nil {
+		return err
+	}
+	if f.target != "" {
+		if err := checkTarget(f.target); err != nil {
+			return err
+		}
+	}
+	m, err := newMounter(f.socket, f.config)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	// Token files are read at each poll, because they are renewed.
+	mount := func(ctx context.Context) (*provider.Volume, error) {
+		pod, err := f.pod.read(class)
+		if err != nil {
+			return nil, err
+		}
+		return m.mount(ctx, class, pod)
+	}
+
+	volume, err := withNotice(c.Context(), c.ErrOrStderr(), "waiting for the stores", mount)
+	if err != nil {
+		return err
+	}
+	if err := write(f.target, volume); err != nil {
+		return err
+	}
+	if err := printVolume(c.OutOrStdout(), f.output, volume); err != nil || !f.watch {
+		return err
+	}
+	return watch(c, f, mount, volume)
+}
+
+// watch mounts again at every interval and writes what has changed.
+func watch(c *cobra.Command, f mountFlags, mount func(context.Context) (*provider.Volume, error), last *provider.Volume) error {
+	ticker := time.NewTicker(f.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.Context().Done():
+			return nil
+		case <-ticker.C:
+		}
+		volume, err := mount(c.Context())
+		switch {
+		case c.Context().Err() != nil:
+			return nil
+		case err != nil:
+			fmt.Fprintf(c.ErrOrStderr(), "%s the files stay as they are: %v\n", time.Now().Format(time.TimeOnly), err)
+			continue
+		}
+		changed := changes(last, volume)
+		if len(changed) == 0 {
+			continue
+		}
+		if err := write(f.target, volume); err != nil {
+			return err
+		}
+		last = volume
+		if err := printChanges(c.OutOrStdout(), f.output, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// withNotice tells on w what is being waited for when it takes longer than a
+// person likes to wonder.
+func withNotice(ctx context.Context, w io.Writer, what string, mount func(context.Context) (*provider.Volume, error)) (*provider.Volume, error) {
+	notice := time.AfterFunc(2*time.Second, func() { fmt.Fprintf(w, "lanyard: %s ...\n", what) })
+	defer notice.Stop()
+	return mount(ctx)
+}
+
+// checkTarget refuses a directory whose files are not this command's, because
+// the writer removes what stands in its way.
+func checkTarget(target string) error {
+	entries, err := os.ReadDir(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.MkdirAll(target, 0o700)
+	case err != nil:
+		return usageError{err}
+	}
+	ours := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "..data" })
+	if len(entries) > 0 && !ours {
+		return usagef("--target: %s holds files that this command did not write; name an empty or new directory", target)
+	}
+	return nil
+}
+
+// write puts the volume's files into the target with the driver's own writer.
+func write(target string, volume *provider.Volume) error {
+	if target == "" {
+		return nil
+	}
+	files := make([]*v1alpha1.File, 0, len(volume.Files))
+	for _, file := range volume.Files {
+		files = append(files, &v1alpha1.File{Path: file.Path, Mode: int32(file.Mode.Perm()), Contents: file.Contents})
+	}
+	absolute, err := filepath.Abs(target)
+	if err != nil {
+		return err
+	}
+	return fileutil.WritePayloads(absolute, files)
+}
+
+// fileSummary and objectSummary are what is printed of a volume: never values.
+type fileSummary struct {
+	Path  string `json:"path"`
+	Mode  string `json:"mode"`
+	Bytes int    `json:"bytes"`
+}
+
+type objectSummary struct {
+	Object  string `json:"object"`
+	Version string `json:"version"`
+}
+
+func printVolume(w io.Writer, format string, volume *provider.Volume) error {
+	summary := struct {
+		Files   []fileSummary   `json:"files"`
+		Objects []objectSummary `json:"objects"`
+	}{[]fileSummary{}, []objectSummary{}}
+	for _, file := range volume.Files {
+		summary.Files = append(summary.Files, fileSummary{file.Path, fmt.Sprintf("%04o", file.Mode.Perm()), len(file.Contents)})
+	}
+	for _, v := range volume.Versions {
+		summary.Objects = append(summary.Objects, objectSummary{v.ID, v.Version})
+	}
+	if format == "json" {
+		return printJSON(w, summary)
+	}
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "FILE\tMODE\tBYTES")
+	for _, file := range summary.Files {
+		fmt.Fprintf(table, "%s\t%s\t%d\n", file.Path, file.Mode, file.Bytes)
+	}
+	fmt.Fprintln(table, "\t\t\nOBJECT\tVERSION\t")
+	for _, object := range summary.Objects {
+		fmt.Fprintf(table, "%s\t%s\t\n", object.Object, object.Version)
+	}
+	return table.Flush()
+}
+
+// change is one file that a poll added, changed or removed.
+type change struct {
+	File   string    `json:"file"`
+	Change string    `json:"change"`
+	Time   time.Time `json:"time"`
+}
+
+func changes(before, after *provider.Volume) []change {
+	var found []change
+	note := func(path, what string) { found = append(found, change{path, what, time.Now()}) }
+	old := map[string]provider.File{}
+	for _, file := range before.Files {
+		old[file.Path] = file
+	}
+	for _, file := range after.Files {
+		was, existed := old[file.Path]
+		switch {
+		case !existed:
+			note(file.Path, "added")
+		case !bytes.Equal(was.Contents, file.Contents) || was.Mode != file.Mode:
+			note(file.Path, "changed")
+		}
+		delete(old, file.Path)
+	}
+	for path := range old {
+		note(path, "removed")
+	}
+	slices.SortFunc(found, func(a, b change) int { return strings.Compare(a.File, b.File) })
+	return found
+}
+
+func printChanges(w io.Writer, format string, changed []change) error {
+	for _, one := range changed {
+		if format == "json" {
+			if err := printJSON(w, one); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s %s %s\n", one.Time.Format(time.TimeOnly), one.Change, one.File); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// mounter mounts a class for a pod once.
+type mounter interface {
+	mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error)
+	close()
+}
+
+// newMounter returns the running provider behind the socket, or without one an
+// engine under the configuration file.
+func newMounter(socket, config string) (mounter, error) {
+	if socket == "" {
+		engine, err := loadEngine(config)
+		if err != nil {
+			return nil, err
+		}
+		return embedded{engine}, nil
+	}
+	if _, err := os.Stat(socket); err != nil {
+		return nil, usagef("--socket: %w", err)
+	}
+	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+	if err != nil {
+		return nil, usagef("--socket: %w", err)
+	}
+	return remote{conn}, nil
+}
+
+// embedded does the work in this process.
+type embedded struct{ engine *engine }
+
+func (m embedded) mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error) {
+	parameters := map[string]string{}
+	maps.Copy(parameters, class.parameters)
+	maps.Copy(parameters, pod.attributes)
+	return m.engine.Mount(ctx, provider.Request{Dialect: class.provider, Parameters: parameters, Identity: pod.identity})
+}
+
+func (m embedded) close() { m.engine.Close() }
+
+// remote asks a running provider in the driver's protocol.
+type remote struct{ conn *grpc.ClientConn }
+
+func (m remote) mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error) {
+	request, err := mountRequest(class, pod)
+	if err != nil {
+		return nil, err
+	}
+	response, err := v1alpha1.NewCSIDriverProviderClient(m.conn).Mount(ctx, request)
+	if err != nil {
+		return nil, fmt.Errorf("%s (%s)", status.Convert(err).Message(), status.Code(err))
+	}
+	return volumeOf(response), nil
+}
+
+func (m remote) close() {
+	// Nothing is in flight any more that a failing close could harm.
+	_ = m.conn.Close() //nolint:errcheck // see above
+}
