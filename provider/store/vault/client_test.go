@@ -1,0 +1,125 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// newTestClient calls the server with at most two repetitions.
+func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	c, err := newClient(&settings{Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestCallsAreRepeatedOnlyWhenThatIsSafe(t *testing.T) {
+	hangUp := func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	status := func(code int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(code) }
+	}
+	for name, test := range map[string]struct {
+		answer     func(http.ResponseWriter)
+		repeatable bool
+		calls      int32
+	}{
+		"read, 429":          {status(429), true, 3},
+		"read, 412":          {status(412), true, 3},
+		"read, 473":          {status(473), true, 3},
+		"read, 500":          {status(500), true, 3},
+		"read, 503":          {status(503), true, 3},
+		"read, hung up on":   {hangUp, true, 3},
+		"read, 400":          {status(400), true, 1},
+		"read, 403":          {status(403), true, 1},
+		"write, 429":         {status(429), false, 3},
+		"write, 503":         {status(503), false, 3},
+		"write, 500":         {status(500), false, 1},
+		"write, 502":         {status(502), false, 1},
+		"write, hung up on":  {hangUp, false, 1},
+		"waits for too long": {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "3600"); w.WriteHeader(429) }, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) { calls.Add(1); test.answer(w) })
+			// A POST, because net/http repeats a GET by itself.
+			_, err := c.call(t.Context(), request{method: http.MethodPost, path: "a", repeatable: test.repeatable})
+			if passing := !strings.Contains(name, "400") && !strings.Contains(name, "403"); passing != errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+			if got := calls.Load(); got != test.calls {
+				t.Errorf("%d calls, want %d", got, test.calls)
+			}
+		})
+	}
+}
+
+func TestCallGivesUpWithItsContext(t *testing.T) {
+	c := newTestClient(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.call(ctx, request{method: http.MethodGet, path: "a", repeatable: true}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"data":{"a":"` + strings.Repeat("x", maxAnswerBytes) + `"}}`))
+	})
+	if _, err := c.call(t.Context(), request{method: http.MethodGet, path: "a"}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestErrorsRepeatNoSecretThatWasSent(t *testing.T) {
+	c := newTestClient(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(`{"errors":["bad token ` + r.Header.Get("X-Vault-Token") + ` with jwt-of-pod"]}`))
+	})
+	_, err := c.call(t.Context(), request{method: http.MethodGet, path: "a", token: secret.NewString("hvs.planted"), secrets: []secret.Bytes{secret.NewString("jwt-of-pod")}})
+	if err == nil || strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "jwt-of-pod") || !strings.Contains(err.Error(), "[redacted]") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	active := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"request_id":"1","data":{"method":"` + r.Method + `"}}`))
+	}))
+	defer active.Close()
+	defer active.Client().CloseIdleConnections()
+	for name, test := range map[string]struct {
+		status int
+		to     string
+		want   int
+	}{
+		"a standby's 307 is followed": {307, active.URL + "/v1/a", 200},
+		"a 302 is not":                {302, active.URL + "/v1/a", 302},
+		"another scheme is not":       {307, strings.Replace(active.URL, "http:", "https:", 1) + "/v1/a", 307},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, test.to, test.status) })
+			resp, err := c.call(t.Context(), request{method: http.MethodPost, path: "a", body: []byte("{}"), params: url.Values{}})
+			if err != nil || resp.status != test.want {
+				t.Fatalf("got %+v, %v, want status %d", resp, err, test.want)
+			}
+			if resp.ok() && string(resp.answer.Data) != `{"method":"POST"}` {
+				t.Errorf("the redirected request came as %s", resp.answer.Data)
+			}
+		})
+	}
+}
