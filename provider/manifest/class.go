@@ -120,7 +120,7 @@ func (f *file) envelope(of about, root *yaml.Node, d document) {
 	if f.seen == nil {
 		f.seen = map[string]string{}
 	}
-	at, _, _ := find(root, "metadata.name")
+	at, _, _ := strict.Find(root, "metadata.name")
 	if before, twice := f.seen[key]; twice {
 		f.at(of, root, "metadata.name", "the class is given twice, also at "+before+"; one would overwrite the other")
 		return
@@ -130,7 +130,7 @@ func (f *file) envelope(of about, root *yaml.Node, d document) {
 
 // at reports a problem with a field of the document.
 func (f *file) at(of about, root *yaml.Node, field, message string) {
-	at, _, _ := find(root, field)
+	at, _, _ := strict.Find(root, field)
 	f.report(of, "", strict.Problems{{Line: at.Line, Column: at.Column, Field: field, Text: message}})
 }
 
@@ -202,21 +202,25 @@ func (f *file) parameters(of about, root *yaml.Node, problems provider.Problems)
 // locate returns where in the file a problem with a parameter stands.
 func (f *file) locate(root *yaml.Node, p provider.Problem) (line, column int) {
 	const parameters = "spec.parameters"
-	at, value, _ := find(root, parameters)
+	at, value, _ := strict.Find(root, parameters)
 	if value.Kind != yaml.MappingNode || p.Field == "" {
 		return at.Line, at.Column
 	}
-	key, value, rest := findField(value, p.Field)
-	if key == nil {
+	parameter, rest := p.Field, ""
+	if i := strings.IndexAny(p.Field, ".["); i > 0 {
+		parameter, rest = p.Field[:i], strings.TrimPrefix(p.Field[i:], ".")
+	}
+	key, text, ok := strict.Find(value, parameter)
+	if !ok {
 		return at.Line, at.Column
 	}
 	if p.Line > 0 {
-		return f.inside(value, p.Line, max(p.Column, 1))
+		return f.inside(text, p.Line, max(p.Column, 1))
 	}
-	document, err := strict.Next(yaml.NewDecoder(strings.NewReader(value.Value)))
-	if rest == "" || err != nil || len(document.Content) != 1 {
+	inner, err := strict.Next(yaml.NewDecoder(strings.NewReader(text.Value)))
+	if rest == "" || err != nil || len(inner.Content) != 1 {
 		return key.Line, key.Column
 	}
-	inner, _, _ := find(document.Content[0], strings.TrimPrefix(rest, "."))
-	return f.inside(value, inner.Line, inner.Column)
+	there, _, _ := strict.Find(inner.Content[0], rest)
+	return f.inside(text, there.Line, there.Column)
 }

@@ -131,7 +131,7 @@ func (f *file) object(node *yaml.Node) {
 			f.class(node)
 		}
 	case strings.HasSuffix(kind, "List"):
-		if _, items, ok := find(node, "items"); ok && items.Kind == yaml.SequenceNode {
+		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
 			for _, item := range items.Content {
 				f.object(item)
 			}
@@ -173,29 +173,13 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// Configuration returns what is wrong with an operator's configuration file.
-// err is the strict.Problems of its decoding or the provider.Problems of the
-// engine.
-func Configuration(name string, data []byte, err error) []Finding {
-	f := &file{Checker: &Checker{}, name: name, lines: runes(data)}
-	var syntax strict.Problems
-	var problems provider.Problems
-	switch {
-	case errors.As(err, &syntax):
-		f.report(about{}, "", syntax)
-	case errors.As(err, &problems):
-		document, _ := strict.Next(yaml.NewDecoder(bytes.NewReader(data))) //nolint:errcheck // without a document the file's beginning is the place
-		for _, p := range problems {
-			finding := Finding{Line: p.Line, Column: p.Column, Field: p.Field, Message: p.Text, short: p.String()}
-			if document != nil && len(document.Content) == 1 && p.Line == 0 {
-				at, _, _ := find(document.Content[0], p.Field)
-				finding.Line, finding.Column = at.Line, at.Column
-			}
-			f.add(finding)
-		}
-	default:
-		f.add(Finding{Message: err.Error(), short: err.Error()})
+// Configuration turns what package config says of an operator's configuration
+// file into findings.
+func Configuration(name string, problems strict.Problems) []Finding {
+	findings := make([]Finding, len(problems))
+	for i, p := range problems {
+		findings[i] = Finding{File: name, Line: max(p.Line, 1), Column: max(p.Column, 1),
+			Field: p.Field, Message: p.Text, short: oneLine(p.String())}
 	}
-	f.done()
-	return f.Findings
+	return findings
 }

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // newChecker checks what needs neither configuration nor stores.
@@ -195,24 +193,6 @@ func TestSealedValuesAreHeldAgainstTheClass(t *testing.T) {
 			}
 			if strings.Contains(got, sealed) {
 				t.Error("the finding shows the ciphertext")
-			}
-		})
-	}
-}
-
-func TestConfiguration(t *testing.T) {
-	const text = "cluster: a/b\nstores:\n  v:\n    type: file\n    allow: [x]\n"
-	for name, test := range map[string]struct {
-		err  error
-		want string
-	}{
-		"decoding": {strict.Problems{{Line: 3, Column: 3, Field: "stores.v", Text: "wrong"}}, "c:3:3: stores.v: wrong"},
-		"meaning":  {provider.Problems{{Field: "stores.v.allow[0]", Text: "wrong"}, {Field: "cluster", Text: "wrong"}, {Field: "bounds.objects", Text: "wrong"}}, "c:1:1: cluster: wrong\nc:1:1: bounds.objects: wrong\nc:5:13: stores.v.allow[0]: wrong"},
-		"other":    {errors.New("wrong"), "c:1:1: wrong"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := printed(Configuration("c", []byte(text), test.err)); got != test.want {
-				t.Errorf("findings\n%s\nwant\n%s", got, test.want)
 			}
 		})
 	}
