@@ -1,0 +1,245 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/manifest"
+)
+
+// mostManifestBytes is the largest file that check reads.
+const mostManifestBytes = 16 << 20
+
+func newCheck() *cobra.Command {
+	var configFile, output string
+	c := &cobra.Command{
+		Use:   "check [FILE|DIR|-]...",
+		Short: "Say what is wrong with classes and configuration, without a cluster",
+		Long: `Check SecretProviderClasses in YAML or JSON files, and the operator's
+configuration file. Nothing is read from a store and nothing is changed.
+
+Every problem is printed with its file, line and column, so that editors and CI
+find the place, also inside the YAML of a class's parameters. Objects of other
+kinds and the classes of other providers are passed over. A directory is
+searched for .yaml, .yml and .json files, without hidden ones; - is standard
+input.
+
+Sealed values are held against their class: whether the text is whole, has not
+expired, and is sealed for the class's namespace and the object's name.
+
+With --config the classes are checked as a node with this configuration would
+see them. Without it, nothing is said of stores that the classes do not define
+themselves.
+
+Exit codes: 0 all is well, 1 problems were found, 2 the input cannot be used or
+holds no class.`,
+		Example: `  lanyard check web.yaml
+  lanyard check --config lanyard.yaml deploy/
+  kustomize build . | lanyard check --output json -`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 && configFile == "" {
+				return usagef("nothing to check; name files, directories or - for standard input; see %s --help", c.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return usagef("--output: must be text or json")
+			}
+			return runCheck(c, configFile, output, args)
+		},
+	}
+	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+func runCheck(c *cobra.Command, configFile, output string, inputs []string) error {
+	files, err := readInputs(c.InOrStdin(), inputs)
+	if err != nil {
+		return err
+	}
+	checker := &manifest.Checker{Dialects: dialects(), Configured: configFile != "", Now: time.Now()}
+	e, wrong, err := checkEngine(configFile)
+	if err != nil {
+		return err
+	}
+	if e != nil {
+		defer e.Close()
+		checker.Check, checker.Cluster = e.Check, e.Config().Cluster
+		for _, f := range files {
+			checker.File(f.name, f.data)
+		}
+	}
+	findings := slices.Concat(wrong, checker.Findings)
+	if err := printFindings(c.OutOrStdout(), output, findings); err != nil {
+		return err
+	}
+	return conclude(c.ErrOrStderr(), checker, inputs, wrong, findings)
+}
+
+// checkEngine returns an engine under the configuration file, or what is wrong
+// with the file.
+func checkEngine(path string) (*engine, []manifest.Finding, error) {
+	settings := provider.DefaultConfig()
+	var file *config.File
+	if path != "" {
+		opened, err := os.Open(path)
+		if err != nil {
+			return nil, nil, usagef("--config: %w", err)
+		}
+		opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
+		if file, err = config.Load(path); err != nil {
+			return configFindings(err)
+		}
+		settings = file.Config
+	}
+	e, err := newEngine(settings, prometheus.NewRegistry())
+	if err != nil && file != nil {
+		return configFindings(file.Explain(err))
+	}
+	return e, nil, err
+}
+
+func configFindings(err error) (*engine, []manifest.Finding, error) {
+	var wrong *config.Error
+	if !errors.As(err, &wrong) {
+		return nil, nil, err
+	}
+	return nil, manifest.Configuration(wrong.Path, wrong.Problems), nil
+}
+
+// input is a file to check.
+type input struct {
+	name string
+	data []byte
+}
+
+// readInputs reads the files that the arguments name. Of directories it takes
+// those that speak of a class at all, so that templates and other files that
+// are not quite YAML do no harm.
+func readInputs(stdin io.Reader, names []string) ([]input, error) {
+	var inputs []input
+	add := func(name string, read func() ([]byte, error), found bool) error {
+		data, err := read()
+		switch {
+		case err != nil:
+			return usageError{err}
+		case len(data) > mostManifestBytes:
+			return usagef("%s: is larger than %d MiB, which no manifest is", name, mostManifestBytes>>20)
+		case !found || bytes.Contains(data, []byte("SecretProviderClass")):
+			inputs = append(inputs, input{name, data})
+		}
+		return nil
+	}
+	for _, name := range names {
+		if name == "-" {
+			if err := add("<stdin>", func() ([]byte, error) { return readMost(stdin) }, false); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+			hidden := path != name && strings.HasPrefix(entry.Name(), ".")
+			switch {
+			case err != nil:
+				return usageError{err}
+			case entry.IsDir() && hidden:
+				return fs.SkipDir
+			case entry.IsDir() || path != name && (hidden || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))):
+				return nil
+			}
+			return add(path, func() ([]byte, error) { return readFileMost(path) }, path != name)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return inputs, nil
+}
+
+func readFileMost(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return readMost(f)
+}
+
+// readMost reads one byte more than may be there, so that the caller can tell.
+func readMost(r io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, mostManifestBytes+1))
+}
+
+func printFindings(w io.Writer, output string, findings []manifest.Finding) error {
+	if output == "json" {
+		if findings == nil {
+			findings = []manifest.Finding{}
+		}
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(findings)
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintln(w, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conclude prints the summary of a check that found nothing, and returns it as
+// the error of one that did.
+func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, findings []manifest.Finding) error {
+	if len(wrong) > 0 && len(inputs) > 0 {
+		return fmt.Errorf("%s in the configuration; mend it first, the classes were not checked", count(len(wrong), "problem"))
+	}
+	if len(inputs) > 0 && checker.Classes == 0 && len(findings) == 0 {
+		if checker.OtherProviders > 0 {
+			return usagef("no class of this provider in %s, %s of others", strings.Join(inputs, ", "), count(checker.OtherProviders, "class"))
+		}
+		return usagef("no SecretProviderClass in %s", strings.Join(inputs, ", "))
+	}
+	checked := count(checker.Classes, "class") + " checked"
+	if len(inputs) == 0 {
+		checked = "configuration checked"
+	}
+	if checker.OtherProviders > 0 {
+		checked += fmt.Sprintf(", %d of other providers passed over", checker.OtherProviders)
+	}
+	if checker.Unresolved > 0 {
+		checked += fmt.Sprintf("; %s left to the operator's configuration, give --config to check them", count(checker.Unresolved, "store"))
+	}
+	if len(findings) > 0 {
+		return fmt.Errorf("%s found, %s", count(len(findings), "problem"), checked)
+	}
+	_, err := fmt.Fprintln(w, checked+", no problems")
+	return err
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		noun += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
