@@ -37,7 +37,8 @@ func askLine(ctx context.Context, terminal *os.File, out io.Writer, prompt strin
 		line []byte
 		err  error
 	}
-	before, err := term.GetState(int(terminal.Fd()))
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return nil, usagef("the terminal cannot be asked; give the value on standard input or in --file")
 	}
@@ -46,7 +47,7 @@ func askLine(ctx context.Context, terminal *os.File, out io.Writer, prompt strin
 	// A read from a terminal cannot be broken off: after an interrupt the
 	// goroutine ends with the process, which ends at once.
 	go func() {
-		line, err := term.ReadPassword(int(terminal.Fd()))
+		line, err := term.ReadPassword(fd)
 		answers <- answer{line, err}
 	}()
 	select {
@@ -58,7 +59,7 @@ func askLine(ctx context.Context, terminal *os.File, out io.Writer, prompt strin
 		return got.line, nil
 	case <-ctx.Done():
 		fmt.Fprintln(out)
-		if err := term.Restore(int(terminal.Fd()), before); err != nil {
+		if err := term.Restore(fd, before); err != nil {
 			return nil, fmt.Errorf("interrupted; the terminal's echo is off, run stty sane: %w", err)
 		}
 		return nil, fmt.Errorf("interrupted; nothing was sealed")
