@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,7 +73,6 @@ a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.`,
 	flags.DurationVar(&f.interval, "interval", 80*time.Second, "time between polls with --watch, at least 1s")
 	flags.StringVarP(&f.output, "output", "o", "text", "format of the summary: text or json")
 	f.pod.add(flags)
-	c.MarkFlagsMutuallyExclusive("socket", "config")
 	return c
 }
 
@@ -82,6 +82,8 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 		return usagef("--output: must be text or json")
 	case f.interval < time.Second:
 		return usagef("--interval: must be at least 1s")
+	case f.socket != "" && f.config != "":
+		return usagef("--socket and --config: give one; a running provider has its own configuration")
 	}
 	class, err := readClass(classFile, f.class)
 	if err != nil {
@@ -221,14 +223,25 @@ func printVolume(w io.Writer, format string, volume *provider.Volume) error {
 	if format == "json" {
 		return printJSON(w, summary)
 	}
-	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "FILE\tMODE\tBYTES")
+	rows := [][]string{{"FILE", "MODE", "BYTES"}}
 	for _, file := range summary.Files {
-		fmt.Fprintf(table, "%s\t%s\t%d\n", file.Path, file.Mode, file.Bytes)
+		rows = append(rows, []string{file.Path, file.Mode, strconv.Itoa(file.Bytes)})
 	}
-	fmt.Fprintln(table, "\t\t\nOBJECT\tVERSION\t")
+	if err := printTable(w, rows); err != nil {
+		return err
+	}
+	rows = [][]string{{}, {"OBJECT", "VERSION"}}
 	for _, object := range summary.Objects {
-		fmt.Fprintf(table, "%s\t%s\t\n", object.Object, object.Version)
+		rows = append(rows, []string{object.Object, object.Version})
+	}
+	return printTable(w, rows)
+}
+
+// printTable aligns rows; a row without columns is an empty line.
+func printTable(w io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
 }
