@@ -150,6 +150,24 @@ func TestHealthIsThatOfTheService(t *testing.T) {
 	wantStatus(t, err, codes.NotFound)
 }
 
+func TestProbeSucceedsAsLongAsTheSocketAnswers(t *testing.T) {
+	f := start(t, empty)
+	must(t, Probe(t.Context(), f.path))
+	f.Stop(t.Context())
+	if err := Probe(t.Context(), f.path); err == nil || !strings.Contains(err.Error(), f.path+" does not answer") {
+		t.Errorf("after the stop: %v", err)
+	}
+	// One that takes connections and says nothing is not ready either.
+	l, err := socket.Listen(t.Context(), f.path)
+	must(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := Probe(ctx, f.path); err == nil {
+		t.Error("a mute socket is ready")
+	}
+}
+
 func TestStopFinishesMountsInFlight(t *testing.T) {
 	entered, finish := make(chan struct{}), make(chan struct{})
 	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {

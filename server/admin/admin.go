@@ -1,0 +1,147 @@
+// Package admin is the HTTP listener for those who run the provider: metrics,
+// probes and, if asked for, profiles. It has no way to a secret and changes
+// nothing. It never serves http.DefaultServeMux, to which imported packages add
+// handlers on their own.
+//
+// Start with Listen and New.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/klog/v2"
+)
+
+// DefaultAddress is where the listener is unless told otherwise: out of reach
+// for other machines, and on a port that the driver and the providers in
+// common use leave alone.
+const DefaultAddress = "127.0.0.1:9879"
+
+const (
+	readyTimeout  = 2 * time.Second
+	scrapesAtOnce = 4
+	// profileTime is how long a profile may take to collect and send.
+	profileTime = 2 * time.Minute
+)
+
+// Options are what a Server is made of.
+type Options struct {
+	// Metrics are served at /metrics.
+	Metrics prometheus.Gatherer
+	// Ready says at /readyz whether the provider can be reached: nil if it
+	// can. It is asked once at a time, and its ctx ends after two seconds.
+	Ready func(ctx context.Context) error
+	// Profiles serves /debug/pprof/ too.
+	Profiles bool
+}
+
+// Server is the listener's server.
+type Server struct{ http *http.Server }
+
+// Listen listens on a TCP address. With profiles it must be a loopback address,
+// because profiles tell more of a process than other machines should know.
+func Listen(address string, profiles bool) (net.Listener, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin address %s: must be host:port, such as %s: %w", address, DefaultAddress, err)
+	}
+	if profiles && !resolved.IP.IsLoopback() {
+		return nil, fmt.Errorf("admin address %s: profiles are served on loopback addresses only, such as %s", address, DefaultAddress)
+	}
+	l, err := net.ListenTCP("tcp", resolved)
+	if err != nil {
+		return nil, fmt.Errorf("admin address: %w", err)
+	}
+	return l, nil
+}
+
+// New returns a Server that waits for Serve.
+func New(opts Options) *Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
+	mux.Handle("GET /readyz", readiness(opts.Ready))
+	write := 30 * time.Second
+	if opts.Profiles {
+		write = profileTime
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return &Server{&http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      write,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(firstLine{}, "", 0),
+	}}
+}
+
+// Serve answers on l, which it closes, until Stop; then the error is nil.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin address: %w", err)
+	}
+	return nil
+}
+
+// Stop takes no more requests and returns when those in flight have ended.
+// When ctx ends, they are broken off.
+func (s *Server) Stop(ctx context.Context) {
+	if s.http.Shutdown(ctx) != nil {
+		// There is nobody left to tell.
+		_ = s.http.Close() //nolint:errcheck // see above
+	}
+}
+
+// readiness asks ready for one request at a time; others wait their turn.
+func readiness(ready func(context.Context) error) http.Handler {
+	turn := make(chan struct{}, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+			answer(w, ready(ctx))
+		case <-ctx.Done():
+			answer(w, errors.New("earlier probes are not answered yet"))
+		}
+	})
+}
+
+func answer(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	text := "ok\n"
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		text = err.Error() + "\n"
+	}
+	// The client may be gone; that is its own affair.
+	_, _ = io.WriteString(w, text) //nolint:errcheck // see above
+}
+
+// firstLine logs what the HTTP server has to say, without the stack of a
+// panic, which shows arguments.
+type firstLine struct{}
+
+func (firstLine) Write(p []byte) (int, error) {
+	line, _, _ := strings.Cut(string(p), "\n")
+	klog.ErrorS(nil, "Admin listener", "cause", line)
+	return len(p), nil
+}
