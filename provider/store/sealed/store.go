@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -28,7 +27,7 @@ func (s *sealedStore) Check(ref store.Reference) error {
 		return failure{store.ErrInvalid, errors.New("options: a sealed value has none; remove the field")}
 	}
 	if _, err := seal.Parse(ref.Key); err != nil {
-		return failure{store.ErrInvalid, fmt.Errorf("sealed: %w", err)}
+		return failure{store.ErrInvalid, err}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@
 package sealed
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -45,20 +44,24 @@ type settings struct {
 // configured and not when a pod starts.
 func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, failure{store.ErrInvalid, fmt.Errorf("keyRing: a store of type sealed reads the node's key ring, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone")}
+		return nil, wrongKeyRing("a store of type sealed reads the node's key ring, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone")
 	}
 	var s settings
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
 		return nil, failure{store.ErrInvalid, err}
 	}
 	if s.KeyRing == "" {
-		return nil, failure{store.ErrInvalid, fmt.Errorf("keyRing: is missing; give the path of the key ring that lanyard keygen wrote")}
+		return nil, wrongKeyRing("is missing; give the path of the key ring that lanyard keygen wrote")
 	}
 	ring, err := openRing(s.KeyRing)
 	if err != nil {
-		return nil, failure{store.ErrInvalid, fmt.Errorf("keyRing: %w", err)}
+		return nil, wrongKeyRing(err.Error())
 	}
 	return &sealedStore{ring: ring, now: t.now}, nil
+}
+
+func wrongKeyRing(text string) error {
+	return failure{store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: text}}}
 }
 
 // failure is an error of one of package store's kinds.
