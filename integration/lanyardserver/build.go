@@ -1,0 +1,39 @@
+package lanyardserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+)
+
+// Build compiles lanyard with the race detector into dir and returns the
+// binary's path. What the compiler has in its cache makes it a matter of
+// seconds.
+func Build(ctx context.Context, dir string) (string, error) {
+	source, err := sourceDir()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "lanyard")
+	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-buildvcs=false", "-o", binary, ".")
+	cmd.Dir = source
+	// The caller's flags are meant for the module that it is in.
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build lanyard in %s: %w\n%s", source, err, output)
+	}
+	return binary, nil
+}
+
+// sourceDir is the root of the checkout that this package was compiled from.
+func sourceDir() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(file), "..", "..")
+	if !ok || !filepath.IsAbs(dir) {
+		return "", fmt.Errorf("the path of lanyard's source is not known: build this program without -trimpath")
+	}
+	return dir, nil
+}
