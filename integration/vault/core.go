@@ -35,7 +35,7 @@ func newCore(logger hclog.Logger) (*vault.Core, error) {
 		StorageType:  "inmem",
 		DisableMlock: true,
 		LogicalBackends: map[string]logical.Factory{
-			"kv":       kv.VersionedKVFactory, // serves KV v1 and v2, by the mount's option "version"
+			"kv":       kv.Factory, // version 1 or 2, by the mount's option "version"
 			"transit":  transit.Factory,
 			"pki":      pki.Factory,
 			"ssh":      ssh.Factory,
