@@ -10,8 +10,6 @@
 package file
 
 import (
-	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -40,7 +38,7 @@ type settings struct {
 // writes it may start later, and until then reads are unavailable.
 func (*Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, failure{store.ErrInvalid, errors.New("root: a store of type file reads the node's files, so only the operator's configuration file may define one; use a store that it names")}
+		return nil, wrongRoot("a store of type file reads the node's files, so only the operator's configuration file may define one; use a store that it names")
 	}
 	var s settings
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
@@ -48,11 +46,15 @@ func (*Type) Open(from store.Settings) (store.Store, error) {
 	}
 	switch {
 	case s.Root == "":
-		return nil, failure{store.ErrInvalid, errors.New("root: is missing; give the absolute path of a directory on the node")}
+		return nil, wrongRoot("is missing; give the absolute path of a directory on the node")
 	case !filepath.IsAbs(s.Root):
-		return nil, failure{store.ErrInvalid, fmt.Errorf("root: %q is not an absolute path", s.Root)}
+		return nil, wrongRoot("must be an absolute path on the node")
 	}
 	return &fileStore{root: filepath.Clean(s.Root)}, nil
+}
+
+func wrongRoot(text string) error {
+	return failure{store.ErrInvalid, strict.Problems{{Field: "root", Text: text}}}
 }
 
 // failure is an error of one of package store's kinds.

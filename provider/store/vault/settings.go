@@ -42,17 +42,17 @@ type tlsSettings struct {
 }
 
 // problemList collects what is wrong with settings or references.
-type problemList []string
+type problemList strict.Problems
 
 func (p *problemList) add(field, format string, args ...any) {
-	*p = append(*p, field+": "+fmt.Sprintf(format, args...))
+	*p = append(*p, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
 }
 
 func (p problemList) err() error {
 	if len(p) == 0 {
 		return nil
 	}
-	return fail(store.ErrInvalid, "%s", strings.Join(p, "; "))
+	return fmt.Errorf("%w: %w", store.ErrInvalid, strict.Problems(p))
 }
 
 // parseSettings returns the settings with their defaults, and all that is
@@ -63,12 +63,9 @@ func parseSettings(given store.Settings) (*settings, problemList) {
 	if err := strict.DecodeMap(given.Fields, config); err != nil {
 		var found strict.Problems
 		if !errors.As(err, &found) {
-			return nil, problemList{"settings: cannot be read"}
+			return nil, problemList{{Text: "the settings cannot be read"}}
 		}
-		for _, problem := range found {
-			problems = append(problems, problem.String())
-		}
-		return nil, problems
+		return nil, problemList(found)
 	}
 	config.checkAddress(&problems)
 	config.TLS.check(config.Address, &problems)
