@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -170,10 +171,15 @@ func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*
 		return nil, Problems{{Text: fmt.Sprintf("no such provider %s; this one answers as %s", printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return newPlan(&r.config, e.conns, class)
 	}
-	return newPlan(&r.config, e.conns, class)
+	var problems Problems
+	if errors.As(err, &problems) && class != nil {
+		// What was understood may be wrong too.
+		return nil, problems.Add(class.Validate())
+	}
+	return nil, err
 }
 
 // tend renews leases and forgets what is no longer asked for, until ctx ends.

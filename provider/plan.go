@@ -140,11 +140,11 @@ func (p *planner) source(i int, o Object, name string, ref store.Reference) int 
 		return -1
 	}
 	if err := s.connection.store.Check(ref); err != nil {
-		field := "key"
-		if o.Sealed != "" {
-			field = "sealed"
+		// The store names the fields itself.
+		for _, wrong := range settingProblems(fmt.Sprintf("objects[%d]", i), err) {
+			wrong.Object, wrong.ID = i+1, o.ID()
+			p.problems = append(p.problems, wrong)
 		}
-		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: trimKind(err)})
 		return -1
 	}
 	canonical, err := json.Marshal(ref)
@@ -209,12 +209,12 @@ func (p *planner) ofObject(i int, o Object) {
 	}
 }
 
-// settingProblems turns what a store type says of its settings into problems,
-// one for each field.
+// settingProblems turns what a store says of its settings, or of a reference,
+// into problems, one for each field.
 func settingProblems(prefix string, err error) Problems {
 	var fields strict.Problems
 	if !errors.As(err, &fields) {
-		return Problems{{Field: prefix, Text: trimKind(err)}}
+		return Problems{{Field: prefix, Text: strings.ReplaceAll(trimKind(err), "\n", "; ")}}
 	}
 	problems := make(Problems, 0, len(fields))
 	for _, f := range fields {
