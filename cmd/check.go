@@ -100,7 +100,7 @@ func checkEngine(path string) (*engine, []manifest.Finding, error) {
 	if path != "" {
 		opened, err := os.Open(path)
 		if err != nil {
-			return nil, nil, usagef("--config: %w", err)
+			return nil, nil, unreadable(path, err)
 		}
 		opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
 		if file, err = config.Load(path); err != nil {
@@ -138,7 +138,7 @@ func readInputs(stdin io.Reader, names []string) ([]input, error) {
 		data, err := read()
 		switch {
 		case err != nil:
-			return usageError{err}
+			return unreadable(name, err)
 		case len(data) > mostManifestBytes:
 			return usagef("%s: is larger than %d MiB, which no manifest is", name, mostManifestBytes>>20)
 		case !found || bytes.Contains(data, []byte("SecretProviderClass")):
@@ -157,7 +157,7 @@ func readInputs(stdin io.Reader, names []string) ([]input, error) {
 			hidden := path != name && strings.HasPrefix(entry.Name(), ".")
 			switch {
 			case err != nil:
-				return usageError{err}
+				return unreadable(path, err)
 			case entry.IsDir() && hidden:
 				return fs.SkipDir
 			case entry.IsDir() || path != name && (hidden || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))):
@@ -170,6 +170,15 @@ func readInputs(stdin io.Reader, names []string) ([]input, error) {
 		}
 	}
 	return inputs, nil
+}
+
+// unreadable is a usage error that names the file once.
+func unreadable(name string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return usagef("%s: %w", name, err)
 }
 
 func readFileMost(path string) ([]byte, error) {
@@ -212,7 +221,7 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 	}
 	if len(inputs) > 0 && checker.Classes == 0 && len(findings) == 0 {
 		if checker.OtherProviders > 0 {
-			return usagef("no class of this provider in %s, %s of others", strings.Join(inputs, ", "), count(checker.OtherProviders, "class"))
+			return usagef("nothing to check in %s: %s of other providers", strings.Join(inputs, ", "), count(checker.OtherProviders, "class"))
 		}
 		return usagef("no SecretProviderClass in %s", strings.Join(inputs, ", "))
 	}
@@ -220,16 +229,17 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 	if len(inputs) == 0 {
 		checked = "configuration checked"
 	}
+	notes := ""
 	if checker.OtherProviders > 0 {
-		checked += fmt.Sprintf(", %d of other providers passed over", checker.OtherProviders)
+		notes += fmt.Sprintf("; %s of other providers passed over", count(checker.OtherProviders, "class"))
 	}
 	if checker.Unresolved > 0 {
-		checked += fmt.Sprintf("; %s left to the operator's configuration, give --config to check them", count(checker.Unresolved, "store"))
+		notes += fmt.Sprintf("; %s left to the operator's configuration, which --config gives", count(checker.Unresolved, "store"))
 	}
 	if len(findings) > 0 {
-		return fmt.Errorf("%s found, %s", count(len(findings), "problem"), checked)
+		return fmt.Errorf("%s, %s%s", checked, count(len(findings), "problem"), notes)
 	}
-	_, err := fmt.Fprintln(w, checked+", no problems")
+	_, err := fmt.Fprintf(w, "%s, no problems%s\n", checked, notes)
 	return err
 }
 

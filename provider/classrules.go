@@ -80,7 +80,7 @@ func (v *classValidator) source(i int, o Object) {
 	}
 	switch {
 	case len(given) > 1:
-		v.wrong(i, given[len(given)-1], "%s are given, and an object takes its value from one of them; keep %s and remove the rest", strings.Join(given, " and "), keepOne(given))
+		v.wrong(i, given[len(given)-1], "%s are given, and an object takes its value from one of them; keep %s, and remove the rest", strings.Join(given, " and "), keepOne(given))
 	case len(given) == 0 && o.Store != "":
 		v.wrong(i, "key", "missing; give the store's own name for the secret")
 	case len(given) == 0:
@@ -100,7 +100,7 @@ func (v *classValidator) source(i int, o Object) {
 		}
 	}
 	if o.Encoding != "" && !slices.Contains([]string{"utf-8", "base64", "hex"}, o.Encoding) {
-		v.wrong(i, "encoding", "must be utf-8 for a value that is kept as it is, or base64 or hex for one to decode")
+		v.wrong(i, "encoding", "must be base64 or hex to decode the value, utf-8 to accept text alone, or left out for bytes as they are")
 	}
 }
 

@@ -71,8 +71,9 @@ func (f *file) class(root *yaml.Node) {
 	f.report(of, "", problems)
 	f.envelope(of, root, d)
 
+	// What is missing may stand under a name that was not understood.
 	understood := !slices.ContainsFunc(problems, func(p strict.Problem) bool {
-		return strings.HasPrefix(p.Field, "spec") && !strings.HasPrefix(p.Field, "spec.secretObjects")
+		return p.Field == "spec" || strings.HasPrefix(p.Field, "spec.parameters") || len(d.Spec.Parameters) == 0 && strings.HasPrefix(p.Field, "spec.")
 	})
 	dialect, known := f.Dialects[name]
 	if !known || !understood {
@@ -181,7 +182,7 @@ func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.
 			return false
 		}
 		o := class.Objects[p.Object-1]
-		return strings.HasSuffix(p.Field, "].store") && unresolved[o.Store] || strings.HasSuffix(p.Field, "].sealed") && o.Key == "" && o.Template == ""
+		return strings.HasSuffix(p.Field, "].store") && unresolved[o.Store] || strings.HasSuffix(p.Field, "].sealed") && strings.HasPrefix(p.Text, "store ")
 	})
 }
 

@@ -64,7 +64,7 @@ type Checker struct {
 	// Configured says that Check knows the operator's configuration. If it
 	// does not, nothing is said of stores that only the configuration defines.
 	Configured bool
-	// Cluster is the name in the operator's configuration; empty if not known.
+	// Cluster is the name in the operator's configuration.
 	Cluster string
 	// Now is when sealed values must not have expired.
 	Now time.Time
@@ -110,10 +110,12 @@ func (c *Checker) File(name string, data []byte) {
 }
 
 func (f *file) done() {
-	slices.SortStableFunc(f.found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortStableFunc(f.found, byPlace)
 	f.Findings = append(f.Findings, f.found...)
+}
+
+func byPlace(a, b Finding) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
 const (
@@ -181,5 +183,6 @@ func Configuration(name string, problems strict.Problems) []Finding {
 		findings[i] = Finding{File: name, Line: max(p.Line, 1), Column: max(p.Column, 1),
 			Field: p.Field, Message: p.Text, short: oneLine(p.String())}
 	}
+	slices.SortStableFunc(findings, byPlace)
 	return findings
 }

@@ -174,7 +174,8 @@ func TestSealedValuesAreHeldAgainstTheClass(t *testing.T) {
 		"sealed for all":         {func(s *seal.Scope, _ *Checker) { s.Namespace, s.Object, s.Cluster = seal.Any(), seal.Any(), seal.Any() }, ""},
 		"another namespace":      {func(s *seal.Scope, _ *Checker) { s.Namespace = seal.Exact("prod") }, "namespace"},
 		"another object":         {func(s *seal.Scope, _ *Checker) { s.Object = seal.Exact("other") }, "object"},
-		"another cluster":        {func(_ *seal.Scope, c *Checker) { c.Cluster = "test" }, "cluster"},
+		"another cluster":        {func(_ *seal.Scope, c *Checker) { c.Configured, c.Cluster = true, "test" }, "cluster"},
+		"no cluster configured":  {func(_ *seal.Scope, c *Checker) { c.Configured = true }, "cluster"},
 		"expired":                {func(s *seal.Scope, c *Checker) { s.NotAfter = c.Now.Add(-time.Hour) }, "expired"},
 		"expires after the time": {func(s *seal.Scope, c *Checker) { s.NotAfter = c.Now.Add(time.Hour) }, ""},
 	}

@@ -35,7 +35,7 @@ func (f *file) unusable(of about, o provider.Object) string {
 	}
 	scope := value.Scope()
 	as := identity.Identity{Cluster: f.Cluster, Namespace: of.namespace, ServiceAccount: scope.ServiceAccount.String()}
-	if as.Cluster == "" {
+	if !f.Configured {
 		as.Cluster = scope.Cluster.String()
 	}
 	if as.Namespace == "" {
