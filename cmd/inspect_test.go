@@ -27,7 +27,7 @@ func TestInspectTellsWhatIsPublic(t *testing.T) {
 	}
 	t.Run("json", func(t *testing.T) {
 		var told map[string]any
-		if err := json.Unmarshal([]byte(b.must(text, "inspect", "-o", "json")), &told); err != nil {
+		if err := json.Unmarshal([]byte(b.in(t).must(text, "inspect", "-o", "json")), &told); err != nil {
 			t.Fatal(err)
 		}
 		if told["suite"] != 1.0 || told["valueBytes"] != 9.0 || told["textBytes"] != float64(len(text)) || told["expired"] != false {
@@ -49,6 +49,6 @@ func TestInspectRefuses(t *testing.T) {
 		"nothing":            {"", "no sealed text", nil},
 		"an unknown output":  {text, "--output", []string{"-o", "yaml"}},
 	} {
-		t.Run(name, func(t *testing.T) { b.refused(2, c.tells, c.stdin, append([]string{"inspect"}, c.args...)...) })
+		t.Run(name, func(t *testing.T) { b.in(t).refused(2, c.tells, c.stdin, append([]string{"inspect"}, c.args...)...) })
 	}
 }

@@ -106,7 +106,7 @@ func TestKeygenRefuses(t *testing.T) {
 		"a public part over a file":   {2, []string{"--out", fresh, "--public-out", b.file("notes", "hello")}, "no public key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b.refused(c.code, c.tells, "", append([]string{"keygen"}, c.args...)...)
+			b.in(t).refused(c.code, c.tells, "", append([]string{"keygen"}, c.args...)...)
 		})
 	}
 	if b.read(b.ring) != ring || b.read(b.public) != public {
@@ -119,6 +119,6 @@ func TestKeygenRefuses(t *testing.T) {
 		if err := os.Chmod(b.ring, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		b.refused(2, "chmod 600", "", "keygen", "--out", b.ring, "--rotate")
+		b.in(t).refused(2, "chmod 600", "", "keygen", "--out", b.ring, "--rotate")
 	})
 }

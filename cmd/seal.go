@@ -58,7 +58,7 @@ object's value or becomes a new object, and leaves all else as it is. With
   # for 90 days, for every service account of the namespace
   lanyard seal --public public.yaml -n prod --any-service-account --name api-token \
     --not-after 90d < token`,
-		Args: func(c *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				// The argument is not repeated: it may be the value.
 				return usagef("the value is never an argument, where others can see it; give it on standard input or in --file, and change it if it was a real one")

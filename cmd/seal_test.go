@@ -27,6 +27,13 @@ func newSealBench(t *testing.T) *sealBench {
 	return b
 }
 
+// in is the same bench for a subtest.
+func (b *sealBench) in(t *testing.T) *sealBench {
+	copied := *b
+	copied.t = t
+	return &copied
+}
+
 func (b *sealBench) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	b.t.Helper()
 	var out, errs bytes.Buffer
@@ -106,13 +113,13 @@ func TestSealKeepsTheValueByteForByte(t *testing.T) {
 		"any bytes":                    {"\x00\xff\xfe", nil, "\x00\xff\xfe"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := b.unseal(b.seal(c.value, c.flags...)); got != c.want {
+			if got := b.in(t).unseal(b.in(t).seal(c.value, c.flags...)); got != c.want {
 				t.Errorf("unsealed %q, want %q", got, c.want)
 			}
 		})
 	}
 	t.Run("from a file", func(t *testing.T) {
-		if got := b.unseal(b.seal("", "--file", b.file("value", "from a file"))); got != "from a file" {
+		if got := b.in(t).unseal(b.in(t).seal("", "--file", b.file("value", "from a file"))); got != "from a file" {
 			t.Errorf("unsealed %q", got)
 		}
 	})
@@ -158,19 +165,19 @@ func TestSealRefuses(t *testing.T) {
 		"a class file not there":   {"v", sealed("--service-account", "web", "--path", "a", "--merge-into", "/nonexistent"), "/nonexistent"},
 		"a class file of no class": {"v", sealed("--service-account", "web", "--path", "a", "--merge-into", b.file("x.yaml", "a: b\n")), "no SecretProviderClass"},
 	} {
-		t.Run(name, func(t *testing.T) { b.refused(2, c.tells, c.stdin, c.args...) })
+		t.Run(name, func(t *testing.T) { b.in(t).refused(2, c.tells, c.stdin, c.args...) })
 	}
 	t.Run("a value as an argument, without repeating it", func(t *testing.T) {
-		code, stdout, stderr := b.run("", sealed(append(forWeb, "hunter2")...)...)
+		code, stdout, stderr := b.in(t).run("", sealed(append(forWeb, "hunter2")...)...)
 		if code != 2 || strings.Contains(stdout+stderr, "hunter2") || !strings.Contains(stderr, "standard input") {
 			t.Errorf("exit code %d, %q", code, stderr)
 		}
 	})
 	t.Run("a key without a cluster asks for one", func(t *testing.T) {
 		ring, public := filepath.Join(b.dir, "r2.yaml"), filepath.Join(b.dir, "p2.yaml")
-		b.must("", "keygen", "--out", ring, "--public-out", public)
-		b.refused(2, "--cluster is missing", "v", append([]string{"seal", "--public", public}, forWeb...)...)
-		b.must("v", append([]string{"seal", "--public", public, "--any-cluster"}, forWeb...)...)
+		b.in(t).must("", "keygen", "--out", ring, "--public-out", public)
+		b.in(t).refused(2, "--cluster is missing", "v", append([]string{"seal", "--public", public}, forWeb...)...)
+		b.in(t).must("v", append([]string{"seal", "--public", public, "--any-cluster"}, forWeb...)...)
 	})
 }
 
@@ -189,15 +196,15 @@ func TestSealScopeFlags(t *testing.T) {
 		"never expiring":  {forWeb, `"notAfter": null`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := b.must("v", append([]string{"seal", "--public", b.public}, c.flags...)...)
-			told := strings.Join(strings.Fields(b.must(text, "inspect", "-o", "json")), " ")
+			text := b.in(t).must("v", append([]string{"seal", "--public", b.public}, c.flags...)...)
+			told := strings.Join(strings.Fields(b.in(t).must(text, "inspect", "-o", "json")), " ")
 			if !strings.Contains(told, c.want) {
 				t.Errorf("inspect tells %s, want %s", told, c.want)
 			}
 		})
 	}
 	t.Run("for 90 days", func(t *testing.T) {
-		told := b.must(b.seal("v", "--not-after", "90d"), "inspect")
+		told := b.in(t).must(b.in(t).seal("v", "--not-after", "90d"), "inspect")
 		day := time.Now().UTC().AddDate(0, 0, 90).Format("2006-01-02")
 		before := time.Now().UTC().AddDate(0, 0, 90).Add(-time.Minute).Format("2006-01-02")
 		if !strings.Contains(told, day) && !strings.Contains(told, before) {
@@ -217,7 +224,7 @@ func TestSealPrintsAnEntry(t *testing.T) {
 		"of a path and a name": {[]string{"--path", "a/b", "--name", "b"}, "- path: a/b\n  name: b\n  sealed: lanyard.v1."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := b.must("v", append([]string{"seal", "--public", b.public, "-n", "prod", "--service-account", "web", "-o", "entry"}, c.flags...)...)
+			got := b.in(t).must("v", append([]string{"seal", "--public", b.public, "-n", "prod", "--service-account", "web", "-o", "entry"}, c.flags...)...)
 			if !strings.HasPrefix(got, c.want) || strings.Count(got, "\n") != strings.Count(c.want, "\n")+1 {
 				t.Errorf("printed %q, want %q...", got, c.want)
 			}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,6 +63,6 @@ func askLine(ctx context.Context, terminal *os.File, out io.Writer, prompt strin
 		if err := term.Restore(fd, before); err != nil {
 			return nil, fmt.Errorf("interrupted; the terminal's echo is off, run stty sane: %w", err)
 		}
-		return nil, fmt.Errorf("interrupted; nothing was sealed")
+		return nil, errors.New("interrupted; nothing was sealed")
 	}
 }

@@ -21,16 +21,16 @@ func TestUnsealChecksTheScope(t *testing.T) {
 		"for the holder of the key":              unseal("--ignore-scope"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := b.must(text, args...); got != "the value" {
+			if got := b.in(t).must(text, args...); got != "the value" {
 				t.Errorf("printed %q", got)
 			}
-			if got := b.must(text+"\n", args...); got != "the value" {
+			if got := b.in(t).must(text+"\n", args...); got != "the value" {
 				t.Errorf("with a newline after the text: printed %q", got)
 			}
-			if got := b.must("", append(args, text)...); got != "the value" {
+			if got := b.in(t).must("", append(args, text)...); got != "the value" {
 				t.Errorf("as an argument: printed %q", got)
 			}
-			if got := b.must("", append(args, "--file", b.file("text", text+"\r\n"))...); got != "the value" {
+			if got := b.in(t).must("", append(args, "--file", b.file("text", text+"\r\n"))...); got != "the value" {
 				t.Errorf("from a file: printed %q", got)
 			}
 		})
@@ -56,7 +56,7 @@ func TestUnsealChecksTheScope(t *testing.T) {
 		"a text twice":            {2, "one of them", "", unseal("--ignore-scope", "--file", b.public, text)},
 		"another ring's key":      {1, "unknown key", text, []string{"unseal", "--key-ring", newSealBench(t).ring, "--ignore-scope"}},
 	} {
-		t.Run(name, func(t *testing.T) { b.refused(c.code, c.tells, c.text, c.args...) })
+		t.Run(name, func(t *testing.T) { b.in(t).refused(c.code, c.tells, c.text, c.args...) })
 	}
 }
 

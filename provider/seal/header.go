@@ -38,14 +38,14 @@ func (h header) encode() []byte {
 			continue
 		}
 		out = append(out, tagPresent)
-		out = binary.BigEndian.AppendUint16(out, uint16(len(name.exact)))
+		out = binary.BigEndian.AppendUint16(out, uint16(len(name.exact))) //nolint:gosec // a valid scope is within MaxObject
 		out = append(out, name.exact...)
 	}
 	if h.scope.NotAfter.IsZero() {
 		return append(out, tagAbsent)
 	}
 	out = append(out, tagPresent)
-	return binary.BigEndian.AppendUint64(out, uint64(h.scope.NotAfter.Unix()))
+	return binary.BigEndian.AppendUint64(out, uint64(h.scope.NotAfter.Unix())) //nolint:gosec // a valid scope is after 1970
 }
 
 // decodeHeader reads the header that data begins with and returns what follows

@@ -92,6 +92,7 @@ func (r *KeyRing) Retire(id KeyID) (*KeyRing, error) {
 		return nil, fmt.Errorf("key %s is the write key; rotate first, then seal its values again, then retire it", id)
 	case StateRetired:
 		return nil, fmt.Errorf("key %s is retired already", id)
+	case StateRead:
 	}
 	retired := &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys)}
 	retired.keys[i].State, retired.keys[i].private = StateRetired, nil
@@ -118,7 +119,7 @@ func (r *KeyRing) Public() *PublicKey {
 
 // Format implements fmt.Formatter and shows no key.
 func (r *KeyRing) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "key ring of %d keys", len(r.keys)) //nolint:errcheck // fmt.Formatter has no error result
+	_, _ = fmt.Fprintf(f, "key ring of %d keys", len(r.keys))
 }
 
 // private returns the private key of an id, or an error that wraps

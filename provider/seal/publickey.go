@@ -124,8 +124,9 @@ func wantKind(data []byte, want string) error {
 	var file struct {
 		Kind string `yaml:"kind"`
 	}
-	if err := yaml.Unmarshal(data, &file); err != nil || file.Kind == want {
-		return nil // the strict decoder says what is wrong
+	// What is no YAML at all is for the strict decoder to explain.
+	if isYAML := yaml.Unmarshal(data, &file) == nil; !isYAML || file.Kind == want {
+		return nil
 	}
 	text := fmt.Sprintf("must be %s", want)
 	switch {

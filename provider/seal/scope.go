@@ -146,14 +146,15 @@ func joined(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return oneLine(errs)
+	return lineError(errs)
 }
 
-type oneLine []error
+// lineError is several errors in one line.
+type lineError []error
 
-func (l oneLine) Unwrap() []error { return l }
+func (l lineError) Unwrap() []error { return l }
 
-func (l oneLine) Error() string {
+func (l lineError) Error() string {
 	texts := make([]string, len(l))
 	for i, err := range l {
 		texts[i] = err.Error()

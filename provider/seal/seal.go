@@ -15,6 +15,7 @@
 package seal
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,7 @@ func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
 		return "", err
 	}
 	if value.Len() == 0 {
-		return "", fmt.Errorf("the value is empty; a sealed value has at least one byte")
+		return "", errors.New("the value is empty; a sealed value has at least one byte")
 	}
 	if value.Len() > MaxValue {
 		return "", fmt.Errorf("the value has %d bytes, at most %d can be sealed", value.Len(), MaxValue)
@@ -96,7 +97,7 @@ func (s *Sealed) Size() int { return len(s.body) - s.scheme.overhead() }
 // Format implements fmt.Formatter: it shows the suite and the key, and nothing
 // of the ciphertext.
 func (s *Sealed) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "sealed value (suite %d, key %s)", uint8(s.suite), s.key) //nolint:errcheck // fmt.Formatter has no error result
+	_, _ = fmt.Fprintf(f, "sealed value (suite %d, key %s)", uint8(s.suite), s.key)
 }
 
 // Open returns the value if the workload may have it as the named object now.

@@ -97,7 +97,8 @@ func TestOpensWhatWasSealed(t *testing.T) {
 
 func TestSealsAnewEachTime(t *testing.T) {
 	ring := newRing(t)
-	if mustSeal(t, ring, webScope(), "v") == mustSeal(t, ring, webScope(), "v") {
+	first, second := mustSeal(t, ring, webScope(), "v"), mustSeal(t, ring, webScope(), "v")
+	if first == second {
 		t.Error("two calls returned one text")
 	}
 }

@@ -9,16 +9,17 @@ import (
 // textPrefix begins every sealed value of this version.
 const textPrefix = "lanyard.v1."
 
+// maxText is the longest text that can be a sealed value: three bytes are four
+// characters.
+const maxText = len(textPrefix) + ((maxHeader+maxBody)*4+2)/3
+
 // textEncoding is base64url without padding (RFC 4648, section 5) that refuses
 // set bits after the last byte, so that a value has one text only.
-var textEncoding = base64.RawURLEncoding.Strict()
-
-// maxText is the longest text that can be a sealed value.
-var maxText = len(textPrefix) + textEncoding.EncodedLen(maxHeader+maxBody)
+func textEncoding() *base64.Encoding { return base64.RawURLEncoding.Strict() }
 
 func encodeText(prefix string, data []byte) string {
-	text := make([]byte, 0, len(prefix)+textEncoding.EncodedLen(len(data)))
-	return string(textEncoding.AppendEncode(append(text, prefix...), data))
+	text := make([]byte, 0, len(prefix)+textEncoding().EncodedLen(len(data)))
+	return string(textEncoding().AppendEncode(append(text, prefix...), data))
 }
 
 // decodeText returns the bytes of a sealed value's text.
@@ -39,7 +40,7 @@ func decodeBase64(encoded string) ([]byte, error) {
 	if strings.ContainsAny(encoded, " \t\r\n") {
 		return nil, malformed("it has white space or line breaks; write it in one piece")
 	}
-	data, err := textEncoding.DecodeString(encoded)
+	data, err := textEncoding().DecodeString(encoded)
 	switch {
 	case err == nil:
 		return data, nil

@@ -1,6 +1,7 @@
 package classfile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func (f *File) replace(b block, object *yaml.Node, entry Entry) ([]string, error
 		}
 		first, firstValue := object.Content[0], object.Content[1]
 		if firstValue.Kind != yaml.ScalarNode || firstValue.Line != first.Line || firstValue.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-			return nil, fmt.Errorf("the object has no field sealed; write the line \"sealed:\" where it belongs")
+			return nil, errors.New("the object has no field sealed; write the line \"sealed:\" where it belongs")
 		}
 		line := "sealed: " + entry.Sealed
 		return insert(f.lines, b.first+first.Line, indented([]string{line}, b.indent+first.Column-1)), nil
@@ -134,7 +135,7 @@ func (f *File) replace(b block, object *yaml.Node, entry Entry) ([]string, error
 		lines, ok = f.replaceAt(b.first+value.Line-1, b.indent+value.Column-1, old, entry.Sealed)
 	}
 	if !ok {
-		return nil, fmt.Errorf("the object's sealed value is not written on one line; write \"sealed: \" and nothing after it, and try again")
+		return nil, errors.New("the object's sealed value is not written on one line; write \"sealed: \" and nothing after it, and try again")
 	}
 	return lines, nil
 }
@@ -207,5 +208,5 @@ func inBraces(what string) error {
 }
 
 func notLiteral() error {
-	return fmt.Errorf(`spec.parameters.objects is not a literal block; write "objects: |" and the list below it`)
+	return errors.New(`spec.parameters.objects is not a literal block; write "objects: |" and the list below it`)
 }
