@@ -140,11 +140,7 @@ func (p *planner) source(i int, o Object, name string, ref store.Reference) int 
 		return -1
 	}
 	if err := s.connection.store.Check(ref); err != nil {
-		// The store names the fields itself.
-		for _, wrong := range settingProblems(fmt.Sprintf("objects[%d]", i), err) {
-			wrong.Object, wrong.ID = i+1, o.ID()
-			p.problems = append(p.problems, wrong)
-		}
+		p.problems = append(p.problems, referenceProblems(i, o, err)...)
 		return -1
 	}
 	canonical, err := json.Marshal(ref)
@@ -209,12 +205,30 @@ func (p *planner) ofObject(i int, o Object) {
 	}
 }
 
-// settingProblems turns what a store says of its settings, or of a reference,
-// into problems, one for each field.
+// referenceProblems turns what a store says of an object's reference into
+// problems. A store that names no field means the reference itself.
+func referenceProblems(i int, o Object, err error) Problems {
+	prefix := fmt.Sprintf("objects[%d]", i)
+	problems := settingProblems(prefix, err)
+	for j := range problems {
+		problems[j].Object, problems[j].ID = i+1, o.ID()
+		switch {
+		case problems[j].Field != prefix:
+		case o.Sealed != "":
+			problems[j].Field += ".sealed"
+		default:
+			problems[j].Field += ".key"
+		}
+	}
+	return problems
+}
+
+// settingProblems turns what a store says of its settings into problems, one
+// for each field.
 func settingProblems(prefix string, err error) Problems {
 	var fields strict.Problems
 	if !errors.As(err, &fields) {
-		return Problems{{Field: prefix, Text: strings.ReplaceAll(trimKind(err), "\n", "; ")}}
+		return Problems{{Field: prefix, Text: trimKind(err)}}
 	}
 	problems := make(Problems, 0, len(fields))
 	for _, f := range fields {

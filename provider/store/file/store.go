@@ -12,6 +12,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 const (
@@ -35,18 +36,18 @@ type fileStore struct{ root string }
 
 // Check looks at the form of the key alone.
 func (*fileStore) Check(ref store.Reference) error {
-	var problems []error
+	var problems strict.Problems
 	if reason := badKey(ref.Key); reason != "" {
-		problems = append(problems, fmt.Errorf("key: %s; give the path of a file relative to the store's root", reason))
+		problems = append(problems, strict.Problem{Field: "key", Text: reason + "; give the path of a file relative to the store's root"})
 	}
 	if ref.Version != "" {
-		problems = append(problems, errors.New("version: a file has no versions; remove the field"))
+		problems = append(problems, strict.Problem{Field: "version", Text: "a file has no versions; remove the field"})
 	}
 	if len(ref.Options) > 0 {
-		problems = append(problems, errors.New("options: a file has none; remove the field"))
+		problems = append(problems, strict.Problem{Field: "options", Text: "a file has none; remove the field"})
 	}
 	if len(problems) > 0 {
-		return failure{store.ErrInvalid, errors.Join(problems...)}
+		return failure{store.ErrInvalid, problems}
 	}
 	return nil
 }
