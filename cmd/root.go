@@ -76,6 +76,6 @@ Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newCheck(), newInspect(), newKeygen(), newMount(), newSeal(), newUnseal())
+	root.AddCommand(newCheck(), newInspect(), newKeygen(), newMount(), newSeal(), newServe(), newUnseal(), newVersion())
 	return root
 }

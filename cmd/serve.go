@@ -1,0 +1,185 @@
+package cmd
+
+import (
+	"context"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/server/admin"
+	"github.com/lanyardhq/lanyard/server/csi"
+	"github.com/lanyardhq/lanyard/server/process"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	socketDirectory string
+	dialects        []string
+	peerUIDs        []uint
+	config          string
+	printConfig     bool
+	adminAddress    string
+	profiles        bool
+	shutdownTimeout time.Duration
+	log             logFlags
+}
+
+func newServe() *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve secrets to the Secrets Store CSI driver",
+		Long: `Serve is the provider for the Secrets Store CSI driver: it listens on a unix
+socket for each dialect and answers the driver's mounts until it is told to stop
+by SIGTERM or SIGINT. Mounts in flight are finished first.
+
+The configuration file is read again when it changes; one that cannot be used
+leaves the one before in place.`,
+		Example: `  lanyard serve --config /etc/lanyard/lanyard.yaml
+  lanyard serve --config /etc/lanyard/lanyard.yaml --print-config
+  lanyard serve --socket-dir ./sockets --admin-address ""`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("serve takes no arguments; see %s --help", c.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.printConfig {
+				return f.print(c.OutOrStdout())
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			if err := f.log.apply(c.ErrOrStderr()); err != nil {
+				return err
+			}
+			return f.serve(c.Context())
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.socketDirectory, "socket-dir", csi.FirstDirectory, "directory in which the driver looks for providers' sockets")
+	flags.StringSliceVar(&f.dialects, "dialects", []string{"lanyard"}, "provider names to answer to, each with its own syntax of classes")
+	flags.UintSliceVar(&f.peerUIDs, "allow-peer-uid", nil, "users besides root and the provider's own that may connect")
+	flags.StringVar(&f.config, "config", "", "configuration file; without it the defaults hold")
+	flags.BoolVar(&f.printConfig, "print-config", false, "print the configuration that holds, with the meaning of every field, and end")
+	flags.StringVar(&f.adminAddress, "admin-address", admin.DefaultAddress, "host:port for metrics and probes; empty for none")
+	flags.BoolVar(&f.profiles, "pprof", false, "serve profiles at the admin address, which must be a loopback address")
+	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 25*time.Second, "how long mounts in flight may take to end when the provider stops")
+	f.log.add(c)
+	return c
+}
+
+// check refuses flags that cannot work.
+func (f *serveFlags) check() error {
+	known := slices.Sorted(maps.Keys(dialects()))
+	if len(f.dialects) == 0 {
+		return usagef("--dialects is empty; known are %s", strings.Join(known, ", "))
+	}
+	for i, name := range f.dialects {
+		if !slices.Contains(known, name) {
+			return usagef("--dialects: there is no dialect %q; known are %s", name, strings.Join(known, ", "))
+		}
+		if slices.Contains(f.dialects[:i], name) {
+			return usagef("--dialects: %s is given twice", name)
+		}
+	}
+	for _, uid := range f.peerUIDs {
+		if uid >= math.MaxUint32 {
+			return usagef("--allow-peer-uid: %d is no user", uid)
+		}
+	}
+	if f.shutdownTimeout < 0 {
+		return usagef("--shutdown-timeout must not be negative")
+	}
+	if f.profiles && f.adminAddress == "" {
+		return usagef("--pprof needs an --admin-address")
+	}
+	return nil
+}
+
+// load reads the configuration file; without one it returns nil and the
+// defaults.
+func (f *serveFlags) load() (*config.File, provider.Config, error) {
+	if f.config == "" {
+		return nil, provider.DefaultConfig(), nil
+	}
+	file, err := config.Load(f.config)
+	if err != nil {
+		return nil, provider.Config{}, usageError{err}
+	}
+	return file, file.Config, nil
+}
+
+func (f *serveFlags) print(stdout io.Writer) error {
+	_, holds, err := f.load()
+	if err != nil {
+		return err
+	}
+	return config.Print(stdout, holds)
+}
+
+// serve runs the provider until ctx ends.
+func (f *serveFlags) serve(ctx context.Context) error {
+	if err := process.Harden(); err != nil {
+		return err
+	}
+	file, holds, err := f.load()
+	if err != nil {
+		return err
+	}
+	registry := newRegistry()
+	engine, err := newEngine(holds, registry)
+	if err != nil {
+		if file != nil {
+			err = file.Explain(err)
+		}
+		return usageError{err}
+	}
+	defer engine.Close()
+
+	doors := frontDoors{shutdownTimeout: f.shutdownTimeout}
+	defer doors.close()
+	if err := doors.openSockets(ctx, f, engine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
+		return err
+	}
+	if err := doors.openAdmin(f, registry); err != nil {
+		return err
+	}
+	if file != nil {
+		doors.watcher = config.NewWatcher(file, func(changed provider.Config) error {
+			if err := engine.Configure(changed); err != nil {
+				return err
+			}
+			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
+			return nil
+		}, registry)
+	}
+	klog.InfoS("Lanyard is ready", "version", thisBuild().Version, "sockets", doors.paths(), "admin", doors.adminAddress(), "config", f.config)
+	err = doors.serve(ctx)
+	klog.InfoS("Lanyard has stopped")
+	return err
+}
+
+// newRegistry is where everything in the process counts.
+func newRegistry() *prometheus.Registry {
+	b := thisBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "lanyard_build_info", Help: "1; the labels say which build this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "goversion": b.GoVersion},
+	})
+	info.Set(1)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
