@@ -11,6 +11,7 @@ package csi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -107,7 +108,12 @@ func New(opts Options) *Server {
 func (s *Server) SetRequestBytes(n int64) { s.service.requestBytes.Store(n) }
 
 // Serve answers on l, which it closes, until Stop; then the error is nil.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.grpc.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil // stopped before it began
+}
 
 // Stop takes no more calls and returns when those in flight have ended. When
 // ctx ends, they are cancelled.
