@@ -84,7 +84,7 @@ func (f *file) class(root *yaml.Node) {
 		parameters[parameter] = string(value)
 	}
 	class, err := dialect(parameters)
-	judged := f.judge(name, parameters, class, err)
+	judged := f.judge(name, parameters, class)
 	f.parameters(of, root, judged)
 	if err == nil {
 		f.sealed(of, root, class, judged)
@@ -135,20 +135,13 @@ func (f *file) at(of about, root *yaml.Node, field, message string) {
 	f.report(of, "", strict.Problems{{Line: at.Line, Column: at.Column, Field: field, Text: message}})
 }
 
-// judge returns everything that is wrong with a class's parameters. err is what
-// the dialect said.
-func (f *file) judge(name string, parameters map[string]string, class *provider.Class, err error) provider.Problems {
+// judge returns everything that is wrong with a class's parameters.
+func (f *file) judge(name string, parameters map[string]string, class *provider.Class) provider.Problems {
 	var problems provider.Problems
-	if errors.As(err, &problems) {
-		if class != nil {
-			problems = problems.Add(class.Validate())
-		}
-		return problems
-	}
-	if err = f.Check(name, parameters); err != nil && !errors.As(err, &problems) {
+	if err := f.Check(name, parameters); err != nil && !errors.As(err, &problems) {
 		problems = provider.Problems{{Text: err.Error()}}
 	}
-	if f.Configured {
+	if f.Configured || class == nil {
 		return problems
 	}
 	return f.leaveToConfiguration(problems, class)

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +20,11 @@ func newChecker(t *testing.T) *Checker {
 		Now:      time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Check: func(_ string, parameters map[string]string) error {
 			class, err := lanyard.Parse(parameters)
-			if err != nil {
-				return err
-			}
 			problems := class.Validate()
+			var syntax provider.Problems
+			if errors.As(err, &syntax) {
+				return syntax.Add(problems)
+			}
 			for name := range class.Stores {
 				if class.Stores[name]["type"] == nil {
 					problems = append(problems, provider.Problem{Field: "stores." + name + ".type", Text: "missing"})
