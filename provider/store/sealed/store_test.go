@@ -2,7 +2,6 @@ package sealed_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -93,37 +92,8 @@ func openStore(t *testing.T, path string) store.Store {
 	return s
 }
 
-// A sealed value carries itself, so that none can be missing, and the store has
-// no ErrNotFound (see TestKindsOfFailure). The contract asks every fixture for
-// a missing reference; withMissing answers that one point in the store's place.
-type withMissing struct{ store.Type }
-
-var missing = store.Reference{Key: "missing", Object: "o"}
-
-func (w withMissing) Open(s store.Settings) (store.Store, error) {
-	opened, err := w.Type.Open(s)
-	if err != nil {
-		return nil, err
-	}
-	return missingStore{opened}, nil
-}
-
-type missingStore struct{ store.Store }
-
-func (m missingStore) Check(ref store.Reference) error {
-	if ref.Key == missing.Key {
-		return nil
-	}
-	return m.Store.Check(ref)
-}
-
-func (m missingStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
-	if ref.Key == missing.Key {
-		return store.Value{}, store.ErrNotFound
-	}
-	return m.Store.Read(ctx, as, ref)
-}
-
+// A sealed value carries itself, so that none can be missing: the fixture names
+// no such reference, and the store has no ErrNotFound (see TestKindsOfFailure).
 func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *storetest.Fixture {
 		ring := newRing(t)
@@ -132,14 +102,13 @@ func TestContract(t *testing.T) {
 		other.ServiceAccount = "api"
 		good := sealTo(t, ring, scopeFor(web, "o"), "v")
 		return &storetest.Fixture{
-			Type:     withMissing{sealed.NewType(nil)},
+			Type:     sealed.NewType(nil),
 			Settings: settings(path),
 			Identity: web,
 			Stranger: &other,
 			Put: func(t *testing.T, name, value string) store.Reference {
 				return store.Reference{Key: sealTo(t, ring, scopeFor(web, name), value), Object: name}
 			},
-			Missing: missing,
 			Invalid: map[string]store.Reference{
 				"no text":           {Object: "o"},
 				"not a sealed text": {Key: "secret/data/db", Object: "o"},

@@ -32,7 +32,8 @@ type Fixture struct {
 	// it. Each call with one name changes the value, and the reference may
 	// change with it.
 	Put func(t *testing.T, name, value string) store.Reference
-	// Missing is a reference that is well formed and names nothing.
+	// Missing is a reference that is well formed and names nothing; without a
+	// key for a store whose references are the values themselves.
 	Missing store.Reference
 	// Invalid are references that Check must refuse, by what is wrong.
 	Invalid map[string]store.Reference
@@ -96,6 +97,9 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 
 	t.Run("says that what is missing is not found", func(t *testing.T) {
 		f, s := start(t)
+		if f.Missing.Key == "" {
+			return
+		}
 		if err := s.Check(f.Missing); err != nil {
 			t.Fatalf("Check of a well-formed reference: %v", err)
 		}
