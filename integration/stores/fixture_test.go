@@ -102,6 +102,8 @@ func (f *fixture) role(t *testing.T, more map[string]any) {
 		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"},
 		"bound_claims":   map[string]any{"/kubernetes.io/namespace": "prod", "/kubernetes.io/serviceaccount/name": "web"},
 		"token_policies": []string{"default", f.name}, "token_ttl": "1h",
+		// Vault keeps what it is not told.
+		"token_max_ttl": 0, "token_period": 0, "token_num_uses": 0, "token_type": "default",
 	}
 	for name, value := range more {
 		body[name] = value
