@@ -33,7 +33,7 @@ func TestCheckPrints(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer stdin.Close() //nolint:errcheck // read only
+			defer stdin.Close()
 
 			var out, errors bytes.Buffer
 			code := Execute(strings.Fields(args), stdin, &out, &errors)

@@ -50,7 +50,7 @@ func (p Problem) String() string {
 
 // Problems are all that is wrong with a class or a configuration. As an error
 // it means that one of them must be changed: trying again is of no use.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list first, and an error when it is not empty
 
 // Error lists the problems, the first twenty in full.
 func (p Problems) Error() string {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,11 +13,6 @@ const (
 	wantList  = "must be a list; begin each item with a dash"
 	wantText  = "must be text"
 	wantValue = "has no value; give one, or remove the field"
-)
-
-var (
-	durationType    = reflect.TypeFor[time.Duration]()
-	unmarshalerType = reflect.TypeFor[yaml.Unmarshaler]()
 )
 
 // decoder walks the nodes of one document along the types of its target.
@@ -32,7 +26,7 @@ func (d *decoder) value(node *yaml.Node, target reflect.Value, at *place) {
 	if d.full() || !d.plain(node, at) {
 		return
 	}
-	if reflect.PointerTo(target.Type()).Implements(unmarshalerType) {
+	if reflect.PointerTo(target.Type()).Implements(reflect.TypeFor[yaml.Unmarshaler]()) {
 		d.unmarshaler(node, target, at)
 		return
 	}

@@ -21,6 +21,7 @@ func Find(root *yaml.Node, field string) (at, value *yaml.Node, ok bool) {
 		case yaml.SequenceNode:
 			next, rest = findItem(value, field)
 			below = next
+		default: // a scalar has nothing below it
 		}
 		if next == nil {
 			return at, value, false

@@ -1,7 +1,6 @@
 package strict
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -19,7 +18,7 @@ const (
 	maxName = 64
 )
 
-var tooDeep = fmt.Sprintf("is nested too deeply; at most %d levels are accepted", maxDepth)
+const tooDeep = "is nested too deeply; at most 32 levels are accepted" // maxDepth
 
 // place is where in the document the decoder is, as a chain up to the root, so
 // that a field's dotted name is made only when there is something to report.

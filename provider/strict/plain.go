@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -31,7 +32,7 @@ func nodeOf(v reflect.Value, depth int) (node *yaml.Node, problem string) {
 	case reflect.Bool:
 		return scalar("!!bool", strconv.FormatBool(v.Bool()))
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if v.Type() == durationType {
+		if v.Type() == reflect.TypeFor[time.Duration]() {
 			return scalar("!!str", fmt.Sprint(v.Interface()))
 		}
 		return scalar("!!int", strconv.FormatInt(v.Int(), 10))
@@ -59,8 +60,9 @@ func nodeOf(v reflect.Value, depth int) (node *yaml.Node, problem string) {
 			return nil, "a field's name must be text"
 		}
 		return mapOf(v, depth)
+	default:
+		return nil, fmt.Sprintf("holds a %s, which no document can", v.Type())
 	}
-	return nil, fmt.Sprintf("holds a %s, which no document can", v.Type())
 }
 
 // mapOf is nodeOf for a map, whose fields it sorts.

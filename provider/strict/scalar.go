@@ -24,7 +24,7 @@ func (d *decoder) scalar(node *yaml.Node, target reflect.Value, at *place) {
 // setScalar sets target and returns what is wrong, empty if nothing is.
 func setScalar(node *yaml.Node, target reflect.Value) string {
 	isScalar := node.Kind == yaml.ScalarNode
-	if target.Type() == durationType {
+	if target.Type() == reflect.TypeFor[time.Duration]() {
 		length, err := time.ParseDuration(node.Value)
 		if !isScalar || err != nil || length < 0 {
 			return "must be a duration such as 30s, 5m or 2h"
@@ -106,7 +106,12 @@ func (d *decoder) free(node *yaml.Node, at *place) any {
 			items[i] = d.free(item, at.item(i, item))
 		}
 		return items
+	default:
+		return d.freeScalar(node, at)
 	}
+}
+
+func (d *decoder) freeScalar(node *yaml.Node, at *place) any {
 	switch node.Tag {
 	case "!!null":
 		return nil

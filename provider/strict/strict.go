@@ -32,7 +32,7 @@ type Problem struct {
 	Text string
 }
 
-// String is the problem without its line: "stores.vault.adress: unknown field; did you mean address?".
+// String is the problem without its line: "stores.vault.addresss: unknown field; did you mean address?".
 func (p Problem) String() string {
 	if p.Field == "" {
 		return p.Text
@@ -42,7 +42,7 @@ func (p Problem) String() string {
 
 // Problems are all that is wrong with a document, in its order; of more than
 // a hundred the first hundred, and one that says so.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list first, and an error when it is not empty
 
 // Error lists all problems, each with its line where that is known.
 func (p Problems) Error() string {

@@ -25,13 +25,10 @@ type document struct {
 	Labels   map[string]string   `yaml:"labels"`
 	Free     any                 `yaml:"free"`
 	Level    level               `yaml:"level"`
-	nested   `yaml:",inline"`
-	Inline   Inline `yaml:",inline"`
-	Skipped  string `yaml:"-"`
+	Inline   Inline              `yaml:",inline"`
+	Skipped  string              `yaml:"-"`
 	NoTag    string
 }
-
-type nested struct{} // unexported: no document can fill it
 
 type Inline struct {
 	Flat string `yaml:"flat"`
@@ -148,7 +145,7 @@ func TestKeepsDefaultsThatTheDocumentLeavesOut(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"unknown field near a known one":   {"adress: x", "line 1: adress: unknown field; did you mean address?"},
+		"unknown field near a known one":   {"addresss: x", "line 1: addresss: unknown field; did you mean address?"},
 		"unknown field in another case":    {"Name: x", "line 1: Name: unknown field; did you mean name?"},
 		"unknown field near none":          {"tls: {zzz: x}", "line 1: tls.zzz: unknown field; known are ca"},
 		"untagged field":                   {"notag: x", "line 1: notag: unknown field; known are name, address, refresh, optional, count, port, ratio, tls, objects, stores, labels, free, level, flat"},
@@ -199,7 +196,7 @@ func TestRefuses(t *testing.T) {
 		"alias in a field's own decoding":  {"free: &a x\nlevel: [*a]", "line 2: level[0]: YAML aliases are not accepted; write the value out"},
 		"long and odd field name":          {"\"" + strings.Repeat("x", 70) + "\": 1", "line 1: " + strings.Repeat("x", 64) + "…: unknown field; known are name, address, refresh, optional, count, port, ratio, tls, objects, stores, labels, free, level, flat"},
 		"field name with a line break":     {"tls: {\"z\\n\": 1}", `line 1: tls.z\n: unknown field; known are ca`},
-		"several things, each on its line": {"adress: x\noptional: 5\nobjects:\n- mode: []\n", "line 1: adress: unknown field; did you mean address?; line 2: optional: must be true or false, without quotes; line 4: objects[0].mode: must be text"},
+		"several things, each on its line": {"addresss: x\noptional: 5\nobjects:\n- mode: []\n", "line 1: addresss: unknown field; did you mean address?; line 2: optional: must be true or false, without quotes; line 4: objects[0].mode: must be text"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +205,7 @@ func TestRefuses(t *testing.T) {
 			message := ""
 			if err != nil {
 				message = err.Error()
-				if _, ok := err.(Problems); !ok {
+				if problems := (Problems{}); !errors.As(err, &problems) {
 					t.Errorf("error is a %T, want Problems", err)
 				}
 			}
@@ -232,8 +229,8 @@ func TestDecodesTheRestInSpiteOfProblems(t *testing.T) {
 func TestPointsAtTheField(t *testing.T) {
 	var got document
 	err := Unmarshal([]byte("objects:\n  - path: a\n    mode: {}\n"), &got)
-	problems, ok := err.(Problems)
-	if !ok || len(problems) != 1 {
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != 1 {
 		t.Fatalf("error %v, want one problem", err)
 	}
 	if p := problems[0]; p.Line != 3 || p.Column != 5 {
@@ -244,8 +241,8 @@ func TestPointsAtTheField(t *testing.T) {
 func TestListsAHundredProblems(t *testing.T) {
 	var got document
 	err := Unmarshal([]byte("objects:\n"+strings.Repeat("- x: 1\n", 5000)), &got)
-	problems, ok := err.(Problems)
-	if !ok || len(problems) != maxProblems+1 {
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != maxProblems+1 {
 		t.Fatalf("%d problems, want %d and one that says that there are more", len(problems), maxProblems)
 	}
 	if last := problems[maxProblems].Text; last != "there are more problems; mend those before first" {
@@ -295,8 +292,8 @@ func TestDecodeMap(t *testing.T) {
 			settings{Timeout: 5 * time.Second, Roles: []string{"x"}, TLS: &tls{"c"}, Port: 1}, "",
 		},
 		"unknown fields in order": {
-			map[string]any{"zzz": 1, "adress": 2, "tls": map[string]any{"cas": 1}},
-			settings{}, "adress: unknown field; did you mean address?; tls.cas: unknown field; did you mean ca?; zzz: unknown field; known are address, timeout, version, port, roles, tls",
+			map[string]any{"zzz": 1, "addresss": 2, "tls": map[string]any{"cas": 1}},
+			settings{}, "addresss: unknown field; did you mean address?; tls.cas: unknown field; did you mean ca?; zzz: unknown field; known are address, timeout, version, port, roles, tls",
 		},
 		"fraction for text": {map[string]any{"version": 1.1}, settings{}, "version: must be text; put it in quotes"},
 		"nothing for text":  {map[string]any{"version": nil}, settings{}, "version: has no value; give one, or remove the field"},
@@ -346,7 +343,7 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		var into document
 		err := Unmarshal(data, &into)
-		if _, ok := err.(Problems); err != nil && !ok {
+		if problems := (Problems{}); err != nil && !errors.As(err, &problems) {
 			t.Errorf("error is a %T, want Problems", err)
 		}
 		var free map[string]any
