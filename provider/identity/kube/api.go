@@ -1,0 +1,146 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	authentication "k8s.io/api/authentication/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// maxAnswer is the most of an answer that is read; a token has about a kilobyte.
+const maxAnswer = 256 << 10
+
+// api calls the one resource of the API server that is needed here.
+// https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/
+type api struct {
+	client *http.Client
+	base   *url.URL
+}
+
+func newAPI(connect func() (*rest.Config, error)) (*api, error) {
+	config, err := connect()
+	if err != nil {
+		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+	}
+	config = rest.CopyConfig(config)
+	config.UserAgent = "lanyard"
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+	}
+	// Nothing else may be sent the provider's own token.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &api{client: client, base: base}, nil
+}
+
+func (a *api) close() { a.client.CloseIdleConnections() }
+
+// token asks for a token of the identity's service account that is bound to the
+// identity's pod.
+func (a *api) token(ctx context.Context, id identity.Identity, audience string, now func() time.Time) (identity.Token, error) {
+	seconds := int64(lifetime / time.Second)
+	body, err := json.Marshal(authentication.TokenRequest{
+		TypeMeta: meta.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenRequest"},
+		Spec: authentication.TokenRequestSpec{
+			Audiences:         []string{audience},
+			ExpirationSeconds: &seconds,
+			BoundObjectRef:    &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: id.Pod, UID: types.UID(id.PodUID)},
+		},
+	})
+	if err != nil {
+		return identity.Token{}, errors.New("a token request cannot be written as JSON")
+	}
+	target := a.base.JoinPath("api", "v1", "namespaces", id.Namespace, "serviceaccounts", id.ServiceAccount, "token")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return identity.Token{}, errors.New("a token request cannot be made for this service account's name")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	asked := now()
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return identity.Token{}, fmt.Errorf("the API server does not answer a token request for %s: %w", id, cause(err))
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return identity.Token{}, fmt.Errorf("the API server's answer to a token request for %s breaks off: %w", id, cause(err))
+	}
+	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
+		return identity.Token{}, refusal(resp.StatusCode, answer, id, audience)
+	}
+	var issued authentication.TokenRequest
+	if json.Unmarshal(answer, &issued) != nil || issued.Status.Token == "" {
+		return identity.Token{}, fmt.Errorf("the API server answers a token request for %s without a token", id)
+	}
+	// By how long it lives, not by when it ends, so that a node's wrong clock
+	// does not matter. The API server may have changed how long that is.
+	expires := issued.Status.ExpirationTimestamp.Time
+	if issued.Spec.ExpirationSeconds != nil {
+		expires = asked.Add(time.Duration(*issued.Spec.ExpirationSeconds) * time.Second)
+	}
+	return identity.Token{JWT: secret.NewString(issued.Status.Token), Expires: expires}, nil
+}
+
+// refusal is what a status other than success means. Those that only a change
+// in the cluster can mend wrap identity.ErrNoToken.
+func refusal(status int, answer []byte, id identity.Identity, audience string) error {
+	no := fmt.Errorf("%w for audience %q", identity.ErrNoToken, audience)
+	switch status {
+	case http.StatusForbidden:
+		return fmt.Errorf("%w: the provider may not request tokens for service account %s in namespace %s: grant its own service account the verb create on serviceaccounts/token there, or turn policy.tokenRequest off%s",
+			no, id.ServiceAccount, id.Namespace, said(answer))
+	case http.StatusNotFound, http.StatusConflict, http.StatusBadRequest:
+		return fmt.Errorf("%w: the API server knows no pod %s with UID %s that runs as service account %s in namespace %s; it may be gone, or the request comes from the secrets-store-sync-controller, which must be configured to pass tokens for this audience itself%s",
+			no, id.Pod, id.PodUID, id.ServiceAccount, id.Namespace, said(answer))
+	case http.StatusUnprocessableEntity:
+		return fmt.Errorf("%w: the API server refuses the token request for %s%s", no, id, said(answer))
+	case http.StatusUnauthorized:
+		return fmt.Errorf("the API server does not accept the provider's own service account token%s", said(answer))
+	}
+	return fmt.Errorf("the API server answers a token request for %s with status %d%s", id, status, said(answer))
+}
+
+// said is the message of a failed answer, which names objects and never holds a
+// token: the API server issues one only with success.
+func said(answer []byte) string {
+	var status meta.Status
+	if json.Unmarshal(answer, &status) != nil || status.Kind != "Status" || status.Message == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (it says %.300q)", status.Message)
+}
+
+// cause is the reason of a failed request without its address. That the time
+// of the request is up must not pass for the end of the caller's own.
+func cause(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("there was no answer within %v", requestTimeout)
+	case errors.Is(err, context.Canceled):
+		return errors.New("the provider is stopping")
+	}
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
