@@ -37,6 +37,11 @@ type held struct {
 	missing error // wraps store.ErrNotFound; value is then empty
 }
 
+// over says that the value may not be served any more.
+func (h *held) over(now time.Time) bool {
+	return !h.value.NotAfter.IsZero() && now.After(h.value.NotAfter)
+}
+
 // entry is one place in the cache. All fields are guarded by cache.mu.
 type entry struct {
 	key  cacheKey
@@ -263,7 +268,7 @@ func (c *cache) shrink(bound int64) {
 // fresh says whether the entry answers for s without a call.
 func (e *entry) fresh(s *source, now time.Time) bool {
 	switch {
-	case e.held == nil:
+	case e.held == nil || e.held.over(now):
 		return false
 	case e.held.missing != nil && !s.optional:
 		return false
@@ -289,7 +294,7 @@ func (e *entry) age(now time.Time) time.Duration {
 // been read again and could not be.
 func (e *entry) standsIn(s *source, config *Config, now time.Time) bool {
 	switch {
-	case e.held == nil || (e.held.missing != nil && !s.optional):
+	case e.held == nil || e.held.over(now) || (e.held.missing != nil && !s.optional):
 		return false
 	case e.lease != nil:
 		return e.lease.works(now)

@@ -103,6 +103,10 @@ type Value struct {
 	// Version is the store's own version of the value, different whenever the
 	// value is, and safe to publish; empty if the store has none.
 	Version string
+	// NotAfter is the last moment at which the value may be served from
+	// memory, whatever the operator allows; zero if it has none. It is for
+	// values that are refused, not replaced, when their time is over.
+	NotAfter time.Time
 	// Lease is the value's right to work, if it ends or must be renewed. A
 	// value with a lease belongs to the one pod that it was read for.
 	Lease *Lease

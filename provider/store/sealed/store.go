@@ -48,7 +48,7 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	if err != nil {
 		return store.Value{}, failure{kindOf(err), err}
 	}
-	return store.Value{Data: value, Version: version(ref.Key)}, nil
+	return store.Value{Data: value, Version: version(ref.Key), NotAfter: sealed.Scope().NotAfter}, nil
 }
 
 // Close does nothing: the store holds no connection.
