@@ -3,8 +3,6 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,9 +37,6 @@ func newConnections(types []store.Type, now func() time.Time) *connections {
 	}
 	return c
 }
-
-// typeNames are the known types, sorted, for messages.
-func (c *connections) typeNames() []string { return slices.Sorted(maps.Keys(c.types)) }
 
 // acquire opens the store or finds it open. The caller releases it. The error
 // is the type's own and wraps store.ErrInvalid.

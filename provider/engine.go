@@ -144,7 +144,7 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 	conn, err := e.conns.acquire(r.Type, r.settings)
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p Problem) bool {
-			return slices.Contains(r.Type.WorkloadSettings(), strings.TrimPrefix(p.Field, field+"."))
+			return slices.Contains(r.WorkloadSettings(), strings.TrimPrefix(p.Field, field+"."))
 		})...)
 	}
 	defer e.conns.release(conn)

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -51,7 +52,7 @@ func mountError(objects int, failures []failure) *MountError {
 	byText := map[string]*group{}
 	failed := 0
 	for _, f := range failures {
-		if kind := kindOf(f.err); before(kind, result.Kind) {
+		if kind := kindOf(f.err); slices.Index(kinds, kind) < slices.Index(kinds, result.Kind) {
 			result.Kind = kind
 		}
 		text := f.err.Error()
@@ -90,16 +91,4 @@ func mountError(objects int, failures []failure) *MountError {
 		result.Text = strings.ToValidUTF8(result.Text[:textMost], "") + "…"
 	}
 	return result
-}
-
-func before(a, b error) bool {
-	for _, kind := range kinds {
-		if kind == b {
-			return false
-		}
-		if kind == a {
-			return true
-		}
-	}
-	return false
 }

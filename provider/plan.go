@@ -67,9 +67,11 @@ type planner struct {
 	problems Problems
 }
 
+// planStore is a store as the plan found it: open, or with what is wrong.
 type planStore struct {
-	connection *connection // nil if the store has a problem, which is reported once
+	connection *connection // nil if there are problems
 	allow      []string
+	problems   Problems
 }
 
 // newPlan makes a class ready. The error is a Problems. The plan holds its
@@ -86,7 +88,7 @@ func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
 	}
 	p.problems = class.Validate()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
-		p.store(name)
+		p.problems = append(p.problems, p.store(name).problems...)
 	}
 	for i, o := range class.Objects {
 		p.add(i, o)
@@ -134,8 +136,8 @@ func (p *planner) add(i int, o Object) {
 func (p *planner) source(i int, o Object, name string, ref store.Reference) int {
 	s := p.store(name)
 	if s.connection == nil {
-		if p.class.Stores[name] == nil && len(p.problems) > 0 {
-			p.ofObject(i, o)
+		if p.class.Stores[name] == nil {
+			p.problems = append(p.problems, ofObject(i, o, name, s.problems)...)
 		}
 		return -1
 	}
@@ -178,12 +180,12 @@ func (p *planner) store(name string) *planStore {
 	p.stores[name] = s
 	r, problems := p.config.resolve(p.conns.types, name, p.class.Stores[name])
 	if len(problems) > 0 {
-		p.problems = append(p.problems, problems...)
+		s.problems = problems
 		return s
 	}
 	conn, err := p.conns.acquire(r.Type, r.settings)
 	if err != nil {
-		p.problems = append(p.problems, settingProblems("stores."+name, err)...)
+		s.problems = settingProblems("stores."+name, err)
 		return s
 	}
 	p.plan.connections = append(p.plan.connections, conn)
@@ -191,18 +193,25 @@ func (p *planner) store(name string) *planStore {
 	return s
 }
 
-// ofObject lets a problem with a store that only an object names tell which
-// object it was.
-func (p *planner) ofObject(i int, o Object) {
-	last := &p.problems[len(p.problems)-1]
-	if last.Object == 0 && strings.HasPrefix(last.Field, "stores.") {
-		field := "store"
-		if o.Sealed != "" {
-			field = "sealed"
-		}
-		last.Text = fmt.Sprintf("store %s: %s", printable(strings.TrimPrefix(last.Field, "stores.")), last.Text)
-		last.Object, last.ID, last.Field = i+1, o.ID(), fmt.Sprintf("objects[%d].%s", i, field)
+// ofObject tells the problems of a store that the class does not define as
+// those of the object that names it.
+func ofObject(i int, o Object, name string, problems Problems) Problems {
+	field := "store"
+	if o.Sealed != "" {
+		field = "sealed"
 	}
+	told := make(Problems, 0, len(problems))
+	for _, problem := range problems {
+		text := problem.Text
+		if rest := strings.TrimPrefix(problem.Field, "stores."+name); rest != "" {
+			text = strings.TrimPrefix(rest, ".") + ": " + text
+		}
+		told = append(told, Problem{
+			Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(),
+			Text: fmt.Sprintf("store %s: %s", printable(name), text),
+		})
+	}
+	return told
 }
 
 // referenceProblems turns what a store says of an object's reference into

@@ -54,7 +54,7 @@ func (c Config) resolve(types map[string]store.Type, name string, class map[stri
 		r.settings.Fields = fields
 		return r, nil
 	}
-	merged, refused := merge(operator.Fields, fields, "", r.Type.WorkloadSettings())
+	merged, refused := merge(operator.Fields, fields, "", r.WorkloadSettings())
 	r.settings.Fields = merged
 	var problems []Problem
 	for _, field := range refused {

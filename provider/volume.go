@@ -126,7 +126,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	err := ans.held.missing
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
-			err = fmt.Errorf("property %s: %w: %v", printable(o.Property), store.ErrNotFound, err)
+			err = fmt.Errorf("property %s: %w: %w", printable(o.Property), store.ErrNotFound, err)
 		} else if err != nil {
 			err = fmt.Errorf("property %s: %w: %w", printable(o.Property), store.ErrInvalid, err)
 		}
