@@ -64,6 +64,7 @@ func (s *Server) Query(user, password, sql string) (string, error) {
 // as the user that Debian made for it.
 func (s *Server) prepare(t testing.TB) {
 	t.Helper()
+	// Not t.TempDir, whose parent only this process's user may enter.
 	dir, err := os.MkdirTemp("", "lanyard-postgres-")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func (s *Server) run(t testing.TB, name string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer output.Close()
+	defer func() { _ = output.Close() }()
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(output.Name())
@@ -124,6 +125,6 @@ func freePort(t testing.TB) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -150,7 +150,7 @@ func TestCertificateOfTheNode(t *testing.T) {
 	f.Must(t, "POST", "auth/cert/certs/node", map[string]any{"certificate": authority.pem, "allowed_common_names": "node", "token_policies": f.name})
 	ref := f.put(t, "db", map[string]any{"a": "b"})
 	settings := func(tls map[string]any) map[string]any {
-		return map[string]any{"address": f.Server.Address, "tls": tls, "auth": map[string]any{"method": "cert", "certRole": "node"}}
+		return map[string]any{"address": f.Address, "tls": tls, "auth": map[string]any{"method": "cert", "certRole": "node"}}
 	}
 	caFile := write(t, "ca.crt", authority.pem)
 	for name, ca := range map[string]map[string]any{

@@ -40,7 +40,7 @@ func TestVaultMeetsTheStoreContract(t *testing.T) {
 				"auth.tokenFile": settings(func(s map[string]any) { s["auth"] = map[string]any{"method": "tokenFile", "tokenFile": "/t"} }),
 				"auth.method":    settings(func(s map[string]any) { s["auth"] = map[string]any{} }),
 			},
-			Fail: func(t *testing.T) { f.proxy.Add(faultproxy.Fault{Refuse: true}) },
+			Fail: func(*testing.T) { f.proxy.Add(faultproxy.Fault{Refuse: true}) },
 		}
 	})
 }

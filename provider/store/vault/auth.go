@@ -41,13 +41,17 @@ type authSettings struct {
 	CertRole string `yaml:"certRole"`
 }
 
-// methodFields are the fields of each method beside method itself.
-var methodFields = map[string][]string{
-	methodKubernetes: {"mount", "role"},
-	methodJWT:        {"mount", "role"},
-	methodAppRole:    {"mount", "roleID", "roleIDCredential", "secretIDFile", "secretIDCredential"},
-	methodTokenFile:  {"tokenFile"},
-	methodCert:       {"mount", "certRole"},
+// fieldsOf are the fields of a method beside method itself and the audience.
+func fieldsOf(method string) []string {
+	switch method {
+	case methodAppRole:
+		return []string{"mount", "roleID", "roleIDCredential", "secretIDFile", "secretIDCredential"}
+	case methodTokenFile:
+		return []string{"tokenFile"}
+	case methodCert:
+		return []string{"mount", "certRole"}
+	}
+	return []string{"mount", "role"} // kubernetes, jwt
 }
 
 // usesNode is true if the node's credentials log in, and not the pod's own.
@@ -110,6 +114,7 @@ func (a *authSettings) checkAppRole(problems *problemList) {
 // refuseForeign reports fields of other methods. The audience has a default
 // and cannot be told from it, so it is not looked at.
 func (a *authSettings) refuseForeign(problems *problemList) {
+	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"mount", a.Mount},
 		{"role", a.Role},
@@ -120,8 +125,8 @@ func (a *authSettings) refuseForeign(problems *problemList) {
 		{"tokenFile", a.TokenFile},
 		{"certRole", a.CertRole},
 	} {
-		if given.value != "" && !slices.Contains(methodFields[a.Method], given.field) {
-			problems.add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(methodFields[a.Method], ", "))
+		if given.value != "" && !slices.Contains(takes, given.field) {
+			problems.add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
 		}
 	}
 }

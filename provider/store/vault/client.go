@@ -104,7 +104,7 @@ func (c *client) call(ctx context.Context, r request) (*response, error) {
 // wait waits before another try, and is false if there is no time for it.
 func (c *client) wait(ctx context.Context, try int, asked time.Duration) bool {
 	backoff := firstWait << try
-	delay := max(asked, backoff/2+rand.N(backoff))
+	delay := max(asked, backoff/2+rand.N(backoff)) //nolint:gosec // spreads calls; nothing secret hangs on it
 	if deadline, ok := ctx.Deadline(); delay > longestWait || ok && time.Until(deadline) <= delay {
 		return false
 	}

@@ -28,7 +28,7 @@ func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
 }
 
 func TestCallsAreRepeatedOnlyWhenThatIsSafe(t *testing.T) {
-	hangUp := func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	status := func(code int) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { w.WriteHeader(code) }
 	}
@@ -37,20 +37,23 @@ func TestCallsAreRepeatedOnlyWhenThatIsSafe(t *testing.T) {
 		repeatable bool
 		calls      int32
 	}{
-		"read, 429":          {status(429), true, 3},
-		"read, 412":          {status(412), true, 3},
-		"read, 473":          {status(473), true, 3},
-		"read, 500":          {status(500), true, 3},
-		"read, 503":          {status(503), true, 3},
-		"read, hung up on":   {hangUp, true, 3},
-		"read, 400":          {status(400), true, 1},
-		"read, 403":          {status(403), true, 1},
-		"write, 429":         {status(429), false, 3},
-		"write, 503":         {status(503), false, 3},
-		"write, 500":         {status(500), false, 1},
-		"write, 502":         {status(502), false, 1},
-		"write, hung up on":  {hangUp, false, 1},
-		"waits for too long": {func(w http.ResponseWriter) { w.Header().Set("Retry-After", "3600"); w.WriteHeader(429) }, true, 1},
+		"read, 429":         {status(429), true, 3},
+		"read, 412":         {status(412), true, 3},
+		"read, 473":         {status(473), true, 3},
+		"read, 500":         {status(500), true, 3},
+		"read, 503":         {status(503), true, 3},
+		"read, hung up on":  {hangUp, true, 3},
+		"read, 400":         {status(400), true, 1},
+		"read, 403":         {status(403), true, 1},
+		"write, 429":        {status(429), false, 3},
+		"write, 503":        {status(503), false, 3},
+		"write, 500":        {status(500), false, 1},
+		"write, 502":        {status(502), false, 1},
+		"write, hung up on": {hangUp, false, 1},
+		"waits for too long": {func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32

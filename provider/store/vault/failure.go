@@ -122,7 +122,7 @@ func hint(q *query, a *answer) string {
 // verb is the method as the class's author wrote it.
 func (q *query) verb() string {
 	if q.params.Get("list") == "true" {
-		return "LIST"
+		return methodList
 	}
 	return q.method
 }
@@ -131,7 +131,7 @@ func (q *query) verb() string {
 // https://developer.hashicorp.com/vault/docs/concepts/policies#capabilities
 func (q *query) capability() string {
 	switch q.verb() {
-	case "LIST":
+	case methodList:
 		return "list"
 	case http.MethodPost, http.MethodPut:
 		return "create and update"

@@ -86,8 +86,11 @@ func (s *sessions) tokenMissing(ctx context.Context, err error) error {
 }
 
 func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.Bytes, error) {
-	roleID, secretID := secret.NewString(s.auth.RoleID), secret.Bytes{}
-	var err error
+	var (
+		roleID   = secret.NewString(s.auth.RoleID)
+		secretID secret.Bytes
+		err      error
+	)
 	if s.auth.RoleIDCredential != "" {
 		if roleID, err = credential(as, "auth.roleIDCredential", s.auth.RoleIDCredential); err != nil {
 			return nil, nil, err

@@ -19,9 +19,9 @@ const (
 	maxBodyBytes = 256 << 10
 )
 
-// methods are the values of options.method. LIST is sent as GET with a query,
-// which every proxy passes on.
-var methods = []string{http.MethodGet, "LIST", http.MethodPost, http.MethodPut}
+// methodList is sent as GET with a query, which every proxy passes on.
+// https://developer.hashicorp.com/vault/api-docs#api-operations
+const methodList = "LIST"
 
 // query is a reference as it is sent.
 type query struct {
@@ -61,7 +61,7 @@ func parseReference(ref store.Reference) (*query, error) {
 		problems.add("options.body", "needs options.method to be POST or PUT")
 	}
 	q.setVersion(ref.Version, &problems)
-	if q.method == "LIST" {
+	if q.method == methodList {
 		q.method = http.MethodGet
 		q.params.Set("list", "true")
 	}
@@ -98,6 +98,7 @@ func cleanPath(path string) bool {
 }
 
 func (q *query) setMethod(value any, problems *problemList) {
+	methods := []string{http.MethodGet, methodList, http.MethodPost, http.MethodPut}
 	text, ok := value.(string)
 	if !ok || !slices.Contains(methods, strings.ToUpper(text)) {
 		problems.add("options.method", "must be one of %s", strings.Join(methods, ", "))
@@ -168,7 +169,7 @@ func (q *query) setVersion(version string, problems *problemList) {
 	switch {
 	case err != nil || number < 1 || strconv.FormatInt(number, 10) != version:
 		problems.add("version", "must be a version of KV version 2: a whole number from 1")
-	case q.writes() || q.method == "LIST":
+	case q.writes() || q.method == methodList:
 		problems.add("version", "goes with reading a secret of KV version 2 only, not with options.method %s", q.method)
 	case q.params.Has("version"):
 		problems.add("options.query.version", "the object's version says it already; leave one of the two out")

@@ -99,7 +99,7 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 	if under == nil {
 		under = &flight{done: make(chan struct{})}
 		slot.flight = under
-		s.work.Go(func() { s.fly(slot, under, as) })
+		s.work.Go(func() { s.fly(slot, under, as) }) //nolint:contextcheck // others share the login: it runs under the lifetime
 	}
 	slot.mu.Unlock()
 	select {

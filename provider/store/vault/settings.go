@@ -48,11 +48,11 @@ func (p *problemList) add(field, format string, args ...any) {
 	*p = append(*p, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
 }
 
-func (p problemList) err() error {
-	if len(p) == 0 {
+func (p *problemList) err() error {
+	if len(*p) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", store.ErrInvalid, strict.Problems(p))
+	return fmt.Errorf("%w: %w", store.ErrInvalid, strict.Problems(*p))
 }
 
 // parseSettings returns the settings with their defaults, and all that is

@@ -36,7 +36,7 @@ func TestOpenRefusesWrongSettingsByName(t *testing.T) {
 		want       []string
 	}{
 		"nothing":              {map[string]any{}, false, []string{"address: is missing", "auth.method: is missing"}},
-		"unknown field":        {kubernetes(map[string]any{"adress": "x"}), false, []string{"adress", "address"}},
+		"unknown field":        {kubernetes(map[string]any{"addresz": "x"}), false, []string{"addresz: ", "address"}},
 		"no scheme":            {kubernetes(map[string]any{"address": "vault:8200"}), false, []string{"address: must begin with https://"}},
 		"user in address":      {kubernetes(map[string]any{"address": "https://u:p4ss@vault:8200"}), false, []string{"address: must not hold a user name"}},
 		"path in address":      {kubernetes(map[string]any{"address": "https://vault:8200/v1"}), false, []string{"address: must not go beyond the port"}},
