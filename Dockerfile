@@ -1,0 +1,34 @@
+# The image of lanyard: one static binary and the root certificates. There is
+# no shell and nothing else to run.
+#
+#   docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=$(git rev-parse HEAD) -t lanyard .
+
+# Where other registries must be used, or other bases are wanted.
+ARG GO_IMAGE=docker.io/library/golang:1.26-bookworm
+ARG BASE_IMAGE=scratch
+
+FROM --platform=${BUILDPLATFORM:-} ${GO_IMAGE} AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY main.go ./
+COPY cmd cmd
+COPY provider provider
+COPY server server
+ARG TARGETOS
+ARG TARGETARCH
+ARG VERSION
+ARG COMMIT
+RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -X github.com/lanyardhq/lanyard/cmd.version=${VERSION} -X github.com/lanyardhq/lanyard/cmd.commit=${COMMIT}" \
+    -o /out/lanyard .
+
+FROM ${BASE_IMAGE}
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/lanyard /lanyard
+# The directory that the driver looks for sockets in is root's on most nodes:
+# there the DaemonSet says runAsUser: 0 and drops every capability. Everywhere
+# else nobody needs to be root.
+USER 65532:65532
+ENTRYPOINT ["/lanyard"]
+CMD ["serve"]
