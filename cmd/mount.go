@@ -188,7 +188,7 @@ func write(target string, volume *provider.Volume) error {
 	}
 	files := make([]*v1alpha1.File, 0, len(volume.Files))
 	for _, file := range volume.Files {
-		files = append(files, &v1alpha1.File{Path: file.Path, Mode: int32(file.Mode.Perm()), Contents: file.Contents})
+		files = append(files, &v1alpha1.File{Path: file.Path, Mode: int32(file.Mode.Perm()), Contents: file.Contents}) //nolint:gosec // nine bits
 	}
 	absolute, err := filepath.Abs(target)
 	if err != nil {

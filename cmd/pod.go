@@ -111,7 +111,7 @@ func mountRequest(class classManifest, pod podInput) (*v1alpha1.MountRequest, er
 func volumeOf(response *v1alpha1.MountResponse) *provider.Volume {
 	volume := &provider.Volume{}
 	for _, f := range response.GetFiles() {
-		volume.Files = append(volume.Files, provider.File{Path: f.GetPath(), Mode: fs.FileMode(f.GetMode()) & fs.ModePerm, Contents: f.GetContents()})
+		volume.Files = append(volume.Files, provider.File{Path: f.GetPath(), Mode: fs.FileMode(f.GetMode()) & fs.ModePerm, Contents: f.GetContents()}) //nolint:gosec // nine bits are kept
 	}
 	for _, v := range response.GetObjectVersion() {
 		volume.Versions = append(volume.Versions, provider.Version{ID: v.GetId(), Version: v.GetVersion()})

@@ -94,14 +94,22 @@ type cache struct {
 func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
 	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
-	// The bound is bytes, not entries; simplelru gives the order. Its only
-	// error is a size below one.
-	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ cacheKey, e *entry) {
+	c.entries = newLRU(math.MaxInt, func(_ cacheKey, e *entry) {
 		c.bytes -= e.cost
 		c.endLease(e)
 	})
-	c.volumes, _ = simplelru.NewLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) { c.bytes -= v.cost })
+	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) { c.bytes -= v.cost })
 	return c
+}
+
+// newLRU keeps at most so many entries, in the order of their use. Where the
+// bound is bytes, the owner counts them and removes the oldest.
+func newLRU[K comparable, V any](entries int, onEvict func(K, V)) *simplelru.LRU[K, V] {
+	lru, err := simplelru.NewLRU(entries, onEvict)
+	if err != nil {
+		panic(err) // the size is a constant above zero, which is all that is asked
+	}
+	return lru
 }
 
 // ask is on whose behalf, and under which of the operator's rules, values are

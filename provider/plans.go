@@ -27,7 +27,7 @@ type plans struct {
 
 func newPlans(conns *connections, now func() time.Time) *plans {
 	p := &plans{conns: conns, now: now, users: map[*plan]int{}}
-	p.kept, _ = simplelru.NewLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) { p.leave(dropped) })
+	p.kept = newLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) { p.leave(dropped) })
 	return p
 }
 

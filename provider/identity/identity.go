@@ -61,8 +61,10 @@ func (id Identity) Key() Key {
 		for name, value := range id.Credentials {
 			plain[name] = value.Reveal()
 		}
-		// A map of strings to bytes always marshals, with its keys sorted.
-		canonical, _ := json.Marshal(plain) //nolint:errchkjson // cannot fail for this type
+		canonical, err := json.Marshal(plain) // with its keys sorted
+		if err != nil {
+			panic("a map of text to bytes could not be marshalled") // json has no way to fail on one
+		}
 		key.Credentials = sha256.Sum256(canonical)
 	}
 	return key

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMemoryMeetsTheContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Fixture {
+	storetest.Run(t, func(*testing.T) *storetest.Fixture {
 		m := storetest.NewMemory()
 		m.Deny("prod/stranger")
 		return &storetest.Fixture{
