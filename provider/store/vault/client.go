@@ -104,7 +104,7 @@ func (c *client) call(ctx context.Context, r request) (*response, error) {
 // wait waits before another try, and is false if there is no time for it.
 func (c *client) wait(ctx context.Context, try int, asked time.Duration) bool {
 	backoff := firstWait << try
-	delay := max(asked, backoff/2+rand.N(backoff)) //nolint:gosec // spreads calls; nothing secret hangs on it
+	delay := max(asked, backoff/2+rand.N(backoff))
 	if deadline, ok := ctx.Deadline(); delay > longestWait || ok && time.Until(deadline) <= delay {
 		return false
 	}
@@ -138,7 +138,7 @@ func (c *client) try(ctx context.Context, r request) (*response, outcome) {
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
-	defer func() { _ = got.Body.Close() }()
+	defer got.Body.Close() //nolint:errcheck // it has been read as far as it matters
 	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
