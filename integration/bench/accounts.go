@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+)
+
+// defaultStoreCalls is the default of bounds.storeCalls.
+const defaultStoreCalls = 32
+
+// measureAccounts measures a node whose 110 pods all have service accounts of
+// their own and arrive together.
+func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
+	const accounts, secrets, inFlight = 110, 20, 50
+	proxy, err := l.proxy(ctx, vaultDelay)
+	if err != nil {
+		return nil, err
+	}
+	defer proxy.Close()
+	requests, err := l.accounts("accounts", accounts, class(small, secrets))
+	if err != nil {
+		return nil, err
+	}
+	provider, err := l.startProvider(ctx, config(proxy.Address, never))
+	if err != nil {
+		return nil, err
+	}
+	defer provider.stop()
+	took, err := provider.poll(ctx, requests, secrets, inFlight)
+	if err != nil {
+		return nil, err
+	}
+	seen, most := callsAt(proxy), proxy.MostInFlight()
+	proxy.Reset()
+	if _, err := provider.poll(ctx, requests, secrets, inFlight); err != nil {
+		return nil, err
+	}
+	again := callsAt(proxy)
+
+	bound := figure{What: "the same: most calls in flight at the store", Unit: "calls", Value: float64(most), Chart: "calls in flight"}
+	return []figure{
+		heldToCalls("110 service accounts × 20 secrets: first poll", seen, calls{Logins: accounts, Reads: accounts * secrets}, ""),
+		heldToCalls("the same: second poll", again, calls{}, ""),
+		bound.held(atMost, defaultStoreCalls, "bounds.storeCalls"),
+		{What: "the same: first poll, Vault + 10 ms", Unit: "mounts/s", Value: accounts / took.Seconds(), Calls: &seen},
+	}, nil
+}
