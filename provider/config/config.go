@@ -69,23 +69,23 @@ func Load(path string) (*File, error) {
 }
 
 func read(path string) ([]byte, error) {
-	fail := func(text string) ([]byte, error) {
-		return nil, &Error{path, strict.Problems{{Text: text}}}
-	}
 	file, err := os.Open(path)
 	if err != nil {
-		return fail("cannot be read: " + cause(err))
+		return nil, wrong(path, "cannot be read: "+cause(err))
 	}
 	defer file.Close() //nolint:errcheck // read only
 	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err != nil {
-		return fail("cannot be read: " + cause(err))
+		return nil, wrong(path, "cannot be read: "+cause(err))
 	}
 	if len(data) > maxBytes {
-		return fail("is larger than 1 MiB, which no configuration is")
+		return nil, wrong(path, "is larger than 1 MiB, which no configuration is")
 	}
 	return data, nil
 }
+
+// wrong is a problem with the file as a whole.
+func wrong(path, text string) *Error { return &Error{path, strict.Problems{{Text: text}}} }
 
 // cause drops the operation and the path that package os adds.
 func cause(err error) string {
@@ -100,7 +100,7 @@ func parse(path string, data []byte) (*File, error) {
 	f := &File{Path: path, Config: provider.DefaultConfig(), data: data}
 	root, err := strict.Next(yaml.NewDecoder(bytes.NewReader(data)))
 	if errors.Is(err, io.EOF) || err == nil && (len(root.Content) == 0 || root.Content[0].Tag == "!!null") {
-		return nil, &Error{path, strict.Problems{{Text: "is empty; write {} into it if the defaults are wanted"}}}
+		return nil, wrong(path, "is empty; write {} into it if the defaults are wanted")
 	}
 	if err == nil {
 		f.root = root.Content[0]
@@ -150,7 +150,7 @@ func (f *File) located(problems provider.Problems) strict.Problems {
 // locate finds the field, or the nearest thing around it that is in the file.
 // It is zero for a field of which nothing is in the file.
 func locate(node *yaml.Node, field string) (line, column int) {
-	switch node.Kind {
+	switch node.Kind { //nolint:exhaustive // nothing is inside the others
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key, value := node.Content[i], node.Content[i+1]

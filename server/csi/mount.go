@@ -78,7 +78,8 @@ func response(volume *provider.Volume) *v1alpha1.MountResponse {
 		ObjectVersion: make([]*v1alpha1.ObjectVersion, len(versions)),
 	}
 	for i, file := range volume.Files {
-		files[i].Path, files[i].Mode, files[i].Contents = file.Path, int32(file.Mode.Perm()), file.Contents
+		files[i].Path, files[i].Contents = file.Path, file.Contents
+		files[i].Mode = int32(file.Mode.Perm()) //nolint:gosec // at most 0777
 		out.Files[i] = &files[i]
 	}
 	for i, version := range volume.Versions {

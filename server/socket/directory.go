@@ -35,7 +35,7 @@ func checkDirectory(directory string) error {
 
 // removeStale makes room for a socket at path. It removes only a socket that
 // is root's or our own and that nobody answers on.
-func removeStale(path string) error {
+func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -49,7 +49,8 @@ func removeStale(path string) error {
 	if uid := owner(info); !trusted(uid) {
 		return fmt.Errorf("socket %s: a socket of uid %d is in its place; find out who made it and remove it", path, uid)
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "unix", path)
 	switch {
 	case err == nil:
 		_ = conn.Close() //nolint:errcheck // nothing was said on it

@@ -60,7 +60,7 @@ func Listen(ctx context.Context, path string) (*Listener, error) {
 	}
 	defer unlock()
 
-	if err := removeStale(path); err != nil {
+	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
 	config := net.ListenConfig{Control: ownerOnly}
