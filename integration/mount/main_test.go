@@ -2,6 +2,7 @@ package mount
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -15,6 +16,12 @@ var binary string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	// Most of a test's time is waiting: for refreshes, timeouts and retries.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "lanyard-binary-")
 	if err == nil {
 		defer func() { _ = os.RemoveAll(dir) }()

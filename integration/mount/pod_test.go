@@ -143,8 +143,12 @@ func refusal(t *testing.T, p pod, code codes.Code, mount func() error) string {
 	if after := p.holds(t); !maps.Equal(before, after) {
 		t.Errorf("a failed mount changed the volume from %v to %v", before, after)
 	}
-	return got.Message()
+	return strings.TrimPrefix(got.Message(), retried)
 }
+
+// retried is what the gRPC client puts before the text of what was unavailable
+// three times.
+const retried = "max retries exhausted: failed after 3 attempts: rpc error: code = Unavailable desc = "
 
 // holds are the files of the pod's volume, as the pod sees them.
 func (p pod) holds(t *testing.T) map[string]string {
