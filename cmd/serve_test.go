@@ -284,3 +284,21 @@ func TestVersionTellsTheBuild(t *testing.T) {
 		}
 	}
 }
+
+func TestTheManualsConfigurationCanBeUsed(t *testing.T) {
+	manual, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(manual), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	path := filepath.Join(t.TempDir(), "lanyard.yaml")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := loadEngine(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+}
