@@ -59,6 +59,15 @@ func TestKVVersion2(t *testing.T) {
 	}
 }
 
+func TestKeysAreSentAsTheyStand(t *testing.T) {
+	f := newFixture(t, shared)
+	const name = "a b/c#d/%2e%2e/größe+1"
+	if err := f.Call(t.Context(), "POST", f.kv2()+"/data/a%20b/c%23d/%252e%252e/gr%C3%B6%C3%9Fe+1", map[string]any{"data": map[string]any{"a": "b"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustRead(t, open(t, f.settings()), f.pod, store.Reference{Key: f.kv2() + "/data/" + name})
+}
+
 func TestWrongKindOfKVIsExplained(t *testing.T) {
 	f := newFixture(t, shared)
 	s := open(t, f.settings())

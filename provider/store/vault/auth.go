@@ -73,7 +73,7 @@ func (a *authSettings) check(tls tlsSettings, problems *problemList) {
 	if a.Mount == "" {
 		a.Mount = a.Method
 	}
-	if !cleanPath(a.Mount) || strings.HasPrefix(a.Mount, "auth/") {
+	if !cleanParts(a.Mount) || strings.ContainsFunc(a.Mount, notPathText) || strings.HasPrefix(a.Mount, "auth/") {
 		problems.add("auth.mount", "must be the path that the method is enabled at, such as %s, without auth/ before it and without slashes around it", a.Method)
 	}
 	if strings.ContainsFunc(a.Audience, notPathText) || a.Audience == "" {

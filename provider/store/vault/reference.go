@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/strict"
@@ -79,16 +81,15 @@ func checkKey(key string, problems *problemList) {
 		problems.add("key", "must not hold a ?; arguments go into options.query")
 	case strings.HasPrefix(key, "v1/") || strings.HasPrefix(key, "/v1/"):
 		problems.add("key", "must begin after /v1/")
-	case !cleanPath(key):
-		problems.add("key", "must be a path such as secret/data/prod/db: no slash at either end, no empty part, no . or .. as a part, no space, %%, \\, # or control character")
+	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+		problems.add("key", "must be UTF-8 without control characters")
+	case strings.TrimSpace(key) != key || !cleanParts(key):
+		problems.add("key", "must be a path such as secret/data/prod/db: no slash or space at either end, no empty part, no . or .. as a part")
 	}
 }
 
-// cleanPath is true for a path that means the same to everyone on its way.
-func cleanPath(path string) bool {
-	if strings.ContainsFunc(path, notPathText) {
-		return false
-	}
+// cleanParts is true for a path that means the same to everyone on its way.
+func cleanParts(path string) bool {
 	for part := range strings.SplitSeq(path, "/") {
 		if part == "" || part == "." || part == ".." {
 			return false

@@ -149,7 +149,7 @@ func (s *settings) refuseNodeFiles(problems *problemList) {
 	}
 }
 
-// notPathText is true of what no path of Vault's may hold.
+// notPathText is true of what neither mounts, namespaces nor audiences hold.
 func notPathText(r rune) bool {
 	return r <= ' ' || r == 0x7f || r == '?' || r == '#' || r == '\\' || r == '%' || r == 0xfffd || r >= 0x80 && r < 0xa0
 }

@@ -1,0 +1,122 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+type panickingTokens struct{}
+
+func (panickingTokens) Token(context.Context, identity.Identity, string) (identity.Token, error) {
+	panic("token hunter2")
+}
+
+func openStore(t *testing.T, opts Options) *vaultStore {
+	t.Helper()
+	opened, err := NewType(opts).Open(store.Settings{Fields: kubernetes(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opened.Close)
+	return opened.(*vaultStore)
+}
+
+func TestPanicInALoginFailsItsReadersAlone(t *testing.T) {
+	s := openStore(t, Options{Tokens: panickingTokens{}})
+	for range 2 {
+		_, err := s.Read(t.Context(), identity.Identity{}, store.Reference{Key: "a/b"})
+		if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+type failingTokens struct{ err error }
+
+func (f failingTokens) Token(context.Context, identity.Identity, string) (identity.Token, error) {
+	return identity.Token{}, f.err
+}
+
+func TestFailureToGetATokenKeepsItsKind(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		kind error
+	}{
+		"none":       {fmt.Errorf("%w for audience x", identity.ErrNoToken), store.ErrUnauthenticated},
+		"not so far": {errors.New("the API server is away"), store.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, Options{Tokens: failingTokens{test.err}})
+			_, err := s.Read(t.Context(), identity.Identity{}, store.Reference{Key: "a/b"})
+			if !errors.Is(err, test.kind) || errors.Is(err, identity.ErrNoToken) != errors.Is(test.err, identity.ErrNoToken) {
+				t.Errorf("error %v, want %v", err, test.kind)
+			}
+		})
+	}
+}
+
+func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s := openStore(t, Options{Now: func() time.Time { return now }})
+	use := func(name string) *slot { return s.sessions.slot(identity.Identity{ServiceAccount: name}) }
+	first := use("first")
+	for i := range maxSessions + 100 {
+		now = now.Add(time.Millisecond)
+		if i%100 == 0 && use("first") != first {
+			t.Fatal("an identity in use was forgotten")
+		}
+		use(fmt.Sprint(i))
+	}
+	if got := len(s.sessions.slots); got > maxSessions {
+		t.Errorf("%d logins are kept, want at most %d", got, maxSessions)
+	}
+	now = now.Add(idleSession)
+	use("another")
+	if got := len(s.sessions.slots); got != 1 {
+		t.Errorf("%d logins are kept after an hour without use, want the new one", got)
+	}
+}
+
+func TestSessionsAreReplacedInTime(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	granted := newSession(secret.NewString("t"), &auth{LeaseDuration: seconds(time.Hour), Renewable: true}, start, true)
+	for age, want := range map[time.Duration]struct{ fresh, alive bool }{
+		0:                {true, true},
+		39 * time.Minute: {true, true},
+		41 * time.Minute: {false, true},
+		61 * time.Minute: {false, false},
+	} {
+		now := start.Add(age)
+		if granted.fresh(now) != want.fresh || granted.alive(now) != want.alive {
+			t.Errorf("after %v: fresh %v, alive %v; want %+v", age, granted.fresh(now), granted.alive(now), want)
+		}
+	}
+	forever := newSession(secret.NewString("t"), &auth{}, start, false)
+	if !forever.fresh(start.Add(1e6*time.Hour)) || forever.disposable(start) {
+		t.Error("a token of someone else's that never ends is not kept")
+	}
+	granted.holds(start.Add(time.Minute))
+	if granted.disposable(start) || !granted.disposable(start.Add(2*time.Minute)) {
+		t.Error("a token may be revoked exactly when no lease hangs on it")
+	}
+}
+
+func TestLastUseOfATokenIsNeverMade(t *testing.T) {
+	for uses, want := range map[int]int{1: 1, 2: 1, 5: 4} {
+		session, took := newSession(secret.NewString("t"), &auth{NumUses: uses}, time.Now(), true), 0
+		for session.take() {
+			took++
+		}
+		if took != want {
+			t.Errorf("of %d uses %d were made, want %d", uses, took, want)
+		}
+	}
+}
