@@ -138,6 +138,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
 	engine, err := newEngine(holds, registry)
 	if err != nil {
@@ -162,6 +163,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 				return err
 			}
 			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
+			process.LimitMemory(int64(changed.Cache.Bytes))
 			return nil
 		}, registry)
 	}

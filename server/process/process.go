@@ -1,4 +1,5 @@
-// Package process keeps what the process has in memory from leaving it by way
-// of the operating system: core dumps and debuggers. It is called once, before
-// the first secret is read.
+// Package process is how the process presents itself to the operating system.
+// It keeps what is in memory from leaving by way of core dumps and debuggers,
+// and bounds how much memory that is. Both are set once, before the first
+// secret is read; the bound may change with the configuration.
 package process
