@@ -39,7 +39,9 @@ type node struct {
 type setup struct {
 	cache  string // fields of the configuration's cache, in flow style
 	bounds string // the same of bounds
+	auth   string // fields of the Vault store's auth; empty means the jwt method
 	vault  string // further fields of the Vault store
+	more   string // further fields of the configuration
 	flags  []string
 }
 
@@ -80,6 +82,9 @@ func (n *node) newDriver(t *testing.T) *secretsstore.PluginClientBuilder {
 // config is the operator's file: three named stores, of which Vault's role is
 // left to the classes.
 func (n *node) config(s setup) string {
+	if s.auth == "" {
+		s.auth = "method: jwt"
+	}
 	return fmt.Sprintf(`cluster: %s
 cache: {%s}
 bounds: {%s}
@@ -87,11 +92,12 @@ stores:
   vault:
     type: vault
     address: %s
-    auth: {method: jwt}
+    auth: {%s}
     %s
   files: {type: file, root: %s, allow: ["shop/*"]}
   sealed: {type: sealed, keyRing: %s}
-`, cluster, s.cache, s.bounds, n.proxy.Address, s.vault, n.files, n.ringFile)
+%s
+`, cluster, s.cache, s.bounds, n.proxy.Address, s.auth, s.vault, n.files, n.ringFile, s.more)
 }
 
 func (n *node) writeRing(t *testing.T, ring *seal.KeyRing) {
@@ -110,8 +116,8 @@ func (n *node) writeRing(t *testing.T, ring *seal.KeyRing) {
 }
 
 // prepareVault makes KV version 2 at secret/ and two roles: web is for the
-// service account shop/web, all for every service account of shop, and reads
-// secret/data/all/ alone.
+// service account shop/web, all for every service account of shop, which reads
+// secret/data/all/ and what is below secret/data/own/ under its own name.
 func (n *node) prepareVault(t *testing.T) {
 	t.Helper()
 	post := func(path string, body map[string]any) { n.vault.Must(t, http.MethodPost, path, body) }
@@ -122,7 +128,10 @@ func (n *node) prepareVault(t *testing.T) {
 path "secret/data/web/*" { capabilities = ["read"] }
 path "secret/data/all/*" { capabilities = ["read"] }
 path "pki/issue/web"     { capabilities = ["create", "update"] }`})
-	post("sys/policies/acl/all", map[string]any{"policy": `path "secret/data/all/*" { capabilities = ["read"] }`})
+	accessor := n.vault.Must(t, http.MethodGet, "sys/auth", nil).Data["jwt/"].(map[string]any)["accessor"].(string)
+	post("sys/policies/acl/all", map[string]any{"policy": `
+path "secret/data/all/*" { capabilities = ["read"] }
+path "secret/data/own/{{identity.entity.aliases.` + accessor + `.name}}/*" { capabilities = ["read"] }`})
 	role := func(name, subject string) {
 		post("auth/jwt/role/"+name, map[string]any{
 			"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"},
@@ -141,6 +150,11 @@ path "pki/issue/web"     { capabilities = ["create", "update"] }`})
 func (n *node) put(t *testing.T, key string, data map[string]any) {
 	t.Helper()
 	n.vault.Must(t, http.MethodPost, "secret/data/"+key, map[string]any{"data": data})
+}
+
+// own is where the pod's service account has secrets of its own.
+func (p pod) own(name string) string {
+	return "own/system:serviceaccount:" + p.namespace + ":" + p.account + "/" + name
 }
 
 // seal seals a value for a pod and an object on this node.
