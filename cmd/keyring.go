@@ -21,7 +21,7 @@ const maxSealedInput = 2 << 20
 func readInput(c *cobra.Command, file string, most int) ([]byte, error) {
 	in, from := c.InOrStdin(), "standard input"
 	if file != "" {
-		opened, err := os.Open(file) //nolint:gosec // the user names the file
+		opened, err := os.Open(file)
 		if err != nil {
 			return nil, usagef("%w", err)
 		}

@@ -7,11 +7,11 @@ import (
 	"os"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 // mounter mounts a class for a pod once.
@@ -22,18 +22,20 @@ type mounter interface {
 
 // newMounter returns the running provider behind the socket, or without one an
 // engine under the configuration file.
-func newMounter(socket, config string) (mounter, error) {
-	if socket == "" {
+func newMounter(path, config string) (mounter, error) {
+	if path == "" {
 		engine, err := loadEngine(config)
 		if err != nil {
 			return nil, err
 		}
 		return embedded{engine}, nil
 	}
-	if _, err := os.Stat(socket); err != nil {
+	if _, err := os.Stat(path); err != nil {
 		return nil, usagef("--socket: %w", err)
 	}
-	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+	// The pod's tokens go to root's provider or to the caller's own, no other.
+	trusted := socket.Credentials(socket.Peers{})
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(trusted), grpc.WithAuthority("localhost"))
 	if err != nil {
 		return nil, usagef("--socket: %w", err)
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -259,13 +260,15 @@ func readValue(c *cobra.Command, flags sealFlags) (secret.Bytes, error) {
 func parseNotAfter(text string, now time.Time) (time.Time, string) {
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		var days int
 		duration, durationErr := time.ParseDuration(text)
-		if n, _ := fmt.Sscanf(text, "%dd", &days); n == 1 && text == fmt.Sprintf("%dd", days) && days < 1_000_000 {
-			at = now.AddDate(0, 0, days)
-		} else if durationErr == nil {
+		digits, inDays := strings.CutSuffix(text, "d")
+		days, daysErr := strconv.ParseUint(digits, 10, 16)
+		switch {
+		case inDays && daysErr == nil:
+			at = now.AddDate(0, 0, int(days))
+		case durationErr == nil:
 			at = now.Add(duration)
-		} else {
+		default:
 			return time.Time{}, "must be a time such as 2026-12-31T00:00:00Z, or a duration such as 12h or 90d"
 		}
 	}

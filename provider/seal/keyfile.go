@@ -47,7 +47,7 @@ func ReadPublicKey(path string) (*PublicKey, error) {
 // links are followed, because Kubernetes mounts Secrets through them.
 func readKeyFile(path string, check func(fs.FileInfo) error) ([]byte, error) {
 	// Without O_NONBLOCK a named pipe would hold the program up for ever.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
