@@ -35,7 +35,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		maps.Copy(w.Header(), fault.Header)
 		record.Status = fault.Status
 		w.WriteHeader(fault.Status)
-		_, _ = w.Write([]byte(fault.Body))
+		w.Write([]byte(fault.Body)) //nolint:errcheck // the client may be gone
 		return
 	}
 	record.Status = p.answerBroken(w, r, fault)
@@ -57,12 +57,12 @@ func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Faul
 	case fault.HalfBody:
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(answer.Code)
-		_, _ = w.Write(body[:len(body)/2])
-		_ = http.NewResponseController(w).Flush()
+		w.Write(body[:len(body)/2])           //nolint:errcheck // the client may be gone
+		http.NewResponseController(w).Flush() //nolint:errcheck // the client may be gone
 		panic(http.ErrAbortHandler)
 	default:
 		w.WriteHeader(answer.Code)
-		_, _ = w.Write(body)
+		w.Write(body) //nolint:errcheck // the client may be gone
 	}
 	return answer.Code
 }

@@ -51,6 +51,7 @@ func New(t testing.TB) *Server {
 
 // Query runs SQL as the user and returns the rows as text.
 func (s *Server) Query(user, password, sql string) (string, error) {
+	//nolint:gosec,noctx // a test gives the arguments and a limit of time
 	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", user, "-d", "postgres", "-At", "-c", sql)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
 	output, err := cmd.CombinedOutput()
@@ -69,7 +70,11 @@ func (s *Server) prepare(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	s.dir = dir
 	password := filepath.Join(dir, "password")
 	if err := os.WriteFile(password, []byte(s.Password), 0o600); err != nil {
@@ -102,7 +107,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) run(t testing.TB, name string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd := exec.Command(filepath.Join(s.bin, name), args...) //nolint:gosec,noctx // this file gives the arguments; cleaning up comes after the context
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
 	// pg_ctl leaves the server with its own output, so that is a file, on
@@ -111,20 +116,20 @@ func (s *Server) run(t testing.TB, name string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = output.Close() }()
+	defer output.Close() //nolint:errcheck // the processes write to it
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(output.Name())
-		t.Fatalf("%s: %v\n%s", name, err, text)
+		text, failed := os.ReadFile(output.Name())
+		t.Fatalf("%s: %v\n%s%v", name, err, text, failed)
 	}
 }
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // takes no time
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
+	defer listener.Close() //nolint:errcheck // the server reports a port in use
 	return listener.Addr().(*net.TCPAddr).Port
 }

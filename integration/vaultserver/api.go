@@ -60,7 +60,7 @@ func (s *Server) CallAs(ctx context.Context, token, method, path string, body an
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }()
+	defer resp.Body.Close() //nolint:errcheck // it has been read
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err

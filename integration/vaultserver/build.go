@@ -33,16 +33,16 @@ func Binary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(bin, 0o755); err != nil {
+	if err := os.MkdirAll(bin, 0o750); err != nil {
 		return "", err
 	}
 	binary := filepath.Join(bin, "vault-"+hash)
 
-	lock, err := os.OpenFile(filepath.Join(bin, "vault.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(bin, "vault.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = lock.Close() }()
+	defer lock.Close() //nolint:errcheck // it is only locked
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
@@ -56,7 +56,7 @@ func Binary(ctx context.Context) (string, error) {
 // always whole.
 func build(ctx context.Context, source, binary string) error {
 	partial := binary + ".partial"
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", partial, ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", partial, ".") //nolint:gosec // the path is made above
 	cmd.Dir = source
 	// The caller's GOFLAGS (-race, -mod, -tags) are not meant for this module.
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")

@@ -78,7 +78,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.CertFile != "" {
 		args = append(args, "-tls-cert", opts.CertFile, "-tls-key", opts.KeyFile)
 	}
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // the binary is built here, and runs until Close
 	cmd.Stderr = opts.Log
 	// Closing its standard input ends the server; so does the end of this
 	// process, which closes it too.
@@ -127,16 +127,16 @@ func (s *Server) awaitReady(ctx context.Context, stdout io.Reader) error {
 
 // Close ends the server and waits for its end.
 func (s *Server) Close() {
-	_ = s.stdin.Close()
+	s.stdin.Close() //nolint:errcheck,gosec // if it did not end the server, Kill does
 	done := make(chan struct{})
 	go func() {
-		_ = s.process.Wait()
+		s.process.Wait() //nolint:errcheck,gosec // however it ends
 		close(done)
 	}()
 	select {
 	case <-done:
 	case <-time.After(5 * time.Second):
-		_ = s.process.Process.Kill()
+		s.process.Process.Kill() //nolint:errcheck,gosec // it may have ended just now
 		<-done
 	}
 	s.client.CloseIdleConnections()

@@ -111,7 +111,7 @@ func (a *authSettings) checkAppRole(problems *problemList) {
 	}
 }
 
-// refuseForeign reports fields of other methods. The audience has a default
+// refuseForeign reports fields of other methods, and those that are too long. The audience has a default
 // and cannot be told from it, so it is not looked at.
 func (a *authSettings) refuseForeign(problems *problemList) {
 	takes := fieldsOf(a.Method)
@@ -125,6 +125,9 @@ func (a *authSettings) refuseForeign(problems *problemList) {
 		{"tokenFile", a.TokenFile},
 		{"certRole", a.CertRole},
 	} {
+		if len(given.value) > maxKeyBytes {
+			problems.add("auth."+given.field, "is %d bytes long; the most is %d", len(given.value), maxKeyBytes)
+		}
 		if given.value != "" && !slices.Contains(takes, given.field) {
 			problems.add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
 		}

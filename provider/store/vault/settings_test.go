@@ -46,6 +46,7 @@ func TestOpenRefusesWrongSettingsByName(t *testing.T) {
 		"many retries":         {kubernetes(map[string]any{"retries": 100}), false, []string{"retries: "}},
 		"method misspelled":    {kubernetes(map[string]any{"auth": map[string]any{"method": "kubernets"}}), false, []string{"auth.method: ", "kubernetes"}},
 		"no role":              {kubernetes(map[string]any{"auth": map[string]any{"method": "kubernetes"}}), false, []string{"auth.role: is missing"}},
+		"a very long role":     {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "role": strings.Repeat("x", 5000)}}), false, []string{"auth.role: is 5000 bytes"}},
 		"mount with auth/":     {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "mount": "auth/jwt"}}), false, []string{"auth.mount: "}},
 		"field of another":     {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "roleID": "x"}}), false, []string{"auth.roleID: is not for the method jwt"}},
 		"approle incomplete":   {kubernetes(map[string]any{"auth": map[string]any{"method": "approle"}}), false, []string{"auth.roleID: ", "auth.secretIDCredential: "}},
