@@ -108,7 +108,7 @@ func New(target string) (*Proxy, error) {
 
 // Close ends the proxy and breaks the connections that it still has.
 func (p *Proxy) Close() {
-	p.server.Close() //nolint:errcheck // the listener is all that could fail to close
+	p.server.Close() //nolint:errcheck,gosec // the listener is all that could fail to close
 	if t, ok := p.base.(*http.Transport); ok {
 		t.CloseIdleConnections()
 	}

@@ -35,7 +35,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		maps.Copy(w.Header(), fault.Header)
 		record.Status = fault.Status
 		w.WriteHeader(fault.Status)
-		w.Write([]byte(fault.Body)) //nolint:errcheck // the client may be gone
+		w.Write([]byte(fault.Body)) //nolint:errcheck,gosec // the client may be gone
 		return
 	}
 	record.Status = p.answerBroken(w, r, fault)
@@ -57,12 +57,12 @@ func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Faul
 	case fault.HalfBody:
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(answer.Code)
-		w.Write(body[:len(body)/2])           //nolint:errcheck // the client may be gone
-		http.NewResponseController(w).Flush() //nolint:errcheck // the client may be gone
+		w.Write(body[:len(body)/2])           //nolint:errcheck,gosec // the client may be gone
+		http.NewResponseController(w).Flush() //nolint:errcheck,gosec // the client may be gone
 		panic(http.ErrAbortHandler)
 	default:
 		w.WriteHeader(answer.Code)
-		w.Write(body) //nolint:errcheck // the client may be gone
+		w.Write(body) //nolint:errcheck,gosec // the client may be gone
 	}
 	return answer.Code
 }

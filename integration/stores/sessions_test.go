@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestTokensAreRenewedOrReplacedBeforeTheyEnd(t *testing.T) {
 				t.Errorf("renewed: %v, want %v", got, test.renews)
 			}
 			for _, request := range f.proxy.Requests() {
-				if request.Status >= 400 {
+				if strings.HasPrefix(request.Path, f.kv2()) && request.Status >= 400 {
 					t.Errorf("%s %s was answered %d: a token was used too long", request.Method, request.Path, request.Status)
 				}
 			}

@@ -14,14 +14,14 @@ type session struct {
 	token secret.Bytes
 	// owned is true if this process logged in for the token, and may revoke
 	// it; a token from a file is someone else's.
-	owned     bool
-	renewable bool
-	limited   bool // to a number of uses
+	owned   bool
+	limited bool // to a number of uses
 
 	// renewing is held by the one that renews the token.
 	renewing chan struct{}
 
 	mu        sync.Mutex
+	renewable bool          // until its maximum is near
 	life      time.Duration // as granted by the login
 	end       time.Time     // zero if the token never ends
 	uses      int           // left, if limited
@@ -128,6 +128,10 @@ func (s *sessions) renew(ctx context.Context, session *session) error {
 	}
 	session.mu.Lock()
 	defer session.mu.Unlock()
-	session.end = start.Add(time.Duration(resp.answer.Auth.LeaseDuration))
+	granted := time.Duration(resp.answer.Auth.LeaseDuration)
+	session.end = start.Add(granted)
+	// Less than before means that the token's maximum is reached. Vault fails
+	// with 500 when it is asked beyond that.
+	session.renewable = resp.answer.Auth.Renewable && granted >= session.life
 	return nil
 }
