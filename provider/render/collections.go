@@ -25,12 +25,12 @@ func entry(v, key any) (any, error) {
 			if found, ok := object[name]; ok {
 				return found, nil
 			}
-			return nil, missingKey(name)
+			return nil, missingKeyError(name)
 		case map[string]string:
 			if found, ok := object[name]; ok {
 				return found, nil
 			}
-			return nil, missingKey(name)
+			return nil, missingKeyError(name)
 		}
 		return nil, errors.New("it takes an object to look a name up in")
 	}
@@ -48,11 +48,11 @@ func entry(v, key any) (any, error) {
 	return list[place], nil
 }
 
-// missingKey means that an object has no key of this name. The name may come
+// missingKeyError means that an object has no key of this name. The name may come
 // from a value, and is shown only if it stands in the template.
-type missingKey string
+type missingKeyError string
 
-func (missingKey) Error() string { return "there is no such key" }
+func (missingKeyError) Error() string { return "there is no such key" }
 
 // sliced is slice: from the first place up to the second one, of text or a list.
 func sliced(v any, places ...any) (any, error) {

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// verbs are those that a template may use.
+const verbs = "%svqxXdbocUtefgEFG"
+
 // maxWidth is the largest width and precision of a verb.
 const maxWidth = 1000
 
@@ -58,7 +61,7 @@ func parseVerb(text string) (verb byte, rest string, err error) {
 		}
 		text = text[1:]
 	}
-	if text == "" || !strings.Contains("%svqxXdbocUtefgEFG", text[:1]) {
+	if text == "" || strings.IndexByte(verbs, text[0]) < 0 {
 		return 0, "", errors.New("the format has a verb that is not known; there are %s %q %v %d %x %X %o %b %c %U %t %e %f %g %%")
 	}
 	return text[0], text[1:], nil

@@ -77,7 +77,7 @@ func looksLikeName(expr string) bool { return !strings.ContainsAny(expr, "\"'`[]
 // quoteName writes a name as the expression for it, in the quotes that YAML
 // needs around it.
 func quoteName(name string) string {
-	quoted, _ := json.Marshal(name) //nolint:errchkjson // a string always marshals
+	quoted, _ := json.Marshal(name) //nolint:errcheck,errchkjson // a string always marshals
 	return "'" + string(quoted) + "'"
 }
 

@@ -47,7 +47,7 @@ func executeError(err error, written []string, values map[string]string) error {
 		column, _ := strconv.Atoi(at[2]) //nolint:errcheck // the pattern holds digits
 		place = fmt.Sprintf("template line %s, column %d", at[1], column+1)
 	}
-	var missing missingKey
+	var missing missingKeyError
 	if errors.As(err, &missing) && slices.Contains(written, string(missing)) {
 		return fmt.Errorf("%s: %s", place, nothingNamed(strconv.Quote(string(missing)), values))
 	}

@@ -25,7 +25,7 @@ const planted = "planted-7d1c3"
 // shows tells whether text holds the planted value in any form in which an
 // encoder might write bytes.
 func shows(text string) bool {
-	numbers := strings.Trim(fmt.Sprint([]byte(planted)), "[]")
+	numbers := strings.Trim(fmt.Sprintf("%v", []byte(planted)), "[]")
 	for _, form := range []string{
 		planted,
 		hex.EncodeToString([]byte(planted)), strings.ToUpper(hex.EncodeToString([]byte(planted))), fmt.Sprintf("% x", planted),

@@ -191,7 +191,7 @@ func TestTransportHoldsASlotUntilTheBodyIsClosed(t *testing.T) {
 	failed := errors.New("close failed")
 	body := &closer{Reader: strings.NewReader("content"), err: failed}
 	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Body: body}, nil
+		return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
 	}))
 	resp, err := get(t, transport, "https://vault:8200/v1")
 	if err != nil {
@@ -224,7 +224,9 @@ func TestTransportGivesTheSlotBackOnError(t *testing.T) {
 	broken := errors.New("connection refused")
 	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) { return nil, broken }))
 	for range 3 {
-		if _, err := get(t, transport, "https://vault:8200/v1"); !errors.Is(err, broken) {
+		resp, err := get(t, transport, "https://vault:8200/v1")
+		if !errors.Is(err, broken) {
+			resp.Body.Close()
 			t.Errorf("RoundTrip = %v", err)
 		}
 	}
@@ -236,7 +238,7 @@ func TestTransportGivesTheSlotBackOnError(t *testing.T) {
 func TestTransportBoundsByHost(t *testing.T) {
 	c := NewCalls(1)
 	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(""))}, nil
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
 	}))
 	first, err := get(t, transport, "https://vault-a:8200/v1")
 	if err != nil {

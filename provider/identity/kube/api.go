@@ -79,7 +79,7 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	if err != nil {
 		return identity.Token{}, fmt.Errorf("the API server does not answer a token request for %s: %w", id, cause(err))
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it has been read as far as it matters
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return identity.Token{}, fmt.Errorf("the API server's answer to a token request for %s breaks off: %w", id, cause(err))

@@ -20,7 +20,7 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/client-go/rest"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -163,7 +163,7 @@ func answerable(id identity.Identity, audience string) error {
 
 // isName refuses what would lead to another resource of the API server.
 func isName(name string) bool {
-	return len(path.IsValidPathSegmentName(name)) == 0 && url.PathEscape(name) == name
+	return len(content.IsPathSegmentName(name)) == 0 && url.PathEscape(name) == name
 }
 
 // entry returns the token's entry, and begins a request if there is none that

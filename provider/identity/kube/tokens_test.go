@@ -89,12 +89,21 @@ func (s *apiServer) issue(w http.ResponseWriter, r *http.Request) {
 	req.Status.Token = fmt.Sprintf("planted-issued-%d", s.requests.Load())
 	req.Status.ExpirationTimestamp = meta.NewTime(s.now().Add(time.Duration(*req.Spec.ExpirationSeconds) * time.Second))
 	w.WriteHeader(http.StatusCreated)
-	_ = json.NewEncoder(w).Encode(req)
+	send(w, req)
 }
 
 func fail(w http.ResponseWriter, code int, message string) {
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(meta.Status{TypeMeta: meta.TypeMeta{Kind: "Status"}, Message: message})
+	send(w, meta.Status{TypeMeta: meta.TypeMeta{Kind: "Status"}, Message: message})
+}
+
+// send writes an object; a client that has left does not matter.
+func send(w io.Writer, object any) {
+	data, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = w.Write(data)
 }
 
 func (s *apiServer) tokens(t *testing.T) *kube.Tokens {
@@ -268,21 +277,26 @@ func TestSaysWhatIsMissing(t *testing.T) {
 		final  bool // until the cluster's configuration changes
 		says   []string
 	}{
-		"no right":           {status(403, `cannot create resource "serviceaccounts/token"`), true, []string{"create on serviceaccounts/token", "service account web in namespace prod", "it says", "policy.tokenRequest"}},
-		"pod gone":           {status(404, "pods not found"), true, []string{"no pod web-0 with UID uid-0", "service account web", "sync-controller"}},
-		"pod made anew":      {status(409, "UID does not match"), true, []string{"no pod web-0 with UID uid-0"}},
-		"other account":      {status(400, "cannot bind"), true, []string{"runs as service account web"}},
-		"refused":            {status(422, "may not specify a duration less than 10 minutes"), true, []string{"refuses", "10 minutes"}},
-		"own token refused":  {status(401, "Unauthorized"), false, []string{"provider's own service account token"}},
-		"throttled":          {status(429, "slow down"), false, []string{"status 429", "slow down"}},
-		"failing":            {status(500, "etcd is down"), false, []string{"status 500"}},
-		"no JSON":            {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "planted-body") }, false, []string{"without a token"}},
-		"failing in HTML":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); fmt.Fprint(w, "<p>planted") }, false, []string{"status 502"}},
-		"nothing":            {func(http.ResponseWriter, *http.Request) {}, false, []string{"without a token"}},
-		"no token":           {status(201, ""), false, []string{"without a token"}},
-		"endless":            {endless, false, []string{"without a token"}},
-		"breaks off":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, []string{"does not answer"}},
-		"sends elsewhere":    {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, false, []string{"status 307"}},
+		"no right":          {status(403, `cannot create resource "serviceaccounts/token"`), true, []string{"create on serviceaccounts/token", "service account web in namespace prod", "it says", "policy.tokenRequest"}},
+		"pod gone":          {status(404, "pods not found"), true, []string{"no pod web-0 with UID uid-0", "service account web", "sync-controller"}},
+		"pod made anew":     {status(409, "UID does not match"), true, []string{"no pod web-0 with UID uid-0"}},
+		"other account":     {status(400, "cannot bind"), true, []string{"runs as service account web"}},
+		"refused":           {status(422, "may not specify a duration less than 10 minutes"), true, []string{"refuses", "10 minutes"}},
+		"own token refused": {status(401, "Unauthorized"), false, []string{"provider's own service account token"}},
+		"throttled":         {status(429, "slow down"), false, []string{"status 429", "slow down"}},
+		"failing":           {status(500, "etcd is down"), false, []string{"status 500"}},
+		"no JSON":           {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "planted-body") }, false, []string{"without a token"}},
+		"failing in HTML": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			fmt.Fprint(w, "<p>planted")
+		}, false, []string{"status 502"}},
+		"nothing":    {func(http.ResponseWriter, *http.Request) {}, false, []string{"without a token"}},
+		"no token":   {status(201, ""), false, []string{"without a token"}},
+		"endless":    {endless, false, []string{"without a token"}},
+		"breaks off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, []string{"does not answer"}},
+		"sends elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, false, []string{"status 307"}},
 		"message with bytes": {status(500, "a\nb\x00"+strings.Repeat("x", 1000)), false, []string{`a\nb\x00xxx`}},
 	} {
 		t.Run(name, func(t *testing.T) {

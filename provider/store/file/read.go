@@ -28,7 +28,7 @@ func (s *fileStore) readOnce(key string) ([]byte, error) {
 	if err != nil {
 		return nil, failure{store.ErrUnavailable, fmt.Errorf("root %s cannot be opened: %w; does the agent that writes it run, and may the provider read it?", s.root, reason(err))}
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // it is only read
 
 	// What is not a regular file is not even opened, because opening a pipe or
 	// a device can do something. If it takes the file's place in between, then
@@ -44,7 +44,7 @@ func (s *fileStore) readOnce(key string) ([]byte, error) {
 	if err != nil {
 		return nil, s.failed(key, err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it is only read
 	before, err := file.Stat()
 	if err != nil {
 		return nil, s.failed(key, err)
