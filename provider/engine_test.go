@@ -309,19 +309,21 @@ func TestARefusalIsNotPaperedOverWithAnOldValue(t *testing.T) {
 func TestEveryFailureIsNamedAtOnce(t *testing.T) {
 	b := start(t, nil)
 	b.memory.Put("json", `{"x":null}`)
+	b.memory.Put("two", `{"x":"no hex","y":"no hex"}`)
 	b.class("web",
 		provider.Object{Path: "a", Key: "gone"},
 		provider.Object{Path: "b", Key: "gone", Property: "x"},
 		provider.Object{Path: "c", Key: "json", Property: "y"},
 		provider.Object{Path: "d", Key: "json"},
 		provider.Object{Path: "e", Key: "json", Encoding: "hex"},
+		provider.Object{Path: "f", Key: "two", Encoding: "hex", Expand: true},
 	)
 	_, _, err := b.mount(web, "web")
-	wantError(t, err, store.ErrInvalid, "4 of 5 objects failed: ", "object 1 (a), object 2 (b): memory: gone: not found", "object 3 (c): memory: property y", "object 5 (e): memory: invalid: encoding")
+	wantError(t, err, store.ErrInvalid, "5 of 6 objects failed: ", "object 1 (a), object 2 (b): memory: gone: not found", "object 3 (c): memory: property y", "object 5 (e): memory: invalid: encoding", "expand: key x: encoding", "expand: key y: encoding")
 
 	b.memory.Behave = unavailable
 	_, _, err = b.mount(api, "web")
-	wantError(t, err, store.ErrUnavailable, "object 1 (a), object 2 (b), object 3 (c), object 4 (d), object 5 (e): memory: unavailable: connection refused")
+	wantError(t, err, store.ErrUnavailable, "object 1 (a), object 2 (b), object 3 (c), object 4 (d), object 5 (e), object 6 (f): memory: unavailable: connection refused")
 }
 
 func TestAnOptionalObjectAppearsWhenItsSecretDoes(t *testing.T) {

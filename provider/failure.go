@@ -50,7 +50,7 @@ func mountError(objects int, failures []failure) *MountError {
 	}
 	var groups []*group
 	byText := map[string]*group{}
-	failed := 0
+	failed := map[*planned]bool{} // one object may fail in several places
 	for _, f := range failures {
 		if kind := kindOf(f.err); slices.Index(kinds, kind) < slices.Index(kinds, result.Kind) {
 			result.Kind = kind
@@ -66,7 +66,7 @@ func mountError(objects int, failures []failure) *MountError {
 			groups = append(groups, g)
 		}
 		if f.object != nil {
-			failed++
+			failed[f.object] = true
 			g.labels = append(g.labels, f.object.label())
 		}
 	}
@@ -84,8 +84,8 @@ func mountError(objects int, failures []failure) *MountError {
 		lines = append(lines, labels+": "+g.text)
 	}
 	result.Text = strings.Join(lines, "; ")
-	if failed > 1 {
-		result.Text = fmt.Sprintf("%d of %d objects failed: %s", failed, objects, result.Text)
+	if len(failed) > 1 {
+		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), objects, result.Text)
 	}
 	if len(result.Text) > textMost {
 		result.Text = strings.ToValidUTF8(result.Text[:textMost], "") + "…"
