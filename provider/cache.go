@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -82,6 +84,9 @@ type cache struct {
 	lifetime context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
+	// builds are the volumes that are being made: as many as there are
+	// processors, since a class may ask for as much work as its bounds allow.
+	builds *semaphore.Weighted
 
 	mu      sync.Mutex
 	entries *simplelru.LRU[cacheKey, *entry]
@@ -92,7 +97,7 @@ type cache struct {
 }
 
 func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
-	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}}
+	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	c.entries = newLRU(math.MaxInt, func(_ cacheKey, e *entry) {
 		c.bytes -= e.cost

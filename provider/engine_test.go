@@ -545,3 +545,15 @@ func TestAClockThatIsSetBackMakesValuesOld(t *testing.T) {
 		}
 	}
 }
+
+func TestATemplateMayUseOnlyWhatTheClassHas(t *testing.T) {
+	b := start(t, nil)
+	b.memory.Put("a", `{"x":"1"}`)
+	b.class("web",
+		provider.Object{Name: "user", Key: "a", Property: "x"},
+		provider.Object{Path: "each", Key: "a", Expand: true},
+		provider.Object{Path: "t", Template: `{{ .usr }} {{ .each }} {{ .t }}`},
+	)
+	_, _, err := b.mount(web, "web")
+	wantError(t, err, store.ErrInvalid, "object 3 (t): template: no object is named usr", "did you mean user?", "no object is named each", "no object is named t;")
+}

@@ -32,7 +32,7 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	req.Identity.Cluster = r.config.Cluster
 	a := ask{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
 	answers := e.cache.get(ctx, a, plan.sources)
-	volume, failures := e.cache.volume(a, plan, req.Mode, answers)
+	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if len(failures) > 0 {
 		return nil, mountError(len(plan.objects), failures)
 	}

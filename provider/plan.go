@@ -93,6 +93,7 @@ func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
 	for i, o := range class.Objects {
 		p.add(i, o)
 	}
+	p.checkTemplateNames()
 	if len(p.problems) > 0 {
 		dropPlan(conns, p.plan)
 		return nil, p.problems
@@ -129,6 +130,32 @@ func (p *planner) add(i int, o Object) {
 		planned.source = p.source(i, o, o.Store, store.Reference{Key: o.Key, Version: o.Version, Options: o.Options})
 	}
 	p.plan.objects = append(p.plan.objects, planned)
+}
+
+// checkTemplateNames reports what templates ask for and no object gives.
+func (p *planner) checkTemplateNames() {
+	known := map[string]bool{}
+	for _, o := range p.class.Objects {
+		if o.Template == "" && !o.Expand {
+			known[o.Name], known[o.Path] = true, true
+		}
+	}
+	delete(known, "")
+	for i := range p.plan.objects {
+		o := &p.plan.objects[i]
+		if o.template == nil {
+			continue
+		}
+		for _, name := range o.template.Names() {
+			if !known[name] {
+				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", printable(name))
+				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+					text += fmt.Sprintf("; did you mean %s?", printable(near))
+				}
+				p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: o.number, ID: o.ID(), Text: text})
+			}
+		}
+	}
 }
 
 // source finds or makes the source of an object and returns its index, or -1

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -38,7 +39,7 @@ type builtVolume struct {
 
 // volume returns the volume made of the answers, from memory if nothing has
 // changed since it was made, or everything that failed.
-func (c *cache) volume(a ask, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
 	key := volumeKey{identity: a.key, plan: p, mode: mode}
 	for _, ans := range answers {
 		if ans.held != nil && ans.held.value.Lease != nil {
@@ -55,7 +56,12 @@ func (c *cache) volume(a ask, p *plan, mode fs.FileMode, answers []answer) (*Vol
 	}
 	c.mu.Unlock()
 
-	built, failures := build(p, mode, answers, int64(a.config.Bounds.ResponseBytes))
+	// Who does not get a turn in time goes on without: build then makes
+	// nothing, and tells what failed.
+	if c.builds.Acquire(ctx, 1) == nil {
+		defer c.builds.Release(1)
+	}
+	built, failures := build(ctx, p, mode, answers, int64(a.config.Bounds.ResponseBytes))
 	if len(failures) > 0 {
 		return nil, failures
 	}
@@ -82,17 +88,20 @@ type builder struct {
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
-func build(p *plan, mode fs.FileMode, answers []answer, most int64) (*builtVolume, []failure) {
+func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, most int64) (*builtVolume, []failure) {
 	b := &builder{mode: mode, values: map[string]string{}, versions: map[string]string{}}
 	for i := range p.objects {
-		if o := &p.objects[i]; o.source >= 0 {
+		if o := &p.objects[i]; o.source >= 0 && (ctx.Err() == nil || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
 		}
 	}
 	for i := range p.objects {
-		if o := &p.objects[i]; o.template != nil {
+		if o := &p.objects[i]; o.template != nil && ctx.Err() == nil {
 			b.template(o)
 		}
+	}
+	if len(b.failures) == 0 && ctx.Err() != nil {
+		b.failures = []failure{{err: fmt.Errorf("%w: the mount's time was over before its files were made (%w)", store.ErrUnavailable, ctx.Err())}}
 	}
 	if len(b.failures) == 0 && b.size > most {
 		b.failures = []failure{{err: b.tooLarge(most)}}

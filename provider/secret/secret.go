@@ -14,24 +14,36 @@ import (
 const Redacted = "[redacted]"
 
 // Bytes is a value, a token or a key. The zero Bytes is empty.
-type Bytes struct{ plain []byte }
+//
+// The bytes lie behind two pointers because fmt prints unexported fields, and
+// anything under %p or a verb that does not fit, without asking the type. It
+// follows one pointer at most, so that what it shows is an address.
+type Bytes struct{ plain **[]byte }
 
 // New wraps b, which the caller must not change afterwards.
-func New(b []byte) Bytes { return Bytes{plain: b} }
+func New(b []byte) Bytes {
+	plain := &b
+	return Bytes{plain: &plain}
+}
 
 // NewString wraps a copy of s.
-func NewString(s string) Bytes { return Bytes{plain: []byte(s)} }
+func NewString(s string) Bytes { return New([]byte(s)) }
 
 // Reveal returns the plain bytes, which the caller must not change. What it
 // returns goes to a pod's file, a store's request or a cipher, and nowhere else.
-func (b Bytes) Reveal() []byte { return b.plain }
+func (b Bytes) Reveal() []byte {
+	if b.plain == nil {
+		return nil
+	}
+	return **b.plain
+}
 
 // RevealString returns the plain bytes as a string, for interfaces that take
 // one. The same care applies as for Reveal.
-func (b Bytes) RevealString() string { return string(b.plain) }
+func (b Bytes) RevealString() string { return string(b.Reveal()) }
 
 // Len is the number of plain bytes.
-func (b Bytes) Len() int { return len(b.plain) }
+func (b Bytes) Len() int { return len(b.Reveal()) }
 
 // String implements fmt.Stringer and shows nothing of the value.
 func (b Bytes) String() string { return Redacted }

@@ -44,22 +44,25 @@ func carriers() map[string]any {
 	value := secret.NewString(planted)
 	type named struct{ Value secret.Bytes }
 	type embedded struct{ secret.Bytes }
+	type unexported struct{ value secret.Bytes }
 	return map[string]any{
-		"itself":           value,
-		"pointer":          &value,
-		"field":            named{value},
-		"pointer to field": &named{value},
-		"embedded":         embedded{value},
-		"slice":            []secret.Bytes{value},
-		"map value":        map[string]secret.Bytes{"a": value},
-		"interface":        []any{value},
-		"error":            fmt.Errorf("wraps: %v", value),
-		"joined errors":    errors.Join(fmt.Errorf("%w: %s", errors.New("a"), value), fmt.Errorf("%+v", value)),
+		"itself":            value,
+		"pointer":           &value,
+		"field":             named{value},
+		"pointer to field":  &named{value},
+		"embedded":          embedded{value},
+		"unexported field":  unexported{value},
+		"nested unexported": []any{map[string]*unexported{"a": {value}}, unexported{value}},
+		"slice":             []secret.Bytes{value},
+		"map value":         map[string]secret.Bytes{"a": value},
+		"interface":         []any{value},
+		"error":             fmt.Errorf("wraps: %v", value),
+		"joined errors":     errors.Join(fmt.Errorf("%w: %s", errors.New("a"), value), fmt.Errorf("%+v", value)),
 	}
 }
 
 func TestNoVerbShowsTheValue(t *testing.T) {
-	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%b", "%c", "%U", "%t", "%e", "%20v", "%-40.3s", "%!"}
+	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%b", "%c", "%U", "%t", "%e", "%p", "%20v", "%-40.3s", "%!"}
 	for name, carrier := range carriers() {
 		for _, verb := range verbs {
 			if printed := fmt.Sprintf(verb, carrier); shows(printed) {
