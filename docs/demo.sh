@@ -4,41 +4,58 @@
 #
 # usage: docs/demo.sh PATH-TO-LANYARD
 set -euo pipefail
-lanyard=$(realpath "${1:?usage: docs/demo.sh PATH-TO-LANYARD}")
+binary=$(realpath "${1:?usage: docs/demo.sh PATH-TO-LANYARD}")
 demo=$(mktemp -d)
-provider=""
+# The path of a Unix socket has at most 107 bytes.
+if [ ${#demo} -gt 80 ]; then
+	rmdir "$demo"
+	demo=$(mktemp -d /tmp/lanyard.XXXXXX)
+fi
+running=()
 finish() {
-	[ -z "$provider" ] || { kill "$provider" 2>/dev/null && wait "$provider" 2>/dev/null; } || true
+	trap - EXIT
+	for process in "${running[@]}"; do kill "$process" 2>/dev/null || true; done
+	wait
 	rm -rf "$demo"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 cd "$demo"
-lanyard() { "$lanyard" "$@"; }
+lanyard() { "$binary" "$@"; }
 
 bold="" plain=""
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 say() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-show() { printf '$ %s\n' "$1"; eval "$1"; }
-show_files() {
-	(cd volume && find -L . -type f -not -path './..*' -printf '%P\n' | sort | while read -r path; do
-		printf '  %s  %-15s %s\n' "$(stat -L -c %a "$path")" "$path" "$(tr '\n' ' ' <"$path")"
-	done)
+show() {
+	printf '$ %s\n' "$1"
+	eval "$1"
+}
+# start runs a command in the background, with its output in a file.
+start() {
+	printf '$ %s &\n' "$1"
+	eval "exec ${1/#lanyard/\"\$binary\"}" >"$2" 2>&1 </dev/null &
+	running+=($!)
+}
+# await waits until a condition holds, or fails with what a file says.
+await() {
+	for _ in $(seq 200); do
+		if eval "$1"; then return; fi
+		sleep 0.05
+	done
+	cat "$2" >&2
+	exit 1
 }
 
-say "1. The operator makes a key, and a folder that other agents write to."
-show "lanyard keygen --cluster demo --out ring.yaml --public-out ring.pub.yaml"
-mkdir -p agent sockets && chmod 700 sockets && printf 'first-licence' >agent/licence
+mkdir -p agent sockets && chmod 700 sockets && printf first >agent/licence
 cat >lanyard.yaml <<YAML
 cluster: demo
 cache: {refresh: 1s}
 stores:
-  sealed: {type: sealed, keyRing: $demo/ring.yaml}
-  agent:  {type: file, root: $demo/agent, allow: ["shop/*"]}
+  sealed: {type: sealed, keyRing: "$demo/ring.yaml"}
+  agent:  {type: file, root: "$demo/agent", allow: ["shop/*"]}
 YAML
-show "cat lanyard.yaml"
-
-say "2. A developer seals a value for one workload. The result may go to Git."
-cat >class.yaml <<YAML
+cat >class.yaml <<'YAML'
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
 metadata: {name: web, namespace: shop}
@@ -46,38 +63,38 @@ spec:
   provider: lanyard
   parameters:
     objects: |
-      - path: licence          # a file that another agent keeps on the node
-        store: agent
-        key: licence
-        mode: "0400"
-      - path: app.properties   # a template over the other objects
-        template: |
-          licence={{ .licence }}
-          password={{ index . "db/password" }}
+      - {path: licence, store: agent, key: licence, mode: "0400"}   # a file on the node
+      - path: app.properties                                        # made of the others
+        template: "licence={{ .licence }} password={{ index . \"db/password\" }}\n"
 YAML
-show "printf 'pa55word' | lanyard seal --public ring.pub.yaml --namespace shop --service-account web --name db/password --merge-into class.yaml --path db/password"
-show "cut -c 1-96 class.yaml"
+
+say "1. The operator makes a key ring, and names what classes may use."
+show "lanyard keygen --cluster demo --out ring.yaml --public-out public.yaml"
+show "tail -n 3 lanyard.yaml"
+
+say "2. A developer seals a value into a class, for one workload. The class may go to Git."
+show "printf pa55word | lanyard seal --public public.yaml --service-account web \\
+    --merge-into class.yaml --path db/password"
+show "grep -A 9 objects: class.yaml | cut -c 1-90"
 show "lanyard check --config lanyard.yaml class.yaml"
 
-say "3. The provider starts, and a pod's volume is mounted over its socket, as the driver would."
-printf '$ lanyard serve --config lanyard.yaml --socket-dir sockets &\n'
-"$lanyard" serve --config lanyard.yaml --socket-dir sockets --admin-address 127.0.0.1:0 2>provider.log &
-provider=$!
-for _ in $(seq 100); do [ -S sockets/lanyard.sock ] && break; sleep 0.05; done
-[ -S sockets/lanyard.sock ] || { cat provider.log >&2; exit 1; }
-mount="lanyard mount class.yaml --socket sockets/lanyard.sock --namespace shop --service-account web --target volume"
-show "$mount"
-say "   The files that the pod sees:"
-show_files
+say "3. The provider starts. A pod's volume is mounted over its socket, as the CSI driver does it."
+start "lanyard serve --config lanyard.yaml --socket-dir sockets --admin-address ''" provider.log
+await "[ -S sockets/lanyard.sock ]" provider.log
+start "lanyard mount class.yaml --socket sockets/lanyard.sock --service-account web \\
+    --target volume --watch --interval 1s" volume.log
+await "[ \$(wc -l <volume.log) -ge 9 ]" volume.log
+cat volume.log
+show "cat volume/app.properties"
 
-say "4. The value changes, and the next poll brings it."
-printf 'second-licence' >agent/licence && sleep 1.2
-show "$mount"
-show_files
+say "4. The value changes where it is kept, and a poll brings it into the volume."
+show "printf second > agent/licence"
+await "[ \$(wc -l <volume.log) -ge 11 ]" volume.log
+tail -n +10 volume.log
+show "cat volume/app.properties"
 
-say "5. Another service account gets nothing."
-printf '$ lanyard mount class.yaml --socket sockets/lanyard.sock --namespace shop --service-account intruder\n'
-if "$lanyard" mount class.yaml --socket sockets/lanyard.sock --namespace shop --service-account intruder 2>&1; then
+say "5. A pod of another service account does not get the sealed value."
+if show "lanyard mount class.yaml --socket sockets/lanyard.sock --service-account intruder" 2>&1; then
 	echo "the intruder got the secret" >&2
 	exit 1
 fi
