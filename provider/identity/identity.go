@@ -7,9 +7,7 @@ package identity
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -75,29 +73,12 @@ func (id Identity) String() string {
 	return "system:serviceaccount:" + id.Namespace + ":" + id.ServiceAccount
 }
 
-// serviceAccountUID reads the UID from the private claims of the tokens. The
-// signature is not checked, because the token came from the driver over the
-// provider's own socket; the claim only ever separates, it never grants.
-// Claims: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
+// serviceAccountUID is the UID that the tokens tell; the greatest, should they
+// differ.
 func (id Identity) serviceAccountUID() string {
 	uid := ""
 	for _, token := range id.Tokens {
-		_, rest, _ := strings.Cut(token.JWT.RevealString(), ".")
-		payload, _, _ := strings.Cut(rest, ".")
-		raw, err := base64.RawURLEncoding.DecodeString(payload)
-		if err != nil {
-			continue
-		}
-		var claims struct {
-			Kubernetes struct {
-				ServiceAccount struct {
-					UID string `json:"uid"`
-				} `json:"serviceaccount"`
-			} `json:"kubernetes.io"`
-		}
-		if json.Unmarshal(raw, &claims) == nil && claims.Kubernetes.ServiceAccount.UID > uid {
-			uid = claims.Kubernetes.ServiceAccount.UID
-		}
+		uid = max(uid, accountUID(token.JWT.Reveal()))
 	}
 	return uid
 }
