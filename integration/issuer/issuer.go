@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -65,7 +66,9 @@ func (i *Issuer) Token(claims Claims) (string, error) {
 		claims.Expires = time.Now().Add(time.Hour)
 	}
 	id := make([]byte, 16)
-	rand.Read(id) // never fails: https://pkg.go.dev/crypto/rand#Read
+	if _, err := rand.Read(id); err != nil {
+		return "", err
+	}
 	issued := min(time.Now().Unix(), claims.Expires.Unix()-1)
 	payload, err := json.Marshal(map[string]any{
 		"iss": Name,
@@ -74,7 +77,7 @@ func (i *Issuer) Token(claims Claims) (string, error) {
 		"exp": claims.Expires.Unix(),
 		"iat": issued,
 		"nbf": issued,
-		"jti": fmt.Sprintf("%x", id),
+		"jti": hex.EncodeToString(id),
 		"kubernetes.io": map[string]any{
 			"namespace":      claims.Namespace,
 			"pod":            map[string]any{"name": claims.Pod, "uid": claims.PodUID},

@@ -2,6 +2,7 @@ package lanyardserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,7 +19,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "lanyard")
-	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-buildvcs=false", "-o", binary, ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-buildvcs=false", "-o", binary, ".") //nolint:gosec // the caller's own directory
 	cmd.Dir = source
 	// The caller's flags are meant for the module that it is in.
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
@@ -33,7 +34,7 @@ func sourceDir() (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "..", "..")
 	if !ok || !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("the path of lanyard's source is not known: build this program without -trimpath")
+		return "", errors.New("the path of lanyard's source is not known: build this program without -trimpath")
 	}
 	return dir, nil
 }

@@ -83,7 +83,7 @@ func prepare(opts Options) (*Server, error) {
 		Root: root, SocketDir: filepath.Join(root, "sockets"), ConfigFile: filepath.Join(root, "lanyard.yaml"),
 		Admin: "http://" + admin, options: opts, output: &output{},
 	}
-	if err := os.Mkdir(s.SocketDir, 0o755); err != nil {
+	if err := os.Mkdir(s.SocketDir, 0o700); err != nil {
 		return nil, err
 	}
 	return s, s.Configure(opts.Config)
@@ -91,7 +91,7 @@ func prepare(opts Options) (*Server, error) {
 
 // freeAddress is an address that nobody listened on a moment ago.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -104,7 +104,7 @@ func (s *Server) Start() error {
 		"serve", "--config", s.ConfigFile, "--socket-dir", s.SocketDir,
 		"--admin-address", strings.TrimPrefix(s.Admin, "http://"),
 	}, s.options.Flags...)
-	cmd := exec.Command(s.options.Binary, args...)
+	cmd := exec.Command(s.options.Binary, args...) //nolint:gosec,noctx // what Build made; finish ends it
 	cmd.Dir = s.Root
 	cmd.Env = []string{"HOME=" + s.Root, "TMPDIR=" + s.Root, "PATH=/nonexistent"}
 	cmd.Stdout, cmd.Stderr = s.output, s.output
@@ -115,7 +115,7 @@ func (s *Server) Start() error {
 	}
 	s.process, s.ended = cmd, make(chan struct{})
 	go func(ended chan struct{}) {
-		_ = cmd.Wait() // the exit code is in cmd.ProcessState
+		_ = cmd.Wait() //nolint:errcheck // the exit code is in cmd.ProcessState
 		close(ended)
 	}(s.ended)
 	return s.awaitReady()
@@ -169,7 +169,7 @@ func (s *Server) Output() string { return s.output.String() }
 // Kill ends the process as the kernel does when memory runs out, and waits for
 // its end.
 func (s *Server) Kill() {
-	_ = s.process.Process.Kill() // only fails if it has ended
+	_ = s.process.Process.Kill() //nolint:errcheck // only fails if it has ended
 	<-s.ended
 }
 
@@ -188,7 +188,11 @@ func (s *Server) Wait() (code int, err error) {
 
 // finish ends the process and judges it.
 func (s *Server) finish(t testing.TB) {
-	defer func() { _ = os.RemoveAll(s.Root) }()
+	defer func() {
+		if err := os.RemoveAll(s.Root); err != nil {
+			t.Error(err)
+		}
+	}()
 	if s.process == nil {
 		return
 	}
@@ -197,7 +201,7 @@ func (s *Server) finish(t testing.TB) {
 	case <-s.ended:
 		running = false
 	default:
-		_ = s.Terminate() // it may be ending already
+		_ = s.Terminate() //nolint:errcheck // it may be ending already
 	}
 	code, err := s.Wait()
 	if err != nil {

@@ -28,7 +28,8 @@ type planted struct {
 	*node
 	markers markers
 	errors  []string // all that mounts have failed with
-	nonce   string   // in every marker
+	began   time.Time
+	nonce   string // in every marker
 }
 
 // Every success and every failure there is, with the log as talkative as it
@@ -42,8 +43,7 @@ func TestNothingSecretLeavesButToTheVolume(t *testing.T) {
 			s.bounds = "readTimeout: 2s"
 			s.vault = "timeout: 1s"
 			s.flags = []string{"-v=10", "--logging-format=" + format, "--pprof"}
-			p := &planted{node: newNode(t, s), markers: markers{}}
-			p.nonce = randomHex()
+			p := &planted{node: newNode(t, s), markers: markers{}, nonce: randomHex(), began: time.Now()}
 			web := p.prepare(t)
 			p.succeed(t, web)
 			p.failInClasses(t, web)
@@ -426,6 +426,7 @@ func (p *planted) search(t *testing.T) {
 		}
 		look(page, text+unzipped(t, text))
 	}
+	p.searchFiles(t)
 	p.searchProcess(t, look)
 	look("the log", p.provider.Output())
 	if !strings.Contains(p.provider.Output(), "Mounted") {
@@ -433,8 +434,10 @@ func (p *planted) search(t *testing.T) {
 	}
 }
 
-// searchProcess looks at what the process has written and may write.
-func (p *planted) searchProcess(t *testing.T, look func(place, text string)) {
+// searchFiles looks at what the process has written to disk: below its own
+// root, where it should be nothing but the socket, and where programs that do
+// not ask for the temporary directory put their files.
+func (p *planted) searchFiles(t *testing.T) {
 	t.Helper()
 	own := []string{filepath.Base(p.provider.ConfigFile), "sockets/lanyard.sock"}
 	for _, path := range p.left(t, p.provider.Root) {
@@ -442,6 +445,29 @@ func (p *planted) searchProcess(t *testing.T, look func(place, text string)) {
 			t.Errorf("the provider left the file %s", path)
 		}
 	}
+	for _, dir := range []string{"/", "/tmp", "/var/tmp", "/dev/shm", "/run"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // not every system has them all
+		}
+		for _, entry := range entries {
+			info, err := entry.Info()
+			if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(p.began) {
+				continue
+			}
+			// Another program's file may vanish, or grow beyond any log's size.
+			if text, err := os.ReadFile(filepath.Join(dir, entry.Name())); err == nil && len(text) < 64<<20 {
+				for _, what := range p.markers.find(string(text)) {
+					t.Errorf("%s shows the %s", filepath.Join(dir, entry.Name()), what)
+				}
+			}
+		}
+	}
+}
+
+// searchProcess looks at what the process shows of itself and may write.
+func (p *planted) searchProcess(t *testing.T, look func(place, text string)) {
+	t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", p.provider.PID())
 	open, err := os.ReadDir(proc + "fd")
 	if err != nil {

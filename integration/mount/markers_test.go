@@ -21,7 +21,7 @@ func (m markers) plant(what, secret string) string {
 		secret,
 		url.QueryEscape(secret), url.PathEscape(secret),
 		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
-		strings.Trim(fmt.Sprint(raw), "[]"),          // %v of bytes
+		strings.Trim(fmt.Sprintf("%d", raw), "[]"),   // %v of bytes
 		strings.Trim(fmt.Sprintf("%q", secret), `"`), // Go's escapes
 		strings.Trim(mustJSON(secret), `"`),          // JSON's
 		fmt.Sprintf("% x", raw),                      // bytes in hex
@@ -60,7 +60,7 @@ func TestSearchFindsAPlantedSecretInEveryEncoding(t *testing.T) {
 		"raw":                  "error: " + secret,
 		"quoted by Go":         fmt.Sprintf("error: %q", secret),
 		"in JSON":              mustJSON(map[string]string{"error": secret}),
-		"bytes":                fmt.Sprint("error: ", []byte(secret)),
+		"bytes":                fmt.Sprintf("error: %v", []byte(secret)),
 		"bytes in hex":         fmt.Sprintf("error: % x", secret),
 		"hex":                  fmt.Sprintf("error: %x", secret),
 		"capital hex":          fmt.Sprintf("error: %X", secret),
