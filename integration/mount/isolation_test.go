@@ -73,6 +73,45 @@ func TestNamesakeGetsNothingFromTheCache(t *testing.T) {
 	n.mounted(t, n.pod(t, "shop", "web"), objects) // of the first one: from memory
 }
 
+// What was issued for a time belongs to one pod, however many ask at once, and
+// is not issued anew by its polls.
+func TestCertificateIsIssuedOnceForEachPod(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, setup{cache: "refresh: 1s"})
+	n.preparePKI(t)
+	objects := asWeb("[{path: tls.crt, store: vault, key: pki/issue/web, property: certificate, options: {method: POST, body: {common_name: web.shop.example}}}]")
+	var f fleet
+	for range 20 {
+		f.pods, f.classes = append(f.pods, n.pod(t, "shop", "web")), append(f.classes, objects)
+	}
+	n.mountAll(t, f)
+	owners := map[string]string{}
+	for _, p := range f.pods {
+		certificate := p.holds(t)["tls.crt"]
+		if owner, shared := owners[certificate]; shared {
+			t.Errorf("%s and %s have the same certificate", p.name, owner)
+		}
+		owners[certificate] = p.name
+	}
+
+	// A value without a lease would be read again by now.
+	n.put(t, "web/clock", map[string]any{"value": "old"})
+	clock, read := n.pod(t, "shop", "web"), asWeb("[{path: clock, store: vault, key: secret/data/web/clock, property: value}]")
+	n.mounted(t, clock, read)
+	n.put(t, "web/clock", map[string]any{"value": "new"})
+	waitFor(t, "a refresh interval to be over", func() bool {
+		n.mounted(t, clock, read)
+		return clock.holds(t)["clock"] == "new"
+	})
+	n.mountAll(t, f)
+	if issued := n.proxy.Count("", "pki/issue/web"); issued != len(f.pods) {
+		t.Errorf("%d certificates were issued for %d pods", issued, len(f.pods))
+	}
+	if logins := n.proxy.Count("", "auth/jwt/login"); logins != 1 {
+		t.Errorf("%d logins, want 1", logins)
+	}
+}
+
 func TestStoreOfTheNodeIsForTheServiceAccountsThatTheOperatorNames(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, setup{})

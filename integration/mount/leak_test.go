@@ -28,6 +28,7 @@ type planted struct {
 	*node
 	markers markers
 	errors  []string // all that mounts have failed with
+	shown   []string // the versions of what was mounted, which status objects show
 	began   time.Time
 	nonce   string // in every marker
 }
@@ -163,7 +164,7 @@ func (p *planted) everything(t *testing.T, web pod) class {
 // succeed mounts everything, which also shows that the secrets do flow.
 func (p *planted) succeed(t *testing.T, web pod) {
 	t.Helper()
-	p.mounted(t, web, p.everything(t, web))
+	p.shown = append(p.shown, mustJSON(p.mounted(t, web, p.everything(t, web))))
 	holds := web.holds(t)
 	for file, what := range map[string]string{"value": "value in Vault", "each/leaf": "value deep down", "whole": "listed value", "licence": "value in a file", "sealed": "sealed value"} {
 		if !slices.Contains(p.markers.find(holds[file]), what) {
@@ -413,6 +414,9 @@ func (p *planted) search(t *testing.T) {
 	}
 	for _, text := range p.errors {
 		look("an error: "+text[:min(len(text), 200)], text)
+	}
+	for _, versions := range p.shown {
+		look("the versions", versions)
 	}
 	for _, page := range []string{
 		"/metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol",

@@ -1,9 +1,13 @@
 package mount
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"net/url"
 	"strings"
 	"testing"
@@ -26,6 +30,10 @@ func (m markers) plant(what, secret string) string {
 		strings.Trim(mustJSON(secret), `"`),          // JSON's
 		fmt.Sprintf("% x", raw),                      // bytes in hex
 	}
+	// A plain hash of a weak secret is as good as the secret.
+	for _, sum := range [][]byte{sumOf(sha256.New(), raw), sumOf(sha1.New(), raw), sumOf(md5.New(), raw)} {
+		ways = append(ways, hex.EncodeToString(sum)[:12], base64.RawURLEncoding.EncodeToString(sum)[:12], base64.RawStdEncoding.EncodeToString(sum)[:12])
+	}
 	// Within a longer text, base64 depends on where the secret begins.
 	for shift := range 3 {
 		shifted := append(make([]byte, shift), raw...)
@@ -37,6 +45,11 @@ func (m markers) plant(what, secret string) string {
 	}
 	m[what] = ways
 	return secret
+}
+
+func sumOf(h hash.Hash, data []byte) []byte {
+	h.Write(data)
+	return h.Sum(nil)
 }
 
 // find names the planted secrets that a text shows.
@@ -62,6 +75,7 @@ func TestSearchFindsAPlantedSecretInEveryEncoding(t *testing.T) {
 		"in JSON":              mustJSON(map[string]string{"error": secret}),
 		"bytes":                fmt.Sprintf("error: %v", []byte(secret)),
 		"bytes in hex":         fmt.Sprintf("error: % x", secret),
+		"hashed":               fmt.Sprintf("version %x", sha256.Sum256([]byte(secret))),
 		"hex":                  fmt.Sprintf("error: %x", secret),
 		"capital hex":          fmt.Sprintf("error: %X", secret),
 		"query":                "http://vault/?q=" + url.QueryEscape(secret),

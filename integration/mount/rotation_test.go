@@ -98,6 +98,21 @@ func TestObjectRemovedFromTheClassLeavesTheVolume(t *testing.T) {
 	}
 }
 
+func TestKeyRemovedFromAnExpandedSecretLeavesTheVolume(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, quick())
+	web := n.pod(t, "shop", "web")
+	n.put(t, "web/db", map[string]any{"user": "shop", "password": "secret"})
+	objects := asWeb("[{path: db, store: vault, key: secret/data/web/db, expand: true}]")
+	n.mounted(t, web, objects)
+	n.put(t, "web/db", map[string]any{"user": "shop", "host": "db"})
+	want := map[string]string{"db/user": "shop", "db/host": "db"}
+	waitFor(t, "the keys to change", func() bool {
+		n.mounted(t, web, objects)
+		return maps.Equal(web.holds(t), want)
+	})
+}
+
 func TestOptionalObjectComesAndGoesWithItsSecret(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, quick())
