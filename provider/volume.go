@@ -81,8 +81,10 @@ type builder struct {
 	volume   Volume
 	values   map[string]string // what templates see
 	versions map[string]string // of what templates see
-	size     int64
-	copied   int64 // bytes that are not the stored value's own
+	size     int64             // of the files in the message that the volume becomes
+	listed   int64             // of the versions in that message
+	copied   int64             // bytes that are not the stored value's own
+	made     int64             // memory that was made on the way, what is not kept included
 	failures []failure
 }
 
@@ -91,20 +93,23 @@ type builder struct {
 func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, most int64) (*builtVolume, []failure) {
 	b := &builder{mode: mode, values: map[string]string{}, versions: map[string]string{}}
 	for i := range p.objects {
-		if o := &p.objects[i]; o.source >= 0 && (ctx.Err() == nil || answers[o.source].err != nil) {
+		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, most) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
 		}
 	}
 	for i := range p.objects {
-		if o := &p.objects[i]; o.template != nil && ctx.Err() == nil {
+		if o := &p.objects[i]; o.template != nil && !b.over(ctx, most) {
 			b.template(o)
 		}
 	}
 	if len(b.failures) == 0 && ctx.Err() != nil {
 		b.failures = []failure{{err: fmt.Errorf("%w: the mount's time was over before its files were made (%w)", store.ErrUnavailable, ctx.Err())}}
 	}
-	if len(b.failures) == 0 && b.size > most {
+	if len(b.failures) == 0 && b.size+b.listed > most {
 		b.failures = []failure{{err: b.tooLarge(most)}}
+	}
+	if len(b.failures) == 0 && b.made > madeFactor*most {
+		b.failures = []failure{{err: fmt.Errorf("%w: what the class's properties, encodings and templates make is over %d bytes together: divide the class into several, each in a volume of its own", ErrTooLarge, madeFactor*most)}}
 	}
 	if len(b.failures) > 0 {
 		return nil, b.failures
@@ -114,6 +119,16 @@ func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, mos
 		built.made = append(built.made, ans.held)
 	}
 	return built, nil
+}
+
+// madeFactor is how many times the size of a full volume may be made on the way
+// to it. A volume whose every byte goes through a template needs three.
+const madeFactor = 4
+
+// over says that nothing more is to be made: the mount's time is over, or its
+// objects, each within its own bound, make too much together.
+func (b *builder) over(ctx context.Context, most int64) bool {
+	return ctx.Err() != nil || b.made > madeFactor*most
 }
 
 func (b *builder) fail(p *plan, o *planned, err error) {
@@ -141,16 +156,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, store.ErrNotFound) {
-		b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: absent})
-		b.versions[o.ID()] = absent
+		b.version(o, absent)
 		return
 	}
 	if err != nil {
 		b.fail(p, o, err)
 		return
 	}
-	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
-	b.versions[o.ID()] = version
+	b.version(o, version)
 	if o.Expand {
 		b.expand(p, o, data)
 		return
@@ -164,9 +177,11 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	// Templates call the object by either of its names.
+	text := string(data)
+	b.made += int64(len(text))
 	for _, name := range []string{o.Name, o.Path} {
 		if name != "" {
-			b.values[name] = string(data)
+			b.values[name] = text
 		}
 	}
 }
@@ -202,20 +217,33 @@ func (b *builder) template(o *planned) {
 	for _, v := range b.volume.Versions {
 		fmt.Fprintf(digest, "%d %s %s\n", len(v.ID), v.ID, b.versions[v.ID])
 	}
-	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: hex.EncodeToString(digest.Sum(nil)[:12]) + "-" + o.definition})
+	b.version(o, hex.EncodeToString(digest.Sum(nil)[:12])+"-"+o.definition)
 	b.file(o.Path, o, data)
+}
+
+// framing is what a message holds at most for each file and each version
+// beside their own bytes.
+const framing = 32
+
+// version adds the object's version. What templates see of their inputs does
+// not hold other templates.
+func (b *builder) version(o *planned, version string) {
+	b.listed += int64(len(o.ID())) + int64(len(version)) + framing
+	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
+	if o.template == nil {
+		b.versions[o.ID()] = version
+	}
 }
 
 // file adds a file, if the object has one.
 func (b *builder) file(path string, o *planned, data []byte) {
 	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
 		b.copied += int64(len(data))
+		b.made += int64(len(data)) + int64(len(path)) + framing
 	}
 	if path == "" {
 		return
 	}
-	// Beside the bytes, a message holds about this much for each file.
-	const framing = 32
 	b.size += int64(len(data)) + int64(len(path)) + framing
 	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
 }
@@ -227,5 +255,9 @@ func (b *builder) tooLarge(most int64) error {
 	for _, f := range largest[:min(3, len(largest))] {
 		names = append(names, fmt.Sprintf("%s (%d bytes)", printable(f.Path), len(f.Contents)))
 	}
-	return fmt.Errorf("%w: the volume's files have %d bytes together, and the driver takes %d; the largest are %s: move some to another class, in a volume of its own", ErrTooLarge, b.size, most, strings.Join(names, ", "))
+	listed := ""
+	if b.size <= most {
+		listed = fmt.Sprintf(" and their versions %d", b.listed)
+	}
+	return fmt.Errorf("%w: the volume's files have %d bytes together%s, and the driver takes %d; the largest are %s: move some to another class, in a volume of its own", ErrTooLarge, b.size, listed, most, strings.Join(names, ", "))
 }

@@ -1,0 +1,90 @@
+package provider_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// The driver bounds the message, of which names and versions are a part too.
+func TestTheBoundOnResponsesCountsAllThatTheMessageHolds(t *testing.T) {
+	const bound = 256 << 10
+	for name, object := range map[string]func(i int) provider.Object{
+		"long paths": func(i int) provider.Object {
+			return provider.Object{Path: strings.Repeat("p", 240) + fmt.Sprint(i), Key: "v"}
+		},
+		"long names": func(i int) provider.Object {
+			return provider.Object{Name: strings.Repeat("n", 240) + fmt.Sprint(i), Key: "v"}
+		},
+		"name beside a path": func(i int) provider.Object {
+			return provider.Object{Path: fmt.Sprint(i), Name: strings.Repeat("n", 240) + fmt.Sprint(i), Key: "v"}
+		},
+		"short paths": func(i int) provider.Object { return provider.Object{Path: fmt.Sprint(i), Key: "v"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(c *provider.Config) { c.Bounds.ResponseBytes, c.Bounds.Objects = bound, 10_000 })
+			b.memory.Put("v", "v")
+			for n := 200; ; n += 200 {
+				var objects []provider.Object
+				for i := range n {
+					objects = append(objects, object(i))
+				}
+				class := fmt.Sprint("web", n)
+				b.class(class, objects...)
+				volume, err := b.Mount(t.Context(), provider.Request{Dialect: "test", Parameters: map[string]string{"class": class}, Identity: web})
+				if err != nil {
+					wantError(t, err, provider.ErrTooLarge)
+					return
+				}
+				response := &v1alpha1.MountResponse{}
+				for _, f := range volume.Files {
+					response.Files = append(response.Files, &v1alpha1.File{Path: f.Path, Mode: 0o777, Contents: f.Contents})
+				}
+				for _, v := range volume.Versions {
+					response.ObjectVersion = append(response.ObjectVersion, &v1alpha1.ObjectVersion{Id: v.ID, Version: v.Version})
+				}
+				if size := proto.Size(response); size > bound {
+					t.Fatalf("%d objects are accepted and make a message of %d bytes; the bound is %d", n, size, bound)
+				}
+			}
+		})
+	}
+}
+
+func TestAClassCannotMakeMoreInMemoryThanAFewFullVolumes(t *testing.T) {
+	large := `{"v":"` + strings.Repeat("x", 1<<20) + `"}`
+	for name, object := range map[string]provider.Object{
+		"properties":                      {Property: "v"},
+		"properties that no file shows":   {Property: "v"},
+		"values that templates might use": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, nil)
+			b.memory.Put("large", large)
+			objects := []provider.Object{{Path: "t", Template: "text"}}
+			for i := range 300 {
+				o := object
+				o.Key, o.Name = "large", fmt.Sprint("n", i)
+				if name == "properties" {
+					o.Path = fmt.Sprint("p", i)
+				}
+				objects = append(objects, o)
+			}
+			b.class("web", objects...)
+			before, after := runtime.MemStats{}, runtime.MemStats{}
+			runtime.ReadMemStats(&before)
+			_, _, err := b.mount(web, "web")
+			runtime.ReadMemStats(&after)
+			wantError(t, err, provider.ErrTooLarge)
+			if made := after.TotalAlloc - before.TotalAlloc; made > 200<<20 {
+				t.Errorf("the mount made %d MiB in memory", made>>20)
+			}
+		})
+	}
+}
