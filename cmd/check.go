@@ -64,7 +64,8 @@ holds no class.`,
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
+	offer(c, "output", "text", "json")
 	return c
 }
 

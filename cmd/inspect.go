@@ -47,7 +47,8 @@ nobody changed what is shown here.`,
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "read the text from this `FILE`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
+	offer(c, "output", "text", "json")
 	return c
 }
 
@@ -110,8 +111,8 @@ func (i inspection) print(out io.Writer, sealed *seal.Sealed) error {
 		{"service account", scope.ServiceAccount.String()},
 		{"object", scope.Object.String()},
 		{"not after", notAfter},
-		{"value", fmt.Sprintf("%d bytes", i.ValueSize)},
-		{"text", fmt.Sprintf("%d bytes", i.TextSize)},
+		{"value", count(i.ValueSize, "byte")},
+		{"text", count(i.TextSize, "byte")},
 	} {
 		fmt.Fprintf(table, "%s:\t%s\n", row[0], row[1]) // an error comes from Flush
 	}

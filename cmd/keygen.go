@@ -110,6 +110,9 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 		return err
 	}
 	fmt.Fprintf(c.OutOrStdout(), "key ring:   %s (a plain local key file, for development)\n", flags.out)
+	if flags.cluster == "" {
+		fmt.Fprintln(c.ErrOrStderr(), "note: without --cluster, seal has to be told for which cluster each value is")
+	}
 	return writePublic(c, flags.publicOut, ring)
 }
 

@@ -122,3 +122,9 @@ func TestKeygenRefuses(t *testing.T) {
 		b.in(t).refused(2, "chmod 600", "", "keygen", "--out", b.ring, "--rotate")
 	})
 }
+
+func TestKeygenNamesTheFileThatItCannotWrite(t *testing.T) {
+	b := newSealBench(t)
+	missing := filepath.Join(t.TempDir(), "missing", "ring.yaml")
+	b.refused(1, missing+" cannot be written: no such file or directory", "", "keygen", "--out", missing)
+}

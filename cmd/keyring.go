@@ -107,7 +107,12 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 func writeTemporary(path string, data []byte, mode fs.FileMode) (string, error) {
 	file, err := os.CreateTemp(filepath.Dir(path), ".lanyard-*") // mode 0600
 	if err != nil {
-		return "", err
+		// The temporary name would only confuse.
+		var failed *fs.PathError
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return "", fmt.Errorf("%s cannot be written: %w", path, err)
 	}
 	_, err = file.Write(data)
 	if err == nil {

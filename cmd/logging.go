@@ -19,8 +19,9 @@ type logFlags struct {
 }
 
 func (f *logFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.format, "logging-format", "text", "text or json")
-	c.Flags().IntVarP(&f.verbosity, "v", "v", 0, "verbosity of the log: 2 adds a line for each mount")
+	c.Flags().StringVar(&f.format, "logging-format", "text", "`FORMAT` of the log: text or json")
+	offer(c, "logging-format", "text", "json")
+	c.Flags().IntVarP(&f.verbosity, "v", "v", 0, "verbosity `LEVEL` of the log: 2 adds a line for each mount")
 }
 
 // apply sets up the process's log, which goes to stderr. It comes before

@@ -46,7 +46,8 @@ of them or none, behind one symbolic link that is switched at once. Without
 --target it only prints what a pod would get. It never prints values.
 
 It asks a running provider over its socket (--socket), or does the work itself
-under the configuration file of --config.
+under the configuration file of --config. Without either there are only the
+stores that the class defines itself.
 
 With --watch it goes on, polls as the driver does, and writes what has changed;
 a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.`,
@@ -62,17 +63,20 @@ a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return runMount(c, f, args[0]) },
+		ValidArgsFunction: manifests,
+		RunE:              func(c *cobra.Command, args []string) error { return runMount(c, f, args[0]) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.class, "class", "", "name of the class, if the file holds several")
-	flags.StringVar(&f.target, "target", "", "directory to write the files to; made if missing, and refused if it holds other files")
-	flags.StringVar(&f.socket, "socket", "", "socket of a running provider; without it the command does the work itself")
-	flags.StringVar(&f.config, "config", "", "configuration file, where the command does the work itself")
+	flags.StringVar(&f.class, "class", "", "the `NAME` of the class, if the file holds several")
+	flags.StringVar(&f.target, "target", "", "the `DIR` to write the files to; made if missing, and refused if it holds other files")
+	flags.StringVar(&f.socket, "socket", "", "the socket `FILE` of a running provider; without it the command does the work itself")
+	flags.StringVar(&f.config, "config", "", "the operator's configuration `FILE`, where the command does the work itself")
 	flags.BoolVar(&f.watch, "watch", false, "keep the files fresh until SIGINT or SIGTERM")
-	flags.DurationVar(&f.interval, "interval", 80*time.Second, "time between polls with --watch, at least 1s")
-	flags.StringVarP(&f.output, "output", "o", "text", "format of the summary: text or json")
+	flags.DurationVar(&f.interval, "interval", 80*time.Second, "the `TIME` between polls with --watch, at least 1s")
+	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
 	f.pod.add(flags)
+	offer(c, "output", "text", "json")
+	offerDirectories(c, "target")
 	return c
 }
 
@@ -113,6 +117,9 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 
 	volume, err := withNotice(c.Context(), c.ErrOrStderr(), "waiting for the stores", mount)
 	if err != nil {
+		if f.socket == "" && f.config == "" {
+			fmt.Fprintln(c.ErrOrStderr(), "note: without --config or --socket there are only the stores that the class defines itself")
+		}
 		return err
 	}
 	if err := write(f.target, volume); err != nil {

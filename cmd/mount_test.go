@@ -152,3 +152,10 @@ func until(t *testing.T, holds func() bool) {
 		}
 	}
 }
+
+func TestMountSaysThatNobodyNamedItsStores(t *testing.T) {
+	_, class, _ := mountFixture(t)
+	if code, _, stderr := runLanyard("mount", class); code != exitFailed || !strings.HasPrefix(stderr, "note: without --config or --socket") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}

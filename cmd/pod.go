@@ -25,13 +25,13 @@ type podFlags struct {
 }
 
 func (p *podFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&p.namespace, "namespace", "", "namespace of the pod (default: the class's own, else default)")
-	flags.StringVar(&p.serviceAccount, "service-account", "default", "service account of the pod")
-	flags.StringVar(&p.name, "pod", "lanyard-mount", "name of the pod")
-	flags.StringVar(&p.uid, "pod-uid", "", "UID of the pod")
-	flags.StringToStringVar(&p.tokens, "token", nil, "service account token as AUDIENCE=FILE; may be repeated")
-	flags.StringToStringVar(&p.credentials, "credential", nil, "entry of nodePublishSecretRef's Secret as NAME=FILE; may be repeated")
-	flags.StringToStringVar(&p.attributes, "attribute", nil, "volume attribute of the pod as NAME=VALUE, which overrides the class's parameter; may be repeated")
+	flags.StringVarP(&p.namespace, "namespace", "n", "", "the `NAME` of the pod's namespace (default: the class's own, else default)")
+	flags.StringVar(&p.serviceAccount, "service-account", "default", "the `NAME` of the pod's service account")
+	flags.StringVar(&p.name, "pod", "lanyard-mount", "the `NAME` of the pod")
+	flags.StringVar(&p.uid, "pod-uid", "", "the `UID` of the pod")
+	flags.StringToStringVar(&p.tokens, "token", nil, "service account token as `AUDIENCE=FILE`; may be repeated")
+	flags.StringToStringVar(&p.credentials, "credential", nil, "entry of nodePublishSecretRef's Secret as `NAME=FILE`; may be repeated")
+	flags.StringToStringVar(&p.attributes, "attribute", nil, "volume attribute of the pod as `NAME=VALUE`, which overrides the class's parameter; may be repeated")
 }
 
 // podInput is the pod with its tokens and credentials read from their files.

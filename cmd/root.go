@@ -39,6 +39,7 @@ func Execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	refuseUnknown(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -65,17 +66,51 @@ Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
 			if len(args) == 0 {
 				return nil
 			}
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef("there is no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
-			}
-			return usagef("there is no command %q; see lanyard --help", args[0])
+			return unknownCommand(c, args[0])
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+		Version: thisBuild().Version,
 	}
+	root.SetVersionTemplate("lanyard {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(newCheck(), newInspect(), newKeygen(), newMount(), newSeal(), newServe(), newUnseal(), newVersion())
 	return root
+}
+
+// refuseUnknown makes the commands that cobra adds by itself, help and
+// completion, fail for what they do not know, as all others do. It comes after
+// the root's output is set, which the scripts of completion are written to.
+func refuseUnknown(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return unknownCommand(found, rest[0])
+				}
+				return nil
+			}
+		case "completion":
+			c.Args = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return unknownCommand(c, args[0])
+				}
+				return nil
+			}
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+}
+
+// unknownCommand says that parent has no command of the name.
+func unknownCommand(parent *cobra.Command, name string) error {
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
+		return usagef("there is no command %q; did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return usagef("there is no command %q; see %s --help", name, parent.CommandPath())
 }

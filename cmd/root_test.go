@@ -16,6 +16,9 @@ func TestUnknownCommandsAndFlagsAreUsageErrors(t *testing.T) {
 		{[]string{"frobnicate"}, "see lanyard --help"},
 		{[]string{"--frob"}, "unknown flag: --frob; see lanyard --help"},
 		{[]string{"mount", "--frob"}, "see lanyard mount --help"},
+		{[]string{"help", "mont"}, "did you mean mount?"},
+		{[]string{"help", "mount", "more"}, "see lanyard mount --help"},
+		{[]string{"completion", "tcsh"}, "see lanyard completion --help"},
 	} {
 		if code, _, stderr := runLanyard(c.args...); code != exitUsage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)
@@ -43,5 +46,28 @@ func TestCompletionIsOfferedForEveryShell(t *testing.T) {
 		if code, stdout, stderr := runLanyard("completion", shell); code != exitOK || len(stdout) < 100 {
 			t.Errorf("completion %s: exit code %d, %d bytes, %s", shell, code, len(stdout), stderr)
 		}
+	}
+}
+
+func TestCompletionOffersWhatFlagsTake(t *testing.T) {
+	for _, c := range []struct {
+		line []string
+		want string
+	}{
+		{[]string{"mount", "--output", ""}, "text\njson\n"},
+		{[]string{"seal", "--output", ""}, "text\nentry\n"},
+		{[]string{"serve", "--dialects", ""}, "lanyard\n"},
+		{[]string{"serve", "--logging-format", ""}, "text\njson\n"},
+		{[]string{"mount", ""}, "yaml\nyml\njson\n"},
+	} {
+		if _, stdout, _ := runLanyard(append([]string{"__complete"}, c.line...)...); !strings.HasPrefix(stdout, c.want) {
+			t.Errorf("%v is completed with %q, want %q", c.line, stdout, c.want)
+		}
+	}
+}
+
+func TestVersionIsAlsoAFlag(t *testing.T) {
+	if code, stdout, _ := runLanyard("--version"); code != exitOK || !strings.HasPrefix(stdout, "lanyard ") {
+		t.Errorf("exit code %d, %q", code, stdout)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -68,15 +69,17 @@ leaves the one before in place.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.socketDirectory, "socket-dir", csi.FirstDirectory, "directory in which the driver looks for providers' sockets")
-	flags.StringSliceVar(&f.dialects, "dialects", []string{"lanyard"}, "provider names to answer to, each with its own syntax of classes")
-	flags.UintSliceVar(&f.peerUIDs, "allow-peer-uid", nil, "users besides root and the provider's own that may connect")
-	flags.StringVar(&f.config, "config", "", "configuration file; without it the defaults hold")
+	flags.StringVar(&f.socketDirectory, "socket-dir", csi.FirstDirectory, "`DIR` in which the driver looks for providers' sockets")
+	flags.StringSliceVar(&f.dialects, "dialects", []string{"lanyard"}, "provider `NAMES` to answer to, each with its own syntax of classes")
+	flags.UintSliceVar(&f.peerUIDs, "allow-peer-uid", nil, "`UIDS` of users besides root and the provider's own that may connect")
+	flags.StringVar(&f.config, "config", "", "the operator's configuration `FILE`; without it the defaults hold")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the configuration that holds, with the meaning of every field, and end")
-	flags.StringVar(&f.adminAddress, "admin-address", admin.DefaultAddress, "host:port for metrics and probes; empty for none")
+	flags.StringVar(&f.adminAddress, "admin-address", admin.DefaultAddress, "`HOST:PORT` for metrics and probes; empty for none")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve profiles at the admin address, which must be a loopback address")
-	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 25*time.Second, "how long mounts in flight may take to end when the provider stops")
+	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 25*time.Second, "`TIME` that mounts in flight may take to end when the provider stops")
 	f.log.add(c)
+	offer(c, "dialects", slices.Sorted(maps.Keys(dialects()))...)
+	offerDirectories(c, "socket-dir")
 	return c
 }
 
@@ -102,8 +105,24 @@ func (f *serveFlags) check() error {
 	if f.shutdownTimeout < 0 {
 		return usagef("--shutdown-timeout must not be negative")
 	}
-	if f.profiles && f.adminAddress == "" {
-		return usagef("--pprof needs an --admin-address")
+	return f.checkAdminAddress()
+}
+
+// checkAdminAddress refuses what is no address, and profiles where others than
+// the node's own processes could ask for them.
+func (f *serveFlags) checkAdminAddress() error {
+	if f.adminAddress == "" {
+		if f.profiles {
+			return usagef("--pprof needs an --admin-address")
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(f.adminAddress)
+	if err != nil {
+		return usagef("--admin-address: must be host:port, such as %s", admin.DefaultAddress)
+	}
+	if ip := net.ParseIP(host); f.profiles && (host == "" || ip != nil && !ip.IsLoopback()) {
+		return usagef("--pprof: profiles are served on loopback addresses only; give an --admin-address such as %s", admin.DefaultAddress)
 	}
 	return nil
 }

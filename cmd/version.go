@@ -81,6 +81,7 @@ func newVersion() *cobra.Command {
 			return usagef("--output must be text or json")
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", output, "text or json")
+	c.Flags().StringVarP(&output, "output", "o", output, "output `FORMAT`: text or json")
+	offer(c, "output", "text", "json")
 	return c
 }
