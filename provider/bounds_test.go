@@ -88,3 +88,24 @@ func TestAClassCannotMakeMoreInMemoryThanAFewFullVolumes(t *testing.T) {
 		})
 	}
 }
+
+func TestAMountDoesNotBringTogetherMoreThanTheCacheHolds(t *testing.T) {
+	b := start(t, func(c *provider.Config) {
+		c.Cache.Bytes, c.Bounds.ResponseBytes, c.Bounds.StoreCalls = 1<<20, 256<<10, 4
+	})
+	var objects []provider.Object
+	for i := range 500 {
+		b.memory.Put(fmt.Sprint("k", i), `{"small":"1","large":"`+strings.Repeat("x", 128<<10)+`"}`)
+		objects = append(objects, provider.Object{Path: fmt.Sprint("p", i), Key: fmt.Sprint("k", i), Property: "small"})
+	}
+	b.class("few", objects[:6]...)
+	if files, _ := b.mustMount(t, web, "few"); len(files) != 6 {
+		t.Errorf("%d files, want 6", len(files))
+	}
+	b.class("many", objects...)
+	_, _, err := b.mount(web, "many")
+	wantError(t, err, provider.ErrTooLarge, "the secrets that the class reads hold over 1048576 bytes together")
+	if reads := b.memory.Total(); reads > 40 {
+		t.Errorf("%d secrets were read; the bound was passed after 8", reads)
+	}
+}

@@ -66,6 +66,7 @@ type flight struct {
 	held   *held
 	err    error
 	perPod bool // the value has a lease and belongs to pod alone
+	full   bool // not read, because who began it brings together too much
 
 	pod     string
 	waiters int // guarded by cache.mu
@@ -159,6 +160,7 @@ type waiting struct {
 	index  int
 	entry  *entry
 	flight *flight
+	mine   bool // begun by this mount
 }
 
 func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []int, answers []answer) (again []int) {
@@ -187,12 +189,12 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 			}
 			c.metrics.cacheRequests.WithLabelValues(result).Inc()
 			e.flight.waiters++
-			waits = append(waits, waiting{i, e, e.flight})
+			waits = append(waits, waiting{i, e, e.flight, result == "miss"})
 		}
 	}
 	c.mu.Unlock()
 
-	c.read(ctx, a, claimed)
+	c.read(ctx, a, claimed, bytesOf(answers))
 	for _, w := range waits {
 		select {
 		case <-w.flight.done:
@@ -209,6 +211,8 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 		}
 		anothers := w.flight.pod != a.pod()
 		switch {
+		case w.flight.full && !w.mine:
+			again = append(again, w.index)
 		case anothers && (w.flight.perPod || errors.Is(w.flight.err, identity.ErrNoToken)):
 			// The value is another pod's own, or that pod lacked a token that
 			// this one may have.
@@ -220,6 +224,21 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 		}
 	}
 	return again
+}
+
+// mostGathered is the most bytes of values that one mount may bring together,
+// of which its files may show a small part.
+func mostGathered(config *Config) int64 {
+	return max(int64(config.Cache.Bytes), madeFactor*int64(config.Bounds.ResponseBytes))
+}
+
+func bytesOf(answers []answer) (total int64) {
+	for _, ans := range answers {
+		if ans.held != nil {
+			total += int64(ans.held.value.Data.Len())
+		}
+	}
+	return total
 }
 
 // afterFailure is the answer to who waited for a read that failed: the last

@@ -32,13 +32,15 @@ type claim struct {
 // read starts the claimed reads, as many at a time as calls may be in flight,
 // and returns at once. The reads do not end with the mount that started them,
 // since others may wait for them and the next poll wants their values; each is
-// bounded by the read timeout.
-func (c *cache) read(ctx context.Context, a ask, claimed []claim) {
+// bounded by the read timeout. gathered is how many bytes the mount has already;
+// when they are too many, what was not begun is read only if others wait for it.
+func (c *cache) read(ctx context.Context, a ask, claimed []claim, gathered int64) {
 	if len(claimed) == 0 {
 		return
 	}
 	detached := context.WithoutCancel(ctx)
-	next := new(atomic.Int64)
+	next, total, most := new(atomic.Int64), new(atomic.Int64), mostGathered(a.config)
+	total.Store(gathered)
 	for range min(len(claimed), a.config.Bounds.StoreCalls) {
 		c.work.Go(func() {
 			for {
@@ -46,16 +48,17 @@ func (c *cache) read(ctx context.Context, a ask, claimed []claim) {
 				if i >= len(claimed) {
 					return
 				}
-				c.readOne(detached, a, claimed[i])
+				total.Add(c.readOne(detached, a, claimed[i], total.Load() > most))
 			}
 		})
 	}
 }
 
-func (c *cache) readOne(ctx context.Context, a ask, cl claim) {
+// readOne returns the bytes of the value. full says that the mount has too many.
+func (c *cache) readOne(ctx context.Context, a ask, cl claim, full bool) int64 {
 	defer c.conns.release(cl.source.connection)
-	if c.abandoned(cl) {
-		return
+	if c.abandoned(cl, full, a.config) {
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
@@ -74,18 +77,26 @@ func (c *cache) readOne(ctx context.Context, a ask, cl claim) {
 		h.version = a.keyed.version(cl.source, value.Data)
 	}
 	c.land(a, cl, h, err)
+	return int64(value.Data.Len())
 }
 
-// abandoned ends a flight that nobody waits for any more before it has begun.
-func (c *cache) abandoned(cl claim) bool {
+// abandoned ends a flight before it has begun if nobody waits for it any more,
+// or nobody but a mount that has brought together too much.
+func (c *cache) abandoned(cl claim, full bool, config *Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cl.flight.waiters > 0 {
+	f := cl.flight
+	switch {
+	case f.waiters == 0:
+		f.err = fmt.Errorf("%w: the mount that asked has ended", store.ErrUnavailable)
+	case f.waiters == 1 && full:
+		f.full = true
+		f.err = fmt.Errorf("%w: the secrets that the class reads hold over %d bytes together: divide the class into several, each in a volume of its own", ErrTooLarge, mostGathered(config))
+	default:
 		return false
 	}
 	cl.entry.flight = nil
-	cl.flight.err = fmt.Errorf("%w: the mount that asked has ended", store.ErrUnavailable)
-	close(cl.flight.done)
+	close(f.done)
 	return true
 }
 
