@@ -123,27 +123,39 @@ func (s *scanner) str() (string, error) {
 		return "", s.fail()
 	}
 	s.at++
-	s.scratch = slices.Grow(s.scratch[:0], max(0, strings.IndexByte(s.text[s.at:], '"')))
-	start := s.at // of what was not yet copied
+	plain := s.plain()
+	if s.at < len(s.text) && s.text[s.at] == '"' { // as most strings do, it holds no escapes
+		s.at++
+		return strings.Clone(plain), nil
+	}
+	s.scratch = slices.Grow(s.scratch[:0], len(plain)+max(0, strings.IndexByte(s.text[s.at:], '"')))
+	s.scratch = append(s.scratch, plain...)
 	for s.at < len(s.text) {
-		switch c := s.text[s.at]; {
-		case c == '"':
-			s.scratch = append(s.scratch, s.text[start:s.at]...)
+		switch s.text[s.at] {
+		case '"':
 			s.at++
 			return string(s.scratch), nil
-		case c == '\\':
-			s.scratch = append(s.scratch, s.text[start:s.at]...)
+		case '\\':
 			if !s.escape() {
 				return "", s.fail()
 			}
-			start = s.at
-		case c < ' ':
-			return "", s.fail()
+			s.scratch = append(s.scratch, s.plain()...)
 		default:
-			s.at++
+			return "", s.fail()
 		}
 	}
 	return "", s.fail()
+}
+
+// plain passes over what stands for itself in a string.
+func (s *scanner) plain() string {
+	rest := s.text[s.at:]
+	n := 0
+	for n < len(rest) && rest[n] != '"' && rest[n] != '\\' && rest[n] >= ' ' {
+		n++
+	}
+	s.at += n
+	return rest[:n]
 }
 
 // escape reads an escape sequence, RFC 8259 section 7. Half of a surrogate
