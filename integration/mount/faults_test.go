@@ -91,6 +91,24 @@ func TestSlowVaultWithinTheTimeoutIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestThrottledRequestIsRepeatedWhenVaultSaysSo(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, setup{vault: "retries: 1"})
+	web := n.pod(t, "shop", "web")
+	n.put(t, "web/db", map[string]any{"value": "value"})
+	n.proxy.Add(faultproxy.Fault{Prefix: "secret/data/web/db", Times: 1, Status: 429, Header: http.Header{"Retry-After": {"1"}}})
+	n.mounted(t, web, asWeb("[{path: file, store: vault, key: secret/data/web/db, property: value}]"))
+	var at []time.Time
+	for _, request := range n.proxy.Requests() {
+		if request.Path == "secret/data/web/db" {
+			at = append(at, request.At)
+		}
+	}
+	if len(at) != 2 || at[1].Sub(at[0]) < time.Second {
+		t.Errorf("requests at %v, want two with at least a second between them", at)
+	}
+}
+
 // The driver asks again by itself what was unavailable, so one mount may meet
 // a login that is refused and one that is not.
 func TestLoginRefusedOnceIsToldAndTriedAgainAtTheNextMount(t *testing.T) {

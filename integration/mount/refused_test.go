@@ -82,6 +82,10 @@ func TestRefusedClassNamesObjectFieldAndRemedy(t *testing.T) {
 			"{path: second, template: '{{ env \"HOME\" }}'}",
 			`object 2 (second): template: template line 1: function "env" not defined`,
 		},
+		"template of an object that is not there": {
+			"{path: second, template: '{{ .absent }}'}",
+			"object 2 (second): template: no object is named absent; a template may use what is read from stores and not expanded",
+		},
 		"truncated sealed value": {
 			"{path: second, sealed: " + sealedText[:40] + "}",
 			"object 2 (second): sealed: malformed sealed value: it is not base64url, or is cut off; copy the whole text",
@@ -145,10 +149,6 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 		"expression that selects nothing": {
 			"{path: second, store: vault, key: secret/data/web/db, property: absent}", codes.NotFound,
 			"object 2 (second): vault: property absent: not found: selects nothing",
-		},
-		"template of an object that is not there": {
-			"{path: second, template: '{{ .absent }}'}", codes.InvalidArgument,
-			`object 2 (second): template: invalid: template line 1, column 4: nothing is named "absent" here; the template may use the objects "good"`,
 		},
 		"template that fails": {
 			"{path: second, template: '{{ index .good 99 }}'}", codes.InvalidArgument,
@@ -295,5 +295,20 @@ func TestVolumeAboveTheDriversLimitIsRefusedByItsLargestFiles(t *testing.T) {
 	n.mounted(t, web, asWeb(objects[:strings.LastIndex(objects, "\n")]))
 	if got := len(web.holds(t)); got != 8 {
 		t.Errorf("the volume has %d files, want 8", got)
+	}
+}
+
+// What the driver takes at most is a whole message: contents, paths, versions.
+func TestVolumeOfManyLongPathsIsRefusedBeforeTheDriverRefusesIt(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, setup{vault: "retries: 0"})
+	web := n.pod(t, "shop", "web")
+	n.put(t, "web/db", map[string]any{"value": strings.Repeat("x", 4300)})
+	objects := ""
+	for i := range 900 {
+		objects += fmt.Sprintf("\n- {path: %s-%03d, store: vault, key: secret/data/web/db, property: value}", strings.Repeat("p", 196), i)
+	}
+	if got, want := n.refused(t, web, asWeb(objects), codes.ResourceExhausted), "too large: the volume's files have 4078800 bytes together and their versions 229500, and the driver takes 4128768; "; !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%.300s\nwant\n%s…", got, want)
 	}
 }
