@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -107,5 +108,27 @@ func TestAMountDoesNotBringTogetherMoreThanTheCacheHolds(t *testing.T) {
 	wantError(t, err, provider.ErrTooLarge, "the secrets that the class reads hold over 1048576 bytes together")
 	if reads := b.memory.Total(); reads > 40 {
 		t.Errorf("%d secrets were read; the bound was passed after 8", reads)
+	}
+}
+
+// The class has 7,000 unknown names, each of which is like 500 known ones.
+func TestAClassOfManyUnknownNamesIsRefusedSoon(t *testing.T) {
+	b := start(t, nil)
+	var objects []provider.Object
+	for i := range 500 {
+		objects = append(objects, provider.Object{Name: fmt.Sprint("database-password-", i), Key: "a"})
+	}
+	var text strings.Builder
+	for i := range 3500 {
+		fmt.Fprintf(&text, "{{.password%d}}", i)
+	}
+	for i := range 2 {
+		objects = append(objects, provider.Object{Path: fmt.Sprint("t", i), Template: text.String()})
+	}
+	b.class("web", objects...)
+	err := b.Check("test", map[string]string{"class": "web"})
+	var problems provider.Problems
+	if !errors.As(err, &problems) || len(problems) > 200 {
+		t.Errorf("%d problems, of which at most twenty are told", len(problems))
 	}
 }

@@ -132,6 +132,10 @@ func (p *planner) add(i int, o Object) {
 	p.plan.objects = append(p.plan.objects, planned)
 }
 
+// problemsMost is how many problems are looked for where each costs much: more
+// than are told.
+const problemsMost = 25
+
 // checkTemplateNames reports what templates ask for and no object gives.
 func (p *planner) checkTemplateNames() {
 	known := map[string]bool{}
@@ -148,6 +152,9 @@ func (p *planner) checkTemplateNames() {
 		}
 		for _, name := range o.template.Names() {
 			if !known[name] {
+				if len(p.problems) >= problemsMost {
+					return // a guess for each would take minutes, and no more are told
+				}
 				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", printable(name))
 				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 					text += fmt.Sprintf("; did you mean %s?", printable(near))
