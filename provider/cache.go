@@ -174,22 +174,22 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 		e := c.entry(a, s, now)
 		switch {
 		case e.fresh(s, now):
-			c.metrics.cacheRequests.WithLabelValues("hit").Inc()
+			c.metrics.cacheRequests.hit.Inc()
 			answers[i] = e.answer()
 		case now.Before(e.retry) && e.standsIn(s, a.config, now):
-			c.metrics.cacheRequests.WithLabelValues("stale").Inc()
+			c.metrics.cacheRequests.stale.Inc()
 			answers[i] = e.answer()
 		default:
-			result := "shared"
-			if e.flight == nil {
-				result = "miss"
+			requests, own := c.metrics.cacheRequests.shared, e.flight == nil
+			if own {
+				requests = c.metrics.cacheRequests.miss
 				e.flight = &flight{done: make(chan struct{}), pod: a.pod()}
 				c.conns.retain(s.connection)
 				claimed = append(claimed, claim{e, e.flight, s})
 			}
-			c.metrics.cacheRequests.WithLabelValues(result).Inc()
+			requests.Inc()
 			e.flight.waiters++
-			waits = append(waits, waiting{i, e, e.flight, result == "miss"})
+			waits = append(waits, waiting{i, e, e.flight, own})
 		}
 	}
 	c.mu.Unlock()
@@ -247,7 +247,7 @@ func (c *cache) afterFailure(w waiting, s *source, config *Config) answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if errors.Is(w.flight.err, store.ErrUnavailable) && w.entry.standsIn(s, config, c.now()) {
-		c.metrics.cacheRequests.WithLabelValues("stale").Inc()
+		c.metrics.cacheRequests.stale.Inc()
 		return w.entry.answer()
 	}
 	return answer{err: w.flight.err}

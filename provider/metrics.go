@@ -15,14 +15,22 @@ import (
 type metrics struct {
 	reads         *prometheus.CounterVec
 	readPanics    prometheus.Counter
-	cacheRequests *prometheus.CounterVec
+	cacheRequests cacheRequests
 	renewals      *prometheus.CounterVec
 	age           prometheus.Histogram
 	calls         *prometheus.CounterVec
 	callSeconds   *prometheus.HistogramVec
 }
 
+// cacheRequests are the counters of one metric by result. They are looked up
+// once, because every mount counts each of its values.
+type cacheRequests struct{ hit, shared, miss, stale prometheus.Counter }
+
 func newMetrics(registry prometheus.Registerer) *metrics {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lanyard_cache_requests_total",
+		Help: "Values asked of the cache: hit (no call), shared (waited for another mount's read), miss (read), stale (served past its refresh because the store is unavailable).",
+	}, []string{"result"})
 	m := &metrics{
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_reads_total",
@@ -32,10 +40,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "lanyard_store_panics_total",
 			Help: "Reads and renewals that failed because a store panicked.",
 		}),
-		cacheRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lanyard_cache_requests_total",
-			Help: "Values asked of the cache: hit (no call), shared (waited for another mount's read), miss (read), stale (served past its refresh because the store is unavailable).",
-		}, []string{"result"}),
+		cacheRequests: cacheRequests{
+			hit: requests.WithLabelValues("hit"), shared: requests.WithLabelValues("shared"),
+			miss: requests.WithLabelValues("miss"), stale: requests.WithLabelValues("stale"),
+		},
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_lease_renewals_total",
 			Help: "Lease renewals by result: ok, unavailable (tried again), refused (replaced at the next poll).",
@@ -55,7 +63,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}, []string{"store"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, m.cacheRequests, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.readPanics, requests, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 
