@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -139,6 +140,9 @@ func (c *cache) land(a ask, cl claim, h *held, err error) {
 		f.held = h
 	case errors.Is(err, store.ErrUnavailable):
 		e.retry = now.Add(retryAfterLeast + rand.N(retryAfterMost-retryAfterLeast))
+		f.err = err
+	case errors.Is(err, identity.ErrNoToken):
+		// The store was not asked. What is held is not this pod's alone.
 		f.err = err
 	default:
 		// A refusal is an answer: what was held before must not outlive it.

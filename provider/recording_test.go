@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -27,4 +28,21 @@ type recordingStore struct {
 func (r recordingStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	r.seen <- as
 	return r.Store.Read(ctx, as, ref)
+}
+
+// needsToken is a store in memory that asks for a token before it reads.
+type needsToken struct{ *storetest.Memory }
+
+func (n needsToken) Open(settings store.Settings) (store.Store, error) {
+	opened, err := n.Memory.Open(settings)
+	return needsTokenStore{opened}, err
+}
+
+type needsTokenStore struct{ store.Store }
+
+func (n needsTokenStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
+	if _, err := (identity.PodTokens{}).Token(ctx, as, "store"); err != nil {
+		return store.Value{}, fmt.Errorf("%w: %w", store.ErrUnauthenticated, err)
+	}
+	return n.Store.Read(ctx, as, ref)
 }
