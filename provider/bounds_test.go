@@ -132,3 +132,31 @@ func TestAClassOfManyUnknownNamesIsRefusedSoon(t *testing.T) {
 		t.Errorf("%d problems, of which at most twenty are told", len(problems))
 	}
 }
+
+// A compiled template takes many times its text, and a class may be given in
+// as many ways as a pod has volumes.
+func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
+	for name, templates := range map[string]int{"one large template": 1, "many": 10} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, nil)
+			b.memory.Put("a", "v")
+			before, after := runtime.MemStats{}, runtime.MemStats{}
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for i := range 80 / templates {
+				objects := []provider.Object{{Name: "a", Key: "a"}}
+				for j := range templates {
+					objects = append(objects, provider.Object{Path: fmt.Sprint("t", j), Template: strings.Repeat("{{.a}}", 8000)})
+				}
+				class := fmt.Sprint("web", i)
+				b.class(class, objects...)
+				b.mustMount(t, web, class)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+				t.Errorf("%d MiB are kept", grown>>20)
+			}
+		})
+	}
+}

@@ -20,7 +20,7 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	}
 	defer r.mounts.Release(1)
 
-	plan, release, err := e.plans.get(r.generation, req.Dialect, req.Parameters, func() (*plan, error) {
+	plan, release, err := e.plans.get(ctx, r.generation, req.Dialect, req.Parameters, func() (*plan, error) {
 		return e.plan(r, req.Dialect, req.Parameters)
 	})
 	if err != nil {

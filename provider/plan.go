@@ -28,7 +28,9 @@ type plan struct {
 	sources     []*source
 	templated   bool // some object is a template
 	connections []*connection
-	asked       time.Time // guarded by plans.mu
+	key         [sha256.Size]byte // of all that the plan is made from
+	cost        int               // about the most memory that it takes, in bytes
+	asked       time.Time         // guarded by plans.mu
 }
 
 // planned is an object made ready.
@@ -107,7 +109,16 @@ func dropPlan(conns *connections, p *plan) {
 	}
 }
 
+// What a plan takes in memory at most, as tried out with texts made for it: for
+// each object, for each byte that is compiled, and for each byte of options.
+const (
+	objectCost   = 2 << 10
+	compiledCost = 80
+	optionCost   = 32
+)
+
 func (p *planner) add(i int, o Object) {
+	p.plan.cost += objectCost + len(o.Path) + len(o.Name) + len(o.Key) + len(o.Sealed) + compiledCost*(len(o.Template)+len(o.Property))
 	planned := planned{Object: o, number: i + 1, source: -1, definition: definition(o)}
 	problem := func(field string, err error) {
 		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
@@ -183,6 +194,9 @@ func (p *planner) source(i int, o Object, name string, ref store.Reference) int 
 	if err != nil {
 		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].options", i), Object: i + 1, ID: o.ID(), Text: "cannot be written as JSON; use text, numbers, lists and maps with text keys"})
 		return -1
+	}
+	if len(ref.Options) > 0 {
+		p.plan.cost += optionCost * len(canonical)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
 	refresh := firstNonZero(o.Refresh, p.class.Refresh, p.config.Cache.Refresh)

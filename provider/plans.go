@@ -1,18 +1,30 @@
 package provider
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// plansKept bounds the plans in memory: a node runs at most a few hundred pods.
-const plansKept = 1024
+// What is kept is bounded by number, since a node runs at most a few hundred
+// pods, and by memory, of which a class can ask for many times its own text. A
+// plan that would take more than a part is made anew for each mount.
+const (
+	plansKept     = 1024
+	plansKeptCost = 32 << 20
+	planKeptCost  = plansKeptCost / 8
+)
 
 // plans keeps the plan of each class for as long as pods ask for it. A plan
 // that is dropped while a mount still uses it is released when that mount ends.
@@ -20,21 +32,28 @@ type plans struct {
 	conns *connections
 	now   func() time.Time
 
+	// builds are the plans that are being made: as many as there are processors.
+	builds *semaphore.Weighted
+
 	mu    sync.Mutex
+	cost  int // of the plans that are kept
 	kept  *simplelru.LRU[[sha256.Size]byte, *plan]
 	users map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
 func newPlans(conns *connections, now func() time.Time) *plans {
-	p := &plans{conns: conns, now: now, users: map[*plan]int{}}
-	p.kept = newLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) { p.leave(dropped) })
+	p := &plans{conns: conns, now: now, users: map[*plan]int{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+	p.kept = newLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) {
+		p.cost -= dropped.cost
+		p.leave(dropped)
+	})
 	return p
 }
 
 // get returns the plan for the parameters under the configuration of this
 // generation and the function that gives it back. build makes it if it is not
-// kept; its error is returned as it is.
-func (p *plans) get(generation uint64, dialect string, parameters map[string]string, build func() (*plan, error)) (*plan, func(), error) {
+// kept; its error is returned as it is. Another error means that ctx has ended.
+func (p *plans) get(ctx context.Context, generation uint64, dialect string, parameters map[string]string, build func() (*plan, error)) (*plan, func(), error) {
 	key := planKey(generation, dialect, parameters)
 	p.mu.Lock()
 	kept, ok := p.kept.Get(key)
@@ -43,17 +62,33 @@ func (p *plans) get(generation uint64, dialect string, parameters map[string]str
 	}
 	p.mu.Unlock()
 
+	if err := p.builds.Acquire(ctx, 1); err != nil {
+		return nil, nil, fmt.Errorf("%w: the mount's time was over before its class was read (%w)", store.ErrUnavailable, err)
+	}
+	defer p.builds.Release(1)
+	p.mu.Lock()
+	if kept, ok := p.kept.Get(key); ok {
+		return kept, p.use(kept), nil // another pod's mount made it meanwhile
+	}
+	p.mu.Unlock()
 	built, err := build()
 	if err != nil {
 		return nil, nil, err
 	}
+	built.key = key
 	p.mu.Lock()
 	if kept, ok := p.kept.Get(key); ok {
 		dropPlan(p.conns, built)
 		return kept, p.use(kept), nil
 	}
-	p.users[built]++
-	p.kept.Add(key, built)
+	if built.cost <= planKeptCost {
+		p.users[built]++
+		p.cost += built.cost
+		p.kept.Add(key, built)
+		for p.cost > plansKeptCost {
+			p.kept.RemoveOldest()
+		}
+	}
 	return built, p.use(built), nil
 }
 

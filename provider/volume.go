@@ -23,8 +23,8 @@ const absent = "absent"
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
 	identity identity.Key
-	pod      string // set if any value belongs to the pod alone
-	plan     *plan
+	pod      string            // set if any value belongs to the pod alone
+	plan     [sha256.Size]byte // the plan's key; the plan itself may be gone
 	mode     fs.FileMode
 }
 
@@ -40,7 +40,7 @@ type builtVolume struct {
 // volume returns the volume made of the answers, from memory if nothing has
 // changed since it was made, or everything that failed.
 func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
-	key := volumeKey{identity: a.key, plan: p, mode: mode}
+	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
 	for _, ans := range answers {
 		if ans.held != nil && ans.held.value.Lease != nil {
 			key.pod = a.pod()
