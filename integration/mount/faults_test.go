@@ -56,7 +56,7 @@ func TestFaultsOfVaultAreSurvivedOrToldAndEndWithoutARestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			key := "web/" + strings.ReplaceAll(name, " ", "-")
+			key := "web/" + strings.ReplaceAll(name, " ", "-") + "/db" // no prefix of another
 			n.put(t, key, map[string]any{"value": "good"})
 			objects := asWeb("[{path: file, store: vault, key: secret/data/" + key + ", property: value}]")
 			web := n.pod(t, "shop", "web")
