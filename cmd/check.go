@@ -174,12 +174,15 @@ func readInputs(stdin io.Reader, names []string) ([]input, error) {
 }
 
 // unreadable is a usage error that names the file once.
-func unreadable(name string, err error) error {
+func unreadable(name string, err error) error { return usageError{unnamed(name, err)} }
+
+// unnamed says once what the file is called, by the name that the user knows.
+func unnamed(name string, err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	return usagef("%s: %w", name, err)
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 func readFileMost(path string) ([]byte, error) {

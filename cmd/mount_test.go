@@ -90,6 +90,7 @@ func TestMountRefuses(t *testing.T) {
 		"a class that is not there": {[]string{"mount", class, "--class", "db"}, exitUsage, "no SecretProviderClass named db"},
 		"a folder with other files": {[]string{"mount", class, "--config", config, "--target", dir}, exitUsage, "did not write"},
 		"a socket that is not":      {[]string{"mount", class, "--socket", dir + "/none.sock"}, exitUsage, "--socket"},
+		"a socket nobody answers":   {[]string{"mount", class, "--socket", config}, exitFailed, "no provider answers on this socket"},
 		"socket and configuration":  {[]string{"mount", class, "--socket", "x", "--config", "y"}, exitUsage, "socket"},
 		"a bad interval":            {[]string{"mount", class, "--interval", "1ms"}, exitUsage, "--interval"},
 		"an unknown format":         {[]string{"mount", class, "-o", "xml"}, exitUsage, "--output"},

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
@@ -31,7 +32,7 @@ func newMounter(path, config string) (mounter, error) {
 		return embedded{engine}, nil
 	}
 	if _, err := os.Stat(path); err != nil {
-		return nil, usagef("--socket: %w", err)
+		return nil, usagef("--socket: %w; a provider makes its socket when it starts, see lanyard serve --socket-dir", unnamed(path, err))
 	}
 	// The pod's tokens go to root's provider or to the caller's own, no other.
 	trusted := socket.Credentials(socket.Peers{})
@@ -39,7 +40,7 @@ func newMounter(path, config string) (mounter, error) {
 	if err != nil {
 		return nil, usagef("--socket: %w", err)
 	}
-	return remote{conn}, nil
+	return remote{path, conn}, nil
 }
 
 // embedded does the work in this process.
@@ -55,7 +56,10 @@ func (m embedded) mount(ctx context.Context, class classManifest, pod podInput) 
 func (m embedded) close() { m.engine.Close() }
 
 // remote asks a running provider in the driver's protocol.
-type remote struct{ conn *grpc.ClientConn }
+type remote struct {
+	path string
+	conn *grpc.ClientConn
+}
 
 func (m remote) mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error) {
 	request, err := mountRequest(class, pod)
@@ -63,6 +67,9 @@ func (m remote) mount(ctx context.Context, class classManifest, pod podInput) (*
 		return nil, err
 	}
 	response, err := v1alpha1.NewCSIDriverProviderClient(m.conn).Mount(ctx, request)
+	if err != nil && m.conn.GetState() == connectivity.TransientFailure {
+		return nil, fmt.Errorf("%s: no provider answers on this socket; it has ended, or is another user's (%s)", m.path, status.Convert(err).Message())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s (%s)", status.Convert(err).Message(), status.Code(err))
 	}
