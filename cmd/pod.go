@@ -29,7 +29,7 @@ func (p *podFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&p.serviceAccount, "service-account", "default", "the `NAME` of the pod's service account")
 	flags.StringVar(&p.name, "pod", "lanyard-mount", "the `NAME` of the pod")
 	flags.StringVar(&p.uid, "pod-uid", "", "the `UID` of the pod")
-	flags.StringToStringVar(&p.tokens, "token", nil, "service account token as `AUDIENCE=FILE`; may be repeated")
+	flags.StringToStringVar(&p.tokens, "token", nil, "service account token as `AUDIENCE=FILE`, as kubectl create token makes it; may be repeated")
 	flags.StringToStringVar(&p.credentials, "credential", nil, "entry of nodePublishSecretRef's Secret as `NAME=FILE`; may be repeated")
 	flags.StringToStringVar(&p.attributes, "attribute", nil, "volume attribute of the pod as `NAME=VALUE`, which overrides the class's parameter; may be repeated")
 }
