@@ -30,7 +30,7 @@ fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 	done
 
 bench: build ## the figures of the README, with the table, the JSON file and the plot in docs/bench
-	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench
+	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench -readme ../README.md
 
 lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -30,7 +30,7 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 		return nil, err
 	}
 	seen, most := callsAt(proxy), proxy.MostInFlight()
-	proxy.Reset()
+	forget(proxy)
 	if _, err := provider.poll(ctx, requests, secrets, inFlight); err != nil {
 		return nil, err
 	}

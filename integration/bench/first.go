@@ -93,7 +93,7 @@ func (l *lab) firstMount(ctx context.Context, proxy *faultproxy.Proxy, provider 
 	if err != nil {
 		return 0, err
 	}
-	proxy.Reset()
+	forget(proxy)
 	start := time.Now()
 	if _, err := provider.mount(ctx, request, size); err != nil {
 		return 0, err

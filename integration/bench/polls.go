@@ -64,14 +64,14 @@ func (m *polls) first(ctx context.Context, l *lab) error {
 	}
 	m.provider.stop()
 	m.provider = fresh
-	m.proxy.Reset()
+	forget(m.proxy)
 	m.firstly, err = m.reading(ctx)
 	return err
 }
 
 // reading is a poll that reads.
 func (m *polls) reading(ctx context.Context) (calls, error) {
-	m.proxy.Reset()
+	forget(m.proxy)
 	m.begun = time.Now()
 	took, err := m.provider.poll(ctx, m.requests, m.files, pollInFlight)
 	m.readings = append(m.readings, pollPods/took.Seconds())
@@ -81,7 +81,7 @@ func (m *polls) reading(ctx context.Context) (calls, error) {
 // cycle polls the provider and the floor in turn for as long as the values are
 // young, waits until they are not, and polls the provider once more.
 func (m *polls) cycle(ctx context.Context) error {
-	m.proxy.Reset()
+	forget(m.proxy)
 	run := func(s *server) func() error {
 		return func() error {
 			took, err := s.poll(ctx, m.requests, m.files, pollInFlight)

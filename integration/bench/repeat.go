@@ -84,7 +84,7 @@ func measureRepeat(ctx context.Context, l *lab) ([]figure, error) {
 			return nil, err
 		}
 	}
-	p.proxy.Reset()
+	forget(p.proxy)
 	one, err := p.oneAtATime(ctx, l)
 	if err != nil {
 		return nil, err

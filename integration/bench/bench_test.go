@@ -1,0 +1,85 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// Nothing here measures: how long something takes is for the program to say.
+
+func TestSummaryIsOfNearestRanks(t *testing.T) {
+	var samples []float64
+	for i := range 200 {
+		samples = append(samples, float64(200-i))
+	}
+	got, want := summarize("ms", samples), summary{N: 200, Unit: "ms", Min: 1, P50: 100, P90: 180, P99: 198, Max: 200}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if one := summarize("ms", []float64{7}); one.P50 != 7 || one.P99 != 7 {
+		t.Errorf("of one sample: %+v", one)
+	}
+}
+
+func TestFigureIsHeldToItsTarget(t *testing.T) {
+	for _, test := range []struct {
+		value  float64
+		bound  bound
+		target float64
+		met    bool
+	}{
+		{2, atMost, 2, true}, {2.1, atMost, 2, false},
+		{2, atLeast, 2, true}, {1.9, atLeast, 2, false},
+		{2, exactly, 2, true}, {1, exactly, 2, false},
+	} {
+		if f := (figure{Value: test.value}).held(test.bound, test.target, ""); f.met() != test.met {
+			t.Errorf("%v %s %v: met is %v", test.value, test.bound, test.target, f.met())
+		}
+	}
+	if !(figure{Value: 5}).met() {
+		t.Error("a figure without a target is missed")
+	}
+	if f := heldToCalls("", calls{Logins: 2, Reads: 19}, calls{Logins: 1, Reads: 20}, ""); f.met() {
+		t.Error("as many calls, but others, are taken for those wanted")
+	}
+}
+
+func TestSymbolsBelongToPackages(t *testing.T) {
+	for symbol, want := range map[string]string{
+		"runtime.mallocgc":                           "runtime",
+		"net/http.(*Server).Serve":                   "net/http",
+		"google.golang.org/grpc.NewServer":           "google.golang.org/grpc",
+		"gopkg.in/yaml%2ev3.Unmarshal":               "gopkg.in/yaml.v3",
+		"type:.eq.k8s.io/api/core/v1.Pod":            "k8s.io/api/core/v1",
+		"go:itab.*os.File,io.Reader":                 "os",
+		"slices.Grow[go.shape.[]uint8,go.shape.int]": "slices",
+		"a.b/c.F[go.shape.struct { d.e/f.G }]":       "a.b/c",
+	} {
+		if got := packageOf(symbol); got != want {
+			t.Errorf("%s is of %q, want %q", symbol, got, want)
+		}
+	}
+}
+
+func TestTableGoesBetweenTheMarksAndNowhereElse(t *testing.T) {
+	page := "before\n" + beginMark + "\n\nold\n\n" + endMark + "\nafter\n"
+	changed, err := between(page, "new\n")
+	if want := "before\n" + beginMark + "\n\nnew\n\n" + endMark + "\nafter\n"; err != nil || changed != want {
+		t.Errorf("got %q, %v", changed, err)
+	}
+	again, err := between(changed, "new\n")
+	if err != nil || again != changed {
+		t.Errorf("the second time: %q, %v", again, err)
+	}
+	if _, err := between("no marks", "new"); err == nil || !strings.Contains(err.Error(), beginMark) {
+		t.Errorf("a page without marks: %v", err)
+	}
+}
+
+func TestNumbersHaveThreeDigitsThatMatter(t *testing.T) {
+	for value, want := range map[float64]string{0: "0", 0.1234: "0.123", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 12345.6: "12,346", 2310: "2,310", 1234567: "1,234,567"} {
+		if got := number(value); got != want {
+			t.Errorf("%v is %q, want %q", value, got, want)
+		}
+	}
+}
