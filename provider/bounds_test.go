@@ -143,7 +143,7 @@ func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
 			before, after := runtime.MemStats{}, runtime.MemStats{}
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			for i := range 80 / templates {
+			for i := range 40 / templates {
 				objects := []provider.Object{{Name: "a", Key: "a"}}
 				for j := range templates {
 					objects = append(objects, provider.Object{Path: fmt.Sprint("t", j), Template: strings.Repeat("{{.a}}", 8000)})

@@ -3,8 +3,11 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -16,6 +19,7 @@ type connection struct {
 	id       [sha256.Size]byte
 	typeName string
 	store    store.Store
+	size     int // of the settings as JSON
 
 	users  int       // guarded by connections.mu: plans and reads that hold it
 	unused time.Time // when users became zero
@@ -58,7 +62,7 @@ func (c *connections) acquire(t store.Type, settings store.Settings) (*connectio
 		if err != nil {
 			return nil, err
 		}
-		conn = &connection{id: id, typeName: t.Name(), store: opened}
+		conn = &connection{id: id, typeName: t.Name(), store: opened, size: len(canonical)}
 		c.open[id] = conn
 	}
 	conn.users++
@@ -80,20 +84,41 @@ func (c *connections) release(conn *connection) {
 	}
 }
 
-// sweep closes the connections that nothing has used for the idle time. A
-// connection outlives its last plan by that much so that a reload of the
-// configuration costs no login.
+const (
+	// unusedKept is the most connections that are kept though nothing uses
+	// them: a class can define stores that it never reads from.
+	unusedKept = 256
+	// closingAtOnce bounds the closing of connections, which may have to wait
+	// for a store that does not answer.
+	closingAtOnce = 64
+)
+
+// sweep closes the connections that nothing has used for the idle time, and
+// more if too many are unused. A connection outlives its last plan by that much
+// so that a reload of the configuration costs no login.
 func (c *connections) sweep(idle time.Duration) {
 	c.mu.Lock()
-	var closing []*connection
-	for id, conn := range c.open {
-		if conn.users == 0 && c.now().Sub(conn.unused) >= idle {
-			delete(c.open, id)
-			closing = append(closing, conn)
+	var unused []*connection
+	for _, conn := range c.open {
+		if conn.users == 0 {
+			unused = append(unused, conn)
 		}
 	}
-	c.mu.Unlock()
-	for _, conn := range closing {
-		conn.store.Close()
+	slices.SortFunc(unused, func(a, b *connection) int { return a.unused.Compare(b.unused) })
+	now, excess := c.now(), len(unused)-unusedKept
+	kept := slices.IndexFunc(unused, func(conn *connection) bool { return now.Sub(conn.unused) < idle })
+	if kept < 0 {
+		kept = len(unused)
 	}
+	closing := unused[:max(kept, excess)]
+	for _, conn := range closing {
+		delete(c.open, conn.id)
+	}
+	c.mu.Unlock()
+	var group errgroup.Group
+	group.SetLimit(closingAtOnce)
+	for _, conn := range closing {
+		group.Go(func() error { conn.store.Close(); return nil })
+	}
+	_ = group.Wait() //nolint:errcheck // there is no error
 }

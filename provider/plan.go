@@ -76,6 +76,10 @@ type planStore struct {
 	problems   Problems
 }
 
+// mostStores is the most stores that one class may define. Each is a connection
+// of its own, with its logins.
+const mostStores = 64
+
 // newPlan makes a class ready. The error is a Problems. The plan holds its
 // connections until dropPlan.
 func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
@@ -87,6 +91,9 @@ func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
 		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
+	}
+	if len(class.Stores) > mostStores {
+		return nil, Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), mostStores)}}
 	}
 	p.problems = class.Validate()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
@@ -110,11 +117,14 @@ func dropPlan(conns *connections, p *plan) {
 }
 
 // What a plan takes in memory at most, as tried out with texts made for it: for
-// each object, for each byte that is compiled, and for each byte of options.
+// each object, for each byte that is compiled and of options, and for each
+// connection and byte of its settings.
 const (
-	objectCost   = 2 << 10
-	compiledCost = 80
-	optionCost   = 32
+	objectCost     = 2 << 10
+	compiledCost   = 80
+	optionCost     = 32
+	connectionCost = 4 << 10
+	settingCost    = 4
 )
 
 func (p *planner) add(i int, o Object) {
@@ -237,6 +247,7 @@ func (p *planner) store(name string) *planStore {
 		return s
 	}
 	p.plan.connections = append(p.plan.connections, conn)
+	p.plan.cost += connectionCost + settingCost*conn.size
 	s.connection, s.allow = conn, r.allow
 	return s
 }

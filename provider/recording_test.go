@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -45,4 +46,20 @@ func (n needsTokenStore) Read(ctx context.Context, as identity.Identity, ref sto
 		return store.Value{}, fmt.Errorf("%w: %w", store.ErrUnauthenticated, err)
 	}
 	return n.Store.Read(ctx, as, ref)
+}
+
+// slowToClose is a store in memory that takes its time to close, as one does
+// that gives back its login to a server that does not answer.
+type slowToClose struct{ *storetest.Memory }
+
+func (s slowToClose) Open(settings store.Settings) (store.Store, error) {
+	opened, err := s.Memory.Open(settings)
+	return slowToCloseStore{opened}, err
+}
+
+type slowToCloseStore struct{ store.Store }
+
+func (s slowToCloseStore) Close() {
+	time.Sleep(2 * time.Second)
+	s.Store.Close()
 }
