@@ -319,7 +319,7 @@ func TestEveryFailureIsNamedAtOnce(t *testing.T) {
 		provider.Object{Path: "f", Key: "two", Encoding: "hex", Expand: true},
 	)
 	_, _, err := b.mount(web, "web")
-	wantError(t, err, store.ErrInvalid, "5 of 6 objects failed: ", "object 1 (a), object 2 (b): memory: gone: not found", "object 3 (c): memory: property y", "object 5 (e): memory: invalid: encoding", "expand: key x: encoding", "expand: key y: encoding")
+	wantError(t, err, store.ErrInvalid, "5 of 6 objects failed: ", "object 1 (a), object 2 (b): memory: gone: not found", "object 3 (c): memory: property y", "object 5 (e): memory: encoding", "expand: key x: encoding", "expand: key y: encoding")
 
 	b.memory.Behave = unavailable
 	_, _, err = b.mount(api, "web")

@@ -150,9 +150,9 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	err := ans.held.missing
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
-			err = fmt.Errorf("property %s: %w: %w", printable(o.Property), store.ErrNotFound, err)
+			err = store.Fail(store.ErrNotFound, fmt.Errorf("property %s: %w", printable(o.Property), err))
 		} else if err != nil {
-			err = fmt.Errorf("property %s: %w: %w", printable(o.Property), store.ErrInvalid, err)
+			err = store.Fail(store.ErrInvalid, fmt.Errorf("property %s: %w", printable(o.Property), err))
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, store.ErrNotFound) {
@@ -169,7 +169,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if data, err = render.Decode(o.Encoding, data); err != nil {
-		b.fail(p, o, fmt.Errorf("%w: encoding: %w", store.ErrInvalid, err))
+		b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("encoding: %w", err)))
 		return
 	}
 	b.file(o.Path, o, data)
@@ -189,13 +189,13 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if err != nil {
-		b.fail(p, o, fmt.Errorf("%w: expand: %w", store.ErrInvalid, err))
+		b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("expand: %w", err)))
 		return
 	}
 	for _, entry := range entries {
 		decoded, err := render.Decode(o.Encoding, entry.Data)
 		if err != nil {
-			b.fail(p, o, fmt.Errorf("%w: expand: key %s: encoding: %w", store.ErrInvalid, printable(entry.Name), err))
+			b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", printable(entry.Name), err)))
 			continue
 		}
 		b.file(o.Path+"/"+entry.Name, o, decoded)
@@ -210,7 +210,7 @@ func (b *builder) template(o *planned) {
 	}
 	data, err := o.template.Execute(b.values)
 	if err != nil {
-		b.failures = append(b.failures, failure{object: o, err: fmt.Errorf("template: %w: %w", store.ErrInvalid, err)})
+		b.failures = append(b.failures, failure{object: o, err: store.Fail(store.ErrInvalid, err)})
 		return
 	}
 	digest := sha256.New()

@@ -140,23 +140,23 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 	}{
 		"bad base64": {
 			"{path: second, store: vault, key: secret/data/web/db, property: value, encoding: base64}", codes.InvalidArgument,
-			"object 2 (second): vault: invalid: encoding: the value is not base64 (standard alphabet, padded with =): wrong at byte 7 of 7",
+			"object 2 (second): vault: encoding: the value is not base64 (standard alphabet, padded with =): wrong at byte 7 of 7",
 		},
 		"expression that fails": {
 			"{path: second, store: vault, key: secret/data/web/db, property: 'abs(value)'}", codes.InvalidArgument,
-			"object 2 (second): vault: property abs(value): invalid: abs: wants a number",
+			"object 2 (second): vault: property abs(value): abs: wants a number",
 		},
 		"expression that selects nothing": {
 			"{path: second, store: vault, key: secret/data/web/db, property: absent}", codes.NotFound,
-			"object 2 (second): vault: property absent: not found: selects nothing",
+			"object 2 (second): vault: property absent: selects nothing",
 		},
 		"template that fails": {
 			"{path: second, template: '{{ index .good 99 }}'}", codes.InvalidArgument,
-			"object 2 (second): template: invalid: template line 1, column 4: index: it takes a list and a place in it, or an object and a name",
+			"object 2 (second): template line 1, column 4: index: it takes a list and a place in it, or an object and a name",
 		},
 		"expansion of what is no object": {
 			"{path: second, store: vault, key: secret/data/web/db, property: list, expand: true}", codes.InvalidArgument,
-			"object 2 (second): vault: invalid: expand: the value is not a JSON object, so it has no keys to expand",
+			"object 2 (second): vault: expand: the value is not a JSON object, so it has no keys to expand",
 		},
 		"secret that does not exist": {
 			"{path: second, store: vault, key: secret/data/web/none}", codes.NotFound,

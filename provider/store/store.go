@@ -36,6 +36,14 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 )
 
+// Fail makes cause an error of the kind, which adds nothing to its text.
+func Fail(kind, cause error) error { return failure{kind, cause} }
+
+type failure struct{ kind, cause error }
+
+func (f failure) Error() string   { return f.cause.Error() }
+func (f failure) Unwrap() []error { return []error{f.kind, f.cause} }
+
 // Type is a kind of store. The engine has one of each for its whole life, so a
 // Type is where connections to one address are pooled for all classes. It is
 // safe for concurrent use.

@@ -47,7 +47,7 @@ func (*fileStore) Check(ref store.Reference) error {
 		problems = append(problems, strict.Problem{Field: "options", Text: "a file has none; remove the field"})
 	}
 	if len(problems) > 0 {
-		return failure{store.ErrInvalid, problems}
+		return store.Fail(store.ErrInvalid, problems)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (*Type) Open(from store.Settings) (store.Store, error) {
 	}
 	var s settings
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, failure{store.ErrInvalid, err}
+		return nil, store.Fail(store.ErrInvalid, err)
 	}
 	switch {
 	case s.Root == "":
@@ -54,14 +54,5 @@ func (*Type) Open(from store.Settings) (store.Store, error) {
 }
 
 func wrongRoot(text string) error {
-	return failure{store.ErrInvalid, strict.Problems{{Field: "root", Text: text}}}
+	return store.Fail(store.ErrInvalid, strict.Problems{{Field: "root", Text: text}})
 }
-
-// failure is an error of one of package store's kinds.
-type failure struct {
-	kind  error
-	cause error
-}
-
-func (f failure) Error() string   { return f.cause.Error() }
-func (f failure) Unwrap() []error { return []error{f.kind, f.cause} }

@@ -21,13 +21,13 @@ type sealedStore struct {
 // Check parses the text; neither key nor scope is looked at.
 func (s *sealedStore) Check(ref store.Reference) error {
 	if ref.Version != "" {
-		return failure{store.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field")}
+		return store.Fail(store.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
 	}
 	if len(ref.Options) > 0 {
-		return failure{store.ErrInvalid, errors.New("options: a sealed value has none; remove the field")}
+		return store.Fail(store.ErrInvalid, errors.New("options: a sealed value has none; remove the field"))
 	}
 	if _, err := seal.Parse(ref.Key); err != nil {
-		return failure{store.ErrInvalid, err}
+		return store.Fail(store.ErrInvalid, err)
 	}
 	return nil
 }
@@ -42,11 +42,11 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	}
 	sealed, err := seal.Parse(ref.Key)
 	if err != nil {
-		return store.Value{}, failure{store.ErrInvalid, err}
+		return store.Value{}, store.Fail(store.ErrInvalid, err)
 	}
 	value, err := sealed.Open(s.ring.current(), as, ref.Object, s.now())
 	if err != nil {
-		return store.Value{}, failure{kindOf(err), err}
+		return store.Value{}, store.Fail(kindOf(err), err)
 	}
 	return store.Value{Data: value, Version: version(ref.Key), NotAfter: sealed.Scope().NotAfter}, nil
 }

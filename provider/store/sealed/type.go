@@ -48,7 +48,7 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	}
 	var s settings
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, failure{store.ErrInvalid, err}
+		return nil, store.Fail(store.ErrInvalid, err)
 	}
 	if s.KeyRing == "" {
 		return nil, wrongKeyRing("is missing; give the path of the key ring that lanyard keygen wrote")
@@ -61,14 +61,5 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 }
 
 func wrongKeyRing(text string) error {
-	return failure{store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: text}}}
+	return store.Fail(store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: text}})
 }
-
-// failure is an error of one of package store's kinds.
-type failure struct {
-	kind  error
-	cause error
-}
-
-func (f failure) Error() string   { return f.cause.Error() }
-func (f failure) Unwrap() []error { return []error{f.kind, f.cause} }
