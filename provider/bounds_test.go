@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -146,7 +148,7 @@ func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
 			for i := range 40 / templates {
 				objects := []provider.Object{{Name: "a", Key: "a"}}
 				for j := range templates {
-					objects = append(objects, provider.Object{Path: fmt.Sprint("t", j), Template: strings.Repeat("{{.a}}", 8000)})
+					objects = append(objects, provider.Object{Path: fmt.Sprint("t", j), Template: `{{with ""}}` + strings.Repeat("{{.a}}", 8000) + `{{end}}`})
 				}
 				class := fmt.Sprint("web", i)
 				b.class(class, objects...)
@@ -159,4 +161,31 @@ func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Each class shows the same secret, and is asked for before the secret is read
+// anew for the next one: the volumes hold many readings of it.
+func TestVolumesThatOutlastTheirValuesCountAgainstTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Cache.Bytes, c.Cache.Idle = 8<<20, time.Hour })
+		before, after := runtime.MemStats{}, runtime.MemStats{}
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range 64 {
+			b.memory.Put("a", strings.Repeat("x", 1<<20))
+			class := fmt.Sprint("web", i)
+			b.class(class, provider.Object{Path: "a", Key: "a", Refresh: time.Second})
+			b.mustMount(t, web, class)
+			time.Sleep(2 * time.Second)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 12<<20 {
+			t.Errorf("%d MiB are kept; the cache may hold 8", grown>>20)
+		}
+		time.Sleep(2 * time.Hour)
+		if bytes := gauge(t, b.registry, "lanyard_cache_bytes"); bytes != 0 {
+			t.Errorf("the empty cache counts %v bytes", bytes)
+		}
+	})
 }

@@ -29,14 +29,15 @@ type cacheKey struct {
 	source [sha256.Size]byte
 }
 
-// held is a value as it was read, or the store's word that there is none. It
-// never changes: who has a pointer may use it without a lock, and an equal
-// pointer means an unchanged value.
+// held is a value as it was read, or the store's word that there is none. But
+// for users it never changes: who has a pointer may use it without a lock, and
+// an equal pointer means an unchanged value.
 type held struct {
 	value   store.Value
 	version string
 	read    time.Time
 	missing error // wraps store.ErrNotFound; value is then empty
+	users   int   // entries and volumes that hold it; guarded by cache.mu
 }
 
 // over says that the value may not be served any more.
@@ -56,7 +57,6 @@ type entry struct {
 	stretch float64   // what its refresh interval is multiplied by
 	retry   time.Time // after a failure: when to ask the store again
 	flight  *flight
-	cost    int64
 }
 
 // flight is one read in progress, shared by all who wait for it.
@@ -101,10 +101,16 @@ func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
 	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	c.entries = newLRU(math.MaxInt, func(_ cacheKey, e *entry) {
-		c.bytes -= e.cost
+		c.bytes -= entryOverhead
+		c.drop(e.held)
 		c.endLease(e)
 	})
-	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) { c.bytes -= v.cost })
+	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) {
+		c.bytes -= v.cost
+		for _, h := range v.made {
+			c.drop(h)
+		}
+	})
 	return c
 }
 
@@ -270,7 +276,7 @@ func (c *cache) place(key cacheKey, now time.Time) *entry {
 	if !ok {
 		e = &entry{key: key}
 		c.entries.Add(key, e)
-		c.charge(e, 0)
+		c.bytes += entryOverhead
 	}
 	e.asked = now
 	return e
@@ -279,11 +285,22 @@ func (c *cache) place(key cacheKey, now time.Time) *entry {
 // entryOverhead is about what an entry takes in memory beside its value.
 const entryOverhead = 768
 
-// charge sets what an entry costs and makes room for it.
-func (c *cache) charge(e *entry, valueBytes int) {
-	cost := int64(valueBytes) + entryOverhead
-	c.bytes += cost - e.cost
-	e.cost = cost
+// keep counts one more that holds the value: its entry, or a volume that was
+// made of it and may outlast it there. The value's bytes count once.
+func (c *cache) keep(h *held) {
+	if h.users++; h.users == 1 {
+		c.bytes += int64(h.value.Data.Len())
+	}
+}
+
+// drop undoes keep; h may be nil.
+func (c *cache) drop(h *held) {
+	if h == nil {
+		return
+	}
+	if h.users--; h.users == 0 {
+		c.bytes -= int64(h.value.Data.Len())
+	}
 }
 
 // shrink drops the least recently used until the cache is within its bound;

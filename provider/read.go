@@ -171,13 +171,13 @@ func (c *cache) hold(e *entry, h *held, s *source, now time.Time) {
 		return
 	}
 	c.endLease(e)
+	c.drop(e.held)
 	e.held, e.retry, e.stretch = h, time.Time{}, stretch()
-	size := 0
-	if h != nil {
-		size = h.value.Data.Len()
-		if h.value.Lease != nil {
-			c.beginLease(e, h.value.Lease, s, now)
-		}
+	if h == nil {
+		return
 	}
-	c.charge(e, size)
+	c.keep(h)
+	if h.value.Lease != nil {
+		c.beginLease(e, h.value.Lease, s, now)
+	}
 }

@@ -71,6 +71,9 @@ func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, an
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
 	c.bytes += built.cost
+	for _, h := range built.made {
+		c.keep(h)
+	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil
 }
@@ -114,7 +117,7 @@ func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, mos
 	if len(b.failures) > 0 {
 		return nil, b.failures
 	}
-	built := &builtVolume{volume: &b.volume, cost: b.copied + int64(len(b.volume.Files))*entryOverhead/4}
+	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
 		built.made = append(built.made, ans.held)
 	}
