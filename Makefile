@@ -4,7 +4,8 @@ GOLANGCI_LINT_VERSION := v2.5.0
 CACHE := $(or $(LANYARD_CACHE),$(HOME)/.cache/lanyard)
 LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
 MODULES := . integration
 
 .PHONY: help run build test race bench lint fuzz clean

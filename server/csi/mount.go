@@ -31,7 +31,7 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 		if failed.Code() == codes.Unavailable && !timeForRetry(ctx, took) {
 			noRetry(ctx)
 		}
-		klog.ErrorS(nil, "Mount failed", "pod", podRef(req), "class", shown(class), "dialect", s.dialect, "code", failed.Code().String(), "took", took, "cause", failed.Message())
+		klog.ErrorS(nil, "Mount failed", "pod", podRef(req), "serviceAccount", shown(req.Identity.ServiceAccount), "class", shown(class), "dialect", s.dialect, "code", failed.Code().String(), "took", took, "cause", failed.Message())
 		return nil, failed.Err()
 	}
 	if log := klog.V(2); log.Enabled() {

@@ -188,7 +188,7 @@ func TestLogHasOneLineForAMountAndNoParameters(t *testing.T) {
 		t.Fatal("no error")
 	}
 	text := log()
-	for _, want := range []string{`"Mounted" pod="prod/web-0" class="web" dialect="lanyard" files=0 took=`, `"Mount failed" pod="prod/web-0" class="web" dialect="lanyard" code="PermissionDenied"`, "object 1 (a): permission denied"} {
+	for _, want := range []string{`"Mounted" pod="prod/web-0" class="web" dialect="lanyard" files=0 took=`, `"Mount failed" pod="prod/web-0" serviceAccount="web" class="web" dialect="lanyard" code="PermissionDenied"`, "object 1 (a): permission denied"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log does not say %s:\n%s", want, text)
 		}
