@@ -144,7 +144,8 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 	conn, err := e.conns.acquire(r.Type, r.settings)
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p Problem) bool {
-			return slices.Contains(r.WorkloadSettings(), strings.TrimPrefix(p.Field, field+"."))
+			setting := strings.TrimPrefix(p.Field, field+".")
+			return slices.Contains(r.WorkloadSettings(), setting) && !given(config.Stores[name].Fields, setting)
 		})...)
 	}
 	defer e.conns.release(conn)
@@ -152,6 +153,17 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 		problems = append(problems, Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
 	}
 	return problems
+}
+
+// given says whether fields hold the setting of this dotted name.
+func given(fields map[string]any, setting string) bool {
+	name, rest, nested := strings.Cut(setting, ".")
+	value, ok := fields[name]
+	if !ok || !nested {
+		return ok
+	}
+	below, _ := value.(map[string]any)
+	return given(below, rest)
 }
 
 // Check says without any remote call whether a class can be served: its
