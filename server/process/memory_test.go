@@ -6,21 +6,28 @@ import (
 )
 
 func TestMemoryLimitFollowsTheCacheUnlessTheEnvironmentSetsIt(t *testing.T) {
-	before := debug.SetMemoryLimit(-1)
-	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	limit, percent := debug.SetMemoryLimit(-1), debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetMemoryLimit(limit); debug.SetGCPercent(percent) })
 	for name, test := range map[string]struct {
-		environment string
-		want        int64
+		memory, gc string
+		limit      int64
+		percent    int
 	}{
-		"no environment": {"", 48 << 20},
-		"environment":    {"1GiB", before},
+		"no environment": {"", "", 48 << 20, growth},
+		"GOMEMLIMIT":     {"1GiB", "", limit, 100},
+		"GOGC":           {"", "50", 48 << 20, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
-			debug.SetMemoryLimit(before)
-			t.Setenv("GOMEMLIMIT", test.environment)
+			debug.SetMemoryLimit(limit)
+			debug.SetGCPercent(100)
+			t.Setenv("GOMEMLIMIT", test.memory)
+			t.Setenv("GOGC", test.gc)
 			LimitMemory(32 << 20)
-			if got := debug.SetMemoryLimit(-1); got != test.want {
-				t.Errorf("the limit is %d, want %d", got, test.want)
+			if got := debug.SetMemoryLimit(-1); got != test.limit {
+				t.Errorf("the limit is %d, want %d", got, test.limit)
+			}
+			if got := debug.SetGCPercent(100); got != test.percent {
+				t.Errorf("the growth is %d %%, want %d %%", got, test.percent)
 			}
 		})
 	}
