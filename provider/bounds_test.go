@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // The driver bounds the message, of which names and versions are a part too.
@@ -188,4 +189,21 @@ func TestVolumesThatOutlastTheirValuesCountAgainstTheCache(t *testing.T) {
 			t.Errorf("the empty cache counts %v bytes", bytes)
 		}
 	})
+}
+
+// The driver refuses a whole volume for one path that is too long.
+func TestAnExpandedObjectMakesNoPathThatTheDriverRefuses(t *testing.T) {
+	deep := strings.TrimSuffix(strings.Repeat(strings.Repeat("d", 100)+"/", 40), "/") // 4,039 bytes
+	for key, fits := range map[string]bool{strings.Repeat("k", 56): true, strings.Repeat("k", 57): false} {
+		b := start(t, nil)
+		b.memory.Put("a", `{"`+key+`":"v"}`)
+		b.class("web", provider.Object{Path: deep, Key: "a", Expand: true})
+		_, _, err := b.mount(web, "web")
+		if fits && err != nil {
+			t.Errorf("a path of 4096 bytes: %v", err)
+		}
+		if !fits {
+			wantError(t, err, store.ErrInvalid, "expand: the path of key kkk", "is longer than 4096 bytes")
+		}
+	}
 }

@@ -196,6 +196,10 @@ func (b *builder) expand(p *plan, o *planned, data []byte) {
 		return
 	}
 	for _, entry := range entries {
+		if text := badPath(o.Path + "/" + entry.Name); text != "" {
+			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", store.ErrInvalid, printable(entry.Name), printable(o.Path), text))
+			continue
+		}
 		decoded, err := render.Decode(o.Encoding, entry.Data)
 		if err != nil {
 			b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", printable(entry.Name), err)))
