@@ -115,7 +115,8 @@ var atLine = regexp.MustCompile(`\bline (\d+): `)
 func explain(complaint string) Problem {
 	p := Problem{Text: notYAML}
 	if match := atLine.FindStringSubmatch(complaint); match != nil {
-		p.Line, _ = strconv.Atoi(match[1])
+		// What is no number leaves the line unknown, which is zero.
+		p.Line, _ = strconv.Atoi(match[1]) //nolint:errcheck // see above
 	}
 	for _, c := range causes() {
 		if strings.Contains(complaint, c.complaint) {
