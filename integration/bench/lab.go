@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -101,22 +100,20 @@ func (l *lab) startVault(ctx context.Context) error {
 	if l.issuer, err = issuer.New(); err != nil {
 		return err
 	}
-	if l.vault, err = startUncollected(ctx); err != nil {
+	if l.vault, err = startVaultServer(ctx); err != nil {
 		return err
 	}
 	return l.fillVault(ctx)
 }
 
-// harnessGOGC has this program, which is the client and the proxy too, and Vault
-// collect their garbage seldom: they share the processors with the provider,
-// which runs with the default, and what they cost hides what it costs.
-const harnessGOGC = 800
+// vaultGOGC has Vault collect its garbage seldom: it shares the processors with
+// the provider, which runs as it does everywhere.
+const vaultGOGC = "800"
 
-// startUncollected starts a Vault that does so; it has this program's
-// environment, of which the provider and the floor get nothing.
-func startUncollected(ctx context.Context) (*vaultserver.Server, error) {
-	debug.SetGCPercent(harnessGOGC)
-	if err := os.Setenv("GOGC", strconv.Itoa(harnessGOGC)); err != nil {
+// startVaultServer starts a Vault with this program's environment, of which the
+// provider and the floor get nothing.
+func startVaultServer(ctx context.Context) (*vaultserver.Server, error) {
+	if err := os.Setenv("GOGC", vaultGOGC); err != nil {
 		return nil, err
 	}
 	return vaultserver.Start(ctx, vaultserver.Options{Log: io.Discard})

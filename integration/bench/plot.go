@@ -31,9 +31,17 @@ func (f figure) share(value float64) float64 {
 	return 100 * value / f.Target
 }
 
-// writePlot draws the figures that have a name for it, each as its share of
-// what is allowed, beside its floor's share.
 func writePlot(path string, r *result) error {
+	p, rows, err := draft(r)
+	if err != nil {
+		return err
+	}
+	return saveSVG(p, path, rows)
+}
+
+// draft draws the figures that have a name for it, each as its share of what is
+// allowed, beside its floor's share. It returns how many there are.
+func draft(r *result) (*plot.Plot, int, error) {
 	shown := slices.DeleteFunc(slices.Clone(r.Figures), func(f figure) bool { return f.Chart == "" || f.Target == 0 })
 	slices.Reverse(shown) // the axis counts from below
 	var names []string
@@ -54,29 +62,29 @@ func writePlot(path string, r *result) error {
 	}
 
 	p := plot.New()
-	p.BackgroundColor = color.Transparent
+	p.BackgroundColor = nil // the page's own
 	p.X.Label.Text = "% of what the target allows (shorter is better)"
 	p.X.Min, p.X.Max = 0, most*1.35 // room for the labels
 	const bar = 6 * vg.Length(1)
 	provider, err := horizontalBars(providers, bar, bar/2, providerColour())
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	floor, err := horizontalBars(floors, bar, -bar/2, floorColour())
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	target, err := plotter.NewLine(plotter.XYs{{X: 100, Y: -0.5}, {X: 100, Y: float64(len(shown)) - 0.5}})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	target.Color, target.Dashes = targetColour(), []vg.Length{vg.Points(4), vg.Points(3)}
 	texts, err := plotter.NewLabels(labels)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	for i := range texts.TextStyle {
-		texts.TextStyle[i].Color = ink()
+		style(&texts.TextStyle[i])
 		texts.TextStyle[i].YAlign = draw.YCenter
 	}
 	texts.Offset.X = vg.Points(4)
@@ -85,9 +93,12 @@ func writePlot(path string, r *result) error {
 	p.Legend.Add("lanyard", provider)
 	p.Legend.Add("floor", floor)
 	p.Legend.Add("target", target)
-	p.Legend.Top = true
-	colourAxes(p)
-	return saveSVG(p, path, len(shown))
+	// Below at the right there is room: those figures have no floor.
+	p.Legend.Padding, p.Legend.YOffs, p.Legend.XOffs = vg.Points(3), vg.Points(8), vg.Points(-8)
+	p.Legend.TextStyle.Font.Size = vg.Points(10)
+	p.X.Tick.Marker = quarters(p.X.Max)
+	styleAxes(p)
+	return p, len(shown), nil
 }
 
 func horizontalBars(values plotter.Values, width, offset vg.Length, fill color.Color) (*plotter.BarChart, error) {
@@ -100,12 +111,26 @@ func horizontalBars(values plotter.Values, width, offset vg.Length, fill color.C
 	return bars, nil
 }
 
-func colourAxes(p *plot.Plot) {
-	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Color, axis.Label.TextStyle.Color = ink(), ink()
-		axis.Tick.Color, axis.Tick.Label.Color = ink(), ink()
+// quarters marks every 25 % of the axis.
+func quarters(most float64) plot.ConstantTicks {
+	var ticks plot.ConstantTicks
+	for at := 0.0; at <= most; at += 25 {
+		ticks = append(ticks, plot.Tick{Value: at, Label: number(at)})
 	}
-	p.Legend.TextStyle.Color = ink()
+	return ticks
+}
+
+func styleAxes(p *plot.Plot) {
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Color, axis.Tick.Color = ink(), ink()
+		style(&axis.Label.TextStyle)
+		style(&axis.Tick.Label)
+	}
+	style(&p.Legend.TextStyle)
+}
+
+func style(text *draw.TextStyle) {
+	text.Color, text.Font.Variant = ink(), "Sans"
 }
 
 func saveSVG(p *plot.Plot, path string, rows int) error {
