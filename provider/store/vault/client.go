@@ -39,8 +39,12 @@ func newClient(config *settings, transport http.RoundTripper) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	redirects := followOnce
+	if !config.byOperator {
+		redirects = followNever
+	}
 	return &client{
-		http:      &http.Client{Transport: transport, CheckRedirect: followOnce},
+		http:      &http.Client{Transport: transport, CheckRedirect: redirects},
 		address:   address,
 		namespace: config.Namespace,
 		timeout:   config.Timeout,
@@ -48,13 +52,18 @@ func newClient(config *settings, transport http.RoundTripper) (*client, error) {
 	}, nil
 }
 
+// followNever is for addresses that a class chose: a server of the class's
+// author could send the provider to whatever the node can reach.
+func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // followOnce lets a standby send a request on to the active node, which Vault
-// does with 307, once and never from TLS to plain text.
+// does with 307: once, to the same path, and never from TLS to plain text.
 // https://developer.hashicorp.com/vault/docs/concepts/ha#client-redirection
 func followOnce(req *http.Request, via []*http.Request) error {
 	status := req.Response.StatusCode
 	same := status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
-	if len(via) > 1 || !same || req.URL.Scheme != via[0].URL.Scheme || req.URL.User != nil {
+	first := via[0].URL
+	if len(via) > 1 || !same || req.URL.EscapedPath() != first.EscapedPath() || req.URL.RawQuery != first.RawQuery || req.URL.Scheme != first.Scheme || req.URL.User != nil {
 		return http.ErrUseLastResponse
 	}
 	return nil

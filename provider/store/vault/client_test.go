@@ -20,7 +20,7 @@ func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	c, err := newClient(&settings{Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
+	c, err := newClient(&settings{byOperator: true, Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,13 +109,24 @@ func TestRedirects(t *testing.T) {
 		status int
 		to     string
 		want   int
+		class  bool // the address is a class's choice
 	}{
-		"a standby's 307 is followed": {307, active.URL + "/v1/a", 200},
-		"a 302 is not":                {302, active.URL + "/v1/a", 302},
-		"another scheme is not":       {307, strings.Replace(active.URL, "http:", "https:", 1) + "/v1/a", 307},
+		"a standby's 307 is followed":      {307, active.URL + "/v1/a", 200, false},
+		"a 302 is not":                     {302, active.URL + "/v1/a", 302, false},
+		"another scheme is not":            {307, strings.Replace(active.URL, "http:", "https:", 1) + "/v1/a", 307, false},
+		"another path is not":              {307, active.URL + "/latest/meta-data", 307, false},
+		"another query is not":             {307, active.URL + "/v1/a?list=true", 307, false},
+		"a class's server is not followed": {307, active.URL + "/v1/a", 307, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newTestClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, test.to, test.status) })
+			if test.class {
+				ofClass, err := newClient(&settings{Address: c.address.String(), Timeout: 5 * time.Second}, c.http.Transport)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c = ofClass
+			}
 			resp, err := c.call(t.Context(), request{method: http.MethodPost, path: "a", body: []byte("{}"), params: url.Values{}})
 			if err != nil || resp.status != test.want {
 				t.Fatalf("got %+v, %v, want status %d", resp, err, test.want)

@@ -96,7 +96,8 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 		return current, false, nil
 	}
 	under := slot.flight
-	if under == nil {
+	mine := under == nil
+	if mine {
 		under = &flight{done: make(chan struct{})}
 		slot.flight = under
 		s.work.Go(func() { s.fly(slot, under, as) }) //nolint:contextcheck // others share the login: it runs under the lifetime
@@ -104,6 +105,9 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 	slot.mu.Unlock()
 	select {
 	case <-under.done:
+		if !mine && errors.Is(under.err, identity.ErrNoToken) {
+			return s.join(ctx, slot, as) // the pod that began it had no token; this one may
+		}
 		return under.session, under.isNew, under.err
 	case <-ctx.Done():
 		return nil, false, fmt.Errorf("waiting for the login as %s: %w", s.who(), ctx.Err())

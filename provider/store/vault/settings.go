@@ -29,6 +29,8 @@ type settings struct {
 	Auth      authSettings  `yaml:"auth"`
 	Timeout   time.Duration `yaml:"timeout"`
 	Retries   int           `yaml:"retries"`
+
+	byOperator bool // the operator's configuration names the store
 }
 
 type tlsSettings struct {
@@ -58,7 +60,7 @@ func (p *problemList) err() error {
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
 func parseSettings(given store.Settings) (*settings, problemList) {
-	config := &settings{Timeout: defaultTimeout, Retries: defaultRetries, Auth: authSettings{Audience: defaultAudience}}
+	config := &settings{byOperator: given.ByOperator, Timeout: defaultTimeout, Retries: defaultRetries, Auth: authSettings{Audience: defaultAudience}}
 	var problems problemList
 	if err := strict.DecodeMap(given.Fields, config); err != nil {
 		var found strict.Problems
