@@ -8,13 +8,21 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
 MODULES := . integration
 
-.PHONY: help run build test race bench lint fuzz clean
+.PHONY: help run build image manifests test race bench lint fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 build: ## the binary, at bin/lanyard
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lanyard .
+
+image: ## the image for amd64 and arm64, without a container engine: an OCI layout at bin/image, also as bin/image.tar
+	@mkdir -p bin
+	cd integration && go run ./image/layout -version '$(VERSION)' -tag '$(VERSION)' -commit '$(COMMIT)' \
+		-created "$$(git log -1 --format=%ct)" -out ../bin/image -archive ../bin/image.tar
+
+manifests: ## deployment/manifests, rendered from the chart
+	cd integration && go run ./deployment/manifests ../deployment/manifests
 
 run: build ## the product on one screen: no cluster, no services
 	@docs/demo.sh bin/lanyard

@@ -1,0 +1,59 @@
+package deployment
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+)
+
+// namespace is what plain manifests install into. Pods that mount a directory
+// of the node, as the provider's must, are admitted under no stricter profile.
+const namespace = `---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: lanyard
+  labels:
+    pod-security.kubernetes.io/enforce: privileged
+    pod-security.kubernetes.io/audit: privileged
+    pod-security.kubernetes.io/warn: privileged
+`
+
+// madeFrom heads each file of plain manifests.
+const madeFrom = "# Made from deployment/charts/lanyard by make manifests; change that.\n"
+
+// variants are the plain manifests: what is in each file beside the chart's
+// defaults, and which kinds of objects are left out because lanyard.yaml has
+// them.
+var variants = map[string]struct {
+	values string
+	before string
+	kinds  []string
+}{
+	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "ConfigMap", "DaemonSet"}},
+	"monitoring.yaml": {values: "podMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
+}
+
+// Plain renders the files of deployment/manifests, by name.
+func Plain() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range slices.Sorted(maps.Keys(variants)) {
+		variant := variants[name]
+		values, err := Values(variant.values)
+		if err != nil {
+			return nil, err
+		}
+		rendered, err := Render(Release{Name: "lanyard", Namespace: "lanyard", Service: "kubectl", Values: values})
+		if err != nil {
+			return nil, err
+		}
+		var only Rendered
+		for _, object := range rendered.Objects {
+			if slices.Contains(variant.kinds, object.Head.Kind) {
+				only.Objects = append(only.Objects, object)
+			}
+		}
+		files[name] = bytes.Join([][]byte{[]byte(madeFrom), []byte(variant.before), only.YAML()}, nil)
+	}
+	return files, nil
+}
