@@ -24,6 +24,15 @@ RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buil
     -o /out/lanyard .
 
 FROM ${BASE_IMAGE}
+ARG VERSION
+ARG COMMIT
+LABEL org.opencontainers.image.title="lanyard" \
+    org.opencontainers.image.description="Secrets for Kubernetes workloads through the Secrets Store CSI driver" \
+    org.opencontainers.image.source="https://github.com/lanyardhq/lanyard" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${COMMIT}"
+WORKDIR /
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/lanyard /lanyard
 # The directory that the driver looks for sockets in is root's on most nodes:
