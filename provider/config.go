@@ -76,7 +76,8 @@ type Bounds struct {
 	ResponseBytes Size `yaml:"responseBytes"`
 	// Objects is the most objects in one class.
 	Objects int `yaml:"objects"`
-	// Mounts is the most mounts that are worked on at once; more wait.
+	// Mounts is the most mounts that wait for stores at once, half of them for
+	// one namespace; more wait their turn. What memory can answer needs none.
 	Mounts int `yaml:"mounts"`
 	// StoreCalls is the most calls in flight at one store address.
 	StoreCalls int `yaml:"storeCalls"`

@@ -57,6 +57,7 @@ type rules struct {
 	generation uint64
 	keyed      versionKey
 	mounts     *semaphore.Weighted
+	namespaces *store.Calls // the mounts of each
 }
 
 // New returns an Engine that runs until Close. The error is a Problems if the
@@ -98,7 +99,7 @@ func (e *Engine) Configure(config Config) error {
 	if problems := e.checkConfig(config); len(problems) > 0 {
 		return problems
 	}
-	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), keyed: newVersionKey()}
+	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), namespaces: store.NewCalls((config.Bounds.Mounts + 1) / 2), keyed: newVersionKey()}
 	if previous := e.current.Load(); previous != nil {
 		next.generation, next.keyed = previous.generation+1, previous.keyed
 	}

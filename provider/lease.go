@@ -141,5 +141,9 @@ func (c *cache) callRenew(ctx context.Context, l *lease) (renewed *store.Lease, 
 			renewed, err = nil, ErrInternal
 		}
 	}()
-	return l.Renew(ctx)
+	renewed, err = l.Renew(ctx)
+	if err == nil && renewed == nil {
+		return nil, fmt.Errorf("%w: the store renewed a lease and gave none", ErrInternal)
+	}
+	return renewed, err
 }

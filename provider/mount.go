@@ -15,11 +15,6 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
-	if err := r.mounts.Acquire(ctx, 1); err != nil {
-		return nil, &MountError{Kind: store.ErrUnavailable, Text: fmt.Sprintf("%d mounts are in progress on this node and none ended in time; bounds.mounts in the provider's configuration sets how many may be", r.config.Bounds.Mounts)}
-	}
-	defer r.mounts.Release(1)
-
 	plan, release, err := e.plans.get(ctx, r.generation, req.Dialect, req.Parameters, func() (*plan, error) {
 		return e.plan(r, req.Dialect, req.Parameters)
 	})
@@ -31,13 +26,36 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	// The cluster's name is the operator's to say.
 	req.Identity.Cluster = r.config.Cluster
 	a := ask{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
-	answers := e.cache.get(ctx, a, plan.sources)
+	answers, known := e.cache.known(a, plan.sources)
+	if !known {
+		// What memory cannot answer waits for stores, and takes a turn.
+		done, err := r.turn(ctx, req.Identity.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		answers = e.cache.get(ctx, a, plan.sources)
+	}
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if len(failures) > 0 {
 		return nil, mountError(len(plan.objects), failures)
 	}
 	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
 	return volume, nil
+}
+
+// turn waits until one more mount may read from stores: no more than
+// bounds.mounts at once, and half of those for one namespace, so that a
+// namespace whose store does not answer leaves room for the others.
+func (r *rules) turn(ctx context.Context, namespace string) (done func(), err error) {
+	leave, err := r.namespaces.Acquire(ctx, namespace)
+	if err == nil {
+		if err = r.mounts.Acquire(ctx, 1); err == nil {
+			return func() { r.mounts.Release(1); leave() }, nil
+		}
+		leave()
+	}
+	return nil, &MountError{Kind: store.ErrUnavailable, Text: fmt.Sprintf("too many mounts are waiting for stores on this node, and none ended in time; bounds.mounts in the provider's configuration is %d, half of it for one namespace", r.config.Bounds.Mounts)}
 }
 
 // classError is a class that cannot be served until it is changed.

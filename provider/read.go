@@ -75,7 +75,7 @@ func (c *cache) readOne(ctx context.Context, a ask, cl claim, full bool) int64 {
 	case err != nil:
 		h = nil
 	case h.version == "":
-		h.version = a.keyed.version(cl.source, value.Data)
+		h.version = a.keyed.version(cl.source.id[:], value.Data.Reveal())
 	}
 	c.land(a, cl, h, err)
 	return int64(value.Data.Len())

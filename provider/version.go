@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-
-	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
 // versionKey keys the versions of values whose store has no versions of its
@@ -36,12 +34,13 @@ func readVersionKey(path string) (versionKey, error) {
 	return versionKey(sha256.Sum256(data)), nil
 }
 
-// version is a keyed hash of a value. The source is part of it, so that equal
-// values in different places do not show that they are equal.
-func (k versionKey) version(s *source, value secret.Bytes) string {
+// version is a keyed hash of a value. What it is a value of is part of it, so
+// that equal values in different places do not show that they are equal.
+func (k versionKey) version(of, value []byte) string {
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte("lanyard version v1"))
-	mac.Write(s.id[:])
-	mac.Write(value.Reveal())
+	fmt.Fprintf(mac, " %d ", len(of))
+	mac.Write(of)
+	mac.Write(value)
 	return hex.EncodeToString(mac.Sum(nil)[:12])
 }

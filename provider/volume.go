@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,7 +60,7 @@ func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, an
 	if c.builds.Acquire(ctx, 1) == nil {
 		defer c.builds.Release(1)
 	}
-	built, failures := build(ctx, p, mode, answers, int64(a.config.Bounds.ResponseBytes))
+	built, failures := build(ctx, a, p, mode, answers)
 	if len(failures) > 0 {
 		return nil, failures
 	}
@@ -81,9 +80,9 @@ func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, an
 // builder makes one volume.
 type builder struct {
 	mode     fs.FileMode
+	keyed    versionKey
 	volume   Volume
 	values   map[string]string // what templates see
-	versions map[string]string // of what templates see
 	size     int64             // of the files in the message that the volume becomes
 	listed   int64             // of the versions in that message
 	copied   int64             // bytes that are not the stored value's own
@@ -93,8 +92,11 @@ type builder struct {
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
-func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, most int64) (*builtVolume, []failure) {
-	b := &builder{mode: mode, values: map[string]string{}, versions: map[string]string{}}
+func build(ctx context.Context, a ask, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
+	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
+	most := int64(a.config.Bounds.ResponseBytes)
+	ctx, cancel := context.WithTimeout(ctx, buildTime)
+	defer cancel()
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, most) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
@@ -106,7 +108,7 @@ func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, mos
 		}
 	}
 	if len(b.failures) == 0 && ctx.Err() != nil {
-		b.failures = []failure{{err: fmt.Errorf("%w: the mount's time was over before its files were made (%w)", store.ErrUnavailable, ctx.Err())}}
+		b.failures = []failure{{err: fmt.Errorf("%w: there was no time left to make the files, which may take %v: try again, or give the class fewer and simpler properties and templates (%w)", store.ErrUnavailable, buildTime, ctx.Err())}}
 	}
 	if len(b.failures) == 0 && b.size+b.listed > most {
 		b.failures = []failure{{err: b.tooLarge(most)}}
@@ -123,6 +125,10 @@ func build(ctx context.Context, p *plan, mode fs.FileMode, answers []answer, mos
 	}
 	return built, nil
 }
+
+// buildTime is the longest that making one volume may take, so that a class that
+// asks for a lot of work does not keep the node's other volumes from being made.
+const buildTime = 5 * time.Second
 
 // madeFactor is how many times the size of a full volume may be made on the way
 // to it. A volume whose every byte goes through a template needs three.
@@ -166,11 +172,11 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		b.fail(p, o, err)
 		return
 	}
-	b.version(o, version)
 	if o.Expand {
-		b.expand(p, o, data)
+		b.expand(p, o, version, data)
 		return
 	}
+	b.version(o, version)
 	if data, err = render.Decode(o.Encoding, data); err != nil {
 		b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("encoding: %w", err)))
 		return
@@ -189,12 +195,17 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 }
 
-func (b *builder) expand(p *plan, o *planned, data []byte) {
+func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 	entries, err := render.Expand(data)
+	if errors.Is(err, render.ErrNothing) && o.Optional {
+		b.version(o, absent)
+		return
+	}
 	if err != nil {
 		b.fail(p, o, store.Fail(store.ErrInvalid, fmt.Errorf("expand: %w", err)))
 		return
 	}
+	b.version(o, version)
 	for _, entry := range entries {
 		if text := badPath(o.Path + "/" + entry.Name); text != "" {
 			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", store.ErrInvalid, printable(entry.Name), printable(o.Path), text))
@@ -209,8 +220,7 @@ func (b *builder) expand(p *plan, o *planned, data []byte) {
 	}
 }
 
-// template renders an object that is made of others. Its version follows from
-// theirs, since templates can do nothing that is not determined by them.
+// template renders an object that is made of others.
 func (b *builder) template(o *planned) {
 	if len(b.failures) > 0 {
 		return // what it is made of is not complete
@@ -220,11 +230,7 @@ func (b *builder) template(o *planned) {
 		b.failures = append(b.failures, failure{object: o, err: store.Fail(store.ErrInvalid, err)})
 		return
 	}
-	digest := sha256.New()
-	for _, v := range b.volume.Versions {
-		fmt.Fprintf(digest, "%d %s %s\n", len(v.ID), v.ID, b.versions[v.ID])
-	}
-	b.version(o, hex.EncodeToString(digest.Sum(nil)[:12])+"-"+o.definition)
+	b.version(o, b.keyed.version([]byte("template "+o.definition), data)+"-"+o.definition)
 	b.file(o.Path, o, data)
 }
 
@@ -232,14 +238,10 @@ func (b *builder) template(o *planned) {
 // beside their own bytes.
 const framing = 32
 
-// version adds the object's version. What templates see of their inputs does
-// not hold other templates.
+// version adds the object's version.
 func (b *builder) version(o *planned, version string) {
 	b.listed += int64(len(o.ID())) + int64(len(version)) + framing
 	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
-	if o.template == nil {
-		b.versions[o.ID()] = version
-	}
 }
 
 // file adds a file, if the object has one.

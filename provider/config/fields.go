@@ -21,7 +21,7 @@ var fields = []Field{
 	{"bounds.requestBytes", "RequestBytes is the most that a mount request may hold."},
 	{"bounds.responseBytes", "ResponseBytes is the most that a volume's files may hold together. The driver accepts messages of 4 MiB."},
 	{"bounds.objects", "Objects is the most objects in one class."},
-	{"bounds.mounts", "Mounts is the most mounts that are worked on at once; more wait."},
+	{"bounds.mounts", "Mounts is the most mounts that wait for stores at once, half of them for one namespace; more wait their turn. What memory can answer needs none."},
 	{"bounds.storeCalls", "StoreCalls is the most calls in flight at one store address."},
 	{"bounds.mountTimeout", "MountTimeout is the longest that one mount may take. The kubelet gives up after about two minutes, and then no error text reaches the pod."},
 	{"bounds.readTimeout", "ReadTimeout is the longest that one read may take, login and retries included."},
