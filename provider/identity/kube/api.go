@@ -3,12 +3,16 @@ package kube
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	authentication "k8s.io/api/authentication/v1"
@@ -28,6 +32,7 @@ const maxAnswer = 256 << 10
 type api struct {
 	client *http.Client
 	base   *url.URL
+	own    func() string // the token that the provider itself has for the API server
 }
 
 func newAPI(connect func() (*rest.Config, error)) (*api, error) {
@@ -47,7 +52,45 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	}
 	// Nothing else may be sent the provider's own token.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &api{client: client, base: base}, nil
+	own := func() string {
+		if data, err := os.ReadFile(config.BearerTokenFile); err == nil {
+			return string(data)
+		}
+		return config.BearerToken
+	}
+	return &api{client: client, base: base, own: own}, nil
+}
+
+// isOwn tells an audience that the API server itself accepts: those of the
+// provider's own token, and who issued it.
+func (a *api) isOwn(audience string) bool {
+	_, rest, _ := strings.Cut(a.own(), ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return false // no service account's token: another way to log in
+	}
+	var claims struct {
+		Issuer    string       `json:"iss"`
+		Audiences jwtAudiences `json:"aud"`
+	}
+	if json.Unmarshal(raw, &claims) != nil {
+		return false
+	}
+	return audience == claims.Issuer || slices.Contains(claims.Audiences, audience)
+}
+
+// jwtAudiences is one text or a list (RFC 7519, section 4.1.3).
+type jwtAudiences []string
+
+// UnmarshalJSON reads either form.
+func (a *jwtAudiences) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = jwtAudiences{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
 }
 
 func (a *api) close() { a.client.CloseIdleConnections() }
@@ -55,6 +98,9 @@ func (a *api) close() { a.client.CloseIdleConnections() }
 // token asks for a token of the identity's service account that is bound to the
 // identity's pod.
 func (a *api) token(ctx context.Context, id identity.Identity, audience string, now func() time.Time) (identity.Token, error) {
+	if a.isOwn(audience) {
+		return identity.Token{}, fmt.Errorf("%w for audience %q: it is the API server's own, for which no token is ever asked, since with it one could act as the pod in the cluster; give the store an audience of its own", identity.ErrNoToken, audience)
+	}
 	seconds := int64(lifetime / time.Second)
 	body, err := json.Marshal(authentication.TokenRequest{
 		TypeMeta: meta.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenRequest"},
