@@ -130,15 +130,17 @@ func TestPagesCallCommandsThatExist(t *testing.T) {
 var (
 	continued = regexp.MustCompile(`\\+\n\s*`)
 	call      = regexp.MustCompile(`(?:^|[\s|"$(]\s*)lanyard ((?:\s*[\w./,:={}<@-]+|\s*"[^"\n]*"|\s*'[^'\n]*')+)`)
+	ofCluster = regexp.MustCompile(`^\s*(?:helm|kubectl)\s`)
 	word      = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
 
 // lanyardCalls are the arguments of each call of lanyard in a text of shell.
-// A comment, a line of a log or a path is none.
+// A comment, a line of a log or a path is none, nor is the name of a release or
+// a namespace.
 func lanyardCalls(code string) [][]string {
 	var calls [][]string
 	for line := range strings.Lines(continued.ReplaceAllString(code, " ")) {
-		if strings.HasPrefix(strings.TrimSpace(line), "#") || strings.HasPrefix(line, "lanyard: ") {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") || strings.HasPrefix(line, "lanyard: ") || ofCluster.MatchString(line) {
 			continue
 		}
 		for _, match := range call.FindAllStringSubmatch(line, -1) {
