@@ -80,7 +80,7 @@ func Render(release Release) (Rendered, error) {
 	if release.Service != "" {
 		about, ok := values["Release"].(map[string]any)
 		if !ok {
-			return Rendered{}, errors.New("Helm's values have no Release")
+			return Rendered{}, errors.New("what Helm gives templates has no Release")
 		}
 		about["Service"] = release.Service
 	}

@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,7 +37,7 @@ func TestMonitorsFindTheAdminPort(t *testing.T) {
 		case "PodMonitor", "ServiceMonitor":
 			var found monitor
 			decode(t, object.Content, &found)
-			endpoints := append(found.Spec.Endpoints, found.Spec.PodMetricsEndpoints...)
+			endpoints := slices.Concat(found.Spec.Endpoints, found.Spec.PodMetricsEndpoints)
 			if len(endpoints) != 1 || endpoints[0].Port != "admin" || endpoints[0].Path != "/metrics" || endpoints[0].Interval != "1m" || found.Metadata.Labels["release"] != "prometheus" {
 				t.Errorf("the %s is %v", object.Head.Kind, found)
 			}

@@ -163,9 +163,6 @@ func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
 	if len(namespaces) != 2 || namespaces["shop"] != 1 || namespaces["billing"] != 1 {
 		t.Errorf("there are roles in %v", namespaces)
 	}
-	if got := kinds(render(t, "tokenRequestNamespaces: [shop]")); strings.Contains(got, "Role") {
-		t.Errorf("without tokenRequest the kinds are %s", got)
-	}
 }
 
 func TestTheNetworkPolicyOpensTheAdminPortToThoseNamed(t *testing.T) {

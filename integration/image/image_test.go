@@ -9,6 +9,7 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -109,7 +110,7 @@ func files(t *testing.T, image v1.Image) map[string][]byte {
 		archive := tar.NewReader(content)
 		for {
 			header, err := archive.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&archive, "archive", "", "file to write the layout to as well, as a tar archive")
 	flag.Parse()
 	if out == "" || flag.NArg() > 0 {
-		return fmt.Errorf("give -out and no arguments; see -help")
+		return errors.New("give -out and no arguments; see -help")
 	}
 	opts.Created = time.Unix(created, 0)
 	opts.Architectures = strings.Split(platforms, ",")
