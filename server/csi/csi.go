@@ -80,7 +80,7 @@ type service struct {
 
 // New returns a Server that waits for Serve.
 func New(opts Options) *Server {
-	s := &service{dialect: opts.Dialect, mounter: opts.Mounter, version: opts.Version, metrics: opts.Metrics}
+	s := &service{dialect: opts.Dialect, mounter: opts.Mounter, version: runtimeVersion(opts.Version), metrics: opts.Metrics}
 	s.requestBytes.Store(opts.RequestBytes)
 	server := grpc.NewServer(
 		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs, Refused: s.refused})),
