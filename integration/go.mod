@@ -4,12 +4,15 @@ go 1.26.0
 
 replace github.com/lanyardhq/lanyard => ../
 
+replace github.com/lanyardhq/lanyard/integration/conformance => ./conformance
+
 // The driver's logging module is not served by every module proxy.
 replace monis.app/mlog => ./mlog
 
 require (
 	github.com/google/go-containerregistry v0.22.1
 	github.com/lanyardhq/lanyard v0.0.0-00010101000000-000000000000
+	github.com/lanyardhq/lanyard/integration/conformance v0.0.0-00010101000000-000000000000
 	golang.org/x/crypto v0.58.0
 	gonum.org/v1/plot v0.17.0
 	google.golang.org/grpc v1.82.1
