@@ -264,7 +264,7 @@ func TestServePrintsTheConfigurationThatHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := runLanyard("serve", "--config", path, "--print-config")
-	if code != exitOK || !strings.Contains(stdout, "cluster: prod-eu\n") || !strings.Contains(stdout, "storeCalls: 32\n") {
+	if code != exitOK || !strings.Contains(stdout, "cluster: prod-eu\n") || !strings.Contains(stdout, "storeCalls: 64\n") {
 		t.Errorf("ended with %d: %s%s", code, stdout, stderr)
 	}
 }

@@ -104,7 +104,7 @@ func DefaultConfig() Config {
 			ResponseBytes: 4<<20 - 64<<10,
 			Objects:       1000,
 			Mounts:        256,
-			StoreCalls:    32,
+			StoreCalls:    64,
 			MountTimeout:  90 * time.Second,
 			ReadTimeout:   30 * time.Second,
 		},

@@ -13,7 +13,7 @@ import (
 
 // idleConnections are how many connections to an address wait for the next
 // call: as many as a node's mounts use at once by default.
-const idleConnections = 32
+const idleConnections = 64
 
 // transports are the connection pools, one for each address with its TLS
 // settings, so that a node's many identities share connections.

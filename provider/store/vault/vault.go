@@ -25,7 +25,7 @@ type Options struct {
 	// Tokens gets the pods' service account tokens for the kubernetes and jwt
 	// methods; nil takes those that the driver passed.
 	Tokens identity.TokenSource
-	// Calls bounds the calls in flight; nil allows 32 at each address.
+	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
@@ -45,7 +45,7 @@ func NewType(opts Options) *Type {
 		opts.Tokens = identity.PodTokens{Now: opts.Now}
 	}
 	if opts.Calls == nil {
-		opts.Calls = store.NewCalls(32)
+		opts.Calls = store.NewCalls(64)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
