@@ -31,8 +31,8 @@ func TestManyReadsShareOneLogin(t *testing.T) {
 	if f.logins() != 1 {
 		t.Errorf("%d logins for 100 reads at once, want 1", f.logins())
 	}
-	if most := f.proxy.MostInFlight(); most > 32 {
-		t.Errorf("%d calls in flight, want at most 32", most)
+	if most := f.proxy.MostInFlight(); most > 64 {
+		t.Errorf("%d calls in flight, want at most 64", most)
 	}
 }
 
