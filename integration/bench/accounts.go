@@ -10,7 +10,7 @@ const defaultStoreCalls = 32
 // measureAccounts measures a node whose 110 pods all have service accounts of
 // their own and arrive together.
 func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
-	const accounts, secrets, inFlight = 110, 20, 50
+	const accounts, secrets = 110, 20
 	proxy, err := l.proxy(ctx, vaultDelay)
 	if err != nil {
 		return nil, err
@@ -25,13 +25,13 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 		return nil, err
 	}
 	defer provider.stop()
-	took, err := provider.poll(ctx, requests, secrets, inFlight)
+	took, err := provider.poll(ctx, requests, secrets)
 	if err != nil {
 		return nil, err
 	}
 	seen, most := callsAt(proxy), proxy.MostInFlight()
 	forget(proxy)
-	if _, err := provider.poll(ctx, requests, secrets, inFlight); err != nil {
+	if _, err := provider.poll(ctx, requests, secrets); err != nil {
 		return nil, err
 	}
 	again := callsAt(proxy)

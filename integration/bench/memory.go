@@ -17,7 +17,7 @@ const mib = 1 << 20
 // measureMemory measures the provider's resident memory: idle, and after the
 // pods of a large node have mounted and been polled.
 func measureMemory(ctx context.Context, l *lab) ([]figure, error) {
-	const pods, inFlight = 250, 50
+	const pods = 250
 	proxy, err := l.proxy(ctx, 0)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func measureMemory(ctx context.Context, l *lab) ([]figure, error) {
 		return nil, err
 	}
 	for range 2 {
-		if _, err := provider.poll(ctx, requests, largeCount, inFlight); err != nil {
+		if _, err := provider.poll(ctx, requests, largeCount); err != nil {
 			return nil, err
 		}
 	}

@@ -10,10 +10,9 @@ import (
 
 // What a poll is: the driver mounts every pod's volume again.
 const (
-	pollPods     = 110
-	pollSecrets  = 20
-	pollInFlight = 50
-	pollRefresh  = 3 * time.Second
+	pollPods    = 110
+	pollSecrets = 20
+	pollRefresh = 3 * time.Second
 	// A value is read again at 1.0 to 1.1 of its interval.
 	pollDue = pollRefresh + pollRefresh/10 + 100*time.Millisecond
 	// Polls that must read nothing stop well before the interval is over.
@@ -73,7 +72,7 @@ func (m *polls) first(ctx context.Context, l *lab) error {
 func (m *polls) reading(ctx context.Context) (calls, error) {
 	forget(m.proxy)
 	m.begun = time.Now()
-	took, err := m.provider.poll(ctx, m.requests, m.files, pollInFlight)
+	took, err := m.provider.poll(ctx, m.requests, m.files)
 	m.readings = append(m.readings, pollPods/took.Seconds())
 	return callsAt(m.proxy), err
 }
@@ -84,7 +83,7 @@ func (m *polls) cycle(ctx context.Context) error {
 	forget(m.proxy)
 	run := func(s *server) func() error {
 		return func() error {
-			took, err := s.poll(ctx, m.requests, m.files, pollInFlight)
+			took, err := s.poll(ctx, m.requests, m.files)
 			m.rates[s] = append(m.rates[s], pollPods/took.Seconds())
 			return err
 		}

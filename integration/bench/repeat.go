@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -94,7 +95,7 @@ func measureRepeat(ctx context.Context, l *lab) ([]figure, error) {
 		return nil, err
 	}
 	seen := callsAt(p.proxy)
-	figures := append(one, many...)
+	figures := slices.Concat(one, many)
 	for i := range figures {
 		figures[i].Calls = &seen
 	}

@@ -53,15 +53,16 @@ func main() {
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	if *orphan {
 		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
+			_, _ = io.Copy(io.Discard, os.Stdin) //nolint:errcheck // an error is an end as well
 			stop()
 		}()
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: "vault", Level: hclog.LevelFromString(*level), Output: os.Stderr})
-	if err := run(ctx, logger, *listen, *certPEM, *keyPEM); err != nil {
+	err := run(ctx, logger, *listen, *certPEM, *keyPEM)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "vault: %v\n", err)
 		os.Exit(1)
 	}
@@ -73,7 +74,7 @@ func run(ctx context.Context, logger hclog.Logger, listen, certPEM, keyPEM strin
 	if err != nil {
 		return err
 	}
-	listener, address, err := listenOn(listen, certPEM, keyPEM)
+	listener, address, err := listenOn(ctx, listen, certPEM, keyPEM)
 	if err != nil {
 		return err
 	}
@@ -115,8 +116,8 @@ func run(ctx context.Context, logger hclog.Logger, listen, certPEM, keyPEM strin
 
 // listenOn opens the listener. Client certificates are asked for but not
 // verified here: that is the cert auth method's to do.
-func listenOn(listen, certPEM, keyPEM string) (net.Listener, string, error) {
-	listener, err := net.Listen("tcp", listen)
+func listenOn(ctx context.Context, listen, certPEM, keyPEM string) (net.Listener, string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return nil, "", err
 	}
