@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most of a check is waiting: for retries, restarts and refreshes.
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "40"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -57,6 +57,7 @@ var defects = map[string][]string{
 	"error.code":                     {"E-02"},
 	"error without the object":       {"E-03"},
 	"missing is Unavailable":         {"E-04"},
+	"value in the error":             {"E-05"},
 	"token in the error":             {"E-05"},
 	"a failure is remembered":        {"E-06"},
 	"stumbles over garbage":          {"G-01", "G-02", "G-03", "G-04"},

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +86,8 @@ func (f *fake) volume(ctx context.Context, r fakeRequest) (*v1alpha1.MountRespon
 	return response, nil
 }
 
+var fakeSeed = maphash.MakeSeed()
+
 // version is different for different values.
 func (f *fake) version(value []byte) string {
 	if f.defect == "one version for ever" {
@@ -93,9 +97,9 @@ func (f *fake) version(value []byte) string {
 		return fmt.Sprintf("%x", sha256.Sum256(value))
 	}
 	if f.defect == "a version for each mount" {
-		return fmt.Sprintf("%x", randomBytes(8))
+		return hex.EncodeToString(randomBytes(8))
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(append([]byte("a key"), value...)))
+	return fmt.Sprint(maphash.Bytes(fakeSeed, value))
 }
 
 // read takes a value from the cache, or from the store once for all who ask.
@@ -176,6 +180,10 @@ func (f *fake) failed(r fakeRequest, err error) (*v1alpha1.MountResponse, error)
 	switch f.defect {
 	case "error.code":
 		return &v1alpha1.MountResponse{Error: &v1alpha1.Error{Code: text}}, nil
+	case "value in the error":
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return nil, status.Errorf(codes.NotFound, "%s, among %q", text, f.secrets[r.account.String()+" "+r.objects[0].Name])
 	case "error without the object":
 		return nil, status.Error(codes.NotFound, "not found")
 	case "missing is Unavailable":
@@ -228,12 +236,12 @@ func (f *fake) spoil(m *v1alpha1.MountRequest, r fakeRequest, response *v1alpha1
 			response.Files = response.Files[:len(response.Files)-1]
 		}
 	case "removed objects stay":
-		for _, file := range f.last[r.podUID].files {
+		for _, file := range f.last[r.podUID] {
 			if !has(response.GetFiles(), file.GetPath()) {
 				response.Files = append(response.Files, file)
 			}
 		}
-		f.last[r.podUID] = fakeVolume{response.GetFiles()}
+		f.last[r.podUID] = response.GetFiles()
 	case "only what changed":
 		f.seen[r.podUID]++
 		var changed []*v1alpha1.File
@@ -242,7 +250,7 @@ func (f *fake) spoil(m *v1alpha1.MountRequest, r fakeRequest, response *v1alpha1
 				changed = append(changed, file)
 			}
 		}
-		f.last[r.podUID] = fakeVolume{response.GetFiles()}
+		f.last[r.podUID] = response.GetFiles()
 		response.Files = changed
 	case "writes files itself":
 		path := filepath.Join(m.GetTargetPath(), "secret")
@@ -263,7 +271,7 @@ func has(files []*v1alpha1.File, path string) bool {
 }
 
 func (f *fake) sameAsBefore(pod string, file *v1alpha1.File) bool {
-	for _, before := range f.last[pod].files {
+	for _, before := range f.last[pod] {
 		if before.GetPath() == file.GetPath() && bytes.Equal(before.GetContents(), file.GetContents()) {
 			return true
 		}

@@ -34,19 +34,15 @@ type fake struct {
 	changes  int // how often a secret was put
 	failing  bool
 	inFlight int
-	started  int                    // how often the process was started
-	seen     map[string]int         // what else a defect remembers
-	last     map[string]fakeVolume  // by pod
-	flights  map[string]*fakeFlight // reads that have begun
+	started  int                         // how often the process was started
+	seen     map[string]int              // what else a defect remembers
+	last     map[string][]*v1alpha1.File // by pod
+	flights  map[string]*fakeFlight      // reads that have begun
 }
 
 type cached struct {
 	value []byte
 	read  time.Time
-}
-
-type fakeVolume struct {
-	files []*v1alpha1.File
 }
 
 type fakeFlight struct {
@@ -56,7 +52,7 @@ type fakeFlight struct {
 }
 
 const (
-	fakeRefresh = 300 * time.Millisecond
+	fakeRefresh = time.Second
 	fakeRead    = 15 * time.Millisecond // how long the store takes
 )
 
@@ -68,7 +64,7 @@ func newFake(t *testing.T, defect string) *fake {
 	}
 	f := &fake{
 		defect: defect, dir: dir, secrets: map[string][]byte{}, tokens: map[string]Account{}, cache: map[string]cached{},
-		seen: map[string]int{}, last: map[string]fakeVolume{}, flights: map[string]*fakeFlight{},
+		seen: map[string]int{}, last: map[string][]*v1alpha1.File{}, flights: map[string]*fakeFlight{},
 	}
 	if err := f.start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -86,7 +82,7 @@ func (f *fake) provider() Provider {
 		Name: "fake", SocketDir: f.dir, Accounts: []Account{{"shop", "web"}, {"bank", "api"}},
 		Put: f.put, Delete: f.remove, Class: fakeClass, Tokens: f.issue,
 		LargestVolume: 1 << 20, ManyObjects: 110,
-		RotatesWithin: time.Second, Refresh: fakeRefresh,
+		RotatesWithin: 5 * time.Second, Refresh: fakeRefresh,
 		Reads: func() int { f.mu.Lock(); defer f.mu.Unlock(); return f.reads },
 		Kill:  f.kill, Start: f.start,
 		Fail:    func(context.Context) error { f.mu.Lock(); defer f.mu.Unlock(); f.failing = true; return nil },

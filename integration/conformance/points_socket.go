@@ -13,7 +13,7 @@ import (
 func socketPoints() []Point {
 	return []Point{
 		{
-			ID: "S-01", Promise: "the socket is a unix socket called <provider>.sock, with a name that the driver accepts",
+			ID: "S-01", Promise: "the socket is a unix socket named after the provider, and that name is one that the driver accepts",
 			Source: clientGet, Why: "under any other name the driver says that there is no such provider",
 			check: func(_ context.Context, s *session) error {
 				var w wrongs

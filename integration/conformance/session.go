@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -51,7 +52,7 @@ func newSession(p Provider) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		Provider: p, scratch: scratch, mark: fmt.Sprintf("%x", randomBytes(4)),
+		Provider: p, scratch: scratch, mark: hex.EncodeToString(randomBytes(4)),
 		builder: secretsstore.NewPluginClientBuilder([]string{p.SocketDir}),
 	}, nil
 }
