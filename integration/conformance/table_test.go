@@ -85,3 +85,14 @@ func TestSourcesAreInTheDriver(t *testing.T) {
 		}
 	}
 }
+
+// Whoever runs the suite gets the driver and no provider with it.
+func TestModuleRequiresNoProvider(t *testing.T) {
+	data, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(data), "lanyardhq/"); n != 1 { // its own name
+		t.Errorf("go.mod names modules of Lanyard %d times", n)
+	}
+}
