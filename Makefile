@@ -6,10 +6,10 @@ LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
-MODULES := . integration
+MODULES := . integration integration/conformance
 LINTED := $(MODULES) integration/vault
 
-.PHONY: help run build image manifests test race bench lint fuzz clean
+.PHONY: help run build image manifests test bench lint fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -55,7 +55,7 @@ func (r *rules) turn(ctx context.Context, namespace string) (done func(), err er
 		}
 		leave()
 	}
-	return nil, &MountError{Kind: store.ErrUnavailable, Text: fmt.Sprintf("too many mounts are waiting for stores on this node, and none ended in time; bounds.mounts in the provider's configuration is %d, half of it for one namespace", r.config.Bounds.Mounts)}
+	return nil, &MountError{Kind: store.ErrUnavailable, Text: fmt.Sprintf("the mount's time was over before it had its turn to read from stores; so many mounts have one at once: %d by bounds.mounts in the provider's configuration, half of them for one namespace", r.config.Bounds.Mounts)}
 }
 
 // classError is a class that cannot be served until it is changed.
