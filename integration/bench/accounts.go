@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-)
 
-// defaultStoreCalls is the default of bounds.storeCalls.
-const defaultStoreCalls = 32
+	engine "github.com/lanyardhq/lanyard/provider"
+)
 
 // measureAccounts measures a node whose 110 pods all have service accounts of
 // their own and arrive together.
@@ -40,7 +39,7 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 	return []figure{
 		heldToCalls("110 service accounts × 20 secrets: first poll", seen, calls{Logins: accounts, Reads: accounts * secrets}, ""),
 		heldToCalls("the same: second poll", again, calls{}, ""),
-		bound.held(atMost, defaultStoreCalls, "bounds.storeCalls"),
+		bound.held(atMost, float64(engine.DefaultConfig().Bounds.StoreCalls), "bounds.storeCalls"),
 		{What: "the same: first poll, Vault + 10 ms", Unit: "mounts/s", Value: accounts / took.Seconds(), Calls: &seen},
 	}, nil
 }
