@@ -89,10 +89,15 @@ func draft(r *result) (*plot.Plot, int, error) {
 	}
 	texts.Offset.X = vg.Points(4)
 	p.Add(provider, floor, target, texts)
+	// A viewer without the font takes a wider one: the room is for its letters.
+	const room = "     "
+	for i := range names {
+		names[i] += room
+	}
 	p.NominalY(names...)
-	p.Legend.Add("lanyard", provider)
-	p.Legend.Add("floor", floor)
-	p.Legend.Add("target", target)
+	p.Legend.Add("lanyard"+room, provider)
+	p.Legend.Add("floor"+room, floor)
+	p.Legend.Add("target"+room, target)
 	// Below at the right there is room: those figures have no floor.
 	p.Legend.Padding, p.Legend.YOffs, p.Legend.XOffs = vg.Points(3), vg.Points(8), vg.Points(-8)
 	p.Legend.TextStyle.Font.Size = vg.Points(10)
