@@ -208,18 +208,22 @@ func (p *Proxy) drop(fault *Fault) {
 	}
 }
 
-func (p *Proxy) entered() {
+// entered counts a request as it comes, so that who has an answer finds it
+// counted.
+func (p *Proxy) entered(request Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight++
 	p.most = max(p.most, p.inFlight)
+	p.counts[request.Method+" "+request.Path]++
 }
 
+// left records a request just before it is answered: its client may send the
+// next as soon as it has the answer.
 func (p *Proxy) left(request Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight--
-	p.counts[request.Method+" "+request.Path]++
 	if len(p.requests) < keptRequests {
 		p.requests = append(p.requests, request)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,17 +16,17 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		Method: r.Method, Path: strings.TrimPrefix(r.URL.Path, "/v1/"), Query: r.URL.RawQuery,
 		Header: r.Header.Clone(), At: time.Now(),
 	}
-	p.entered()
-	defer func() { p.left(record) }()
+	p.entered(record)
+	left := sync.OnceFunc(func() { p.left(record) })
+	defer left()
+	w = &statusWriter{ResponseWriter: w, status: &record.Status, left: left}
 
 	fault, delay := p.take(record.Method, record.Path)
 	if !wait(r.Context(), delay) {
 		panic(http.ErrAbortHandler)
 	}
 	if fault == nil {
-		watched := &statusWriter{ResponseWriter: w}
-		p.target.ServeHTTP(watched, r)
-		record.Status = watched.status
+		p.target.ServeHTTP(w, r)
 		return
 	}
 	if fault.Refuse {
@@ -33,16 +34,15 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault.Status != 0 {
 		maps.Copy(w.Header(), fault.Header)
-		record.Status = fault.Status
 		w.WriteHeader(fault.Status)
 		w.Write([]byte(fault.Body)) //nolint:errcheck,gosec // the client may be gone
 		return
 	}
-	record.Status = p.answerBroken(w, r, fault)
+	p.answerBroken(w, r, fault)
 }
 
 // answerBroken asks the server and spoils the answer.
-func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Fault) int {
+func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Fault) {
 	answer := httptest.NewRecorder()
 	p.target.ServeHTTP(answer, r)
 	body := answer.Body.Bytes()
@@ -64,18 +64,19 @@ func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Faul
 		w.WriteHeader(answer.Code)
 		w.Write(body) //nolint:errcheck,gosec // the client may be gone
 	}
-	return answer.Code
 }
 
-// statusWriter remembers the status that was answered.
+// statusWriter notes the status that is answered, just before it is.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status *int
+	left   func()
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
+	*w.status = status
+	w.left()
 	w.ResponseWriter.WriteHeader(status)
 }
 
