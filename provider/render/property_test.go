@@ -302,7 +302,7 @@ func FuzzProperty(f *testing.F) {
 		const secret = "planted-7d1c3"
 		planted, err := json.Marshal(map[string]any{"a": []any{value, secret}, "b": secret})
 		if err != nil {
-			t.Skip("not a text that JSON can hold")
+			t.Fatal(err)
 		}
 		for _, value := range []string{value, string(planted)} {
 			var got []byte
