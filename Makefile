@@ -35,7 +35,7 @@ fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 	@for file in $$(grep -rlE --include='*_test.go' '^func Fuzz' .); do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+).*/\1/p' $$file); do \
 			echo "$$file $$name"; \
-			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(or $(FUZZTIME),30s) .) || exit 1; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 1x .) || exit 1; \
 		done; \
 	done
 
