@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -136,9 +135,7 @@ func (c *cache) renew(l *lease, timeout time.Duration) {
 func (c *cache) callRenew(ctx context.Context, l *lease) (renewed *store.Lease, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.metrics.readPanics.Inc()
-			klog.ErrorS(nil, "A store panicked", "store", l.conn.typeName, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			renewed, err = nil, ErrInternal
+			renewed, err = nil, c.panicked(l.conn, r)
 		}
 	}()
 	renewed, err = l.Renew(ctx)

@@ -105,10 +105,7 @@ func (c *cache) abandoned(cl claim, full bool, config *Config) bool {
 func (c *cache) readStore(ctx context.Context, a ask, s *source) (value store.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.metrics.readPanics.Inc()
-			// The panic's own text may hold a value; its type and place do not.
-			klog.ErrorS(nil, "A store panicked", "store", s.connection.typeName, "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			value, err = store.Value{}, fmt.Errorf("%w in the %s store; the provider's log has the place", ErrInternal, s.connection.typeName)
+			value, err = store.Value{}, c.panicked(s.connection, r)
 		}
 	}()
 	value, err = s.connection.store.Read(ctx, a.as, s.ref)
@@ -120,6 +117,14 @@ func (c *cache) readStore(ctx context.Context, a ask, s *source) (value store.Va
 	default:
 		return store.Value{}, err
 	}
+}
+
+// panicked counts and logs a store's panic, and returns what failed instead. The
+// panic's own text may hold a value; its type and place do not.
+func (c *cache) panicked(conn *connection, with any) error {
+	c.metrics.readPanics.Inc()
+	klog.ErrorS(nil, "A store panicked", "store", conn.typeName, "panic", fmt.Sprintf("%T", with), "stack", string(debug.Stack()))
+	return fmt.Errorf("%w in the %s store; the provider's log has the place", ErrInternal, conn.typeName)
 }
 
 // land puts what was read where it belongs and wakes all who wait.
