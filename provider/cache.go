@@ -218,9 +218,9 @@ func (e *entry) standsIn(s *source, config *Config, now time.Time) bool {
 
 func (e *entry) answer() answer { return answer{held: e.held} }
 
-// stretch spreads the refreshes of values that were read together over a tenth
-// of their interval. It never shortens: a value younger than its interval is
-// not read.
+// stretch spreads the refreshes of what was read at one time by many calls over
+// a tenth of their interval. It never shortens: a value younger than its
+// interval is not read.
 func stretch() float64 { return 1 + rand.Float64()/10 }
 
 // usage is what the cache holds now, for the metrics.

@@ -36,49 +36,64 @@ type claim struct {
 // bounded by the read timeout. gathered is how many bytes the mount has already;
 // when they are too many, what was not begun is read only if others wait for it.
 func (c *cache) read(ctx context.Context, a ask, claimed []claim, gathered int64) {
-	if len(claimed) == 0 {
+	batches := batchesOf(claimed)
+	if len(batches) == 0 {
 		return
 	}
 	detached := context.WithoutCancel(ctx)
 	next, total, most := new(atomic.Int64), new(atomic.Int64), mostGathered(a.config)
 	total.Store(gathered)
-	for range min(len(claimed), a.config.Bounds.StoreCalls) {
+	for range min(len(batches), a.config.Bounds.StoreCalls) {
 		c.work.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(claimed) {
+				if i >= len(batches) {
 					return
 				}
-				total.Add(c.readOne(detached, a, claimed[i], total.Load() > most))
+				total.Add(c.readBatch(detached, a, batches[i], total.Load() > most))
 			}
 		})
 	}
 }
 
-// readOne returns the bytes of the value. full says that the mount has too many.
-func (c *cache) readOne(ctx context.Context, a ask, cl claim, full bool) int64 {
-	defer c.conns.release(cl.source.connection)
-	if c.abandoned(cl, full, a.config) {
+// readBatch returns the bytes of the values. full says that the mount has too
+// many.
+func (c *cache) readBatch(ctx context.Context, a ask, batch []claim, full bool) (size int64) {
+	defer func() {
+		for _, cl := range batch {
+			c.conns.release(cl.source.connection)
+		}
+	}()
+	wanted := make([]claim, 0, len(batch))
+	for _, cl := range batch {
+		if !c.abandoned(cl, full, a.config) {
+			wanted = append(wanted, cl)
+		}
+	}
+	if len(wanted) == 0 {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	started := c.now()
-	value, err := c.readStore(ctx, a, cl.source)
-	c.metrics.read(cl.source.connection.typeName, err)
-
-	h := &held{value: value, version: value.Version, read: started}
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		h = &held{missing: err, read: started}
-	case err != nil:
-		h = nil
-	case h.version == "":
-		h.version = a.keyed.version(cl.source.id[:], value.Data.Reveal())
+	together := stretch()
+	for i, result := range c.readStore(ctx, a, wanted) {
+		source := wanted[i].source
+		c.metrics.read(source.connection.typeName, result.Err)
+		h := &held{value: result.Value, version: result.Value.Version, read: started}
+		switch {
+		case errors.Is(result.Err, store.ErrNotFound):
+			h = &held{missing: result.Err, read: started}
+		case result.Err != nil:
+			h = nil
+		case h.version == "":
+			h.version = a.keyed.version(source.id[:], result.Value.Data.Reveal())
+		}
+		c.land(a, wanted[i], h, result.Err, together)
+		size += int64(result.Value.Data.Len())
 	}
-	c.land(a, cl, h, err)
-	return int64(value.Data.Len())
+	return size
 }
 
 // abandoned ends a flight before it has begun if nobody waits for it any more,
@@ -101,22 +116,31 @@ func (c *cache) abandoned(cl claim, full bool, config *Config) bool {
 	return true
 }
 
-// readStore reads one value. A store that panics fails this read alone.
-func (c *cache) readStore(ctx context.Context, a ask, s *source) (value store.Value, err error) {
+// readStore reads the values of a batch. A store that panics fails this batch
+// alone.
+func (c *cache) readStore(ctx context.Context, a ask, batch []claim) (results []store.Result) {
+	conn := batch[0].source.connection
 	defer func() {
 		if r := recover(); r != nil {
-			value, err = store.Value{}, c.panicked(s.connection, r)
+			results = failed(len(batch), c.panicked(conn, r))
 		}
 	}()
-	value, err = s.connection.store.Read(ctx, a.as, s.ref)
-	switch {
-	case err == nil:
-		return value, nil
-	case ctx.Err() != nil:
-		return store.Value{}, fmt.Errorf("%w: no answer within %v", store.ErrUnavailable, a.config.Bounds.ReadTimeout)
-	default:
-		return store.Value{}, err
+	if len(batch) == 1 {
+		value, err := conn.store.Read(ctx, a.as, batch[0].source.ref)
+		results = []store.Result{{Value: value, Err: err}}
+	} else {
+		results = readTogether(ctx, a, batch)
 	}
+	for i := range results {
+		switch {
+		case results[i].Err == nil:
+		case ctx.Err() != nil:
+			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v", store.ErrUnavailable, a.config.Bounds.ReadTimeout)}
+		default:
+			results[i].Value = store.Value{}
+		}
+	}
+	return results
 }
 
 // panicked counts and logs a store's panic, and returns what failed instead. The
@@ -127,8 +151,9 @@ func (c *cache) panicked(conn *connection, with any) error {
 	return fmt.Errorf("%w in the %s store; the provider's log has the place", ErrInternal, conn.typeName)
 }
 
-// land puts what was read where it belongs and wakes all who wait.
-func (c *cache) land(a ask, cl claim, h *held, err error) {
+// land puts what was read where it belongs and wakes all who wait. What was read
+// together has one stretch, so that it is read together again.
+func (c *cache) land(a ask, cl claim, h *held, err error, stretch float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -141,7 +166,7 @@ func (c *cache) land(a ask, cl claim, h *held, err error) {
 
 	switch {
 	case h != nil:
-		c.hold(e, h, cl.source, now)
+		c.hold(e, h, cl.source, now, stretch)
 		f.held = h
 	case errors.Is(err, store.ErrUnavailable):
 		e.retry = now.Add(retryAfterLeast + rand.N(retryAfterMost-retryAfterLeast))
@@ -151,7 +176,7 @@ func (c *cache) land(a ask, cl claim, h *held, err error) {
 		f.err = err
 	default:
 		// A refusal is an answer: what was held before must not outlive it.
-		c.hold(e, nil, cl.source, now)
+		c.hold(e, nil, cl.source, now, stretch)
 		f.err = err
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
@@ -171,13 +196,13 @@ func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 }
 
 // hold makes h what the entry holds, unless the entry has been evicted.
-func (c *cache) hold(e *entry, h *held, s *source, now time.Time) {
+func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float64) {
 	if present, ok := c.entries.Peek(e.key); !ok || present != e {
 		return
 	}
 	c.endLease(e)
 	c.drop(e.held)
-	e.held, e.retry, e.stretch = h, time.Time{}, stretch()
+	e.held, e.retry, e.stretch = h, time.Time{}, stretch
 	if h == nil {
 		return
 	}

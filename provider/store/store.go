@@ -133,6 +133,28 @@ type Lease struct {
 	Renew func(ctx context.Context) (*Lease, error)
 }
 
+// BatchReader is a Store that can read several secrets with one remote call.
+type BatchReader interface {
+	Store
+
+	// BatchSize is how many references like ref one ReadBatch takes: one if
+	// ref can only be read alone. It makes no call. ref has passed Check.
+	BatchSize(ref Reference) int
+
+	// ReadBatch reads what each of refs names, as Read does, and returns a
+	// Result for each in their order. There are at most as many as BatchSize
+	// says for each of them, and no two are equal. It makes one remote call
+	// where the store lets it; a reference that fails does not fail the others.
+	ReadBatch(ctx context.Context, as identity.Identity, refs []Reference) []Result
+}
+
+// Result is what became of one reference of a batch: a value or an error, with
+// the meaning that they have for Read.
+type Result struct {
+	Value Value
+	Err   error
+}
+
 // NodeReader is a Store that can read with the node's own files or credentials
 // instead of the pod's identity. The engine lets only those pods use it that
 // the operator names.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,13 +16,14 @@ import (
 
 // Memory is a store in memory, for tests of what stands above stores: it counts
 // what is asked of it and fails, waits and leases as it is told. It is a
-// store.Type named "memory" with the one setting "address", and meets the
-// contract like any other.
+// store.Type named "memory" with the settings "address" and "role", and meets
+// the contract like any other.
 type Memory struct {
 	mu     sync.Mutex
 	values map[string]memoryValue
 	denied map[string]bool // service accounts that may read nothing
 	reads  map[string]int
+	calls  int
 	flying int
 	most   int
 	closed int
@@ -29,6 +31,9 @@ type Memory struct {
 	// Behave, if set, is called for each read before it is answered, without
 	// a lock; its error is the read's. It may block until ctx ends.
 	Behave func(ctx context.Context, ref store.Reference) error
+	// Batch, if above one, makes the stores that are opened from then on a
+	// store.BatchReader of that size, except for keys that begin with "alone/".
+	Batch int
 	// Lease, if set, gives the lease of a value that is being read.
 	Lease func(ref store.Reference, issued int) *store.Lease
 }
@@ -79,7 +84,14 @@ func (m *Memory) Total() (total int) {
 	return total
 }
 
-// MostAtOnce is the highest number of reads that were in flight together.
+// Calls is how many calls there were: reads of one, and batches.
+func (m *Memory) Calls() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls
+}
+
+// MostAtOnce is the highest number of calls that were in flight together.
 func (m *Memory) MostAtOnce() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,6 +118,9 @@ func (m *Memory) Open(settings store.Settings) (store.Store, error) {
 			return nil, fmt.Errorf("%w: %s: unknown field or no text", store.ErrInvalid, field)
 		}
 	}
+	if m.Batch > 1 {
+		return &memoryBatches{memoryStore{m}, m.Batch}, nil
+	}
 	return &memoryStore{m}, nil
 }
 
@@ -119,17 +134,29 @@ func (s *memoryStore) Check(ref store.Reference) error {
 }
 
 func (s *memoryStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
+	defer s.call()()
+	return s.answer(ctx, as, ref)
+}
+
+// call counts a call until the function it returns is called.
+func (s *memoryStore) call() (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	s.flying++
+	s.most = max(s.most, s.flying)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.flying--
+	}
+}
+
+func (s *memoryStore) answer(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	s.mu.Lock()
 	s.reads[ref.Key]++
 	issued := s.reads[ref.Key]
-	s.flying++
-	s.most = max(s.most, s.flying)
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.flying--
-		s.mu.Unlock()
-	}()
 	if s.Behave != nil {
 		if err := s.Behave(ctx, ref); err != nil {
 			return store.Value{}, err
@@ -158,6 +185,28 @@ func (s *memoryStore) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed++
+}
+
+// memoryBatches is a memory store that reads several keys at once.
+type memoryBatches struct {
+	memoryStore
+	size int
+}
+
+func (s *memoryBatches) BatchSize(ref store.Reference) int {
+	if strings.HasPrefix(ref.Key, "alone/") {
+		return 1
+	}
+	return s.size
+}
+
+func (s *memoryBatches) ReadBatch(ctx context.Context, as identity.Identity, refs []store.Reference) []store.Result {
+	defer s.call()()
+	results := make([]store.Result, len(refs))
+	for i, ref := range refs {
+		results[i].Value, results[i].Err = s.answer(ctx, as, ref)
+	}
+	return results
 }
 
 // Renewable returns a lease that lasts for ttl from now, can be renewed for ttl

@@ -8,9 +8,15 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
-func TestMemoryMeetsTheContract(t *testing.T) {
+func TestMemoryMeetsTheContract(t *testing.T) { meetsTheContract(t, 0) }
+
+func TestMemoryThatReadsInBatchesMeetsTheContract(t *testing.T) { meetsTheContract(t, 5) }
+
+func meetsTheContract(t *testing.T, batch int) {
+	t.Helper()
 	storetest.Run(t, func(*testing.T) *storetest.Fixture {
 		m := storetest.NewMemory()
+		m.Batch = batch
 		m.Deny("prod/stranger")
 		return &storetest.Fixture{
 			Type:     m,

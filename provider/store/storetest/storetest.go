@@ -207,6 +207,8 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		}
 	})
 
+	runBatches(t, start)
+
 	t.Run("shows no value and no token when printed", func(t *testing.T) {
 		f, s := start(t)
 		const planted = "planted-7d1c3"
