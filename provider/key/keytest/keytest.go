@@ -1,0 +1,193 @@
+// Package keytest is the contract that every key service must meet, as a test.
+// A new one starts from here: write a Fixture that can rotate the key, and make
+// Run pass under -race.
+package keytest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// Fixture is a key under test and the means to change it at its service.
+type Fixture struct {
+	// Type is the type under test and Settings a key that works.
+	Type     key.Type
+	Settings key.Settings
+	// Other are the settings of another key of the same service, which the
+	// Identity may use too.
+	Other key.Settings
+	// SameKey are settings that spell the same key in another way; nil if
+	// there is one spelling alone.
+	SameKey *key.Settings
+
+	// Identity may use the keys; the zero Identity is the node.
+	Identity identity.Identity
+	// Strangers may not use them, by who they are. One at least.
+	Strangers map[string]identity.Identity
+
+	// Rotate makes a new version of the key the current one. The old ones go
+	// on decrypting.
+	Rotate func(t *testing.T)
+	// Eventual is true if encryptions that overlap a rotation may still use
+	// the version before it for a while, whatever Current says.
+	Eventual bool
+	// TellsVersion is true if Decrypt finds out when a ciphertext is given with
+	// the version of another.
+	TellsVersion bool
+	// Fail makes the service unreachable until the test ends.
+	Fail func(t *testing.T)
+	// FailKinds are the kinds of error after Fail; nil means unavailable.
+	FailKinds []error
+
+	// InvalidSettings are settings that Open must refuse, by the names of the
+	// fields, separated by spaces, that the one error must tell.
+	InvalidSettings map[string]key.Settings
+	// Planted are the secrets of the fixture: tokens, key material. None may
+	// be in an error or a name.
+	Planted []string
+}
+
+// scope is what most points bind their ciphertexts to.
+var scope = key.Context{"cluster": "test", "namespace": "prod", "object": "db/password"}
+
+var kinds = []error{store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable}
+
+// subject is the open key of one point.
+type subject struct {
+	*Fixture
+	key.Key
+}
+
+// Run checks the contract of key.Type and key.Key. fixture is called for every
+// point, so that points do not meet.
+func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
+	for name, point := range map[string]func(*testing.T, *subject){
+		"returns what was encrypted, of 1 to 4096 bytes":            roundTrips,
+		"never makes the same ciphertext twice":                     fresh,
+		"refuses a ciphertext with any bit changed":                 bitFlips,
+		"refuses a ciphertext that was cut or added to":             cuts,
+		"refuses every other context":                               otherContexts,
+		"refuses what another key encrypted":                        otherKey,
+		"refuses what no key encrypted":                             garbage,
+		"tells the exact version":                                   versions,
+		"tells the exact version while the key rotates":             rotationUnderLoad,
+		"refuses a ciphertext under a version that cannot be its":   wrongVersion,
+		"refuses plaintexts, ciphertexts and contexts out of bound": bounds,
+		"refuses a stranger, also after the right one came":         strangers,
+		"gives up when the caller does":                             cancelled,
+		"says so when the service cannot be reached":                unreachable,
+		"is safe for concurrent use":                                concurrent,
+		"names itself the same each time and shows nothing secret":  names,
+		"refuses wrong settings, all at once, by the fields' names": settings,
+		"can be closed and opened again":                            reopened,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := fixture(t)
+			point(t, &subject{Fixture: f, Key: open(t, f, f.Settings)})
+		})
+	}
+}
+
+func open(t *testing.T, f *Fixture, settings key.Settings) key.Key {
+	t.Helper()
+	opened, err := f.Type.Open(settings)
+	if err != nil {
+		t.Fatalf("Open with working settings: %v", err)
+	}
+	t.Cleanup(opened.Close)
+	return opened
+}
+
+// text is a plaintext that is easily found in an error.
+const text = "planted-plaintext-9c41"
+
+func (s *subject) encrypt(t *testing.T, plaintext []byte, bound key.Context) key.Ciphertext {
+	t.Helper()
+	made, err := s.Encrypt(t.Context(), s.Identity, secret.New(bytes.Clone(plaintext)), bound)
+	if err != nil {
+		t.Fatalf("Encrypt: %v", err)
+	}
+	if len(made.Data) == 0 || len(made.Data) > key.MaxCiphertext || made.Version == "" || len(made.Version) > key.MaxVersion {
+		t.Fatalf("Encrypt made %d bytes of version %q", len(made.Data), made.Version)
+	}
+	return made
+}
+
+func (s *subject) decrypt(t *testing.T, made key.Ciphertext, bound key.Context, want []byte) {
+	t.Helper()
+	plain, err := s.Decrypt(t.Context(), s.Identity, made, bound)
+	if err != nil {
+		t.Fatalf("Decrypt: %v", err)
+	}
+	if !bytes.Equal(plain.Reveal(), want) {
+		t.Fatalf("Decrypt returned %d bytes that are not the %d that were encrypted", plain.Len(), len(want))
+	}
+}
+
+// refuses checks that Decrypt fails as one of the kinds and returns nothing.
+func (s *subject) refuses(t *testing.T, what string, made key.Ciphertext, bound key.Context, wanted ...error) {
+	t.Helper()
+	plain, err := s.Decrypt(t.Context(), s.Identity, made, bound)
+	if plain.Len() != 0 {
+		t.Errorf("%s: Decrypt returned %d bytes", what, plain.Len())
+	}
+	s.wantKind(t, what, err, wanted...)
+}
+
+// unauthentic are the kinds for a ciphertext that is not this key's for this
+// context. Which of the two depends on whether a policy or the cipher finds
+// out first.
+var unauthentic = []error{store.ErrInvalid, store.ErrDenied}
+
+// wantKind checks that err is of exactly one kind, one of the wanted, and
+// shows nothing secret.
+func (s *subject) wantKind(t *testing.T, what string, err error, wanted ...error) {
+	t.Helper()
+	var is []error
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			is = append(is, kind)
+		}
+	}
+	if len(is) != 1 || !slices.Contains(wanted, is[0]) {
+		t.Errorf("%s: error %v is of the kinds %v, want one of %v", what, err, is, wanted)
+	}
+	if err != nil {
+		s.wantNothingSecret(t, err.Error())
+	}
+}
+
+func (s *subject) wantNothingSecret(t *testing.T, printed string) {
+	t.Helper()
+	for _, planted := range append([]string{text}, s.Planted...) {
+		if planted != "" && strings.Contains(printed, planted) {
+			t.Errorf("%q shows a secret", printed)
+		}
+	}
+}
+
+func random(t *testing.T, size int) []byte {
+	t.Helper()
+	b := make([]byte, size)
+	if _, err := rand.Read(b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// cancelledContext has ended already.
+func cancelledContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

@@ -1,0 +1,52 @@
+// Package local is the key service of a file on this machine that holds
+// AES-256 keys: for development and for tests. Whoever reads the file opens
+// everything that was ever encrypted with it, and no one sees it happen. A
+// cluster that matters uses a key service that keeps its keys to itself.
+//
+// The package never writes a key file, never caches one, and makes no call. The
+// file's form and the ciphertext's are specified in docs/spec/local-key-v1.md.
+// Start with Type; keyfile.go reads the file, cipher.go encrypts.
+package local
+
+import (
+	"path/filepath"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Type is the kind of key service named "local".
+type Type struct{}
+
+// NewType returns the Type.
+func NewType() *Type { return &Type{} }
+
+// Name is "local".
+func (*Type) Name() string { return "local" }
+
+// settings are the fields of a key of this type.
+type settings struct {
+	// File is the key file, as an absolute path on the node.
+	File string `yaml:"file"`
+}
+
+// Open checks the settings. The file is read at each call, so that a rotation
+// is seen at once; it need not be there yet.
+func (*Type) Open(from key.Settings) (key.Key, error) {
+	var s settings
+	var problems strict.Problems
+	if err := strict.DecodeMap(from.Fields, &s); err != nil {
+		return nil, store.Fail(store.ErrInvalid, err)
+	}
+	if !from.ByOperator {
+		problems = append(problems, strict.Problem{Field: "file", Text: "a key of type local is a file of the node, so only the operator's configuration may name it"})
+	}
+	if !filepath.IsAbs(s.File) {
+		problems = append(problems, strict.Problem{Field: "file", Text: "must be the absolute path of the key file on this node"})
+	}
+	if len(problems) > 0 {
+		return nil, store.Fail(store.ErrInvalid, problems)
+	}
+	return &localKey{path: filepath.Clean(s.File)}, nil
+}

@@ -1,0 +1,73 @@
+// Package nodefile reads the files of the node that an operator's settings
+// name: certificates, tokens and keys. It follows symbolic links, because
+// Kubernetes mounts Secrets and ConfigMaps through them, but reads regular
+// files only and never more of them than it was told to. Its errors name the
+// path and never the content.
+//
+// Read is for what may be seen by anyone, ReadPrivate for keys.
+package nodefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Read returns the content of the regular file at path, of at most most bytes.
+func Read(path string, most int64) ([]byte, error) {
+	return read(path, most, func(fs.FileInfo) error { return nil })
+}
+
+// ReadPrivate is Read for a file that is secret. It refuses one that group or
+// others may read or change, or that belongs to anyone but this process's user
+// and root.
+func ReadPrivate(path string, most int64) ([]byte, error) {
+	return read(path, most, private)
+}
+
+// read checks the open file, so that nobody can put another in its place in
+// between.
+func read(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
+	// Without O_NONBLOCK a named pipe would hold the program up for ever.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it is only read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	if err := check(info); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return content, nil
+}
+
+// private refuses a file that others than its owner can read or change.
+func private(info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("others than its owner may use this private file (mode %#o); run chmod 600 on it, or set defaultMode 0400 where a Secret is mounted", mode)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("its owner cannot be found out")
+	}
+	if uid := int(owner.Uid); uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("this private file belongs to user %d; it must belong to user %d, which runs this program, or to root", uid, os.Geteuid())
+	}
+	return nil
+}
