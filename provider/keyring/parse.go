@@ -1,0 +1,142 @@
+package keyring
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Parse makes a ring of a file's content and opens its keys, which makes no
+// remote call. types are the kinds of key service that there are. The error is
+// a strict.Problems that names every wrong field, those of the key services
+// included, and quotes no value.
+func Parse(data []byte, types []key.Type) (*Ring, error) {
+	return parse(data, types, nil, time.Time{})
+}
+
+// parse makes the ring that follows before, or the first if before is nil.
+func parse(data []byte, types []key.Type, before *Ring, now time.Time) (*Ring, error) {
+	file, problems := decode(data)
+	if len(problems) == 0 {
+		var ring *Ring
+		if ring, problems = open(file, types, before); len(problems) == 0 {
+			if problems = ring.follow(before, now); len(problems) == 0 {
+				return ring, nil
+			}
+			ring.Close()
+		}
+	}
+	return nil, located(data, problems)
+}
+
+// open opens the keys of a file, or takes those of the ring before.
+func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems) {
+	ring := &Ring{Settle: file.Settle, Outage: file.Outage}
+	var problems strict.Problems
+	seen := map[string]int{}
+	for i, k := range file.Keys {
+		at := fmt.Sprintf("keys[%d]", i)
+		o, wrong := openKey(k.Service, at+".service", types, before)
+		if len(wrong) > 0 {
+			problems = append(problems, wrong...)
+			continue
+		}
+		entry := &Entry{Name: k.Name, State: k.State, Epoch: k.Epoch, Cluster: k.Cluster, service: o.key.Name(), opened: o, index: i}
+		ring.entries = append(ring.entries, entry)
+		if k.State == StateWrite {
+			ring.write = entry
+		}
+		identity := entry.identity()
+		if first, twice := seen[identity]; twice {
+			problems = append(problems, strict.Problem{Field: at, Text: fmt.Sprintf("is the same key as keys[%d]; remove one of them, or set the newer one apart by an epoch of its own", first)})
+		}
+		seen[identity] = i
+	}
+	if len(problems) > 0 {
+		ring.Close()
+		return nil, problems
+	}
+	return ring, nil
+}
+
+// openKey opens one key, or shares that of the ring before if its settings are
+// the same.
+func openKey(service map[string]any, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
+	if before != nil {
+		for _, entry := range before.entries {
+			if entry.opened.opens(service) {
+				entry.opened.retain()
+				return entry.opened, nil
+			}
+		}
+	}
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.Name()
+	}
+	name, isText := service["type"].(string)
+	index := slices.Index(names, name)
+	switch {
+	case len(service) == 0:
+		return nil, strict.Problems{{Field: at, Text: "is missing; say which key service, with its type and settings"}}
+	case !isText || name == "":
+		return nil, strict.Problems{{Field: at + ".type", Text: fmt.Sprintf("must be one of %s", list(names))}}
+	case index < 0:
+		return nil, strict.Problems{{Field: at + ".type", Text: strict.Unknown("key service", name, names)}}
+	}
+	fields := maps.Clone(service)
+	delete(fields, "type")
+	k, err := types[index].Open(key.Settings{Fields: fields, ByOperator: true})
+	if err != nil {
+		return nil, below(at, err)
+	}
+	return newOpened(k, service), nil
+}
+
+// below puts what a key service says of its settings at their place.
+func below(at string, err error) strict.Problems {
+	var inner strict.Problems
+	if !errors.As(err, &inner) {
+		return strict.Problems{{Field: at, Text: err.Error()}}
+	}
+	placed := make(strict.Problems, len(inner))
+	for i, problem := range inner {
+		field := at
+		if problem.Field != "" {
+			field += "." + problem.Field
+		}
+		placed[i] = strict.Problem{Field: field, Text: problem.Text}
+	}
+	return placed
+}
+
+func list(names []string) string {
+	sorted := slices.Sorted(slices.Values(names))
+	if len(sorted) == 0 {
+		return "none, because this build knows no key service"
+	}
+	return fmt.Sprint(sorted)
+}
+
+// located adds the lines of the file.
+func located(data []byte, problems strict.Problems) strict.Problems {
+	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(data)))
+	if err != nil || len(document.Content) != 1 {
+		return problems
+	}
+	for i := range problems {
+		if problems[i].Line == 0 && problems[i].Field != "" {
+			at, _, _ := strict.Find(document.Content[0], problems[i].Field)
+			problems[i].Line, problems[i].Column = at.Line, at.Column
+		}
+	}
+	return problems
+}
