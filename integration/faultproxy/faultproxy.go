@@ -2,12 +2,15 @@
 // every request and makes a server slow, unhelpful or broken on demand. Faults
 // may be added and removed while requests are in flight.
 //
-// New starts a Proxy before a server; Add gives it a Fault; Count and Requests
+// New or Start starts a Proxy before a server; Add gives it a Fault; Count and Requests
 // tell what came through.
 package faultproxy
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -78,20 +81,44 @@ type Proxy struct {
 	most     int
 }
 
+// Options say where a proxy stands.
+type Options struct {
+	// Target is the URL of the server behind it, without a path; Roots are what
+	// the server's certificate is checked against, the system's if nil.
+	Target string
+	Roots  *x509.CertPool
+	// Listen is the address and port; a free port of 127.0.0.1 if empty.
+	Listen string
+	// Certificate, if there is one, makes the proxy speak HTTPS.
+	Certificate *tls.Certificate
+}
+
 // New starts a proxy before the server at target, a URL without a path, on a
 // free port of 127.0.0.1. It runs until Close.
-func New(target string) (*Proxy, error) {
-	to, err := url.Parse(target)
+func New(target string) (*Proxy, error) { return Start(Options{Target: target}) }
+
+// Start starts a proxy, which runs until Close.
+func Start(opts Options) (*Proxy, error) {
+	to, err := url.Parse(opts.Target)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // takes no time
+	listener, err := net.Listen("tcp", cmp.Or(opts.Listen, "127.0.0.1:0")) //nolint:noctx // takes no time
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second}
+	scheme := "http"
+	address := listener.Addr().String()
+	if opts.Certificate != nil {
+		scheme = "https"
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*opts.Certificate}, MinVersion: tls.VersionTLS12})
+	}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second,
+		TLSClientConfig: &tls.Config{RootCAs: opts.Roots, MinVersion: tls.VersionTLS12},
+	}
 	p := &Proxy{
-		Address: "http://" + listener.Addr().String(),
+		Address: scheme + "://" + address,
 		base:    transport,
 		counts:  map[string]int{},
 		target: &httputil.ReverseProxy{

@@ -142,6 +142,17 @@ func (s *Server) Close() {
 	s.client.CloseIdleConnections()
 }
 
+// Connect is for a server that another program started: ready is the line that
+// it printed, rootCA as in Options. Close must not be called.
+func Connect(ready, rootCA []byte) (*Server, error) {
+	client, err := newClient(rootCA)
+	if err != nil {
+		return nil, err
+	}
+	server := &Server{client: client}
+	return server, json.Unmarshal(ready, server)
+}
+
 // Seal seals the server, as an operator would.
 func (s *Server) Seal(ctx context.Context) error {
 	return s.Call(ctx, http.MethodPut, "sys/seal", nil, nil)

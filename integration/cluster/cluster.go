@@ -1,0 +1,190 @@
+// Package cluster runs a real Kubernetes cluster of one node on this machine,
+// without a container engine: etcd, the API server, the controller manager, the
+// scheduler, containerd, the kubelet, and the Secrets Store CSI driver with
+// rotation switched on. It needs root on Debian with the packages that
+// Packages lists; the rest is built once and kept in the cache of package
+// binaries.
+//
+// All of it lives below one folder and outlives the program that started it, so
+// that another can find it again. Start with Up; Open finds a cluster that
+// runs; Down removes every trace, also of one that a killed program left.
+//
+// What is in the cluster beyond Kubernetes and the driver is package lab's.
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	// Address is the node's own, on the loopback device: the API server listens
+	// there, and pods reach what runs on the node by it.
+	Address = "10.87.0.1"
+	// Node is the node's name.
+	Node = "node"
+	// KubeletRoot is the kubelet's root folder, below Dir.
+	kubeletRoot = "kubelet"
+
+	kubernetesVersion = "v1.34.4"
+	apiPort           = "16443"
+	podNetwork        = "10.88.0.0/24"
+	serviceNetwork    = "10.96.0.0/16"
+)
+
+// DefaultDir is where a cluster lives unless it is told otherwise. Unix sockets
+// lie below it, so it is short.
+const DefaultDir = "/var/lib/lanyard-cluster"
+
+// Cluster is a cluster that runs.
+type Cluster struct {
+	// Dir is the folder that holds everything: certificates, data, logs.
+	Dir string
+	// Kubeconfig is the path of the administrator's kubeconfig.
+	Kubeconfig string
+
+	progress func(string)
+}
+
+// Up starts a cluster below dir, which must not exist or hold a cluster that
+// Down took down, and returns when its node is ready and the driver is
+// registered. progress is told what is being done. After an error whatever was
+// started is left for Down.
+func Up(ctx context.Context, dir string, progress func(string)) (*Cluster, error) {
+	if err := checkMachine(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return nil, fmt.Errorf("there is something at %s already: take it down first", dir)
+	}
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), progress: progress}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"Kubernetes and the driver: built once, about ten minutes on two cores", c.build},
+		{"folders, network and certificates", c.prepare},
+		{"etcd", c.startEtcd},
+		{"API server", c.startAPIServer},
+		{"controller manager and scheduler", c.startControllers},
+		{"containerd", c.StartContainerd},
+		{"image of test pods", c.importWorkload},
+		{"kubelet", c.StartKubelet},
+		{"driver", c.installDriver},
+		{"node", c.awaitNode},
+	} {
+		progress(step.name)
+		if err := step.do(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return c, nil
+}
+
+// Open returns the cluster that runs below dir. os.ErrNotExist means that there
+// is none.
+func Open(dir string, progress func(string)) (*Cluster, error) {
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), progress: progress}
+	if _, err := os.Stat(c.Kubeconfig); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{partEtcd, partAPIServer, partKubelet, partDriver} {
+		if !c.Running(name) {
+			return nil, fmt.Errorf("the cluster at %s is broken, %s does not run: take it down: %w", dir, name, errors.ErrUnsupported)
+		}
+	}
+	return c, nil
+}
+
+// Config is the administrator's access to the API, without a limit of requests.
+func (c *Cluster) Config() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	return config, nil
+}
+
+// Path is a path below the cluster's folder.
+func (c *Cluster) Path(elements ...string) string {
+	return filepath.Join(append([]string{c.Dir}, elements...)...)
+}
+
+// Logs is the folder of what the parts of the cluster printed, one file each,
+// and of the pods' logs.
+func (c *Cluster) Logs() string { return c.Path("logs") }
+
+// KubeletRoot is the kubelet's root folder: the volumes of pods lie below its
+// pods folder.
+func (c *Cluster) KubeletRoot() string { return c.Path(kubeletRoot) }
+
+// DriverSocket is the path of the driver's own CSI socket.
+func (c *Cluster) DriverSocket() string {
+	return c.Path(kubeletRoot, "plugins", "csi-secrets-store", "csi.sock")
+}
+
+// Packages are the Debian packages that a cluster needs.
+func Packages() []string {
+	return []string{
+		"busybox-static", "containerd", "containernetworking-plugins", "etcd-server", "iproute2", "iptables",
+		"mount", "runc", "util-linux",
+	}
+}
+
+// checkMachine says what is missing before anything is changed.
+func checkMachine() error {
+	var problems []error
+	if os.Geteuid() != 0 {
+		problems = append(problems, errors.New("a cluster needs root"))
+	}
+	var missing []string
+	for _, name := range []string{"etcd", "containerd", "runc", "ctr", "ip", "umount", "busybox"} {
+		if _, err := lookPath(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(cniPlugins, "ptp")); err != nil {
+		missing = append(missing, filepath.Join(cniPlugins, "ptp"))
+	}
+	if len(missing) > 0 {
+		problems = append(problems, fmt.Errorf("not found: %s; run: apt-get install %s",
+			strings.Join(missing, ", "), strings.Join(Packages(), " ")))
+	}
+	return errors.Join(problems...)
+}
+
+// prepare makes what the parts need before the first starts.
+func (c *Cluster) prepare(ctx context.Context) error {
+	for _, dir := range []string{"logs", "run", "logs/pods", kubeletRoot, "cni"} {
+		if err := os.MkdirAll(c.Path(dir), 0o755); err != nil { //nolint:gosec // pods of any user reach their volumes through it
+			return err
+		}
+	}
+	if err := c.prepareNetwork(ctx); err != nil {
+		return err
+	}
+	return c.makeCredentials()
+}
+
+// write writes a file of the cluster's, readable by root alone.
+func (c *Cluster) write(name string, content []byte) error {
+	return os.WriteFile(c.Path(name), content, 0o600)
+}
+
+// writeJSON writes a file that JSON is good enough for.
+func (c *Cluster) writeJSON(name string, content any) error {
+	text, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return err
+	}
+	return c.write(name, text)
+}

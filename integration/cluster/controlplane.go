@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/lanyardhq/lanyard/integration/binaries"
+)
+
+// Names of parts.
+const (
+	partEtcd              = "etcd"
+	partAPIServer         = "apiserver"
+	partControllerManager = "controller-manager"
+	partScheduler         = "scheduler"
+)
+
+const etcdAddress = "http://127.0.0.1:12379"
+
+// build makes sure that the binaries are in the cache, and notes where.
+func (c *Cluster) build(ctx context.Context) error {
+	for _, source := range []binaries.Source{kubernetes, driver} {
+		if _, err := binaries.Build(ctx, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kubernetes is what the cluster's Kubernetes is built from. A server without a
+// version would make clients complain.
+var kubernetes = binaries.Source{
+	Module: "kubernetes",
+	Packages: []string{
+		"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager",
+		"k8s.io/kubernetes/cmd/kube-scheduler", "k8s.io/kubernetes/cmd/kubectl", "k8s.io/kubernetes/cmd/kubelet",
+	},
+	LinkerFlags: "-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion +
+		" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34" +
+		" -X k8s.io/component-base/version.gitTreeState=clean",
+}
+
+// binary is the path of a binary that build made.
+func binary(ctx context.Context, source binaries.Source, name string) (string, error) {
+	dir, err := binaries.Build(ctx, source)
+	return filepath.Join(dir, name), err
+}
+
+// Kubectl is the path of the kubectl that fits the cluster.
+func (c *Cluster) Kubectl(ctx context.Context) (string, error) {
+	return binary(ctx, kubernetes, "kubectl")
+}
+
+func (c *Cluster) startEtcd(ctx context.Context) error {
+	etcd, err := lookPath("etcd")
+	if err != nil {
+		return err
+	}
+	if err := c.Start(Part{Name: partEtcd, Command: []string{
+		etcd, "--name=node", "--data-dir=" + c.Path("etcd"),
+		"--listen-client-urls=" + etcdAddress, "--advertise-client-urls=" + etcdAddress,
+		"--listen-peer-urls=http://127.0.0.1:12380", "--initial-advertise-peer-urls=http://127.0.0.1:12380",
+		"--initial-cluster=node=http://127.0.0.1:12380",
+	}}); err != nil {
+		return err
+	}
+	return c.await(ctx, partEtcd, func(ctx context.Context) error { return get(ctx, http.DefaultClient, etcdAddress+"/health") })
+}
+
+func (c *Cluster) startAPIServer(ctx context.Context) error {
+	apiserver, err := binary(ctx, kubernetes, "kube-apiserver")
+	if err != nil {
+		return err
+	}
+	if err := c.Start(Part{Name: partAPIServer, Command: []string{
+		apiserver,
+		"--etcd-servers=" + etcdAddress,
+		"--bind-address=" + Address, "--advertise-address=" + Address, "--secure-port=" + apiPort,
+		"--tls-cert-file=" + c.Path("apiserver.crt"), "--tls-private-key-file=" + c.Path("apiserver.key"),
+		"--client-ca-file=" + c.AuthorityFile(),
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + c.Path("tokens.pub"), "--service-account-signing-key-file=" + c.Path("tokens.key"),
+		"--service-cluster-ip-range=" + serviceNetwork,
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--kubelet-client-certificate=" + c.Path("apiserver-kubelet.crt"), "--kubelet-client-key=" + c.Path("apiserver-kubelet.key"),
+		"--kubelet-certificate-authority=" + c.AuthorityFile(), "--kubelet-preferred-address-types=InternalIP",
+		"--allow-privileged=true", "--profiling=false",
+	}}); err != nil {
+		return err
+	}
+	client, err := c.httpClient()
+	if err != nil {
+		return err
+	}
+	return c.await(ctx, partAPIServer, func(ctx context.Context) error { return get(ctx, client, server+"/readyz") })
+}
+
+func (c *Cluster) startControllers(ctx context.Context) error {
+	manager, err := binary(ctx, kubernetes, "kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	scheduler, err := binary(ctx, kubernetes, "kube-scheduler")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		c.Start(Part{Name: partControllerManager, Command: []string{
+			manager, "--kubeconfig=" + c.Path("controller-manager.kubeconfig"), "--leader-elect=false",
+			"--service-account-private-key-file=" + c.Path("tokens.key"), "--root-ca-file=" + c.AuthorityFile(),
+			"--use-service-account-credentials", "--bind-address=127.0.0.1", "--profiling=false",
+		}}),
+		c.Start(Part{Name: partScheduler, Command: []string{
+			scheduler, "--kubeconfig=" + c.Path("scheduler.kubeconfig"), "--leader-elect=false",
+			"--bind-address=127.0.0.1", "--profiling=false",
+		}}),
+	)
+}
+
+// httpClient is the administrator's, for what is no object.
+func (c *Cluster) httpClient() (*http.Client, error) {
+	authority, err := c.Authority()
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	pair, err := tls.LoadX509KeyPair(c.CertificateFiles("kubeconfig"))
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
+	}}, nil
+}
+
+// get succeeds if the URL answers 200.
+func get(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing is read
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}
