@@ -1,0 +1,193 @@
+// Package awstest is a server for tests that speaks the wire protocols of AWS to
+// the unmodified SDK: STS, the agent of EKS Pod Identity, Secrets Manager and
+// the Parameter Store of Systems Manager, and whatever else a test adds with
+// Handle.
+//
+// It checks signatures of version 4 and the tokens of service accounts for
+// real, keeps roles apart, and has as many regions as it is asked for. It can
+// throttle, fail, fall silent, break off and be slow, for one region, service or
+// action (see Fault), and counts its calls. It is no part of the product.
+//
+// Start with New; Server.URL is the endpoint of all services and regions, which
+// it tells apart by the credential scope of the signature.
+package awstest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Account is the account that all roles, secrets and parameters are in.
+const Account = "111122223333"
+
+// largestBody is the most of a request that is read.
+const largestBody = 1 << 20
+
+// Server is AWS. It is safe for concurrent use.
+type Server struct {
+	// URL is the endpoint of every service in every region.
+	URL string
+
+	http     *httptest.Server
+	handlers map[string]Handler
+
+	mu         sync.Mutex
+	clock      func() time.Time
+	trusted    map[string]keySet // by issuer
+	roles      map[string]Role
+	sessions   map[string]*session // by access key ID
+	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
+	life       time.Duration       // of sessions
+	regions    map[string]*region
+	faults     []*Fault
+	calls      map[string]int
+	signatures int
+}
+
+// Role is an IAM role: who may assume it and what it may read.
+type Role struct {
+	// Accounts are the service accounts, as "namespace/name", that may assume
+	// the role with their token or have it by association.
+	Accounts []string
+	// Roles are the ARNs of the roles that may assume this one.
+	Roles []string
+	// Reads are the names of secrets, parameters and keys that it may read; a *
+	// at the end stands for any text.
+	Reads []string
+	// Without are actions that it may not call at all, such as
+	// "secretsmanager:BatchGetSecretValue".
+	Without []string
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{
+		clock: time.Now, life: time.Hour,
+		trusted: map[string]keySet{}, roles: map[string]Role{}, sessions: map[string]*session{},
+		pods: map[string]string{}, regions: map[string]*region{}, calls: map[string]int{},
+	}
+	s.handlers = map[string]Handler{
+		"secretsmanager.GetSecretValue":      s.getSecretValue,
+		"secretsmanager.BatchGetSecretValue": s.batchGetSecretValue,
+		"AmazonSSM.GetParameters":            s.getParameters,
+		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
+	}
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
+	t.Cleanup(s.http.Close)
+	return s
+}
+
+// ServeHTTP tells the protocols apart.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, largestBody))
+	if err != nil {
+		return // the client has gone
+	}
+	switch target := r.Header.Get("X-Amz-Target"); {
+	case strings.HasPrefix(r.URL.Path, "/v1/credentials"):
+		s.serveAgent(w, r)
+	case target != "":
+		s.serveJSON(w, r, target, body)
+	default:
+		s.serveQuery(w, r, body)
+	}
+}
+
+// PutRole makes or replaces a role and returns its ARN.
+func (s *Server) PutRole(name string, role Role) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arn := RoleARN(name)
+	s.roles[arn] = role
+	return arn
+}
+
+// RoleARN is the ARN of the role with this name.
+func RoleARN(name string) string { return "arn:aws:iam::" + Account + ":role/" + name }
+
+// Associate gives the role to a service account, as "namespace/name", by EKS
+// Pod Identity.
+func (s *Server) Associate(account, roleARN string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pods[account] = roleARN
+}
+
+// SetSessionLife sets how long the sessions live that are granted from now on;
+// it begins with an hour.
+func (s *Server) SetSessionLife(life time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life = life
+}
+
+// ExpireSessions ends all sessions that were granted so far.
+func (s *Server) ExpireSessions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, granted := range s.sessions {
+		granted.expires = s.clock().Add(-time.Second)
+	}
+}
+
+// SetClock makes the server tell the time with now.
+func (s *Server) SetClock(now func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = now
+}
+
+// Calls is how many calls of an action were made since ResetCalls, refused ones
+// included: "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
+// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials". The empty name stands
+// for all.
+func (s *Server) Calls(action string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if action != "" {
+		return s.calls[action]
+	}
+	total := 0
+	for _, n := range s.calls {
+		total += n
+	}
+	return total
+}
+
+// CallsIn is Calls for the actions of signed services in one region.
+func (s *Server) CallsIn(region, action string) int { return s.Calls(region + " " + action) }
+
+// ResetCalls begins to count anew.
+func (s *Server) ResetCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = map[string]int{}
+}
+
+func (s *Server) count(region, action string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[action]++
+	if region != "" {
+		// Not among those that the empty name counts, which has no region.
+		s.calls[region+" "+action]++
+	}
+}
+
+// matches says whether a pattern, whose * at the end stands for any text,
+// covers the name.
+func matches(patterns []string, name string) bool {
+	for _, pattern := range patterns {
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,104 @@
+package awstest
+
+import (
+	"net/http"
+	"time"
+)
+
+// Fault is how calls go wrong. Empty fields of the first three match all calls.
+type Fault struct {
+	// Region, and Action such as "secretsmanager:GetSecretValue", are the calls
+	// that go wrong.
+	Region, Action string
+	// Times is how many calls go wrong before the fault is over; zero is all.
+	Times int
+
+	// Delay comes before whatever follows. Alone it only makes calls slow.
+	Delay time.Duration
+	// Drop closes the connection without an answer.
+	Drop bool
+	// Truncate breaks the answer off in its middle.
+	Truncate bool
+	// Fail is the answer instead of the right one.
+	Fail *Error
+}
+
+// Throttled is what services answer to too many calls.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
+func Throttled() *Error { return Fail(http.StatusBadRequest, "ThrottlingException", "Rate exceeded") }
+
+// Add makes calls go wrong until the function that it returns is called.
+func (s *Server) Add(fault Fault) (repair func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added := &fault
+	if added.Times == 0 {
+		added.Times = -1
+	}
+	s.faults = append(s.faults, added)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		added.Times = 0
+	}
+}
+
+// find is the fault that a call meets, if truncate is what the fault does.
+func (s *Server) find(region, action string, truncate bool) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		fits := f.Times != 0 && f.Truncate == truncate && (f.Region == "" || f.Region == region) && (f.Action == "" || f.Action == action)
+		if !fits {
+			continue
+		}
+		if f.Times > 0 {
+			f.Times--
+		}
+		return f
+	}
+	return nil
+}
+
+// fault makes the call go wrong, and returns true if it has been answered.
+func (s *Server) fault(w http.ResponseWriter, region, action string) bool {
+	f := s.find(region, action, false)
+	if f == nil {
+		return false
+	}
+	time.Sleep(f.Delay)
+	switch {
+	case f.Drop:
+		drop(w)
+	case f.Fail == nil:
+		return false
+	case isXML(action):
+		writeXMLError(w, f.Fail)
+	default:
+		writeJSONError(w, f.Fail)
+	}
+	return true
+}
+
+// drop closes the connection.
+func drop(w http.ResponseWriter) {
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		return
+	}
+	conn, _, err := hijacker.Hijack()
+	if err == nil {
+		_ = conn.Close() //nolint:errcheck // it is to be broken
+	}
+}
+
+// write answers with encoded, or with half of it.
+func (s *Server) write(w http.ResponseWriter, region, action string, encoded []byte) {
+	if s.find(region, action, true) == nil {
+		_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+		return
+	}
+	w.Header().Set("Content-Length", itoa(int64(len(encoded))))
+	_, _ = w.Write(encoded[:len(encoded)/2]) //nolint:errcheck // the client has gone
+	drop(w)
+}

@@ -1,0 +1,158 @@
+package awstest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Error is an error as a service answers it.
+type Error struct {
+	Status  int
+	Code    string
+	Message string
+}
+
+// Error is the code and the message.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Fail makes an Error.
+func Fail(status int, code, message string) *Error {
+	return &Error{Status: status, Code: code, Message: message}
+}
+
+// Caller is who made a call that was signed with a session's key.
+type Caller struct {
+	// ARN is the assumed role's, with the session's name.
+	ARN string
+	// RoleARN is the role's own.
+	RoleARN string
+	// Region and Service are those of the signature.
+	Region, Service string
+
+	role Role
+}
+
+// Permit refuses the action on the named resource, unless the caller's role may
+// read it.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+func (c Caller) Permit(action, resource string) *Error {
+	if !slices.Contains(c.role.Without, action) && matches(c.role.Reads, resource) {
+		return nil
+	}
+	return Fail(http.StatusBadRequest, "AccessDeniedException", fmt.Sprintf(
+		"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.ARN, action, resource, action))
+}
+
+// Handler answers one action of a service that speaks AWS JSON 1.1. Its request
+// is the body as it came; its answer is encoded as JSON.
+// https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+type Handler func(caller Caller, request json.RawMessage) (any, *Error)
+
+// Handle adds an action of a further service: "TrentService.Decrypt" is that of
+// KMS. It must be called before the first request.
+func (s *Server) Handle(target string, handler Handler) { s.handlers[target] = handler }
+
+// prefixes are the services' names in targets, by their names in signatures.
+func servicePrefix(service string) string {
+	switch service {
+	case "ssm":
+		return "AmazonSSM."
+	case "kms":
+		return "TrentService."
+	}
+	return service + "."
+}
+
+func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, target string, body []byte) {
+	signature, failed := ParseSignature(r)
+	if failed != nil {
+		writeJSONError(w, failed)
+		return
+	}
+	_, name, _ := strings.Cut(target, ".")
+	action := signature.Service + ":" + name
+	s.count(signature.Region, action)
+	if s.fault(w, signature.Region, action) {
+		return
+	}
+	caller, failed := s.caller(r, signature, body)
+	if failed != nil {
+		writeJSONError(w, failed)
+		return
+	}
+	handler := s.handlers[target]
+	if handler == nil || !strings.HasPrefix(target, servicePrefix(signature.Service)) {
+		writeJSONError(w, Fail(http.StatusBadRequest, "UnknownOperationException", "the service signed for has no operation "+target))
+		return
+	}
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.1") {
+		writeJSONError(w, Fail(http.StatusNotFound, "UnknownOperationException", "content type "+r.Header.Get("Content-Type")))
+		return
+	}
+	answer, failed := handler(caller, body)
+	if failed != nil {
+		writeJSONError(w, failed)
+		return
+	}
+	encoded, err := json.Marshal(answer)
+	if err != nil {
+		writeJSONError(w, Fail(http.StatusInternalServerError, "InternalServiceError", err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	s.write(w, signature.Region, action, encoded)
+}
+
+// caller finds out who signed a request.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
+func (s *Server) caller(r *http.Request, signature *Signature, body []byte) (Caller, *Error) {
+	s.mu.Lock()
+	granted, now := s.sessions[signature.AccessKeyID], s.clock()
+	s.mu.Unlock()
+	if granted == nil || r.Header.Get("X-Amz-Security-Token") != granted.token {
+		return Caller{}, Fail(http.StatusBadRequest, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	}
+	if failed := signature.Verify(r, body, granted.secret, now); failed != nil {
+		return Caller{}, failed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signatures++
+	if !now.Before(granted.expires) {
+		return Caller{}, Fail(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
+	}
+	return Caller{ARN: granted.arn, RoleARN: granted.role, Region: signature.Region, Service: signature.Service, role: s.roles[granted.role]}, nil
+}
+
+// Signatures is how many signatures were found right.
+func (s *Server) Signatures() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.signatures
+}
+
+func writeJSONError(w http.ResponseWriter, failed *Error) {
+	encoded, err := json.Marshal(map[string]string{"__type": failed.Code, "message": failed.Message})
+	if err != nil {
+		encoded = []byte("{}")
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
+	w.WriteHeader(failed.Status)
+	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// decode reads a request of JSON.
+func decode[T any](request json.RawMessage) (T, *Error) {
+	var into T
+	if err := json.Unmarshal(request, &into); err != nil {
+		return into, Fail(http.StatusBadRequest, "SerializationException", err.Error())
+	}
+	return into, nil
+}

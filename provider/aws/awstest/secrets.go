@@ -1,0 +1,243 @@
+package awstest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// region is what one region holds.
+type region struct {
+	name       string
+	secrets    map[string]*secretValues
+	parameters map[string]*parameter
+}
+
+// secretValues is a secret of Secrets Manager.
+type secretValues struct {
+	arn      string
+	versions []*secretVersion
+	deleted  bool
+	undone   bool // its key does not decrypt
+}
+
+type secretVersion struct {
+	id     string
+	text   *string
+	binary []byte
+	stages []string
+}
+
+// The staging labels that Secrets Manager moves by itself.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version
+const (
+	current  = "AWSCURRENT"
+	previous = "AWSPREVIOUS"
+)
+
+// in is the region of this name. The lock is held.
+func (s *Server) in(name string) *region {
+	found := s.regions[name]
+	if found == nil {
+		found = &region{name: name, secrets: map[string]*secretValues{}, parameters: map[string]*parameter{}}
+		s.regions[name] = found
+	}
+	return found
+}
+
+// PutSecret makes a new version of a secret the current one, and returns the
+// version's ID and the secret's ARN.
+func (s *Server) PutSecret(region, name, value string) (versionID, arn string) {
+	return s.putSecret(region, name, &secretVersion{text: &value})
+}
+
+// PutBinarySecret is PutSecret for bytes.
+func (s *Server) PutBinarySecret(region, name string, value []byte) (versionID, arn string) {
+	return s.putSecret(region, name, &secretVersion{binary: value})
+}
+
+func (s *Server) putSecret(regionName, name string, version *secretVersion) (versionID, arn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.in(regionName)
+	held := in.secrets[name]
+	if held == nil {
+		held = &secretValues{arn: fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:%s-AbCdEf", regionName, Account, name)}
+		in.secrets[name] = held
+	}
+	for _, old := range held.versions {
+		old.stages = slices.DeleteFunc(old.stages, func(stage string) bool { return stage == previous })
+		if i := slices.Index(old.stages, current); i >= 0 {
+			old.stages[i] = previous
+		}
+	}
+	id := strings.ToLower(random(16))
+	version.id = strings.Join([]string{id[:8], id[8:12], "4" + id[13:16], "8" + id[17:20], id[20:]}, "-")
+	version.stages = []string{current}
+	held.versions = append(held.versions, version)
+	return version.id, held.arn
+}
+
+// Stage puts a staging label on a version.
+func (s *Server) Stage(region, name, versionID, stage string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, version := range s.in(region).secrets[name].versions {
+		version.stages = slices.DeleteFunc(version.stages, func(other string) bool { return other == stage })
+		if version.id == versionID {
+			version.stages = append(version.stages, stage)
+		}
+	}
+}
+
+// DeleteSecret schedules a secret for deletion, or with forced forgets it.
+func (s *Server) DeleteSecret(region, name string, forced bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if forced {
+		delete(s.in(region).secrets, name)
+		return
+	}
+	s.in(region).secrets[name].deleted = true
+}
+
+// DisableKey makes the key of a secret refuse to decrypt it.
+func (s *Server) DisableKey(region, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in(region).secrets[name].undone = true
+}
+
+// secret finds a secret by name, ARN, or ARN without its six last characters.
+// The lock is held.
+func (r *region) secret(id string) (string, *secretValues) {
+	if held, ok := r.secrets[id]; ok {
+		return id, held
+	}
+	for name, held := range r.secrets {
+		if id == held.arn || id == held.arn[:len(held.arn)-len("-AbCdEf")] {
+			return name, held
+		}
+	}
+	return id, nil
+}
+
+// secretAnswer is one secret as both actions answer it.
+type secretAnswer struct {
+	ARN           string
+	Name          string
+	VersionID     string   `json:"VersionId"`
+	SecretString  *string  `json:",omitempty"`
+	SecretBinary  []byte   `json:",omitempty"`
+	VersionStages []string `json:",omitempty"`
+	CreatedDate   float64
+}
+
+type secretQuery struct {
+	SecretID     string `json:"SecretId"`
+	VersionID    string `json:"VersionId"`
+	VersionStage string
+}
+
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+func (s *Server) getSecretValue(caller Caller, request json.RawMessage) (any, *Error) {
+	query, failed := decode[secretQuery](request)
+	if failed != nil {
+		return nil, failed
+	}
+	return s.readSecret(caller, query)
+}
+
+func (s *Server) readSecret(caller Caller, query secretQuery) (*secretAnswer, *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, held := s.in(caller.Region).secret(query.SecretID)
+	if failed := caller.Permit("secretsmanager:GetSecretValue", name); failed != nil {
+		return nil, failed
+	}
+	switch {
+	case held == nil:
+		return nil, Fail(http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	case held.deleted:
+		return nil, Fail(http.StatusBadRequest, "InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+	case held.undone:
+		return nil, Fail(http.StatusBadRequest, "DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
+	}
+	if query.VersionStage == "" && query.VersionID == "" {
+		query.VersionStage = current
+	}
+	for _, version := range held.versions {
+		if (query.VersionID == "" || query.VersionID == version.id) && (query.VersionStage == "" || slices.Contains(version.stages, query.VersionStage)) {
+			return &secretAnswer{
+				ARN: held.arn, Name: name, VersionID: version.id, VersionStages: version.stages,
+				SecretString: version.text, SecretBinary: version.binary, CreatedDate: 1.7e9,
+			}, nil
+		}
+	}
+	wanted := "staging label: " + query.VersionStage
+	if query.VersionID != "" {
+		wanted = "VersionId: " + query.VersionID
+	}
+	return nil, Fail(http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for "+wanted)
+}
+
+// batchMost is the most secrets of one batch, and pageBytes the most of an
+// answer that does not go on on a further page.
+const (
+	batchMost = 20
+	pageBytes = 1 << 20
+)
+
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
+func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (any, *Error) {
+	query, failed := decode[struct {
+		SecretIDList []string `json:"SecretIdList"`
+		NextToken    string
+	}](request)
+	if failed != nil {
+		return nil, failed
+	}
+	if slices.Contains(caller.role.Without, "secretsmanager:BatchGetSecretValue") {
+		return nil, caller.Permit("secretsmanager:BatchGetSecretValue", "*")
+	}
+	if n := len(query.SecretIDList); n == 0 || n > batchMost {
+		return nil, Fail(http.StatusBadRequest, "InvalidParameterException", fmt.Sprintf("SecretIdList has %d members, and at most %d are allowed", n, batchMost))
+	}
+	type failure struct {
+		SecretID  string `json:"SecretId"`
+		ErrorCode string
+		Message   string
+	}
+	var answer struct {
+		SecretValues []*secretAnswer
+		Errors       []failure
+		NextToken    string `json:",omitempty"`
+	}
+	begin := 0
+	if query.NextToken != "" {
+		var err error
+		if begin, err = strconv.Atoi(query.NextToken); err != nil || begin >= len(query.SecretIDList) || begin < 0 {
+			return nil, Fail(http.StatusBadRequest, "InvalidNextTokenException", "The NextToken value is invalid.")
+		}
+	}
+	size := 0
+	for i, id := range query.SecretIDList[begin:] {
+		value, failed := s.readSecret(caller, secretQuery{SecretID: id})
+		if failed != nil {
+			answer.Errors = append(answer.Errors, failure{id, failed.Code, failed.Message})
+			continue
+		}
+		if value.SecretString != nil {
+			size += len(*value.SecretString)
+		}
+		if size += len(value.SecretBinary); size > pageBytes && i > 0 {
+			answer.NextToken = strconv.Itoa(begin + i)
+			break
+		}
+		answer.SecretValues = append(answer.SecretValues, value)
+	}
+	return answer, nil
+}

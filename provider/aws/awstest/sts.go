@@ -1,0 +1,168 @@
+package awstest
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/xml"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// session is what was granted to one who assumed a role.
+type session struct {
+	id, secret, token string
+	role              string // its ARN
+	arn               string // the assumed role's, with the session's name
+	expires           time.Time
+}
+
+// isXML tells the one service here that answers with XML.
+func isXML(action string) bool { return strings.HasPrefix(action, "sts:") }
+
+// serveQuery is STS, which speaks the query protocol.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil || form.Get("Version") != "2011-06-15" {
+		writeXMLError(w, Fail(http.StatusBadRequest, "InvalidAction", "not a call of STS"))
+		return
+	}
+	action := "sts:" + form.Get("Action")
+	s.count("", action)
+	if s.fault(w, "", action) {
+		return
+	}
+	var granted *session
+	var failed *Error
+	switch form.Get("Action") {
+	case "AssumeRoleWithWebIdentity":
+		granted, failed = s.assumeWithToken(form)
+	case "AssumeRole":
+		granted, failed = s.assumeAsRole(r, form, body)
+	default:
+		failed = Fail(http.StatusBadRequest, "InvalidAction", "Could not find operation "+form.Get("Action"))
+	}
+	if failed != nil {
+		writeXMLError(w, failed)
+		return
+	}
+	encoded, err := xml.Marshal(assumed(form.Get("Action"), granted))
+	if err != nil {
+		writeXMLError(w, Fail(http.StatusInternalServerError, "InternalFailure", err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	s.write(w, "", action, encoded)
+}
+
+// assumeWithToken checks the token with the keys of its issuer, its audience
+// and its end, and that the role trusts its service account.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors
+func (s *Server) assumeWithToken(form url.Values) (*session, *Error) {
+	account, failed := s.verifyToken(form.Get("WebIdentityToken"), "sts.amazonaws.com")
+	if failed != nil {
+		return nil, failed
+	}
+	arn := form.Get("RoleArn")
+	s.mu.Lock()
+	role, ok := s.roles[arn]
+	s.mu.Unlock()
+	if !ok || !slices.Contains(role.Accounts, account) {
+		return nil, Fail(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	}
+	return s.grant(arn, form.Get("RoleSessionName"))
+}
+
+// assumeAsRole is AssumeRole, signed by a session of another role.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+func (s *Server) assumeAsRole(r *http.Request, form url.Values, body []byte) (*session, *Error) {
+	signature, failed := ParseSignature(r)
+	if failed != nil {
+		return nil, failed
+	}
+	caller, failed := s.caller(r, signature, body)
+	if failed != nil {
+		return nil, failed
+	}
+	arn := form.Get("RoleArn")
+	s.mu.Lock()
+	role, ok := s.roles[arn]
+	s.mu.Unlock()
+	if !ok || signature.Service != "sts" || !slices.Contains(role.Roles, caller.RoleARN) {
+		return nil, Fail(http.StatusForbidden, "AccessDenied", "User: "+caller.ARN+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
+	}
+	return s.grant(arn, form.Get("RoleSessionName"))
+}
+
+// grant begins a session. A name is made of 2 to 64 of these characters.
+func (s *Server) grant(roleARN, name string) (*session, *Error) {
+	if len(name) < 2 || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=,.@-") != "" {
+		return nil, Fail(http.StatusBadRequest, "ValidationError", "roleSessionName must be 2 to 64 characters of [\\w+=,.@-]")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	role := roleARN[strings.LastIndex(roleARN, "/")+1:]
+	granted := &session{
+		id: "ASIA" + random(8), secret: random(20), token: random(64), role: roleARN,
+		arn: "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + name, expires: s.clock().Add(s.life),
+	}
+	s.sessions[granted.id] = granted
+	return granted, nil
+}
+
+// random is so many random bytes as text.
+func random(bytes int) string {
+	made := make([]byte, bytes)
+	_, _ = rand.Read(made) //nolint:errcheck // it never fails
+	return strings.ToUpper(hex.EncodeToString(made))
+}
+
+// assumedResponse is the answer of both actions.
+type assumedResponse struct {
+	XMLName xml.Name
+	Result  assumedResult
+}
+
+type assumedResult struct {
+	XMLName     xml.Name
+	Credentials struct {
+		AccessKeyID     string `xml:"AccessKeyId"`
+		SecretAccessKey string
+		SessionToken    string
+		Expiration      string
+	}
+	AssumedRoleUser struct {
+		Arn           string
+		AssumedRoleID string `xml:"AssumedRoleId"`
+	}
+}
+
+func assumed(action string, granted *session) assumedResponse {
+	answer := assumedResponse{XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: action + "Response"}}
+	answer.Result.XMLName.Local = action + "Result"
+	answer.Result.Credentials.AccessKeyID = granted.id
+	answer.Result.Credentials.SecretAccessKey = granted.secret
+	answer.Result.Credentials.SessionToken = granted.token
+	answer.Result.Credentials.Expiration = granted.expires.UTC().Format(time.RFC3339)
+	answer.Result.AssumedRoleUser.Arn = granted.arn
+	answer.Result.AssumedRoleUser.AssumedRoleID = "AROA:session"
+	return answer
+}
+
+func writeXMLError(w http.ResponseWriter, failed *Error) {
+	type inner struct{ Type, Code, Message string }
+	encoded, err := xml.Marshal(struct {
+		XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
+		Error     inner
+		RequestID string `xml:"RequestId"`
+	}{Error: inner{"Sender", failed.Code, failed.Message}, RequestID: "00000000-0000-4000-8000-000000000000"})
+	if err != nil {
+		encoded = nil
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(failed.Status)
+	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+}
