@@ -20,7 +20,11 @@ const (
 // configuration may hold: objects that cannot be, and objects that are in each
 // other's way. It takes time in proportion to the class and makes no call. What
 // only the stores, the configuration or the values can tell is not looked at.
-func (c *Class) Validate() Problems {
+// The problems speak the class's own words.
+func (c *Class) Validate() Problems { return c.told(c.validate()) }
+
+// validate is Validate in the words of this package.
+func (c *Class) validate() Problems {
 	v := classValidator{class: c}
 	if len(c.Objects) == 0 {
 		v.problems = append(v.problems, Problem{Field: "objects", Text: "has no entries; list at least one object"})
@@ -65,9 +69,9 @@ func (v *classValidator) wrong(i int, field, format string, args ...any) {
 // label is what messages call object i.
 func (v *classValidator) label(i int) string {
 	if id := v.class.Objects[i].ID(); id != "" {
-		return fmt.Sprintf("object %d (%s)", i+1, printable(id))
+		return fmt.Sprintf("object %d (%s)", v.class.number(i), printable(id))
 	}
-	return fmt.Sprintf("object %d", i+1)
+	return fmt.Sprintf("object %d", v.class.number(i))
 }
 
 // source checks where an object's value comes from.

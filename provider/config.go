@@ -28,6 +28,15 @@ type StoreConfig struct {
 	// side. Empty allows all for stores that read as the pod, and is refused
 	// for stores that read with the node's own credentials or files.
 	Allow []string `yaml:"allow"`
+	// Override lists the settings that a class may give for this store although
+	// they are not its own to say, each by its dotted name with the values that
+	// it may have, where "*" stands for any text without a slash. What the class
+	// gives then holds in place of what is set here.
+	Override map[string][]string `yaml:"override,omitempty"`
+	// Ignore lists the settings that a class may give for this store and that
+	// have no effect, by their dotted names, so that classes which were written
+	// for another provider work unchanged with what is set here.
+	Ignore []string `yaml:"ignore,omitempty"`
 	// Fields are the store type's own settings.
 	Fields map[string]any `yaml:",inline"`
 }

@@ -138,7 +138,8 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 			problems = append(problems, Problem{Field: fmt.Sprintf("%s.allow[%d]", field, i), Text: `must be "namespace/service-account", either of which may be "*"`})
 		}
 	}
-	r, unresolved := config.resolve(e.conns.types, name, nil)
+	problems = append(problems, config.Stores[name].checkOpenings(field)...)
+	r, unresolved := config.resolve(e.conns.types, name, nil, nil)
 	if len(unresolved) > 0 {
 		return append(problems, unresolved...)
 	}
@@ -146,7 +147,8 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p Problem) bool {
 			setting := strings.TrimPrefix(p.Field, field+".")
-			return slices.Contains(r.WorkloadSettings(), setting) && !given(config.Stores[name].Fields, setting)
+			_, open := r.override[setting]
+			return (open || slices.Contains(r.WorkloadSettings(), setting)) && !given(config.Stores[name].Fields, setting)
 		})...)
 	}
 	defer e.conns.release(conn)
@@ -185,7 +187,11 @@ func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*
 	}
 	class, err := parse(parameters)
 	if err == nil {
-		return newPlan(&r.config, e.conns, class)
+		p, problems := newPlan(&r.config, e.conns, class)
+		if len(problems) > 0 {
+			return nil, class.told(problems)
+		}
+		return p, nil
 	}
 	var problems Problems
 	if errors.As(err, &problems) && class != nil {

@@ -11,10 +11,21 @@ type Class struct {
 	// Stores are the settings of the stores that the class defines or adds
 	// to, by name, each with its "type" where the class gives one.
 	Stores map[string]map[string]any
+	// Defaults are what the dialect implies of those stores, as Stores has
+	// it. They hold only for a store that the operator's configuration does
+	// not name, and only where the class says nothing itself.
+	Defaults map[string]map[string]any
 	// Refresh is the class's refresh interval; zero leaves it to the operator.
 	Refresh time.Duration
 	// Objects are in the class's order.
 	Objects []Object
+	// Words are the dialect's own names for what this package calls by the
+	// native ones, so that messages speak the class's language.
+	Words Words
+	// Idle are the settings of the class that have no effect, in the dialect
+	// that it is written in and therefore here. They are no problems; who
+	// converts the class leaves them out and says so.
+	Idle Problems
 }
 
 // Object is one entry of a class. It gets its value from exactly one of Key
@@ -57,6 +68,11 @@ type Object struct {
 	Optional bool
 	// Refresh is the object's refresh interval; zero leaves it to the class.
 	Refresh time.Duration
+
+	// Entry is the place, counted from one, of the entry in the class's list
+	// that the object was made from, for dialects that make several objects of
+	// one entry. Zero means the object's own place among Objects.
+	Entry int
 }
 
 // ID is what versions, templates and messages call the object.

@@ -65,7 +65,7 @@ func (v *classValidator) duplicates() {
 			case !isPath && !first.isPath:
 				v.wrong(i, n.field, "%s has the same name; rename one of the two", v.label(first.object))
 			default:
-				v.wrong(i, n.field, "is also the %s of object %d, and templates could not tell them apart; rename one of the two", map[bool]string{true: "path", false: "name"}[first.isPath], first.object+1)
+				v.wrong(i, n.field, "is also the %s of object %d, and templates could not tell them apart; rename one of the two", map[bool]string{true: "path", false: "name"}[first.isPath], v.class.number(first.object))
 			}
 		}
 	}

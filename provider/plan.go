@@ -36,7 +36,7 @@ type plan struct {
 // planned is an object made ready.
 type planned struct {
 	Object
-	number     int // the object's place in the class, from one
+	number     int // what messages call the object: its place in the class, from one
 	source     int // index into plan.sources; -1 for a template
 	property   *render.Property
 	template   *render.Template
@@ -80,9 +80,9 @@ type planStore struct {
 // of its own, with its logins.
 const mostStores = 64
 
-// newPlan makes a class ready. The error is a Problems. The plan holds its
-// connections until dropPlan.
-func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
+// newPlan makes a class ready, or says what is wrong in the words of this
+// package. The plan holds its connections until dropPlan.
+func newPlan(config *Config, conns *connections, class *Class) (*plan, Problems) {
 	if len(class.Objects) > config.Bounds.Objects {
 		return nil, Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
 	}
@@ -95,7 +95,7 @@ func newPlan(config *Config, conns *connections, class *Class) (*plan, error) {
 	if len(class.Stores) > mostStores {
 		return nil, Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), mostStores)}}
 	}
-	p.problems = class.Validate()
+	p.problems = class.validate()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
 		p.problems = append(p.problems, p.store(name).problems...)
 	}
@@ -129,7 +129,7 @@ const (
 
 func (p *planner) add(i int, o Object) {
 	p.plan.cost += objectCost + len(o.Path) + len(o.Name) + len(o.Key) + len(o.Sealed) + compiledCost*(len(o.Template)+len(o.Property))
-	planned := planned{Object: o, number: i + 1, source: -1, definition: definition(o)}
+	planned := planned{Object: o, number: p.class.number(i), source: -1, definition: definition(o)}
 	problem := func(field string, err error) {
 		p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
 	}
@@ -180,7 +180,7 @@ func (p *planner) checkTemplateNames() {
 				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 					text += fmt.Sprintf("; did you mean %s?", printable(near))
 				}
-				p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: o.number, ID: o.ID(), Text: text})
+				p.problems = append(p.problems, Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: i + 1, ID: o.ID(), Text: text})
 			}
 		}
 	}
@@ -236,7 +236,7 @@ func (p *planner) store(name string) *planStore {
 	}
 	s := &planStore{}
 	p.stores[name] = s
-	r, problems := p.config.resolve(p.conns.types, name, p.class.Stores[name])
+	r, problems := p.config.resolve(p.conns.types, name, p.class.Stores[name], p.class.Defaults[name])
 	if len(problems) > 0 {
 		s.problems = problems
 		return s
@@ -244,9 +244,18 @@ func (p *planner) store(name string) *planStore {
 	conn, err := p.conns.acquire(r.Type, r.settings)
 	if err != nil {
 		s.problems = settingProblems("stores."+name, err)
+		for i := range s.problems {
+			s.problems[i].Store = name
+		}
 		return s
 	}
 	p.plan.connections = append(p.plan.connections, conn)
+	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && len(r.allow) == 0 {
+		// A setting of the class's made it so, past what the operator's
+		// configuration was checked for.
+		s.problems = Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, and the operator's configuration does not say whose pods may use it so; remove what the class sets of it"}}
+		return s
+	}
 	p.plan.cost += connectionCost + settingCost*conn.size
 	s.connection, s.allow = conn, r.allow
 	return s
@@ -266,7 +275,7 @@ func ofObject(i int, o Object, name string, problems Problems) Problems {
 			text = strings.TrimPrefix(rest, ".") + ": " + text
 		}
 		told = append(told, Problem{
-			Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(),
+			Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Store: name,
 			Text: fmt.Sprintf("store %s: %s", printable(name), text),
 		})
 	}

@@ -13,6 +13,9 @@ type Problem struct {
 	// "objects[2].mode", "stores.vault.auth.role". It may name a field that is
 	// missing.
 	Field string
+	// Store is the name of the store that the problem is of, if it is one of
+	// a store's settings or says that there is no such store.
+	Store string
 	// Line and Column are where Field stands in the text of the parameter, or
 	// of the configuration file, counted from one; zero if that is not known.
 	Line, Column int
@@ -35,7 +38,10 @@ func (p Problem) String() string {
 			fmt.Fprintf(&b, " (%s)", printable(p.ID))
 		}
 		b.WriteString(": ")
-		field = strings.TrimPrefix(strings.TrimPrefix(field, fmt.Sprintf("objects[%d]", p.Object-1)), ".")
+		// Which list it is, the dialect knows; the number says enough.
+		if list, rest, ok := strings.Cut(field, fmt.Sprintf("[%d]", p.Object-1)); ok && !strings.ContainsAny(list, ".[") {
+			field = strings.TrimPrefix(rest, ".")
+		}
 	}
 	if field != "" {
 		b.WriteString(printable(field))
@@ -68,17 +74,20 @@ func (p Problems) Error() string {
 
 // Add returns the problems with those of a later stage of checking, which saw
 // only what the earlier stage understood. What the later stage says of an
-// object, or of the list of objects, that was not understood is left out,
-// because it may not be so.
+// object or a parameter that was not understood is left out, because it may not
+// be so.
 func (p Problems) Add(later Problems) Problems {
 	bad := make(map[int]bool, len(p))
-	listed := true // the list of objects itself was understood
+	told := map[string]bool{} // parameters that were not understood
 	for _, problem := range p {
-		bad[problem.Object] = problem.Object > 0
-		listed = listed && problem.Field != "objects"
+		if problem.Object > 0 {
+			bad[problem.Object] = true
+		} else {
+			told[problem.Field] = true
+		}
 	}
 	for _, problem := range later {
-		if !bad[problem.Object] && (listed || problem.Field != "objects") {
+		if !bad[problem.Object] && !(problem.Object == 0 && told[problem.Field]) {
 			p = append(p, problem)
 		}
 	}

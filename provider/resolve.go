@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -18,13 +17,19 @@ type resolved struct {
 	store.Type
 	settings store.Settings
 	allow    []string
+	override map[string][]string
 }
 
 // resolve decides which store a class means by a name. What the operator's
 // configuration sets always wins: a class that says otherwise is refused
-// rather than ignored, so that nobody believes in a setting without effect.
-func (c Config) resolve(types map[string]store.Type, name string, class map[string]any) (resolved, []Problem) {
+// rather than ignored, so that nobody believes in a setting without effect,
+// unless the configuration itself says to override or to ignore. The dialect's
+// defaults are for stores of the class alone.
+func (c Config) resolve(types map[string]store.Type, name string, class, defaults map[string]any) (resolved, []Problem) {
 	operator, named := c.Stores[name]
+	if !named && class != nil {
+		class = withDefaults(class, defaults)
+	}
 	given, _ := class["type"].(string)
 	typeName := given
 	if named {
@@ -32,7 +37,7 @@ func (c Config) resolve(types map[string]store.Type, name string, class map[stri
 	}
 
 	problem := func(field, format string, args ...any) []Problem {
-		return []Problem{{Field: "stores." + name + field, Text: fmt.Sprintf(format, args...)}}
+		return []Problem{{Field: "stores." + name + field, Store: name, Text: fmt.Sprintf(format, args...)}}
 	}
 	switch {
 	case !named && class == nil:
@@ -47,49 +52,40 @@ func (c Config) resolve(types map[string]store.Type, name string, class map[stri
 		return resolved{}, problem(".type", "the operator's configuration says %s; remove it here", typeName)
 	}
 
-	r := resolved{Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named}, allow: operator.Allow}
+	r := resolved{
+		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named},
+		allow: operator.Allow, override: operator.Override,
+	}
 	fields := maps.Clone(class)
 	delete(fields, "type")
 	if !named {
 		r.settings.Fields = fields
 		return r, nil
 	}
-	merged, refused := merge(operator.Fields, fields, "", r.WorkloadSettings())
-	r.settings.Fields = merged
+	m := merger{open: r.WorkloadSettings(), override: operator.Override, ignore: operator.Ignore, store: printable(name)}
+	r.settings.Fields = m.merge(operator.Fields, fields, "")
 	var problems []Problem
-	for _, field := range refused {
-		problems = append(problems, problem("."+field, "pinned by the operator's configuration of store %s; remove it here", printable(name))...)
+	for _, refused := range m.refused {
+		problems = append(problems, problem("."+refused.field, "%s", refused.text)...)
 	}
 	return r, problems
 }
 
-// merge lays what a class gives under what the operator gives, and lists the
-// fields where the class says what only the operator may.
-func merge(operator, class map[string]any, prefix string, open []string) (merged map[string]any, refused []string) {
-	merged = maps.Clone(operator)
-	if merged == nil {
-		merged = map[string]any{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(class)) {
-		field := prefix + name
-		pinned, isPinned := merged[name]
-		nested, isMap := class[name].(map[string]any)
-		pinnedMap, pinnedIsMap := pinned.(map[string]any)
+// withDefaults lays settings over defaults.
+func withDefaults(settings, defaults map[string]any) map[string]any {
+	merged := maps.Clone(settings)
+	for name, value := range defaults {
+		given, isGiven := merged[name]
+		below, isMap := value.(map[string]any)
+		inside, givenMap := given.(map[string]any)
 		switch {
-		case isMap && (!isPinned || pinnedIsMap) && !slices.Contains(open, field):
-			below, no := merge(pinnedMap, nested, field+".", open)
-			if len(below) > 0 {
-				merged[name] = below
-			}
-			refused = append(refused, no...)
-		case isPinned && reflect.DeepEqual(pinned, class[name]):
-		case isPinned || !slices.Contains(open, field):
-			refused = append(refused, field)
-		default:
-			merged[name] = class[name]
+		case !isGiven:
+			merged[name] = value
+		case isMap && givenMap:
+			merged[name] = withDefaults(inside, below)
 		}
 	}
-	return merged, refused
+	return merged
 }
 
 func (c Config) knownStores() string {

@@ -163,21 +163,12 @@ func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.
 	}
 	f.Unresolved += len(unresolved)
 	return slices.DeleteFunc(problems, func(p provider.Problem) bool {
-		if name, ok := strings.CutPrefix(p.Field, "stores."); ok {
-			for store := range unresolved {
-				if name == store || strings.HasPrefix(name, store+".") {
-					return true
-				}
-			}
-			return false
-		}
-		if p.Object == 0 || p.Object > len(class.Objects) {
-			return false
-		}
-		o := class.Objects[p.Object-1]
-		return strings.HasSuffix(p.Field, "].store") && unresolved[o.Store] || strings.HasSuffix(p.Field, "].sealed") && strings.HasPrefix(p.Text, "store ")
+		return p.Store != "" && (unresolved[p.Store] || p.Store == sealedStore && class.Stores[sealedStore] == nil)
 	})
 }
+
+// sealedStore is what the engine calls the store that opens sealed values.
+const sealedStore = "sealed"
 
 // parameters reports problems with the class's parameters.
 func (f *file) parameters(of about, root *yaml.Node, problems provider.Problems) {

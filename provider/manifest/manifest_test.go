@@ -27,12 +27,12 @@ func newChecker(t *testing.T) *Checker {
 			}
 			for name := range class.Stores {
 				if class.Stores[name]["type"] == nil {
-					problems = append(problems, provider.Problem{Field: "stores." + name + ".type", Text: "missing"})
+					problems = append(problems, provider.Problem{Field: "stores." + name + ".type", Store: name, Text: "missing"})
 				}
 			}
 			for i, o := range class.Objects {
 				if o.Key != "" && class.Stores[o.Store] == nil {
-					problems = append(problems, provider.Problem{Field: "objects[" + string(rune('0'+i)) + "].store", Object: i + 1, ID: o.ID(), Text: "no such store"})
+					problems = append(problems, provider.Problem{Field: "objects[" + string(rune('0'+i)) + "].store", Object: i + 1, ID: o.ID(), Store: o.Store, Text: "no such store"})
 				}
 			}
 			if len(problems) > 0 {

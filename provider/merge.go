@@ -1,0 +1,113 @@
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// merger lays what a class gives for a store under what the operator gives.
+type merger struct {
+	open     []string            // what classes may give where the operator is silent
+	override map[string][]string // and what even where the operator is not
+	ignore   []string
+	store    string // for messages
+	refused  []refusal
+}
+
+// refusal is a setting that a class may not give.
+type refusal struct{ field, text string }
+
+// merge returns the settings that hold, and notes the fields where the class
+// says what only the operator may.
+func (m *merger) merge(operator, class map[string]any, prefix string) map[string]any {
+	merged := maps.Clone(operator)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(class)) {
+		field := prefix + name
+		if slices.Contains(m.ignore, field) {
+			continue
+		}
+		pinned, isPinned := merged[name]
+		nested, isMap := class[name].(map[string]any)
+		pinnedMap, pinnedIsMap := pinned.(map[string]any)
+		if isMap && (!isPinned || pinnedIsMap) && !slices.Contains(m.open, field) {
+			if below := m.merge(pinnedMap, nested, field+"."); len(below) > 0 {
+				merged[name] = below
+			}
+			continue
+		}
+		if isPinned && reflect.DeepEqual(pinned, class[name]) {
+			continue
+		}
+		patterns, overridable := m.override[field]
+		switch {
+		case overridable && matches(patterns, class[name]), !overridable && !isPinned && slices.Contains(m.open, field):
+			merged[name] = class[name]
+		case overridable:
+			m.refuse(field, "the operator's configuration of store %s lets classes give %s here; give such a value, or remove it", m.store, printable(strings.Join(patterns, " or ")))
+		default:
+			m.refuse(field, "pinned by the operator's configuration of store %s; remove it here", m.store)
+		}
+	}
+	return merged
+}
+
+func (m *merger) refuse(field, format string, args ...any) {
+	m.refused = append(m.refused, refusal{field, fmt.Sprintf(format, args...)})
+}
+
+// matches says whether a setting's value is among the patterns. Lists and maps
+// never are.
+func matches(patterns []string, value any) bool {
+	switch value.(type) {
+	case string, bool, int:
+	default:
+		return false
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, fmt.Sprint(value))
+		return err == nil && ok
+	})
+}
+
+// checkOpenings says what is wrong with what a store leaves to classes.
+func (s StoreConfig) checkOpenings(field string) Problems {
+	var problems Problems
+	wrong := func(where, text string) {
+		problems = append(problems, Problem{Field: field + "." + where, Text: text})
+	}
+	for _, setting := range slices.Sorted(maps.Keys(s.Override)) {
+		where := "override." + setting
+		switch patterns := s.Override[setting]; {
+		case notASetting(setting):
+			wrong(where, "must be a setting of the store by its dotted name, such as address or tls.serverName")
+		case slices.Contains(s.Ignore, setting):
+			wrong(where, "is also under ignore; a setting is either overridden or ignored")
+		case len(patterns) == 0:
+			wrong(where, `has no values; list those that classes may give, such as ["https://vault-*.example.com:8200"]`)
+		default:
+			for i, pattern := range patterns {
+				if _, err := path.Match(pattern, ""); err != nil {
+					wrong(fmt.Sprintf("%s[%d]", where, i), `is no pattern: a [ is not closed, or a \ stands at the end`)
+				}
+			}
+		}
+	}
+	for i, setting := range s.Ignore {
+		if notASetting(setting) {
+			wrong(fmt.Sprintf("ignore[%d]", i), "must be a setting of the store by its dotted name, such as address or tls.caCertFile")
+		}
+	}
+	return problems
+}
+
+// notASetting is true of what no store type knows as a setting of its own.
+func notASetting(name string) bool {
+	return name == "" || slices.Contains([]string{"type", "allow", "override", "ignore"}, name)
+}

@@ -1,0 +1,158 @@
+package provider_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/file"
+)
+
+func TestTheOperatorMayLetClassesOverrideOrIgnoreTheirSettings(t *testing.T) {
+	own := func(fields map[string]any) map[string]map[string]any {
+		return map[string]map[string]any{"memory": fields}
+	}
+	for name, c := range map[string]struct {
+		override map[string][]string
+		ignore   []string
+		class    map[string]map[string]any
+		want     string // part of the error; empty for none
+	}{
+		"a value that is listed":               {override: map[string][]string{"address": {"there", "here"}}, class: own(map[string]any{"address": "there"})},
+		"one that a pattern covers":            {override: map[string][]string{"address": {"t*e"}}, class: own(map[string]any{"address": "there"})},
+		"one that no pattern covers":           {override: map[string][]string{"address": {"x*", "y"}}, class: own(map[string]any{"address": "there"}), want: "stores.memory.address: the operator's configuration of store memory lets classes give x* or y here; give such a value, or remove it"},
+		"a pattern does not go beyond a slash": {override: map[string][]string{"address": {"https://*"}}, class: own(map[string]any{"address": "https://a/b"}), want: "stores.memory.address: the operator's"},
+		"another setting":                      {override: map[string][]string{"role": {"*"}}, class: own(map[string]any{"address": "there"}), want: "stores.memory.address: pinned"},
+		"what is ignored":                      {ignore: []string{"address"}, class: own(map[string]any{"address": "elsewhere", "role": "web"})},
+		"a part that is ignored":               {ignore: []string{"tls.caCertFile"}, class: own(map[string]any{"tls": map[string]any{"caCertFile": "/x"}})},
+		"a whole that is ignored":              {ignore: []string{"tls"}, class: own(map[string]any{"tls": map[string]any{"caCertFile": "/x", "serverName": "y"}})},
+		"beside what is ignored":               {ignore: []string{"tls.caCertFile"}, class: own(map[string]any{"tls": map[string]any{"caCertFile": "/x", "serverName": "y"}}), want: "stores.memory.tls.serverName: pinned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(config *provider.Config) {
+				named := config.Stores["memory"]
+				named.Override, named.Ignore = c.override, c.ignore
+				config.Stores["memory"] = named
+			})
+			b.memory.Put("a", "v")
+			b.classes["web"] = &provider.Class{Stores: c.class, Objects: []provider.Object{{Path: "a", Store: "memory", Key: "a"}}}
+			_, _, err := b.mount(web, "web")
+			if c.want != "" {
+				wantError(t, err, store.ErrInvalid, c.want)
+				return
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestOpeningsThatCannotBeMeantAreRefused(t *testing.T) {
+	b := start(t, nil)
+	config := b.config
+	config.Stores = map[string]provider.StoreConfig{"memory": {
+		Type:     "memory",
+		Fields:   b.config.Stores["memory"].Fields,
+		Override: map[string][]string{"type": {"*"}, "address": {"[a"}, "role": {}, "tls.serverName": {"*"}},
+		Ignore:   []string{"tls.serverName", "allow", ""},
+	}}
+	err := b.Configure(config)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"stores.memory.override.address[0]: is no pattern",
+		"stores.memory.override.role: has no values",
+		"stores.memory.override.tls.serverName: is also under ignore",
+		"stores.memory.override.type: must be a setting of the store",
+		"stores.memory.ignore[1]: must be a setting",
+		"stores.memory.ignore[2]: must be a setting",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not among\n%v", want, err)
+		}
+	}
+}
+
+// An override can turn a store that reads as the pod into one that reads with
+// the node's credentials; the operator then has to name the pods.
+func TestAClassCannotMakeAStoreReadAsTheNode(t *testing.T) {
+	for name, allow := range map[string][]string{"nobody is named": nil, "the pod is named": {"prod/web"}} {
+		t.Run(name, func(t *testing.T) {
+			config := provider.DefaultConfig()
+			// The operator gives no root, so that there is nothing to check yet.
+			config.Stores = map[string]provider.StoreConfig{"files": {
+				Type: "file", Allow: allow, Override: map[string][]string{"root": {"/*"}},
+			}}
+			engine, err := provider.New(provider.Options{
+				Config: config, Types: []store.Type{file.NewType()}, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
+				Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
+					return &provider.Class{
+						Stores:  map[string]map[string]any{"files": {"root": "/etc"}},
+						Objects: []provider.Object{{Path: "a", Store: "files", Key: "hostname"}},
+					}, nil
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(engine.Close)
+			err = engine.Check("test", nil)
+			const want = "stores.files: reads with the node's own files or credentials, and the operator's configuration does not say whose pods may use it so"
+			if refused := err != nil && strings.Contains(err.Error(), want); refused != (allow == nil) {
+				t.Errorf("Check: %v", err)
+			}
+		})
+	}
+}
+
+func TestADialectsDefaultsHoldOnlyForStoresThatTheClassDefinesAlone(t *testing.T) {
+	class := func(name string) *provider.Class {
+		return &provider.Class{
+			Stores:   map[string]map[string]any{name: {"role": "web"}},
+			Defaults: map[string]map[string]any{name: {"type": "memory", "role": "other", "address": "here"}},
+			Objects:  []provider.Object{{Path: "a", Store: name, Key: "a"}},
+		}
+	}
+	b := start(t, func(config *provider.Config) {
+		config.Stores["memory"] = provider.StoreConfig{Type: "memory", Fields: map[string]any{"address": "the operator's"}}
+	})
+	b.memory.Put("a", "v")
+	b.classes["named"], b.classes["own"] = class("memory"), class("mine")
+	b.mustMount(t, web, "named")
+	b.mustMount(t, web, "own")
+}
+
+func TestProblemsSpeakTheWordsOfTheDialect(t *testing.T) {
+	b := start(t, nil)
+	b.classes["web"] = &provider.Class{
+		Words: provider.Words{
+			"objects": "secrets", "objects[].path": "fileName", "objects[].options.body": "args",
+			"stores.memory.address": "memoryAddress",
+		},
+		Stores: map[string]map[string]any{"memory": {"address": "elsewhere", "tls": map[string]any{"serverName": "x"}}},
+		Objects: []provider.Object{
+			{Path: "a", Store: "memory", Key: "a"},
+			{Path: "b/", Store: "memory", Key: "b", Entry: 1},
+			{Path: "c", Store: "memory", Key: "c", Encoding: "x", Entry: 2},
+			{Path: "a", Store: "memory", Key: "d", Entry: 3},
+		},
+	}
+	err := b.Check("test", map[string]string{"class": "web"})
+	const want = "object 1 (b/): fileName: must name a file, without a slash at its end, empty parts, or parts that are a single dot; " +
+		"object 2 (c): encoding: must be base64 or hex to decode the value, utf-8 to accept text alone, or left out for bytes as they are; " +
+		"object 3 (a): fileName: object 1 (a) has the same path; give each object a file of its own; " +
+		"memoryAddress: pinned by the operator's configuration of store memory; remove it here; " +
+		"stores.memory.tls.serverName: pinned by the operator's configuration of store memory; remove it here"
+	if err == nil || err.Error() != want {
+		t.Errorf("problems\n%v\nwant\n%s", err, want)
+	}
+	b.classes["empty"] = &provider.Class{Words: provider.Words{"objects": "secrets"}}
+	if err := b.Check("test", map[string]string{"class": "empty"}); err == nil || err.Error() != "secrets: has no entries; list at least one object" {
+		t.Error(err)
+	}
+}
