@@ -90,16 +90,15 @@ func (c *Cluster) deletePods(ctx context.Context) error {
 	}
 }
 
-// stopParts ends the processes, those that use others first.
+// stopParts ends the processes, the last that was started first: it may use
+// those before it.
 func (c *Cluster) stopParts(ctx context.Context) error {
 	names, err := c.partNames()
 	if err != nil {
 		return err
 	}
-	last := []string{partContainerd, partAPIServer, partEtcd}
-	slices.SortFunc(names, func(a, b string) int { return slices.Index(last, a) - slices.Index(last, b) })
 	var failed []error
-	for _, name := range names {
+	for _, name := range slices.Backward(names) {
 		failed = append(failed, c.Stop(ctx, name))
 	}
 	return errors.Join(failed...)

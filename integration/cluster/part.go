@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -121,14 +122,29 @@ func (c *Cluster) end(ctx context.Context, name string, signal syscall.Signal) e
 	}
 }
 
-// partNames are those of all parts that were ever started, in no order.
+// partNames are those of all parts that were ever started, in the order in
+// which they were.
 func (c *Cluster) partNames() ([]string, error) {
-	files, err := filepath.Glob(c.Path("run", "*.pid"))
-	names := make([]string, len(files))
-	for i, file := range files {
-		names[i] = strings.TrimSuffix(filepath.Base(file), ".pid")
+	files, err := os.ReadDir(c.Path("run"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
-	return names, err
+	if err != nil {
+		return nil, err
+	}
+	started := map[string]time.Time{}
+	var names []string
+	for _, file := range files {
+		info, err := file.Info()
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimSuffix(file.Name(), ".pid")
+		started[name] = info.ModTime()
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return started[a].Compare(started[b]) })
+	return names, nil
 }
 
 func pidFile(name string) string { return filepath.Join("run", name+".pid") }

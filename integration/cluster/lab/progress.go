@@ -1,0 +1,37 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Progress prints each step with the seconds since the first.
+func Progress(to io.Writer) func(string) {
+	start := time.Now()
+	return func(step string) {
+		fmt.Fprintf(to, "%6.1fs  %s\n", time.Since(start).Seconds(), step) //nolint:errcheck // only told
+	}
+}
+
+// GiveUp takes down what came up before cause, keeps the logs of its parts, and
+// returns cause with where they are.
+func GiveUp(dir string, cause error, progress func(string)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	kept, err := keepLogs(dir)
+	return errors.Join(cause, err, fmt.Errorf("logs of all parts: %s", kept), Down(ctx, dir, progress))
+}
+
+// keepLogs copies the logs to a folder that outlives the lab.
+func keepLogs(dir string) (string, error) {
+	kept, err := os.MkdirTemp("", "lanyard-logs-")
+	if err != nil {
+		return "", err
+	}
+	return kept, os.CopyFS(kept, os.DirFS(filepath.Join(dir, "logs")))
+}
