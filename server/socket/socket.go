@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ const maxPath = 107
 type Listener struct {
 	*net.UnixListener
 	path string
-	file os.FileInfo
+	file os.FileInfo // nil for an abstract socket
 	once sync.Once
 	err  error
 }
@@ -42,7 +43,14 @@ type Listener struct {
 //
 // Processes that listen at one path at the same moment take turns, by a lock
 // on the directory, so that none removes the socket of the other.
+//
+// A path that begins with @ names an abstract socket, which has no file, no
+// mode and no owner, and ends with its last user: who may connect is decided by
+// Credentials alone.
 func Listen(ctx context.Context, path string) (*Listener, error) {
+	if strings.HasPrefix(path, "@") {
+		return listenAbstract(ctx, path)
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -80,7 +88,25 @@ func Listen(ctx context.Context, path string) (*Listener, error) {
 	return l, nil
 }
 
-// Path is where the Listener listens, as an absolute path.
+// listenAbstract is Listen in the abstract namespace of unix(7), in which the
+// name of a dead process's socket is free at once.
+func listenAbstract(ctx context.Context, name string) (*Listener, error) {
+	if len(name) == 1 || len(name) > maxPath || strings.ContainsRune(name, 0) {
+		return nil, fmt.Errorf("socket %q: the name of an abstract socket has 1 to %d bytes after the @, without a zero", name, maxPath-1)
+	}
+	config := net.ListenConfig{}
+	inner, err := config.Listen(ctx, "unix", name)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("socket %s: another process is listening on it; stop that process, or choose another name", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: cannot listen: %w", name, cause(err))
+	}
+	return &Listener{UnixListener: inner.(*net.UnixListener), path: name}, nil //nolint:forcetypeassert // network "unix" has no other
+}
+
+// Path is where the Listener listens, as an absolute path, or as the name of an
+// abstract socket with its @.
 func (l *Listener) Path() string { return l.path }
 
 // Close ends Accept and removes the socket's file, unless another process has
@@ -95,6 +121,9 @@ func (l *Listener) Close() error {
 }
 
 func (l *Listener) remove() error {
+	if l.file == nil { // an abstract socket
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	unlock, err := lock(ctx, filepath.Dir(l.path))

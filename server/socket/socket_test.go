@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -177,6 +178,23 @@ func TestCloseRemovesItsOwnSocketAndNoOther(t *testing.T) {
 	must(t, second.Close())
 	if _, err := os.Lstat(successor.Path()); err != nil {
 		t.Errorf("the successor's socket is gone: %v", err)
+	}
+}
+
+func TestAnAbstractSocketHasNoFile(t *testing.T) {
+	name := fmt.Sprintf("@lanyard-test-%d", os.Getpid())
+	l := listen(t, name)
+	if l.Path() != name {
+		t.Errorf("it listens at %s", l.Path())
+	}
+	refused(t, name, "another process is listening on it")
+	conn, err := net.Dial("unix", name)
+	must(t, err)
+	_ = conn.Close()
+	must(t, l.Close())
+	must(t, listen(t, name).Close())
+	for _, bad := range []string{"@", "@" + strings.Repeat("n", 107), "@a\x00b"} {
+		refused(t, bad, "the name of an abstract socket has 1 to 106 bytes")
 	}
 }
 
