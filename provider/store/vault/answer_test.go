@@ -7,18 +7,19 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // read is what a GET of secret/data/a becomes when Vault answers so.
 func read(status int, body string) (store.Value, error) {
-	resp := &response{status: status}
-	resp.answer, resp.broken = parseAnswer([]byte(body))
+	resp := &vaultclient.Response{Status: status}
+	resp.Answer, resp.Broken = vaultclient.ParseAnswer([]byte(body))
 	q := &query{key: "secret/data/a", method: http.MethodGet}
-	if !resp.ok() {
-		if err := gone(q, resp.answer); err != nil {
+	if !resp.OK() {
+		if err := gone(q, resp.Answer); err != nil {
 			return store.Value{}, err
 		}
-		return store.Value{}, refusal(q, `role "web"`, status, resp.answer)
+		return store.Value{}, refusal(q, `role "web"`, resp)
 	}
 	return valueOf(q, resp)
 }
@@ -103,8 +104,8 @@ func TestAnswersThatHoldNone(t *testing.T) {
 }
 
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
-	a, _ := parseAnswer([]byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
-	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", 404, a)
+	a, _ := vaultclient.ParseAnswer([]byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
+	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vaultclient.Response{Status: 404, Answer: a})
 	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") {
 		t.Errorf("error %q does not say what the key is", err)
 	}
@@ -126,7 +127,7 @@ func FuzzAnswer(f *testing.F) {
 		if (err == nil) == (value.Data.Len() == 0) {
 			t.Errorf("a value of %d bytes with error %v", value.Data.Len(), err)
 		}
-		if a, _ := parseAnswer([]byte(body)); a != nil {
+		if a, _ := vaultclient.ParseAnswer([]byte(body)); a != nil {
 			certificateEnd(a.Data)
 			if a.LeaseDuration < 0 {
 				t.Errorf("lease duration %d", a.LeaseDuration)

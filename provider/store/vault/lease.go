@@ -11,11 +11,12 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // leaseOf returns how long the value of an answer works; nil if nothing says
 // that it ends. start is when the request was made.
-func (s *vaultStore) leaseOf(q *query, a *answer, used *session, as identity.Identity, start time.Time) (*store.Lease, error) {
+func (s *vaultStore) leaseOf(q *query, a *vaultclient.Answer, used *vaultclient.Session, as identity.Identity, start time.Time) (*store.Lease, error) {
 	end, isCertificate := time.Time{}, false
 	if q.writes() {
 		// What a GET finds is not made for this pod and does not change by
@@ -28,13 +29,13 @@ func (s *vaultStore) leaseOf(q *query, a *answer, used *session, as identity.Ide
 		}
 		return &store.Lease{Duration: end.Sub(start), Expires: end}, nil
 	}
-	if used.limited {
+	if used.Limited() {
 		// Every further read could be the one that ends the token and with it
 		// the lease.
-		s.sessions.retire(as, used)
-		if !used.take() {
-			return nil, fail(store.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
-				q.verb(), printable(q.key), s.sessions.who())
+		s.connection.Retire(as, used)
+		if !used.Take() {
+			return nil, vaultclient.Fail(store.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
+				q.verb(), vaultclient.Printable(q.key), s.connection.Who())
 		}
 	}
 	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, asked: time.Duration(a.LeaseDuration)}
@@ -47,7 +48,7 @@ func (s *vaultStore) leaseOf(q *query, a *answer, used *session, as identity.Ide
 // leased is a value on a lease of Vault's.
 type leased struct {
 	store   *vaultStore
-	session *session
+	session *vaultclient.Session
 	key     string
 	id      string
 	// asked is the lease's first duration, which every renewal asks for.
@@ -62,14 +63,14 @@ type leased struct {
 // https://developer.hashicorp.com/vault/docs/concepts/tokens#token-time-to-live-periodic-tokens-and-explicit-max-ttls
 func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) *store.Lease {
 	end := start.Add(duration)
-	for _, other := range []time.Time{l.session.ends(), l.certificateEnd} {
+	for _, other := range []time.Time{l.session.Ends(), l.certificateEnd} {
 		if !other.IsZero() && other.Before(end) {
 			end = other
 		}
 	}
-	l.session.holds(end)
+	l.session.Holds(end)
 	lease := &store.Lease{Duration: max(end.Sub(start), 0), Expires: end}
-	if renewable && !l.session.limited {
+	if renewable && !l.session.Limited() {
 		lease.Renew = l.renew
 	}
 	return lease
@@ -80,31 +81,29 @@ func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) 
 // end tells.
 // https://developer.hashicorp.com/vault/api-docs/system/leases#renew-lease
 func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
-	if err := l.store.sessions.renew(ctx, l.session); err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("renewing the token of %s: %w", printable(l.key), ctx.Err())
+	if err := l.store.connection.Renew(ctx, l.session); err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("renewing the token of %s: %w", vaultclient.Printable(l.key), ctx.Err())
 	}
 	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.asked.Seconds()))})
 	if err != nil {
-		return nil, fail(store.ErrInvalid, "the renewal cannot be written as JSON")
+		return nil, vaultclient.Fail(store.ErrInvalid, "the renewal cannot be written as JSON")
 	}
-	start := l.store.now()
+	start := l.store.connection.Now()
 	id := secret.NewString(l.id)
-	resp, err := l.store.client.call(ctx, request{
-		method: http.MethodPost, path: "sys/leases/renew", body: body,
-		token: l.session.token, secrets: []secret.Bytes{id}, repeatable: true,
+	resp, err := l.store.connection.Call(ctx, l.session, vaultclient.Request{
+		Method: http.MethodPost, Path: "sys/leases/renew", Body: body, Secrets: []secret.Bytes{id}, Repeatable: true,
 	})
 	if err != nil {
 		return nil, err
 	}
-	text := said(resp.answer, l.session.token, id)
 	switch {
-	case resp.status == http.StatusForbidden:
-		return nil, fail(store.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
-			printable(l.key), l.store.sessions.who(), otherThanDenied(text))
-	case !resp.ok():
-		return nil, fail(store.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", printable(l.key), resp.status, text)
-	case resp.answer == nil || resp.answer.LeaseID == "":
-		return nil, fail(store.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", printable(l.key))
+	case resp.Status == http.StatusForbidden:
+		return nil, vaultclient.Fail(store.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
+			vaultclient.Printable(l.key), l.store.connection.Who(), resp.SaidOfDenial())
+	case !resp.OK():
+		return nil, vaultclient.Fail(store.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", vaultclient.Printable(l.key), resp.Status, resp.Said())
+	case resp.Answer == nil || resp.Answer.LeaseID == "":
+		return nil, vaultclient.Fail(store.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", vaultclient.Printable(l.key))
 	}
-	return l.lease(time.Duration(resp.answer.LeaseDuration), resp.answer.Renewable, start), nil
+	return l.lease(time.Duration(resp.Answer.LeaseDuration), resp.Answer.Renewable, start), nil
 }

@@ -13,13 +13,11 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
-// The bounds of references.
-const (
-	maxKeyBytes  = 1024
-	maxBodyBytes = 256 << 10
-)
+// maxBodyBytes bounds the body of a write.
+const maxBodyBytes = 256 << 10
 
 // methodList is sent as GET with a query, which every proxy passes on.
 // https://developer.hashicorp.com/vault/api-docs#api-operations
@@ -40,7 +38,7 @@ func (q *query) writes() bool { return q.method == http.MethodPost || q.method =
 // parseReference returns what ref asks for. The error wraps store.ErrInvalid
 // and names every wrong field.
 func parseReference(ref store.Reference) (*query, error) {
-	var problems problemList
+	var problems vaultclient.Problems
 	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
 	checkKey(ref.Key, &problems)
 	known := []string{"method", "query", "body"}
@@ -53,65 +51,55 @@ func parseReference(ref store.Reference) (*query, error) {
 		case "body":
 			q.setBody(ref.Options[name], &problems)
 		default:
-			problems.add("options."+printable(name), "%s", strict.Unknown("option", printable(name), known))
+			problems.Add("options."+vaultclient.Printable(name), "%s", strict.Unknown("option", vaultclient.Printable(name), known))
 		}
 	}
 	if q.body != nil && ref.Options["method"] == nil {
 		q.method = http.MethodPost
 	}
 	if q.body != nil && !q.writes() {
-		problems.add("options.body", "needs options.method to be POST or PUT")
+		problems.Add("options.body", "needs options.method to be POST or PUT")
 	}
 	q.setVersion(ref.Version, &problems)
 	if q.method == methodList {
 		q.method = http.MethodGet
 		q.params.Set("list", "true")
 	}
-	return q, problems.err()
+	return q, problems.Err()
 }
 
 // checkKey accepts exactly one spelling of each path.
-func checkKey(key string, problems *problemList) {
+func checkKey(key string, problems *vaultclient.Problems) {
 	switch {
 	case key == "":
-		problems.add("key", "is missing; it is the path in Vault's API, such as secret/data/prod/db")
-	case len(key) > maxKeyBytes:
-		problems.add("key", "is %d bytes long; the most is %d", len(key), maxKeyBytes)
+		problems.Add("key", "is missing; it is the path in Vault's API, such as secret/data/prod/db")
+	case len(key) > vaultclient.MaxNameBytes:
+		problems.Add("key", "is %d bytes long; the most is %d", len(key), vaultclient.MaxNameBytes)
 	case strings.Contains(key, "?"):
-		problems.add("key", "must not hold a ?; arguments go into options.query")
+		problems.Add("key", "must not hold a ?; arguments go into options.query")
 	case strings.HasPrefix(key, "v1/") || strings.HasPrefix(key, "/v1/"):
-		problems.add("key", "must begin after /v1/")
+		problems.Add("key", "must begin after /v1/")
 	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-		problems.add("key", "must be UTF-8 without control characters")
-	case strings.TrimSpace(key) != key || !cleanParts(key):
-		problems.add("key", "must be a path such as secret/data/prod/db: no slash or space at either end, no empty part, no . or .. as a part")
+		problems.Add("key", "must be UTF-8 without control characters")
+	case strings.TrimSpace(key) != key || !vaultclient.CleanPath(key):
+		problems.Add("key", "must be a path such as secret/data/prod/db: no slash or space at either end, no empty part, no . or .. as a part")
 	}
 }
 
-// cleanParts is true for a path that means the same to everyone on its way.
-func cleanParts(path string) bool {
-	for part := range strings.SplitSeq(path, "/") {
-		if part == "" || part == "." || part == ".." {
-			return false
-		}
-	}
-	return true
-}
-
-func (q *query) setMethod(value any, problems *problemList) {
+func (q *query) setMethod(value any, problems *vaultclient.Problems) {
 	methods := []string{http.MethodGet, methodList, http.MethodPost, http.MethodPut}
 	text, ok := value.(string)
 	if !ok || !slices.Contains(methods, strings.ToUpper(text)) {
-		problems.add("options.method", "must be one of %s", strings.Join(methods, ", "))
+		problems.Add("options.method", "must be one of %s", strings.Join(methods, ", "))
 		return
 	}
 	q.method = strings.ToUpper(text)
 }
 
-func (q *query) setParams(value any, problems *problemList) {
+func (q *query) setParams(value any, problems *vaultclient.Problems) {
 	fields, ok := asFields(value)
 	if !ok {
-		problems.add("options.query", "must be fields with text, such as {format: pem}")
+		problems.Add("options.query", "must be fields with text, such as {format: pem}")
 		return
 	}
 	for name, value := range fields {
@@ -125,22 +113,22 @@ func (q *query) setParams(value any, problems *problemList) {
 		case json.Number:
 			q.params.Set(name, value.String())
 		default:
-			problems.add("options.query."+printable(name), "must be text, a whole number, true or false")
+			problems.Add("options.query."+vaultclient.Printable(name), "must be text, a whole number, true or false")
 		}
 	}
 }
 
-func (q *query) setBody(value any, problems *problemList) {
+func (q *query) setBody(value any, problems *vaultclient.Problems) {
 	if _, ok := asFields(value); !ok {
-		problems.add("options.body", "must be fields, such as {common_name: web.example.com}")
+		problems.Add("options.body", "must be fields, such as {common_name: web.example.com}")
 		return
 	}
 	body, err := json.Marshal(value) // sorts the names: one body, one spelling
 	switch {
 	case err != nil:
-		problems.add("options.body", "cannot be written as JSON; use text, numbers, true, false, lists and fields")
+		problems.Add("options.body", "cannot be written as JSON; use text, numbers, true, false, lists and fields")
 	case len(body) > maxBodyBytes:
-		problems.add("options.body", "is %d bytes of JSON; the most is %d", len(body), maxBodyBytes)
+		problems.Add("options.body", "is %d bytes of JSON; the most is %d", len(body), maxBodyBytes)
 	default:
 		q.body = body
 	}
@@ -162,18 +150,18 @@ func asFields(value any) (map[string]any, bool) {
 }
 
 // setVersion pins a version of KV v2, which counts them from one.
-func (q *query) setVersion(version string, problems *problemList) {
+func (q *query) setVersion(version string, problems *vaultclient.Problems) {
 	if version == "" {
 		return
 	}
 	number, err := strconv.ParseInt(version, 10, 32)
 	switch {
 	case err != nil || number < 1 || strconv.FormatInt(number, 10) != version:
-		problems.add("version", "must be a version of KV version 2: a whole number from 1")
+		problems.Add("version", "must be a version of KV version 2: a whole number from 1")
 	case q.writes() || q.method == methodList:
-		problems.add("version", "goes with reading a secret of KV version 2 only, not with options.method %s", q.method)
+		problems.Add("version", "goes with reading a secret of KV version 2 only, not with options.method %s", q.method)
 	case q.params.Has("version"):
-		problems.add("options.query.version", "the object's version says it already; leave one of the two out")
+		problems.Add("options.query.version", "the object's version says it already; leave one of the two out")
 	default:
 		q.params.Set("version", version)
 	}

@@ -51,6 +51,9 @@ func TestOpenRefusesWrongSettingsByName(t *testing.T) {
 		"field of another":     {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "roleID": "x"}}), false, []string{"auth.roleID: is not for the method jwt"}},
 		"approle incomplete":   {kubernetes(map[string]any{"auth": map[string]any{"method": "approle"}}), false, []string{"auth.roleID: ", "auth.secretIDCredential: "}},
 		"approle mixed":        {kubernetes(map[string]any{"auth": map[string]any{"method": "approle", "roleIDCredential": "r", "secretIDFile": "/s"}}), true, []string{"auth.roleIDCredential: "}},
+		"JWT file, relative":   {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "jwtFile": "jwt"}}), true, []string{"auth.jwtFile: must be the absolute"}},
+		"JWT file by class":    {kubernetes(map[string]any{"auth": map[string]any{"method": "jwt", "jwtFile": "/jwt"}}), false, []string{"auth.jwtFile: reads a file of the node"}},
+		"JWT file of approle":  {kubernetes(map[string]any{"auth": map[string]any{"method": "approle", "roleID": "r", "secretIDCredential": "s", "jwtFile": "/jwt"}}), true, []string{"auth.jwtFile: is not for the method approle"}},
 		"token file, relative": {kubernetes(map[string]any{"auth": map[string]any{"method": "tokenFile", "tokenFile": "token"}}), true, []string{"auth.tokenFile: must be the absolute"}},
 		"token file by class":  {kubernetes(map[string]any{"auth": map[string]any{"method": "tokenFile", "tokenFile": "/token"}}), false, []string{"auth.tokenFile: reads a file of the node"}},
 		"secret ID by class":   {kubernetes(map[string]any{"auth": map[string]any{"method": "approle", "roleID": "r", "secretIDFile": "/s"}}), false, []string{"auth.secretIDFile: reads a file"}},
@@ -95,6 +98,8 @@ func TestOnlyNodeCredentialsReadAsNode(t *testing.T) {
 	}{
 		"kubernetes":         {map[string]any{"method": "kubernetes", "role": "web"}, false},
 		"jwt":                {map[string]any{"method": "jwt"}, false},
+		"jwt by file":        {map[string]any{"method": "jwt", "jwtFile": "/jwt"}, true},
+		"kubernetes by file": {map[string]any{"method": "kubernetes", "role": "web", "jwtFile": "/jwt"}, true},
 		"approle of the pod": {map[string]any{"method": "approle", "roleID": "r", "secretIDCredential": "secret-id"}, false},
 		"approle by file":    {map[string]any{"method": "approle", "roleID": "r", "secretIDFile": "/s"}, true},
 		"token file":         {map[string]any{"method": "tokenFile", "tokenFile": "/t"}, true},
@@ -109,28 +114,6 @@ func TestOnlyNodeCredentialsReadAsNode(t *testing.T) {
 				t.Errorf("ReadsAsNode = %v, want %v", got, test.want)
 			}
 		})
-	}
-}
-
-func TestStoresOfOneAddressShareConnections(t *testing.T) {
-	vaultType := NewType(Options{})
-	open := func(more map[string]any) *vaultStore {
-		opened, err := vaultType.Open(store.Settings{Fields: kubernetes(more)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return opened.(*vaultStore)
-	}
-	a, b := open(nil), open(map[string]any{"namespace": "team-a"})
-	other := open(map[string]any{"tls": map[string]any{"serverName": "other"}})
-	if len(vaultType.transports.open) != 2 {
-		t.Errorf("%d pools for two kinds of connection, want 2", len(vaultType.transports.open))
-	}
-	a.Close()
-	b.Close()
-	other.Close()
-	if len(vaultType.transports.open) != 0 {
-		t.Errorf("%d pools are left after Close", len(vaultType.transports.open))
 	}
 }
 

@@ -2,29 +2,14 @@ package vault
 
 import (
 	"context"
-	"errors"
-	"net/http"
-	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
-	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // vaultStore is one connection. It is a store.NodeReader.
-type vaultStore struct {
-	client   *client
-	sessions *sessions
-	now      func() time.Time
-	release  func() // of the transport
-}
-
-func newStore(config *settings, client *client, release func(), tokens identity.TokenSource, now func() time.Time) *vaultStore {
-	return &vaultStore{
-		client: client, sessions: newSessions(config, client, tokens, now),
-		now: now, release: release,
-	}
-}
+type vaultStore struct{ connection *vaultclient.Connection }
 
 // Check implements store.Store.
 func (s *vaultStore) Check(ref store.Reference) error {
@@ -33,72 +18,38 @@ func (s *vaultStore) Check(ref store.Reference) error {
 }
 
 // ReadsAsNode implements store.NodeReader.
-func (s *vaultStore) ReadsAsNode() bool { return s.sessions.auth.usesNode() }
+func (s *vaultStore) ReadsAsNode() bool { return s.connection.UsesNode() }
 
-// Read implements store.Store. A refusal is believed only from a token that is
-// new, or when a new login has been tried lately: the old one may have been
-// revoked, or may lack a policy that its role was given since.
+// Read implements store.Store.
 func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	q, err := parseReference(ref)
 	if err != nil {
 		return store.Value{}, err
 	}
-	used, isNew, err := s.sessions.get(ctx, as)
+	resp, asked, err := s.connection.Ask(ctx, as, vaultclient.Request{
+		What: q.where(), Method: q.method, Path: q.key, Params: q.params, Body: q.body,
+		// A read that makes a credential may be repeated: the one that was
+		// lost ends with its own lease. A write may not.
+		Repeatable: !q.writes(),
+	})
 	if err != nil {
 		return store.Value{}, err
 	}
-	start := s.now()
-	resp, err := s.ask(ctx, q, used)
-	if err == nil && resp.status == http.StatusForbidden && !isNew {
-		other, replaced, failed := s.sessions.replace(ctx, as, used)
-		if failed != nil {
-			return store.Value{}, failed
-		}
-		if replaced {
-			used, start = other, s.now()
-			resp, err = s.ask(ctx, q, used)
-		}
-	}
-	if err != nil {
-		return store.Value{}, asRead(q, err)
-	}
-	if !resp.ok() {
-		if err := gone(q, resp.answer); err != nil {
+	if !resp.OK() {
+		if err := gone(q, resp.Answer); err != nil {
 			return store.Value{}, err
 		}
-		return store.Value{}, refusal(q, s.sessions.who(), resp.status, resp.answer, used.token)
+		return store.Value{}, refusal(q, s.connection.Who(), resp)
 	}
 	value, err := valueOf(q, resp)
 	if err != nil {
 		return store.Value{}, err
 	}
-	if value.Lease, err = s.leaseOf(q, resp.answer, used, as, start); err != nil {
+	if value.Lease, err = s.leaseOf(q, resp.Answer, asked.Session, as, asked.Start); err != nil {
 		return store.Value{}, err
 	}
 	return value, nil
 }
 
-func (s *vaultStore) ask(ctx context.Context, q *query, used *session) (*response, error) {
-	return s.client.call(ctx, request{
-		method: q.method, path: q.key, params: q.params, body: q.body,
-		token: used.token, secrets: []secret.Bytes{used.token},
-		// A read that makes a credential may be repeated: the one that was
-		// lost ends with its own lease. A write may not.
-		repeatable: !q.writes(),
-	})
-}
-
-// asRead says what was being read when a call failed.
-func asRead(q *query, err error) error {
-	var f *failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	return &failure{kind: f.kind, text: q.verb() + " " + printable(q.key) + ": " + f.text, cause: f.cause}
-}
-
 // Close implements store.Store.
-func (s *vaultStore) Close() {
-	s.sessions.close()
-	s.release()
-}
+func (s *vaultStore) Close() { s.connection.Close() }

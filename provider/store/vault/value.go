@@ -12,6 +12,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // versioned is the metadata that KV version 2 gives with a secret.
@@ -52,7 +53,7 @@ func (v versioned) id() string {
 
 // gone explains a version that is there and has no data any more; nil if that
 // is not what the answer says.
-func gone(q *query, a *answer) error {
+func gone(q *query, a *vaultclient.Answer) error {
 	if a == nil {
 		return nil
 	}
@@ -61,30 +62,30 @@ func gone(q *query, a *answer) error {
 		return nil
 	}
 	if meta.Destroyed {
-		return fail(store.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", printable(q.key), meta.Version)
+		return vaultclient.Fail(store.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", vaultclient.Printable(q.key), meta.Version)
 	}
-	return fail(store.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
-		printable(q.key), meta.Version, printable(meta.DeletionTime))
+	return vaultclient.Fail(store.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
+		vaultclient.Printable(q.key), meta.Version, vaultclient.Printable(meta.DeletionTime))
 }
 
 // valueOf turns a successful answer into the value, without its lease.
-func valueOf(q *query, resp *response) (store.Value, error) {
-	where := q.verb() + " " + printable(q.key)
-	if resp.status == http.StatusNoContent {
-		return store.Value{}, fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (204), so there is nothing to mount", where)
+func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
+	where := q.where()
+	if resp.Status == http.StatusNoContent {
+		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (204), so there is nothing to mount", where)
 	}
-	a := resp.answer
+	a := resp.Answer
 	if a == nil {
-		return store.Value{}, fail(store.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
-			where, resp.status, resp.broken)
+		return store.Value{}, vaultclient.Fail(store.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
+			where, resp.Status, resp.Broken)
 	}
 	switch {
 	case a.WrapInfo != nil:
-		return store.Value{}, fail(store.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
+		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
 	case a.Data == nil && a.Auth != nil:
-		return store.Value{}, fail(store.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
+		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
 	case a.Data == nil:
-		return store.Value{}, fail(store.ErrNotFound, "%s: Vault answered without data", where)
+		return store.Value{}, vaultclient.Fail(store.ErrNotFound, "%s: Vault answered without data", where)
 	}
 	if err := gone(q, a); err != nil {
 		return store.Value{}, err
@@ -95,7 +96,7 @@ func valueOf(q *query, resp *response) (store.Value, error) {
 		}
 	}
 	if q.pinned != "" {
-		return store.Value{}, fail(store.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", printable(q.key))
+		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", vaultclient.Printable(q.key))
 	}
 	return store.Value{Data: secret.New(a.Data)}, nil
 }
@@ -130,4 +131,16 @@ func certificateEnd(data json.RawMessage) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+func isNull(text json.RawMessage) bool { return len(text) == 0 || string(text) == "null" }
+
+// fields are the top-level names of a JSON object with their values; nil if
+// the text is none.
+func fields(text json.RawMessage) map[string]json.RawMessage {
+	var f map[string]json.RawMessage
+	if json.Unmarshal(text, &f) != nil {
+		return nil
+	}
+	return f
 }

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // login logs in and returns the session.
-func (s *sessions) login(ctx context.Context, as identity.Identity) (*session, error) {
+func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, error) {
 	if s.auth.Method == methodTokenFile {
 		return s.adopt(ctx)
 	}
@@ -24,28 +24,28 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*session, e
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		return nil, fail(store.ErrInvalid, "the login cannot be written as JSON")
+		return nil, Fail(store.ErrInvalid, "the login cannot be written as JSON")
 	}
 	start := s.now()
-	resp, err := s.client.call(ctx, request{
-		method: http.MethodPost, path: "auth/" + s.auth.Mount + "/login",
-		body: body, secrets: secrets, repeatable: true,
+	resp, err := s.client.call(ctx, Request{
+		Method: http.MethodPost, Path: "auth/" + s.auth.Mount + "/login",
+		Body: body, Secrets: secrets, Repeatable: true,
 	})
 	if err != nil {
 		return nil, s.asLogin(err)
 	}
-	if !resp.ok() {
-		return nil, s.refused(resp, secrets)
+	if !resp.OK() {
+		return nil, s.refused(resp)
 	}
-	granted := (*auth)(nil)
-	if resp.answer != nil {
-		granted = resp.answer.Auth
+	granted := (*Auth)(nil)
+	if resp.Answer != nil {
+		granted = resp.Answer.Auth
 	}
 	switch {
-	case granted != nil && !isNull(granted.MFA):
-		return nil, fail(store.ErrUnauthenticated, "login as %s: Vault asks for a second factor, which no pod has; exempt the role from MFA", s.who())
+	case granted != nil && granted.MFA != nil:
+		return nil, Fail(store.ErrUnauthenticated, "login as %s: Vault asks for a second factor, which no pod has; exempt the role from MFA", s.who())
 	case granted == nil || granted.ClientToken == "":
-		return nil, fail(store.ErrUnavailable, "login as %s: Vault answered %d without a token; look at what stands between the node and Vault", s.who(), resp.status)
+		return nil, Fail(store.ErrUnavailable, "login as %s: Vault answered %d without a token; look at what stands between the node and Vault", s.who(), resp.Status)
 	}
 	return newSession(secret.NewString(granted.ClientToken), granted, start, true), nil
 }
@@ -55,15 +55,15 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*session, e
 func (s *sessions) credentials(ctx context.Context, as identity.Identity) (map[string]string, []secret.Bytes, error) {
 	switch s.auth.Method {
 	case methodKubernetes, methodJWT:
-		token, err := s.tokens.Token(ctx, as, s.auth.Audience)
+		token, err := s.jwt(ctx, as)
 		if err != nil {
-			return nil, nil, s.tokenMissing(ctx, err)
+			return nil, nil, err
 		}
-		fields := map[string]string{"jwt": token.JWT.RevealString()}
+		fields := map[string]string{"jwt": token.RevealString()}
 		if s.auth.Role != "" {
 			fields["role"] = s.auth.Role
 		}
-		return fields, []secret.Bytes{token.JWT}, nil
+		return fields, []secret.Bytes{token}, nil
 	case methodAppRole:
 		return s.appRole(as)
 	default: // cert: the connection says who it is
@@ -75,6 +75,22 @@ func (s *sessions) credentials(ctx context.Context, as identity.Identity) (map[s
 	}
 }
 
+// jwt is the node's own token where the settings name one, and else the pod's.
+func (s *sessions) jwt(ctx context.Context, as identity.Identity) (secret.Bytes, error) {
+	if s.auth.JWTFile != "" {
+		token, err := readCredential(s.auth.JWTFile)
+		if err != nil {
+			return secret.Bytes{}, Fail(store.ErrUnauthenticated, "auth.jwtFile: %v", err)
+		}
+		return token, nil
+	}
+	token, err := s.tokens.Token(ctx, as, s.auth.Audience)
+	if err != nil {
+		return secret.Bytes{}, s.tokenMissing(ctx, err)
+	}
+	return token.JWT, nil
+}
+
 func (s *sessions) tokenMissing(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, identity.ErrNoToken):
@@ -82,7 +98,7 @@ func (s *sessions) tokenMissing(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
 	}
-	return &failure{kind: store.ErrUnavailable, text: fmt.Sprintf("the pod's token for audience %q cannot be had: %s", s.auth.Audience, printable(err.Error()))}
+	return &failure{kind: store.ErrUnavailable, text: fmt.Sprintf("the pod's token for audience %q cannot be had: %s", s.auth.Audience, Printable(err.Error()))}
 }
 
 func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.Bytes, error) {
@@ -98,7 +114,7 @@ func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.By
 	}
 	if s.auth.SecretIDFile != "" {
 		if secretID, err = readCredential(s.auth.SecretIDFile); err != nil {
-			return nil, nil, fail(store.ErrUnauthenticated, "auth.secretIDFile: %v", err)
+			return nil, nil, Fail(store.ErrUnauthenticated, "auth.secretIDFile: %v", err)
 		}
 	} else if secretID, err = credential(as, "auth.secretIDCredential", s.auth.SecretIDCredential); err != nil {
 		return nil, nil, err
@@ -111,55 +127,49 @@ func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.By
 func credential(as identity.Identity, field, name string) (secret.Bytes, error) {
 	value, ok := as.Credentials[name]
 	if !ok || value.Len() == 0 {
-		return value, fail(store.ErrUnauthenticated, "%s: the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef", field, printable(name))
+		return value, Fail(store.ErrUnauthenticated, "%s: the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef", field, Printable(name))
 	}
 	return value, nil
 }
 
 // adopt takes the token of a file and asks Vault how long it lives.
 // https://developer.hashicorp.com/vault/api-docs/auth/token#lookup-a-token-self
-func (s *sessions) adopt(ctx context.Context) (*session, error) {
+func (s *sessions) adopt(ctx context.Context) (*Session, error) {
 	token, err := readCredential(s.auth.TokenFile)
 	if err != nil {
-		return nil, fail(store.ErrUnauthenticated, "auth.tokenFile: %v", err)
+		return nil, Fail(store.ErrUnauthenticated, "auth.tokenFile: %v", err)
 	}
 	start := s.now()
-	resp, err := s.client.call(ctx, request{method: http.MethodGet, path: "auth/token/lookup-self", token: token, repeatable: true})
+	resp, err := s.client.call(ctx, Request{Method: http.MethodGet, Path: "auth/token/lookup-self", token: token, Repeatable: true})
 	if err != nil {
 		return nil, s.asLogin(err)
 	}
-	if !resp.ok() {
-		return nil, fail(store.ErrUnauthenticated, "auth.tokenFile: Vault does not accept the token in %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
-			s.auth.TokenFile, resp.status)
+	if !resp.OK() {
+		return nil, Fail(store.ErrUnauthenticated, "auth.tokenFile: Vault does not accept the token in %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
+			s.auth.TokenFile, resp.Status)
 	}
 	var about struct {
-		TTL       seconds `json:"ttl"`
+		TTL       Seconds `json:"ttl"`
 		Renewable bool    `json:"renewable"`
 		NumUses   int     `json:"num_uses"`
 	}
-	if resp.answer == nil || json.Unmarshal(resp.answer.Data, &about) != nil {
-		return nil, fail(store.ErrUnavailable, "auth.tokenFile: Vault does not say how long the token lives; look at what stands between the node and Vault")
+	if resp.Answer == nil || json.Unmarshal(resp.Answer.Data, &about) != nil {
+		return nil, Fail(store.ErrUnavailable, "auth.tokenFile: Vault does not say how long the token lives; look at what stands between the node and Vault")
 	}
-	granted := &auth{LeaseDuration: about.TTL, Renewable: about.Renewable && time.Duration(about.TTL) > 0, NumUses: about.NumUses}
+	granted := &Auth{LeaseDuration: about.TTL, Renewable: about.Renewable && time.Duration(about.TTL) > 0, NumUses: about.NumUses}
 	return newSession(token, granted, start, false), nil
 }
 
 // asLogin says that what failed was the login.
-func (s *sessions) asLogin(err error) error {
-	var f *failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	return &failure{kind: f.kind, text: "login as " + s.who() + ": " + f.text, cause: f.cause}
-}
+func (s *sessions) asLogin(err error) error { return Explain(err, "login as "+s.who()) }
 
 // refused explains a login that Vault does not accept.
-func (s *sessions) refused(resp *response, sent []secret.Bytes) error {
-	text := said(resp.answer, sent...)
-	if resp.status == http.StatusNotFound {
-		return fail(store.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), printable(s.auth.Mount), text)
+func (s *sessions) refused(resp *Response) error {
+	text := resp.Said()
+	if resp.Status == http.StatusNotFound {
+		return Fail(store.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), Printable(s.auth.Mount), text)
 	}
-	return fail(store.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.status, text, s.remedy())
+	return Fail(store.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.Status, text, s.remedy())
 }
 
 // remedy is what to look at when a login is refused.
@@ -181,15 +191,15 @@ func (s *sessions) who() string {
 	switch s.auth.Method {
 	case methodKubernetes, methodJWT:
 		if s.auth.Role == "" {
-			return fmt.Sprintf("the default role at auth/%s", printable(s.auth.Mount))
+			return fmt.Sprintf("the default role at auth/%s", Printable(s.auth.Mount))
 		}
-		return fmt.Sprintf("role %q at auth/%s", s.auth.Role, printable(s.auth.Mount))
+		return fmt.Sprintf("role %q at auth/%s", s.auth.Role, Printable(s.auth.Mount))
 	case methodTokenFile:
-		return "the token in " + printable(s.auth.TokenFile)
+		return "the token in " + Printable(s.auth.TokenFile)
 	case methodCert:
 		if s.auth.CertRole != "" {
-			return fmt.Sprintf("role %q at auth/%s", s.auth.CertRole, printable(s.auth.Mount))
+			return fmt.Sprintf("role %q at auth/%s", s.auth.CertRole, Printable(s.auth.Mount))
 		}
 	}
-	return "the " + s.auth.Method + " method at auth/" + printable(s.auth.Mount)
+	return "the " + s.auth.Method + " method at auth/" + Printable(s.auth.Mount)
 }

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"crypto/tls"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/lanyardhq/lanyard/provider/nodefile"
 )
 
 // maxPEMBytes bounds a certificate file.
@@ -14,8 +16,8 @@ const maxPEMBytes = 1 << 20
 
 // config makes the TLS configuration. Authorities are read now; the client's
 // certificate is read at each handshake, so that it may be renewed on disk.
-func (t *tlsSettings) config() (*tls.Config, problemList) {
-	var problems problemList
+func (t *TLSSettings) config() (*tls.Config, Problems) {
+	var problems Problems
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		ServerName:         t.ServerName,
@@ -25,26 +27,26 @@ func (t *tlsSettings) config() (*tls.Config, problemList) {
 	case t.CACert != "":
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
-			problems.add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
+			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 		}
 	case t.CACertFile != "":
 		config.RootCAs = x509.NewCertPool()
 		if err := appendPEM(config.RootCAs, t.CACertFile); err != nil {
-			problems.add("tls.caCertFile", "%v", err)
+			problems.Add("tls.caCertFile", "%v", err)
 		}
 	case t.CACertDir != "":
 		config.RootCAs = t.directory(&problems)
 	}
 	if t.ClientCertFile != "" {
 		if _, err := t.clientCertificate(nil); err != nil {
-			problems.add("tls.clientCertFile", "%v", err)
+			problems.Add("tls.clientCertFile", "%v", err)
 		}
 		config.GetClientCertificate = t.clientCertificate
 	}
 	return config, problems
 }
 
-func (t *tlsSettings) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+func (t *TLSSettings) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(t.ClientCertFile, t.ClientKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate and key cannot be used: %w", err)
@@ -54,11 +56,11 @@ func (t *tlsSettings) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certi
 
 // directory reads all regular files of caCertDir, of which at least one must
 // hold a certificate.
-func (t *tlsSettings) directory(problems *problemList) *x509.CertPool {
+func (t *TLSSettings) directory(problems *Problems) *x509.CertPool {
 	pool, found := x509.NewCertPool(), false
 	entries, err := os.ReadDir(t.CACertDir)
 	if err != nil {
-		problems.add("tls.caCertDir", "%v", err)
+		problems.Add("tls.caCertDir", "%v", err)
 		return pool
 	}
 	for _, entry := range entries {
@@ -72,13 +74,13 @@ func (t *tlsSettings) directory(problems *problemList) *x509.CertPool {
 		}
 	}
 	if !found {
-		problems.add("tls.caCertDir", "no file in %s holds a certificate in PEM", t.CACertDir)
+		problems.Add("tls.caCertDir", "no file in %s holds a certificate in PEM", t.CACertDir)
 	}
 	return pool
 }
 
 func appendPEM(pool *x509.CertPool, path string) error {
-	pem, err := readNodeFile(path, maxPEMBytes)
+	pem, err := nodefile.Read(path, maxPEMBytes)
 	if err != nil {
 		return err
 	}

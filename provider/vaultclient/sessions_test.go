@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -19,20 +19,53 @@ func (panickingTokens) Token(context.Context, identity.Identity, string) (identi
 	panic("token hunter2")
 }
 
-func openStore(t *testing.T, opts Options) *vaultStore {
+// connect connects with the kubernetes method and what change makes of it.
+func connect(t *testing.T, pool *Pool, change func(*Settings)) *Connection {
 	t.Helper()
-	opened, err := NewType(opts).Open(store.Settings{Fields: kubernetes(nil)})
+	settings := DefaultSettings()
+	settings.Address, settings.Auth.Method, settings.Auth.Role = "https://vault.example.com:8200", "kubernetes", "web"
+	change(&settings)
+	var problems Problems
+	settings.Check(true, &problems)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	connection, err := pool.Connect(&settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(opened.Close)
-	return opened.(*vaultStore)
+	return connection
 }
 
-func TestPanicInALoginFailsItsReadersAlone(t *testing.T) {
-	s := openStore(t, Options{Tokens: panickingTokens{}})
+func connected(t *testing.T, opts Options) *Connection {
+	t.Helper()
+	connection := connect(t, NewPool(opts), func(*Settings) {})
+	t.Cleanup(connection.Close)
+	return connection
+}
+
+var get = Request{What: "GET a/b", Method: "GET", Path: "a/b", Repeatable: true}
+
+func TestConnectionsToOneAddressShareTheirPool(t *testing.T) {
+	pool := NewPool(Options{})
+	a := connect(t, pool, func(*Settings) {})
+	b := connect(t, pool, func(s *Settings) { s.Namespace = "team-a" })
+	other := connect(t, pool, func(s *Settings) { s.TLS.ServerName = "other" })
+	if len(pool.transports.open) != 2 {
+		t.Errorf("%d pools for two kinds of connection, want 2", len(pool.transports.open))
+	}
+	a.Close()
+	b.Close()
+	other.Close()
+	if len(pool.transports.open) != 0 {
+		t.Errorf("%d pools are left after Close", len(pool.transports.open))
+	}
+}
+
+func TestPanicInALoginFailsItsCallersAlone(t *testing.T) {
+	s := connected(t, Options{Tokens: panickingTokens{}})
 	for range 2 {
-		_, err := s.Read(t.Context(), identity.Identity{}, store.Reference{Key: "a/b"})
+		_, _, err := s.Ask(t.Context(), identity.Identity{}, get)
 		if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("error %v", err)
 		}
@@ -54,8 +87,8 @@ func TestFailureToGetATokenKeepsItsKind(t *testing.T) {
 		"not so far": {errors.New("the API server is away"), store.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t, Options{Tokens: failingTokens{test.err}})
-			_, err := s.Read(t.Context(), identity.Identity{}, store.Reference{Key: "a/b"})
+			s := connected(t, Options{Tokens: failingTokens{test.err}})
+			_, _, err := s.Ask(t.Context(), identity.Identity{}, get)
 			if !errors.Is(err, test.kind) || errors.Is(err, identity.ErrNoToken) != errors.Is(test.err, identity.ErrNoToken) {
 				t.Errorf("error %v, want %v", err, test.kind)
 			}
@@ -65,7 +98,7 @@ func TestFailureToGetATokenKeepsItsKind(t *testing.T) {
 
 func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	s := openStore(t, Options{Now: func() time.Time { return now }})
+	s := connected(t, Options{Now: func() time.Time { return now }})
 	use := func(name string) *slot { return s.sessions.slot(identity.Identity{ServiceAccount: name}) }
 	first := use("first")
 	for i := range maxSessions + 100 {
@@ -87,7 +120,7 @@ func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 
 func TestSessionsAreReplacedInTime(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
-	granted := newSession(secret.NewString("t"), &auth{LeaseDuration: seconds(time.Hour), Renewable: true}, start, true)
+	granted := newSession(secret.NewString("t"), &Auth{LeaseDuration: Seconds(time.Hour), Renewable: true}, start, true)
 	for age, want := range map[time.Duration]struct{ fresh, alive bool }{
 		0:                {true, true},
 		39 * time.Minute: {true, true},
@@ -99,11 +132,11 @@ func TestSessionsAreReplacedInTime(t *testing.T) {
 			t.Errorf("after %v: fresh %v, alive %v; want %+v", age, granted.fresh(now), granted.alive(now), want)
 		}
 	}
-	forever := newSession(secret.NewString("t"), &auth{}, start, false)
+	forever := newSession(secret.NewString("t"), &Auth{}, start, false)
 	if !forever.fresh(start.Add(1e6*time.Hour)) || forever.disposable(start) {
 		t.Error("a token of someone else's that never ends is not kept")
 	}
-	granted.holds(start.Add(time.Minute))
+	granted.Holds(start.Add(time.Minute))
 	if granted.disposable(start) || !granted.disposable(start.Add(2*time.Minute)) {
 		t.Error("a token may be revoked exactly when no lease hangs on it")
 	}
@@ -111,8 +144,8 @@ func TestSessionsAreReplacedInTime(t *testing.T) {
 
 func TestLastUseOfATokenIsNeverMade(t *testing.T) {
 	for uses, want := range map[int]int{1: 1, 2: 1, 5: 4} {
-		session, took := newSession(secret.NewString("t"), &auth{NumUses: uses}, time.Now(), true), 0
-		for session.take() {
+		session, took := newSession(secret.NewString("t"), &Auth{NumUses: uses}, time.Now(), true), 0
+		for session.Take() {
 			took++
 		}
 		if took != want {

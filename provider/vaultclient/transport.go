@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"crypto/sha256"
@@ -18,7 +18,8 @@ const idleConnections = 64
 // transports are the connection pools, one for each address with its TLS
 // settings, so that a node's many identities share connections.
 type transports struct {
-	calls *store.Calls
+	observed string
+	calls    *store.Calls
 
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]*sharedTransport
@@ -30,16 +31,16 @@ type sharedTransport struct {
 	users   int
 }
 
-func newTransports(calls *store.Calls) *transports {
-	return &transports{calls: calls, open: map[[sha256.Size]byte]*sharedTransport{}}
+func newTransports(observed string, calls *store.Calls) *transports {
+	return &transports{observed: observed, calls: calls, open: map[[sha256.Size]byte]*sharedTransport{}}
 }
 
 // acquire returns the transport for the settings and the function that gives
 // it back, to be called once.
-func (t *transports) acquire(config *settings) (http.RoundTripper, func(), error) {
+func (t *transports) acquire(config *Settings) (http.RoundTripper, func(), error) {
 	canonical, err := json.Marshal(struct {
 		Address string
-		TLS     tlsSettings
+		TLS     TLSSettings
 	}{config.Address, config.TLS})
 	if err != nil {
 		return nil, nil, err
@@ -52,7 +53,7 @@ func (t *transports) acquire(config *settings) (http.RoundTripper, func(), error
 	if shared == nil {
 		tlsConfig, problems := config.TLS.config()
 		if len(problems) > 0 {
-			return nil, nil, problems.err()
+			return nil, nil, problems.Err()
 		}
 		pool := &http.Transport{
 			// No Proxy: the node's environment has no say in where tokens go.
@@ -67,7 +68,7 @@ func (t *transports) acquire(config *settings) (http.RoundTripper, func(), error
 			// Answers are bounded as they are read; gzip would hide their size.
 			DisableCompression: true,
 		}
-		shared = &sharedTransport{pool: pool, bounded: t.calls.Transport("vault", pool)}
+		shared = &sharedTransport{pool: pool, bounded: t.calls.Transport(t.observed, pool)}
 		t.open[id] = shared
 	}
 	shared.users++

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -34,7 +34,7 @@ type client struct {
 	retries   int
 }
 
-func newClient(config *settings, transport http.RoundTripper) (*client, error) {
+func newClient(config *Settings, transport http.RoundTripper) (*client, error) {
 	address, err := url.Parse(config.Address)
 	if err != nil {
 		return nil, err
@@ -69,32 +69,41 @@ func followOnce(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// request is one call of the API.
-type request struct {
-	method string
-	path   string // after /v1/
-	params url.Values
-	body   []byte
-	token  secret.Bytes
-	// secrets are what the body holds that must not come back in an error.
-	secrets []secret.Bytes
-	// repeatable is true if the call may be made again after it may have been
+// Request is one call of the API.
+type Request struct {
+	// What is asked, to stand in front of the errors of Ask: "GET secret/a".
+	What   string
+	Method string
+	Path   string // after /v1/
+	Params url.Values
+	Body   []byte // JSON; nil sends none
+	// Secrets are what the body holds that must not come back in an error.
+	Secrets []secret.Bytes
+	// Repeatable is true if the call may be made again after it may have been
 	// carried out.
-	repeatable bool
+	Repeatable bool
+
+	token secret.Bytes
 }
 
-// response is an answer that Vault meant: its status is not one that passes.
-type response struct {
-	status int
-	answer *answer // nil if the body was empty or not an answer of Vault's
-	broken error   // why answer is nil
+// sent is all that must not come back in an error.
+func (r *Request) sent() []secret.Bytes { return append([]secret.Bytes{r.token}, r.Secrets...) }
+
+// Response is an answer that Vault meant: its status is not one that passes.
+type Response struct {
+	Status int
+	Answer *Answer // nil if the body was empty or not an answer of Vault's
+	Broken error   // why Answer is nil
+
+	sent []secret.Bytes // with the request; never repeated in an error
 }
 
-func (r *response) ok() bool { return r.status >= 200 && r.status < 300 }
+// OK is true if Vault did what it was asked.
+func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
 // call makes a request, and again a bounded number of times if that may help.
 // The error wraps store.ErrUnavailable, store.ErrInvalid or ctx's.
-func (c *client) call(ctx context.Context, r request) (*response, error) {
+func (c *client) call(ctx context.Context, r Request) (*Response, error) {
 	for try := 0; ; try++ {
 		resp, result := c.try(ctx, r)
 		if ctx.Err() != nil {
@@ -103,7 +112,7 @@ func (c *client) call(ctx context.Context, r request) (*response, error) {
 		if result.err == nil {
 			return resp, nil
 		}
-		again := result.passes && (r.repeatable || !result.done) && try < c.retries
+		again := result.passes && (r.Repeatable || !result.done) && try < c.retries
 		if !again || !c.wait(ctx, try, result.after) {
 			return nil, result.err
 		}
@@ -136,12 +145,12 @@ type outcome struct {
 }
 
 // try makes a request once.
-func (c *client) try(ctx context.Context, r request) (*response, outcome) {
+func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
-		return nil, outcome{err: fail(store.ErrInvalid, "%s %s cannot be sent", r.method, printable(r.path))}
+		return nil, outcome{err: Fail(store.ErrInvalid, "%s %s cannot be sent", r.Method, Printable(r.Path))}
 	}
 	got, err := c.http.Do(req)
 	if err != nil {
@@ -153,33 +162,32 @@ func (c *client) try(ctx context.Context, r request) (*response, outcome) {
 		return nil, c.unreachable(ctx, err)
 	}
 	if len(body) > maxAnswerBytes {
-		return nil, outcome{err: fail(store.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.method, printable(r.path), maxAnswerBytes)}
+		return nil, outcome{err: Fail(store.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.Method, Printable(r.Path), maxAnswerBytes)}
 	}
-	resp := &response{status: got.StatusCode}
-	resp.answer, resp.broken = parseAnswer(body)
+	resp := &Response{Status: got.StatusCode, sent: r.sent()}
+	resp.Answer, resp.Broken = ParseAnswer(body)
 	if passing, executed := passingStatus(got.StatusCode); passing {
-		sent := append([]secret.Bytes{r.token}, r.secrets...)
 		return nil, outcome{
-			err:    unavailable(got.StatusCode, resp.answer, sent...),
+			err:    resp.unavailable(),
 			passes: true, done: executed, after: retryAfter(got.Header),
 		}
 	}
 	return resp, outcome{}
 }
 
-func (c *client) newRequest(ctx context.Context, r request) (*http.Request, error) {
+func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
 	target := *c.address
-	target.Path = "/v1/" + r.path
+	target.Path = "/v1/" + r.Path
 	prepared := api.Request{
-		Method: r.method, URL: &target, Host: target.Host, Params: r.params,
+		Method: r.Method, URL: &target, Host: target.Host, Params: r.Params,
 		Headers:     http.Header{api.RequestHeaderName: {"true"}},
 		ClientToken: r.token.RevealString(),
-		BodyBytes:   r.body,
+		BodyBytes:   r.Body,
 	}
 	if c.namespace != "" {
 		prepared.Headers.Set(api.NamespaceHeaderName, c.namespace)
 	}
-	if r.body != nil {
+	if r.Body != nil {
 		prepared.Headers.Set("Content-Type", "application/json")
 	}
 	req, err := prepared.ToHTTP()
@@ -208,11 +216,11 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 		err = wrapped.Err // without the URL, whose query belongs to the class
 	}
 	if ctx.Err() != nil {
-		return outcome{passes: true, done: sent, err: fail(store.ErrUnavailable,
+		return outcome{passes: true, done: sent, err: Fail(store.ErrUnavailable,
 			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.timeout)}
 	}
-	return outcome{passes: true, done: sent, err: fail(store.ErrUnavailable,
-		"Vault at %s cannot be reached: %s%s", c.address.Host, printable(err.Error()), tlsRemedy(err))}
+	return outcome{passes: true, done: sent, err: Fail(store.ErrUnavailable,
+		"Vault at %s cannot be reached: %s%s", c.address.Host, Printable(err.Error()), tlsRemedy(err))}
 }
 
 // retryAfter reads the header of RFC 9110, section 10.2.3.

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -29,7 +29,7 @@ const (
 // identity, or one in all when the node's credentials log in.
 type sessions struct {
 	client *client
-	auth   authSettings
+	auth   AuthSettings
 	tokens identity.TokenSource
 	now    func() time.Time
 
@@ -48,7 +48,7 @@ type slot struct {
 	used time.Time // guarded by sessions.mu
 
 	mu        sync.Mutex
-	current   *session
+	current   *Session
 	flight    *flight   // the login under way
 	recovered time.Time // when a refused read last cost a login
 }
@@ -56,12 +56,12 @@ type slot struct {
 // flight is a login that all who need it wait for.
 type flight struct {
 	done    chan struct{}
-	session *session
+	session *Session
 	isNew   bool
 	err     error
 }
 
-func newSessions(config *settings, client *client, tokens identity.TokenSource, now func() time.Time) *sessions {
+func newSessions(config *Settings, client *client, tokens identity.TokenSource, now func() time.Time) *sessions {
 	lifetime, end := context.WithCancel(context.Background())
 	return &sessions{
 		client: client, auth: config.Auth, tokens: tokens, now: now,
@@ -71,7 +71,7 @@ func newSessions(config *settings, client *client, tokens identity.TokenSource, 
 
 // get returns a session that may be used once. isNew is true if the login was
 // made for this call.
-func (s *sessions) get(ctx context.Context, as identity.Identity) (session *session, isNew bool, err error) {
+func (s *sessions) get(ctx context.Context, as identity.Identity) (session *Session, isNew bool, err error) {
 	slot := s.slot(as)
 	// A session with few uses may be used up between login and here.
 	for range 3 {
@@ -79,17 +79,17 @@ func (s *sessions) get(ctx context.Context, as identity.Identity) (session *sess
 		if err != nil {
 			return nil, false, err
 		}
-		if session.take() {
+		if session.Take() {
 			return session, isNew, nil
 		}
 		slot.drop(session)
 	}
-	return nil, false, fail(store.ErrUnavailable, "the tokens of %s may be used too few times (token_num_uses) for the reads that need them at once; let them be used more often", s.who())
+	return nil, false, Fail(store.ErrUnavailable, "the tokens of %s may be used too few times (token_num_uses) for the reads that need them at once; let them be used more often", s.who())
 }
 
 // join returns the current session, or that of the login under way, which it
 // begins if there is none.
-func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (*session, bool, error) {
+func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (*Session, bool, error) {
 	slot.mu.Lock()
 	if current := slot.current; current != nil && current.fresh(s.now()) {
 		slot.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	defer func() {
 		if r := recover(); r != nil {
 			klog.ErrorS(nil, "A login panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			under.session, under.err = nil, fail(store.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
+			under.session, under.err = nil, Fail(store.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
 		}
 		slot.mu.Lock()
 		slot.flight = nil
@@ -145,7 +145,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 		return
 	}
 	if ctx.Err() != nil {
-		under.err = fail(store.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
+		under.err = Fail(store.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
 	}
 	if errors.Is(under.err, store.ErrUnavailable) && current != nil && current.alive(s.now()) {
 		// What still works is used to its end.
@@ -155,7 +155,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 
 // replace returns another session than the refused one, and false if the
 // refusal is to be believed.
-func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *session) (*session, bool, error) {
+func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *Session) (*Session, bool, error) {
 	slot := s.slot(as)
 	slot.mu.Lock()
 	if slot.current == refused {
@@ -172,16 +172,13 @@ func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *s
 }
 
 // drop makes the next read log in anew.
-func (s *slot) drop(used *session) {
+func (s *slot) drop(used *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current == used {
 		s.current = nil
 	}
 }
-
-// retire takes a session out of use for reads.
-func (s *sessions) retire(as identity.Identity, used *session) { s.slot(as).drop(used) }
 
 // slot returns the identity's slot.
 func (s *sessions) slot(as identity.Identity) *slot {
@@ -232,7 +229,7 @@ func (s *sessions) close() {
 			continue
 		}
 		// The best that can be done; a token that stays runs out by itself.
-		_, outcome := s.client.try(ctx, request{method: "POST", path: "auth/token/revoke-self", token: session.token})
+		_, outcome := s.client.try(ctx, Request{Method: "POST", Path: "auth/token/revoke-self", token: session.token})
 		if outcome.err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// session is one login's token. It is kept alive by renewal as long as Vault
+// Session is one login's token. It is kept alive by renewal as long as Vault
 // allows; the leases of what it read end with it.
-type session struct {
+type Session struct {
 	token secret.Bytes
 	// owned is true if this process logged in for the token, and may revoke
 	// it; a token from a file is someone else's.
@@ -29,8 +30,8 @@ type session struct {
 }
 
 // newSession is a token that was granted at the time start.
-func newSession(token secret.Bytes, granted *auth, start time.Time, owned bool) *session {
-	s := &session{
+func newSession(token secret.Bytes, granted *Auth, start time.Time, owned bool) *Session {
+	s := &Session{
 		token: token, owned: owned,
 		// A renewal would use up one of its uses; it is replaced instead.
 		renewable: granted.Renewable && granted.NumUses == 0,
@@ -50,28 +51,31 @@ func newSession(token secret.Bytes, granted *auth, start time.Time, owned bool) 
 	return s
 }
 
-// ends is when the token ends; zero if never.
-func (s *session) ends() time.Time {
+// Ends is when the token ends; zero if never.
+func (s *Session) Ends() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end
 }
 
-func (s *session) alive(now time.Time) bool {
-	end := s.ends()
+func (s *Session) alive(now time.Time) bool {
+	end := s.Ends()
 	return end.IsZero() || now.Before(end)
 }
 
+// Limited is true if the token may be used a limited number of times.
+func (s *Session) Limited() bool { return s.limited }
+
 // fresh is true while more than a third of the token's life is left, so that a
 // renewal or a new login has time to fail and be tried again.
-func (s *session) fresh(now time.Time) bool {
+func (s *Session) fresh(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end.IsZero() || s.end.Sub(now) > s.life/3
 }
 
-// take uses the token once, if it may be.
-func (s *session) take() bool {
+// Take uses the token once more, and is false if it may not be used again.
+func (s *Session) Take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.limited {
@@ -84,8 +88,8 @@ func (s *session) take() bool {
 	return true
 }
 
-// holds notes that a lease hangs on the token until end.
-func (s *session) holds(end time.Time) {
+// Holds notes that a lease hangs on the token until end.
+func (s *Session) Holds(end time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if end.After(s.leasesEnd) {
@@ -94,7 +98,7 @@ func (s *session) holds(end time.Time) {
 }
 
 // disposable is true if nothing is lost when the token is revoked.
-func (s *session) disposable(now time.Time) bool {
+func (s *Session) disposable(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.owned && !now.Before(s.leasesEnd)
@@ -103,7 +107,7 @@ func (s *session) disposable(now time.Time) bool {
 // renew renews the token unless less than a third of its life has gone by, or
 // it cannot be renewed. One renews at a time.
 // https://developer.hashicorp.com/vault/api-docs/auth/token#renew-a-token-self
-func (s *sessions) renew(ctx context.Context, session *session) error {
+func (s *sessions) renew(ctx context.Context, session *Session) error {
 	select {
 	case session.renewing <- struct{}{}:
 		defer func() { <-session.renewing }()
@@ -117,21 +121,21 @@ func (s *sessions) renew(ctx context.Context, session *session) error {
 	if !due {
 		return nil
 	}
-	resp, err := s.client.call(ctx, request{
-		method: "POST", path: "auth/token/renew-self", token: session.token, repeatable: true,
+	resp, err := s.client.call(ctx, Request{
+		Method: "POST", Path: "auth/token/renew-self", token: session.token, Repeatable: true,
 	})
 	if err != nil {
 		return err
 	}
-	if !resp.ok() || resp.answer == nil || resp.answer.Auth == nil {
-		return refusal(&query{key: "auth/token/renew-self", method: "POST"}, s.who(), resp.status, resp.answer, session.token)
+	if !resp.OK() || resp.Answer == nil || resp.Answer.Auth == nil {
+		return Fail(store.ErrDenied, "the token of %s cannot be renewed (%d)%s", s.who(), resp.Status, resp.Said())
 	}
 	session.mu.Lock()
 	defer session.mu.Unlock()
-	granted := time.Duration(resp.answer.Auth.LeaseDuration)
+	granted := time.Duration(resp.Answer.Auth.LeaseDuration)
 	session.end = start.Add(granted)
 	// Less than before means that the token's maximum is reached. Vault fails
 	// with 500 when it is asked beyond that.
-	session.renewable = resp.answer.Auth.Renewable && granted >= session.life
+	session.renewable = resp.Answer.Auth.Renewable && granted >= session.life
 	return nil
 }

@@ -1,4 +1,4 @@
-package vault
+package vaultclient
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	c, err := newClient(&settings{byOperator: true, Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
+	c, err := newClient(&Settings{byOperator: true, Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestCallsAreRepeatedOnlyWhenThatIsSafe(t *testing.T) {
 			var calls atomic.Int32
 			c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) { calls.Add(1); test.answer(w) })
 			// A POST, because net/http repeats a GET by itself.
-			_, err := c.call(t.Context(), request{method: http.MethodPost, path: "a", repeatable: test.repeatable})
+			_, err := c.call(t.Context(), Request{Method: http.MethodPost, Path: "a", Repeatable: test.repeatable})
 			if passing := !strings.Contains(name, "400") && !strings.Contains(name, "403"); passing != errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}
@@ -74,7 +74,7 @@ func TestCallGivesUpWithItsContext(t *testing.T) {
 	c := newTestClient(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.call(ctx, request{method: http.MethodGet, path: "a", repeatable: true}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.call(ctx, Request{Method: http.MethodGet, Path: "a", Repeatable: true}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want the context's", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"data":{"a":"` + strings.Repeat("x", maxAnswerBytes) + `"}}`))
 	})
-	if _, err := c.call(t.Context(), request{method: http.MethodGet, path: "a"}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "larger than") {
+	if _, err := c.call(t.Context(), Request{Method: http.MethodGet, Path: "a"}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestErrorsRepeatNoSecretThatWasSent(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = w.Write([]byte(`{"errors":["bad token ` + r.Header.Get("X-Vault-Token") + ` with jwt-of-pod"]}`))
 	})
-	_, err := c.call(t.Context(), request{method: http.MethodGet, path: "a", token: secret.NewString("hvs.planted"), secrets: []secret.Bytes{secret.NewString("jwt-of-pod")}})
+	_, err := c.call(t.Context(), Request{Method: http.MethodGet, Path: "a", token: secret.NewString("hvs.planted"), Secrets: []secret.Bytes{secret.NewString("jwt-of-pod")}})
 	if err == nil || strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "jwt-of-pod") || !strings.Contains(err.Error(), "[redacted]") {
 		t.Errorf("error %v", err)
 	}
@@ -121,18 +121,18 @@ func TestRedirects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newTestClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, test.to, test.status) })
 			if test.class {
-				ofClass, err := newClient(&settings{Address: c.address.String(), Timeout: 5 * time.Second}, c.http.Transport)
+				ofClass, err := newClient(&Settings{Address: c.address.String(), Timeout: 5 * time.Second}, c.http.Transport)
 				if err != nil {
 					t.Fatal(err)
 				}
 				c = ofClass
 			}
-			resp, err := c.call(t.Context(), request{method: http.MethodPost, path: "a", body: []byte("{}"), params: url.Values{}})
-			if err != nil || resp.status != test.want {
+			resp, err := c.call(t.Context(), Request{Method: http.MethodPost, Path: "a", Body: []byte("{}"), Params: url.Values{}})
+			if err != nil || resp.Status != test.want {
 				t.Fatalf("got %+v, %v, want status %d", resp, err, test.want)
 			}
-			if resp.ok() && string(resp.answer.Data) != `{"method":"POST"}` {
-				t.Errorf("the redirected request came as %s", resp.answer.Data)
+			if resp.OK() && string(resp.Answer.Data) != `{"method":"POST"}` {
+				t.Errorf("the redirected request came as %s", resp.Answer.Data)
 			}
 		})
 	}

@@ -1,0 +1,91 @@
+package vaultclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// maxAnswerBytes bounds an answer: what the driver takes for a whole volume.
+const maxAnswerBytes = 4 << 20
+
+// longest is the longest time that an answer may speak of; what is longer is
+// taken for it, so that times never overflow.
+const longest = 100 * 365 * 24 * time.Hour
+
+// Answer is the envelope of Vault's answers.
+// https://developer.hashicorp.com/vault/api-docs#http-status-codes
+type Answer struct {
+	RequestID     *string          `json:"request_id"`
+	LeaseID       string           `json:"lease_id"`
+	LeaseDuration Seconds          `json:"lease_duration"`
+	Renewable     bool             `json:"renewable"`
+	Data          json.RawMessage  `json:"data"`
+	WrapInfo      *json.RawMessage `json:"wrap_info"`
+	Auth          *Auth            `json:"auth"`
+	Warnings      []string         `json:"warnings"`
+	Errors        []string         `json:"errors"`
+}
+
+// Auth is what a login or the renewal of a token answers.
+type Auth struct {
+	ClientToken   string           `json:"client_token"`
+	LeaseDuration Seconds          `json:"lease_duration"`
+	Renewable     bool             `json:"renewable"`
+	NumUses       int              `json:"num_uses"`
+	MFA           *json.RawMessage `json:"mfa_requirement"`
+}
+
+// Seconds is a time as Vault writes it, between zero and longest.
+type Seconds time.Duration
+
+// UnmarshalJSON takes a whole number of seconds.
+func (s *Seconds) UnmarshalJSON(text []byte) error {
+	var number float64
+	if json.Unmarshal(text, &number) != nil {
+		return errors.New("not a number of seconds")
+	}
+	switch {
+	case !(number > 0):
+		*s = 0
+	case number > longest.Seconds():
+		*s = Seconds(longest)
+	default:
+		*s = Seconds(time.Duration(number) * time.Second)
+	}
+	return nil
+}
+
+// The ways in which an answer cannot be used. Their texts stand for those of
+// the JSON decoder, which may repeat what it read.
+var (
+	errEmpty   = errors.New("an empty body")
+	errNotJSON = errors.New("a body that is not one whole JSON object")
+	errShape   = errors.New("a JSON object that is not one of Vault's")
+)
+
+// ParseAnswer reads an answer's body. Numbers inside data stay as they were
+// written. What has neither data nor the rest of an envelope, as some paths
+// below sys/ answer, is data itself.
+func ParseAnswer(body []byte) (*Answer, error) {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return nil, errEmpty
+	}
+	if body[0] != '{' || !json.Valid(body) {
+		return nil, errNotJSON
+	}
+	var a Answer
+	if json.Unmarshal(body, &a) != nil {
+		return nil, errShape
+	}
+	if string(a.Data) == "null" {
+		a.Data = nil
+	}
+	bare := a.RequestID == nil && a.Data == nil && a.Auth == nil && a.WrapInfo == nil && a.LeaseID == "" && len(a.Errors) == 0
+	if bare && len(body) > len("{}") {
+		a.Data = body
+	}
+	return &a, nil
+}

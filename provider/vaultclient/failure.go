@@ -1,0 +1,100 @@
+package vaultclient
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// maxQuoted bounds the text of Vault's own that goes into an error, in bytes.
+const maxQuoted = 300
+
+// failure is an error of Vault: one of package store's kinds, its text, and the
+// cause if callers may want to match it.
+type failure struct {
+	kind  error
+	text  string
+	cause error
+}
+
+func (f *failure) Error() string { return f.text }
+
+func (f *failure) Unwrap() []error {
+	if f.cause != nil {
+		return []error{f.kind, f.cause}
+	}
+	return []error{f.kind}
+}
+
+// Fail makes an error of one of package store's kinds.
+func Fail(kind error, format string, args ...any) error {
+	return &failure{kind: kind, text: fmt.Sprintf(format, args...)}
+}
+
+// Explain says in front of an error what was being done when it came about. An
+// error that this package did not make stays as it is.
+func Explain(err error, what string) error {
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	return &failure{kind: f.kind, text: what + ": " + f.text, cause: f.cause}
+}
+
+// Printable makes text that others wrote safe and short enough for an error.
+func Printable(text string) string {
+	if len(text) > maxQuoted {
+		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	}
+	quoted := fmt.Sprintf("%q", strings.Join(strings.Fields(text), " "))
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
+}
+
+// Said is what Vault gave as its reasons, to stand at the end of an error:
+// without the secrets that were sent, which some engines repeat; empty if it
+// gave none.
+func (r *Response) Said() string {
+	if r.Answer == nil {
+		return ""
+	}
+	text := strings.Join(append(append([]string(nil), r.Answer.Errors...), r.Answer.Warnings...), "; ")
+	for _, s := range r.sent {
+		if s.Len() > 0 {
+			text = strings.ReplaceAll(text, s.RevealString(), secret.Redacted)
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return `; Vault says: ` + Printable(text)
+}
+
+// SaidOfDenial is Said for a status 403; empty if Vault only repeats the status.
+func (r *Response) SaidOfDenial() string {
+	text := r.Said()
+	rest := strings.NewReplacer("; Vault says: ", "", "1 error occurred:", "", "permission denied", "", "*", "").Replace(text)
+	if strings.TrimSpace(rest) == "" {
+		return ""
+	}
+	return text
+}
+
+// unavailable explains a status that may pass by itself.
+func (r *Response) unavailable() error {
+	text := r.Said()
+	switch {
+	case r.Status == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(text), "sealed"):
+		return Fail(store.ErrUnavailable, "Vault is sealed (503); an operator has to unseal it")
+	case r.Status == http.StatusTooManyRequests:
+		return Fail(store.ErrUnavailable, "Vault is throttling this client (429): a rate limit quota is exhausted%s", text)
+	case r.Status == http.StatusPreconditionFailed:
+		return Fail(store.ErrUnavailable, "this Vault node has not caught up with the token's or the secret's last change (412)%s", text)
+	case r.Status == 472 || r.Status == 473:
+		return Fail(store.ErrUnavailable, "this Vault node is a standby and does not serve requests (%d); let address lead to the active node", r.Status)
+	}
+	return Fail(store.ErrUnavailable, "Vault failed with status %d%s", r.Status, text)
+}
