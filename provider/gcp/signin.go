@@ -1,0 +1,235 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google/externalaccount"
+
+	"github.com/lanyardhq/lanyard/provider/credential"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// scope is that of every access token.
+// https://cloud.google.com/secret-manager/docs/accessing-the-api#oauth-scopes
+const scope = "https://www.googleapis.com/auth/cloud-platform"
+
+// keyName is what Google's own provider calls a service account's key in the
+// Secret of nodePublishSecretRef.
+const keyName = "key.json"
+
+// Options are what a SignIn is made of. All but Cluster are required.
+type Options struct {
+	// Auth has passed its Check.
+	Auth Auth
+	// Link reaches Google's identity services.
+	Link *Link
+	// Tokens gets the pods' service account tokens.
+	Tokens identity.TokenSource
+	// Cluster tells the annotations of service accounts; nil means that none
+	// are followed.
+	Cluster Cluster
+	// Timeout bounds one try of a call, and Retries how often it is made again.
+	Timeout time.Duration
+	Retries int
+	// Now tells the time.
+	Now func() time.Time
+}
+
+// SignIn gets access tokens, one for each identity, and keeps them until they
+// end or are refused. It is safe for concurrent use.
+type SignIn struct {
+	Options
+	granted *credential.Cache[secret.Bytes]
+	facts   *credential.Cache[string] // what Cluster said
+	gke     gke
+}
+
+// NewSignIn returns a SignIn that works until Close.
+func NewSignIn(opts Options) *SignIn {
+	return &SignIn{
+		Options: opts,
+		granted: credential.New[secret.Bytes](credential.Options{Now: opts.Now}),
+		facts:   credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
+		gke:     gke{turn: make(chan struct{}, 1)},
+	}
+}
+
+// Close ends the exchanges under way and forgets every token. No With may
+// follow.
+func (s *SignIn) Close() {
+	s.granted.Close()
+	s.facts.Close()
+}
+
+// mostTokens bounds the new access tokens that one use may cost.
+const mostTokens = 2
+
+// With calls use with an access token of the identity, and who that is, for
+// errors. If use returns refused, the token itself was not accepted: it may
+// have been revoked, so that use is called again with a new one, unless the
+// one it had was new. The error is that of use, or wraps one of package
+// store's kinds or ctx's.
+func (s *SignIn) With(ctx context.Context, as identity.Identity, use func(token secret.Bytes, who string) (refused bool, err error)) error {
+	p, err := s.principal(ctx, as)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		grant, err := s.granted.Get(ctx, p.key, p.exchange)
+		if err != nil {
+			return err
+		}
+		refused, err := use(grant.Credential, p.who)
+		if !refused || try >= mostTokens || !s.granted.Forget(p.key, grant) {
+			return err
+		}
+	}
+}
+
+// principal is as whom Google is called.
+type principal struct {
+	key      credential.Key
+	exchange credential.Exchange[secret.Bytes]
+	who      string // in errors
+}
+
+// principal is that of a pod.
+func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal, error) {
+	auth := &s.Auth
+	switch auth.Method {
+	case MethodMetadata:
+		return principal{
+			key:      credential.Key{Issuer: "metadata " + auth.MetadataEndpoint},
+			exchange: s.metadataToken, who: "the service account that the provider itself runs as",
+		}, nil
+	case MethodKeyFile:
+		return principal{
+			key:      credential.Key{Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyFile},
+			exchange: s.keyFileToken, who: "the service account of the key in " + Printable(auth.KeyFile),
+		}, nil
+	}
+	if _, brought := id.Credentials[keyName]; brought && auth.KeyCredential == "" {
+		// To read as the pod instead would be another identity than was meant.
+		return principal{}, fail(store.ErrUnauthenticated, "the pod brings a service account's key (%s in nodePublishSecretRef), and the operator does not allow keys: set auth.keyCredential: %s for this store in the provider's configuration file, or remove nodePublishSecretRef to read as the pod's own service account", keyName, keyName)
+	}
+	if brought, ok := id.Credentials[auth.KeyCredential]; ok && auth.KeyCredential != "" {
+		return principal{
+			// Which key it is, is part of the identity.
+			key: credential.Key{Identity: id.Key(), Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyCredential},
+			exchange: func(ctx context.Context) (secret.Bytes, time.Time, error) {
+				return s.keyToken(ctx, auth.KeyCredential+" of nodePublishSecretRef", brought)
+			},
+			who: "the service account of the key that the pod brings",
+		}, nil
+	}
+	account, delegates, err := s.account(ctx, id)
+	if err != nil {
+		return principal{}, err
+	}
+	return s.workload(id, account, delegates), nil
+}
+
+// workload is the pod's own principal, or the service account that it acts as.
+func (s *SignIn) workload(id identity.Identity, account string, delegates []string) principal {
+	auth := &s.Auth
+	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", id.ServiceAccount, id.Namespace)
+	if account != "" {
+		who = "service account " + account
+	}
+	return principal{
+		key: credential.Key{
+			Identity: id.Key(), Issuer: auth.STSEndpoint + " " + auth.IAMEndpoint, Audience: auth.Audience + " " + auth.TokenAudience,
+			Role: strings.Join(append([]string{account}, delegates...), " "),
+		},
+		exchange: func(ctx context.Context) (secret.Bytes, time.Time, error) {
+			federated, expires, err := s.federate(ctx, id)
+			if err != nil || account == "" {
+				return federated, expires, err
+			}
+			return s.impersonate(ctx, id, federated, account, delegates)
+		},
+		who: who,
+	}
+}
+
+// federate exchanges the pod's token for one of Google's (RFC 8693).
+// https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
+func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Bytes, time.Time, error) {
+	auth := &s.Auth
+	audience, err := s.audience(ctx)
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, err
+	}
+	wanted := auth.TokenAudience
+	if wanted == "" {
+		wanted = tokenAudience(audience)
+	}
+	token, err := s.Tokens.Token(ctx, id, wanted)
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, tokenMissing(ctx, wanted, err)
+	}
+	if token.JWT.Len() == 0 {
+		return secret.Bytes{}, time.Time{}, fail(store.ErrUnauthenticated, "the pod's token for audience %q is empty", wanted)
+	}
+	var granted *oauth2.Token
+	err = s.call(ctx, callOf{
+		what: "the exchange of the pod's token at " + Host(auth.STSEndpoint),
+		refused: fmt.Sprintf("check that auth.audience (%s) names a workload identity pool and provider that exist and trust this cluster's issuer, and that they accept the audience %s of the pod's token; in pool %s the pod is %s",
+			Printable(audience), Printable(wanted), Printable(poolOf(audience)), subject(id)),
+		kind: store.ErrUnauthenticated, sent: []secret.Bytes{token.JWT},
+	}, func(ctx context.Context) error {
+		source, err := externalaccount.NewTokenSource(ctx, externalaccount.Config{
+			Audience:             audience,
+			SubjectTokenType:     "urn:ietf:params:oauth:token-type:jwt",
+			TokenURL:             auth.STSEndpoint + "/v1/token",
+			Scopes:               []string{scope},
+			SubjectTokenSupplier: podToken{token.JWT},
+		})
+		if err != nil {
+			return err
+		}
+		granted, err = source.Token()
+		return err
+	})
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, err
+	}
+	return secret.NewString(granted.AccessToken), granted.Expiry, nil
+}
+
+// podToken hands the pod's token to the library that exchanges it.
+type podToken struct{ jwt secret.Bytes }
+
+// SubjectToken implements externalaccount.SubjectTokenSupplier.
+func (p podToken) SubjectToken(context.Context, externalaccount.SupplierOptions) (string, error) {
+	return p.jwt.RevealString(), nil
+}
+
+func tokenMissing(ctx context.Context, audience string, err error) error {
+	switch {
+	case errors.Is(err, identity.ErrNoToken):
+		return store.Fail(store.ErrUnauthenticated, err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
+	}
+	return fail(store.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", audience, Printable(err.Error()))
+}
+
+// subject is what a pool calls a pod.
+// https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#kubernetes-resources-iam-policies
+func subject(id identity.Identity) string { return "ns/" + id.Namespace + "/sa/" + id.ServiceAccount }
+
+// poolOf is the pool in an audience of an exchange.
+func poolOf(audience string) string {
+	if federated.MatchString(audience) {
+		return strings.Split(audience, "/")[8]
+	}
+	return tokenAudience(audience)
+}

@@ -1,0 +1,56 @@
+package gcp
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"path/filepath"
+
+	"github.com/lanyardhq/lanyard/provider/nodefile"
+)
+
+// TLS names the authorities that are trusted instead of the system's: the
+// settings below tls.
+type TLS struct {
+	CACert     string `yaml:"caCert"`
+	CACertFile string `yaml:"caCertFile"`
+}
+
+// Check reports what is wrong. byOperator is true for settings of the operator's
+// configuration.
+func (t *TLS) Check(byOperator bool, problems *Problems) {
+	switch {
+	case t.CACertFile == "":
+	case !byOperator:
+		problems.Add("tls.caCertFile", "reads a file of the node, so only the operator's configuration file may give it; put the certificate itself into tls.caCert")
+	case t.CACert != "":
+		problems.Add("tls.caCertFile", "give one of caCert and caCertFile")
+	case !filepath.IsAbs(t.CACertFile):
+		problems.Add("tls.caCertFile", "must be an absolute path on the node")
+	}
+}
+
+// maxPEMBytes bounds a file of authorities.
+const maxPEMBytes = 1 << 20
+
+// config makes the TLS configuration.
+func (t *TLS) config() (*tls.Config, Problems) {
+	var problems Problems
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	switch {
+	case t.CACert != "":
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
+			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
+		}
+	case t.CACertFile != "":
+		config.RootCAs = x509.NewCertPool()
+		pem, err := nodefile.Read(t.CACertFile, maxPEMBytes)
+		switch {
+		case err != nil:
+			problems.Add("tls.caCertFile", "%v", err)
+		case !config.RootCAs.AppendCertsFromPEM(pem):
+			problems.Add("tls.caCertFile", "%s holds no certificate in PEM", t.CACertFile)
+		}
+	}
+	return config, problems
+}

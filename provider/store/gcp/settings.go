@@ -1,0 +1,93 @@
+package gcp
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The bounds and defaults of settings.
+const (
+	defaultTimeout = 10 * time.Second
+	mostTimeout    = time.Minute
+	defaultRetries = 4
+	mostRetries    = 8
+
+	// Where Secret Manager is, for global and for regional secrets.
+	// https://cloud.google.com/secret-manager/docs/reference/rest
+	// https://cloud.google.com/secret-manager/regional-secrets/create-regional-secret
+	defaultEndpoint         = "https://secretmanager.googleapis.com"
+	defaultRegionalEndpoint = "https://secretmanager." + gcp.LocationMark + ".rep.googleapis.com"
+)
+
+// settings are the connection as configured.
+type settings struct {
+	Project          string        `yaml:"project"`
+	Location         string        `yaml:"location"`
+	Endpoint         string        `yaml:"endpoint"`
+	RegionalEndpoint string        `yaml:"regionalEndpoint"`
+	TLS              gcp.TLS       `yaml:"tls"`
+	Auth             gcp.Auth      `yaml:"auth"`
+	Timeout          time.Duration `yaml:"timeout"`
+	Retries          int           `yaml:"retries"`
+}
+
+var (
+	// A project's ID, with the domain that old ones have before it, or its number.
+	// https://cloud.google.com/resource-manager/docs/creating-managing-projects
+	projectPattern = regexp.MustCompile(`^([a-z0-9.-]{1,100}:)?[a-z0-9][a-z0-9-]{0,62}$`)
+	// https://cloud.google.com/secret-manager/docs/locations
+	locationPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
+)
+
+const (
+	badProject  = "must be a project's ID or number, such as my-project"
+	badLocation = "must be a location such as europe-west3; leave it out for global secrets"
+)
+
+// parseSettings returns the settings with their defaults, and all that is
+// wrong with them.
+func parseSettings(given store.Settings) (*settings, gcp.Problems) {
+	config := &settings{
+		Endpoint: defaultEndpoint, RegionalEndpoint: defaultRegionalEndpoint,
+		Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
+	}
+	var problems gcp.Problems
+	if err := strict.DecodeMap(given.Fields, config); err != nil {
+		var found strict.Problems
+		if !errors.As(err, &found) {
+			return nil, gcp.Problems{{Text: "the settings cannot be read"}}
+		}
+		return nil, gcp.Problems(found)
+	}
+	if config.Project != "" && !projectPattern.MatchString(config.Project) {
+		problems.Add("project", badProject)
+	}
+	if config.Location != "" && !locationPattern.MatchString(config.Location) {
+		problems.Add("location", badLocation)
+	}
+	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
+	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
+	config.TLS.Check(given.ByOperator, &problems)
+	config.Auth.Check(given.ByOperator, &problems)
+	if config.Timeout < time.Second || config.Timeout > mostTimeout {
+		problems.Add("timeout", "must be between 1s and %s", mostTimeout)
+	}
+	if config.Retries < 0 || config.Retries > mostRetries {
+		problems.Add("retries", "must be between 0 and %d", mostRetries)
+	}
+	return config, problems
+}
+
+// at is the endpoint for a location; the global one if it is empty.
+func (s *settings) at(location string) string {
+	if location == "" {
+		return s.Endpoint
+	}
+	return strings.ReplaceAll(s.RegionalEndpoint, gcp.LocationMark, location)
+}
