@@ -115,3 +115,9 @@ type Key interface {
 	// Close releases what the key holds. No call runs during or after it.
 	Close()
 }
+
+// IsNode is true for the zero Identity, which stands for the node itself.
+func IsNode(as identity.Identity) bool {
+	return as.Cluster == "" && as.Namespace == "" && as.ServiceAccount == "" && as.Pod == "" && as.PodUID == "" &&
+		len(as.Tokens) == 0 && len(as.Credentials) == 0
+}

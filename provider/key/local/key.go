@@ -79,7 +79,7 @@ func (k *localKey) Close() {}
 
 // read reads the file for the node. A file knows no pods.
 func (k *localKey) read(ctx context.Context, as identity.Identity) (*keyFile, error) {
-	if as.Key() != (identity.Key{}) {
+	if !key.IsNode(as) {
 		return nil, k.fail(store.ErrDenied, "is a file of the node, which cannot tell pods apart: no pod may use it as itself")
 	}
 	if err := ctx.Err(); err != nil {

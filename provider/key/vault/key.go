@@ -1,0 +1,184 @@
+package vault
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
+)
+
+// vaultKey is one Transit key.
+type vaultKey struct {
+	settings   *settings
+	connection *vaultclient.Connection
+	// fit is true once Vault has told that the key may be used.
+	fit atomic.Bool
+}
+
+// Name holds the address, or what the operator gives in its place, because two
+// Vaults may have keys of one name. None of its parts holds a space.
+func (k *vaultKey) Name() string {
+	namespace := k.settings.Namespace
+	if namespace == "" {
+		namespace = "-"
+	}
+	return "vault " + k.settings.KnownAs + " " + namespace + " " + k.path("keys")
+}
+
+// path is where the API does something with the key.
+func (k *vaultKey) path(operation string) string {
+	return k.settings.Mount + "/" + operation + "/" + k.settings.Key
+}
+
+// Encrypt implements key.Key. Before the first time it asks Vault what kind of
+// key it is, unless Current has done so.
+func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
+	if err := key.CheckEncrypt(plaintext, bound); err != nil {
+		return key.Ciphertext{}, err
+	}
+	if !k.fit.Load() {
+		if _, err := k.Current(ctx, as); err != nil {
+			return key.Ciphertext{}, err
+		}
+	}
+	payload := newPayload(plaintext.Reveal(), bound)
+	defer clear(payload)
+	encoded := base64.StdEncoding.EncodeToString(payload)
+	resp, err := k.ask(ctx, as, "encrypt", map[string]string{"plaintext": encoded}, bound, encoded)
+	if err != nil {
+		return key.Ciphertext{}, err
+	}
+	if k.settings.Binding == bindAssociatedData && ignored(resp, "associated_data") {
+		return key.Ciphertext{}, k.fail(store.ErrInvalid, "this Vault ignores associated data, which needs 1.13; set binding to derived or payload")
+	}
+	var made encrypted
+	if !data(resp, &made) {
+		return key.Ciphertext{}, k.broken("the encryption")
+	}
+	version, ok := versionOf([]byte(made.Ciphertext))
+	if !ok || version != "v"+strconv.Itoa(made.KeyVersion) || len(made.Ciphertext) > key.MaxCiphertext {
+		return key.Ciphertext{}, k.broken("the encryption")
+	}
+	return key.Ciphertext{Data: []byte(made.Ciphertext), Version: version}, nil
+}
+
+// Decrypt implements key.Key.
+func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
+	if err := key.CheckDecrypt(ciphertext, bound); err != nil {
+		return secret.Bytes{}, err
+	}
+	version, ok := versionOf(ciphertext.Data)
+	switch {
+	case !ok:
+		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is not one of Vault's Transit engine")
+	case ciphertext.Version != "" && ciphertext.Version != version:
+		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is of version %s, not of the one that it was given with", version)
+	}
+	resp, err := k.ask(ctx, as, "decrypt", map[string]string{"ciphertext": string(ciphertext.Data)}, bound, string(ciphertext.Data))
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	var got decrypted
+	if !data(resp, &got) || got.Plaintext == "" {
+		return secret.Bytes{}, k.broken("the decryption")
+	}
+	payload, err := base64.StdEncoding.Strict().DecodeString(got.Plaintext)
+	if err != nil {
+		return secret.Bytes{}, k.broken("the decryption")
+	}
+	plain, err := openPayload(payload, bound)
+	if err != nil {
+		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext %v", err)
+	}
+	if err := key.CheckPlaintext(plain); err != nil {
+		return secret.Bytes{}, err
+	}
+	return secret.New(plain), nil
+}
+
+// Current implements key.Key, and refuses a key that must not be used.
+func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, error) {
+	if err := k.mayAsk(as); err != nil {
+		return "", err
+	}
+	resp, _, err := k.connection.Ask(ctx, as, vaultclient.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
+	if err != nil {
+		return "", err
+	}
+	if !resp.OK() {
+		return "", k.refused("keys", resp)
+	}
+	var described description
+	if !data(resp, &described) {
+		return "", k.broken("the key's description")
+	}
+	if reason := described.unfit(k.settings.Binding); reason != "" {
+		k.fit.Store(false)
+		return "", k.fail(store.ErrInvalid, "%s", reason)
+	}
+	k.fit.Store(true)
+	return "v" + strconv.Itoa(described.LatestVersion), nil
+}
+
+// Close implements key.Key.
+func (k *vaultKey) Close() { k.connection.Close() }
+
+// ask makes an encryption or decryption. sent is what must not come back in an
+// error. It changes nothing at Vault, so it may be repeated.
+func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation string, fields map[string]string, bound key.Context, sent string) (*vaultclient.Response, error) {
+	if err := k.mayAsk(as); err != nil {
+		return nil, err
+	}
+	canonical := base64.StdEncoding.EncodeToString(bound.Canonical())
+	switch k.settings.Binding {
+	case bindDerived:
+		fields["context"] = canonical
+	case bindAssociatedData:
+		fields["associated_data"] = canonical
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return nil, k.fail(store.ErrInvalid, "the request cannot be written as JSON")
+	}
+	defer clear(body)
+	resp, _, err := k.connection.Ask(ctx, as, vaultclient.Request{
+		What: k.Name(), Method: http.MethodPost, Path: k.path(operation), Body: body,
+		Secrets: []secret.Bytes{secret.NewString(sent)}, Repeatable: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !resp.OK() {
+		return nil, k.refused(operation, resp)
+	}
+	return resp, nil
+}
+
+// mayAsk keeps the node's login for the node, and the pods' for pods.
+func (k *vaultKey) mayAsk(as identity.Identity) error {
+	switch node := k.connection.UsesNode(); {
+	case node && !key.IsNode(as):
+		return k.fail(store.ErrDenied, "%s is the node's login, which no pod may use as itself; let auth.method be kubernetes or jwt", k.connection.Who())
+	case !node && key.IsNode(as):
+		return k.fail(store.ErrUnauthenticated, "%s is for pods, and the node is none; for the node use approle with secretIDFile, cert, tokenFile, or jwt with jwtFile", k.connection.Who())
+	}
+	return nil
+}
+
+func (k *vaultKey) fail(kind error, format string, args ...any) error {
+	return vaultclient.Fail(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
+}
+
+// broken is an answer that cannot be trusted.
+func (k *vaultKey) broken(what string) error {
+	return k.fail(store.ErrUnavailable, "Vault's answer to %s is not complete; look at what stands between the node and Vault", what)
+}

@@ -1,0 +1,75 @@
+package vault
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
+)
+
+// The ways in which Vault itself binds a ciphertext to its context.
+const (
+	// bindDerived derives the key for each context from the named one, which
+	// must have been made with derived=true.
+	bindDerived = "derived"
+	// bindAssociatedData authenticates the context beside the ciphertext.
+	// Vault before 1.13 does not know it.
+	bindAssociatedData = "associatedData"
+	// bindPayload leaves it to the payload, which this package checks.
+	bindPayload = "payload"
+)
+
+const (
+	defaultMount = "transit"
+	maxKnownAs   = 253 // bytes
+)
+
+// settings are a key as configured.
+type settings struct {
+	vaultclient.Settings `yaml:",inline"`
+
+	Mount   string `yaml:"mount"`
+	Key     string `yaml:"key"`
+	Binding string `yaml:"binding"`
+	KnownAs string `yaml:"knownAs"`
+}
+
+// parseSettings returns the settings with their defaults, and all that is
+// wrong with them.
+func parseSettings(given key.Settings) (*settings, vaultclient.Problems) {
+	config := &settings{Settings: vaultclient.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
+	if problems := vaultclient.Decode(given.Fields, config); len(problems) > 0 {
+		return nil, problems
+	}
+	var problems vaultclient.Problems
+	config.Check(given.ByOperator, &problems)
+	if !vaultclient.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vaultclient.NotPathText) || len(config.Mount) > vaultclient.MaxNameBytes {
+		problems.Add("mount", "must be the path that the Transit engine is enabled at, such as %s, without slashes around it", defaultMount)
+	}
+	if !keyName(config.Key) {
+		problems.Add("key", "must be the name of a Transit key: letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit")
+	}
+	bindings := []string{bindDerived, bindAssociatedData, bindPayload}
+	if !slices.Contains(bindings, config.Binding) {
+		problems.Add("binding", "%s", strict.Unknown("binding", vaultclient.Printable(config.Binding), bindings))
+	}
+	if config.KnownAs == "" {
+		config.KnownAs = config.Address
+	}
+	if len(config.KnownAs) > maxKnownAs || strings.ContainsFunc(config.KnownAs, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		problems.Add("knownAs", "must be at most %d bytes of text without spaces, such as the first address of this Vault", maxKnownAs)
+	}
+	return config, problems
+}
+
+// keyName is true for what Vault takes as the name of a key, in one spelling.
+// A path with .. or % would ask for something else.
+func keyName(name string) bool {
+	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
+	return name != "" && len(name) <= vaultclient.MaxNameBytes &&
+		alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1])) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) })
+}

@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
+)
+
+// description is what Vault tells of a key.
+// https://developer.hashicorp.com/vault/api-docs/secret/transit#read-key
+type description struct {
+	Type          string `json:"type"`
+	Derived       bool   `json:"derived"`
+	Convergent    bool   `json:"convergent_encryption"`
+	LatestVersion int    `json:"latest_version"`
+	// Imported is told by Vault 1.11 and later.
+	Imported *bool `json:"imported_key"`
+}
+
+// authenticated are the types of key whose ciphertexts nobody without the key
+// can make. What RSA keys encrypt, anyone with the public key can.
+var authenticated = []string{"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305"}
+
+// unfit says why the key must not be used in the way that binding says; empty
+// if it may.
+func (d description) unfit(binding string) string {
+	switch {
+	case d.LatestVersion < 1:
+		return "Vault does not tell its latest version"
+	case !slices.Contains(authenticated, d.Type):
+		return "is of the type " + vaultclient.Printable(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
+	case d.Convergent:
+		return "encrypts convergently: the same plaintext gives the same ciphertext, which shows what is equal; make a key without convergent_encryption"
+	case binding == bindDerived && !d.Derived:
+		return "is not derived, so Vault would ignore the context; make a key with derived=true, or set binding to associatedData"
+	case binding != bindDerived && d.Derived:
+		return "is derived; set binding to derived"
+	case binding == bindAssociatedData && d.Imported == nil:
+		return "is in a Vault that is too old for binding associatedData, which needs 1.13; set binding to derived or payload"
+	}
+	return ""
+}
+
+// encrypted is the answer to an encryption.
+// https://developer.hashicorp.com/vault/api-docs/secret/transit#encrypt-data
+type encrypted struct {
+	Ciphertext string `json:"ciphertext"`
+	KeyVersion int    `json:"key_version"`
+}
+
+// decrypted is the answer to a decryption.
+// https://developer.hashicorp.com/vault/api-docs/secret/transit#decrypt-data
+type decrypted struct {
+	Plaintext string `json:"plaintext"`
+}
+
+// ciphertextForm is the form of a Transit ciphertext. Vault itself is laxer: it
+// takes v0 for v1, and ignores set bits at the end of the base64.
+var ciphertextForm = regexp.MustCompile(`^vault:(v[1-9][0-9]{0,8}):([A-Za-z0-9+/]+={0,2})$`)
+
+// versionOf returns the version in a ciphertext, and false if the ciphertext is
+// not spelled the one way in which Vault spells it.
+func versionOf(ciphertext []byte) (string, bool) {
+	parts := ciphertextForm.FindSubmatch(ciphertext)
+	if parts == nil {
+		return "", false
+	}
+	if _, err := base64.StdEncoding.Strict().Decode(make([]byte, base64.StdEncoding.DecodedLen(len(parts[2]))), parts[2]); err != nil {
+		return "", false
+	}
+	return string(parts[1]), true
+}
+
+// data decodes what a successful answer holds. Whether it is complete is the
+// caller's to check.
+func data(resp *vaultclient.Response, into any) bool {
+	return resp.Answer != nil && resp.Answer.Data != nil && json.Unmarshal(resp.Answer.Data, into) == nil
+}
+
+// ignored is true if Vault says that it did not look at a parameter, as it
+// does from 1.11 on.
+func ignored(resp *vaultclient.Response, parameter string) bool {
+	return resp.Answer != nil && slices.ContainsFunc(resp.Answer.Warnings, func(warning string) bool {
+		return strings.Contains(warning, "ignored") && strings.Contains(warning, parameter)
+	})
+}
