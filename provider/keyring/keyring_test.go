@@ -187,6 +187,7 @@ type changing struct {
 	service  *ringtest.Service
 	path     string
 	ring     *Ring
+	refuse   error // what the server says of every ring
 	registry *prometheus.Registry
 }
 
@@ -198,7 +199,13 @@ func change(t *testing.T, text string) *changing {
 		t.Fatal(err)
 	}
 	c.ring = file.Ring
-	w := NewWatcher(file, func(next *Ring) { c.ring = next }, c.registry)
+	w := NewWatcher(file, func(next *Ring) error {
+		if c.refuse != nil {
+			return c.refuse
+		}
+		c.ring = next
+		return nil
+	}, c.registry)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); w.Run(ctx) }()
@@ -349,6 +356,18 @@ func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 		release()
 		if _, err := gone.Encrypt(t.Context(), secret.NewString("seed")); err == nil {
 			t.Error("a key that nobody has is still open")
+		}
+	})
+}
+
+func TestARingThatTheServerRefusesDoesNotHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := change(t, head+entry("a", "write", ""))
+		c.refuse = errors.New("not now")
+		c.to(head + entry("a", "write", "") + entry("b", "read", ""))
+		c.want("a (write)", "a", 0)
+		if open := c.service.Opened(); open != 1 {
+			t.Errorf("%d keys are open, want 1", open)
 		}
 	})
 }

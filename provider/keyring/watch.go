@@ -55,7 +55,7 @@ type Watcher struct {
 	path  string
 	types []key.Type
 	ring  *Ring // the one that holds
-	apply func(*Ring)
+	apply func(*Ring) error
 	// last is the content that was last tried, good or not; next is what was
 	// read since and may still change.
 	last, next string
@@ -65,9 +65,10 @@ type Watcher struct {
 }
 
 // NewWatcher returns a Watcher that calls apply with each new ring after that
-// of file, which holds already. When apply returns, nobody may begin to use the
-// ring before, which is closed then.
-func NewWatcher(file *File, apply func(*Ring), registry prometheus.Registerer) *Watcher {
+// of file, which holds already. When apply returns nil, nobody may begin to use
+// the ring before, which is closed then; when it returns an error, that ring
+// still holds.
+func NewWatcher(file *File, apply func(*Ring) error, registry prometheus.Registerer) *Watcher {
 	w := &Watcher{
 		path: file.Path, types: file.types, ring: file.Ring, apply: apply, last: file.digest, next: file.digest,
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -112,27 +113,33 @@ func (w *Watcher) look() {
 		return
 	}
 	w.last = now
-	var ring *Ring
 	if err == nil {
-		ring, err = parse(data, w.types, w.ring, time.Now())
-		if err != nil {
-			err = explain(w.path, err)
-		}
+		err = w.reload(data)
 	}
 	if err != nil {
 		w.successful.Set(0)
 		klog.ErrorS(nil, "The key ring has changed and cannot be used; the one before still holds", "cause", err.Error())
 		return
 	}
-	before := w.ring
-	w.ring = ring
-	w.apply(ring)
-	before.Close()
 	w.succeeded()
-	klog.InfoS("The key ring has changed and holds from now on", "file", w.path, "keys", ring.String())
-	if next, at := ring.Waits(time.Now()); next != nil {
-		klog.InfoS("The new write key was not in the ring to read before; it reads from now on and writes later: until then every plugin of the cluster must have the new ring", "key", next.Name, "writesFrom", at.UTC().Format(time.RFC3339), "writesNow", ring.previous.Name)
+	klog.InfoS("The key ring has changed and holds from now on", "file", w.path, "keys", w.ring.String())
+	if next, at := w.ring.Waits(time.Now()); next != nil {
+		klog.InfoS("The new write key was not in the ring to read before; it reads from now on and writes later: until then every plugin of the cluster must have the new ring", "key", next.Name, "writesFrom", at.UTC().Format(time.RFC3339), "writesNow", w.ring.previous.Name)
 	}
+}
+
+func (w *Watcher) reload(data []byte) error {
+	ring, err := parse(data, w.types, w.ring, time.Now())
+	if err != nil {
+		return explain(w.path, err)
+	}
+	if err := w.apply(ring); err != nil {
+		ring.Close()
+		return explain(w.path, err)
+	}
+	w.ring.Close()
+	w.ring = ring
+	return nil
 }
 
 func (w *Watcher) succeeded() {

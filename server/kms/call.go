@@ -1,0 +1,103 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// The times of one call. The API server gives up after 3 s unless its
+// configuration says otherwise.
+const (
+	// mostTime bounds a call whose caller would wait longer.
+	mostTime = 10 * time.Second
+	// reserve is kept of the caller's time to bring it the answer, or the
+	// cause.
+	reserve = 25 * time.Millisecond
+	// lastRetry is how long after the beginning of a call another attempt may
+	// still begin.
+	lastRetry = 2500 * time.Millisecond
+	// firstPause is waited before the second attempt, more before later ones.
+	firstPause   = 50 * time.Millisecond
+	mostAttempts = 5
+)
+
+// budget bounds a call by what its caller will wait.
+func budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline := time.Now().Add(mostTime)
+	if callers, ok := ctx.Deadline(); ok && callers.Add(-reserve).Before(deadline) {
+		deadline = callers.Add(-reserve)
+	}
+	return context.WithDeadline(ctx, deadline)
+}
+
+func (s *service) encrypt(ctx context.Context, entry *keyring.Entry, plaintext secret.Bytes) (ciphertext key.Ciphertext, err error) {
+	err = s.call(ctx, entry, "encrypt", func() error {
+		ciphertext, err = entry.Encrypt(ctx, plaintext)
+		return err
+	})
+	return ciphertext, err
+}
+
+// decrypt never returns an empty plaintext without an error.
+func (s *service) decrypt(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
+	err = s.call(ctx, entry, "decrypt", func() error {
+		plaintext, err = entry.Decrypt(ctx, ciphertext)
+		if err == nil && plaintext.Len() == 0 {
+			err = store.Fail(store.ErrUnavailable, errors.New("the key service answered with an empty plaintext"))
+		}
+		return err
+	})
+	return plaintext, err
+}
+
+// call makes one call of a key service, again while it is unavailable and the
+// caller waits. The error names the key.
+func (s *service) call(ctx context.Context, entry *keyring.Entry, operation string, once func() error) error {
+	began := time.Now()
+	err := s.slots.Acquire(ctx, 1)
+	if err == nil {
+		defer s.slots.Release(1)
+		err = s.attempts(ctx, began, once)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
+		err = fmt.Errorf("key %s: the caller gave up: %w", entry.Name, context.Canceled)
+	case errors.Is(err, context.DeadlineExceeded):
+		err = store.Fail(store.ErrUnavailable, fmt.Errorf("key %s (%s): no answer within %s", entry.Name, entry.Service(), time.Since(began).Round(10*time.Millisecond)))
+	default:
+		err = fmt.Errorf("key %s: %w", entry.Name, err)
+	}
+	s.metrics.called(entry.Name, operation, err, time.Since(began))
+	return err
+}
+
+func (s *service) attempts(ctx context.Context, began time.Time, once func() error) error {
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		err := once()
+		if err == nil || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil || attempt == mostAttempts {
+			return err
+		}
+		// Spread, so that several plugins do not come back together.
+		wait := pause/2 + rand.N(pause)
+		if time.Since(began)+wait > lastRetry {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err // the cause says more than that time is up
+		case <-time.After(wait):
+		}
+		s.metrics.retries.Inc()
+		pause *= 3
+	}
+}

@@ -1,0 +1,122 @@
+package kms
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+const (
+	// probeSize is that of the seed that the API server encrypts, in bytes.
+	probeSize = 32
+	// probeTime is how long a probe may take: what the API server waits.
+	probeTime = 3 * time.Second
+	// probeAgain is waited after a probe that failed, and between probes that
+	// calls ask for.
+	probeAgain = time.Second
+)
+
+// watch tries the write key now and at every interval, sooner when it fails or
+// when a call finds that something has changed.
+func (s *service) watch(ctx context.Context) {
+	for {
+		wait := s.interval
+		if !s.probe(ctx) {
+			wait = min(wait, probeAgain)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+			continue
+		case <-s.kicks:
+		}
+		// Calls that find something out come in numbers.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(wait, probeAgain)):
+		}
+	}
+}
+
+// kick has the probe look soon.
+func (s *service) kick() {
+	select {
+	case s.kicks <- struct{}{}:
+	default: // it was asked to already
+	}
+}
+
+// probe makes a round trip with the ring's write key. If that is not yet the
+// key that Status names, it becomes it by succeeding; failing, it leaves the one
+// before in place, which is then tried instead.
+func (s *service) probe(ctx context.Context) bool {
+	now := time.Now()
+	next, err := s.current.hold(func(ring *keyring.Ring, _ *keyring.Entry) (*keyring.Entry, error) { return ring.Write(now), nil })
+	if err != nil {
+		return false
+	}
+	defer next.release()
+	err = s.roundTrip(ctx, next)
+	switch {
+	case err == nil:
+		return true
+	case ctx.Err() != nil:
+		return false
+	case s.current.names(next):
+		s.current.failed(next, err)
+		return false
+	default:
+		klog.ErrorS(nil, "The ring's new write key cannot be used yet; API servers go on with the one before", "key", next.entry.Name, "cause", bounded(err.Error()))
+	}
+	before, err := s.current.hold(toEncrypt(now))
+	if err != nil {
+		return false
+	}
+	defer before.release()
+	if err := s.roundTrip(ctx, before); err != nil && ctx.Err() == nil {
+		s.current.failed(before, err)
+	}
+	return false
+}
+
+// names says whether the entry is the key that Status names, or none is yet.
+func (c *current) names(u use) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entry == nil || c.ring.Same(u.entry) == c.entry
+}
+
+// roundTrip encrypts random bytes and decrypts them again.
+func (s *service) roundTrip(ctx context.Context, used use) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	plain := make([]byte, probeSize)
+	if _, err := rand.Read(plain); err != nil {
+		return err
+	}
+	ciphertext, err := s.encrypt(ctx, used.entry, secret.New(plain))
+	if err != nil {
+		return err
+	}
+	answer, err := encryptAnswer(used.entry, ciphertext)
+	if err != nil {
+		return err
+	}
+	opened, err := s.decrypt(ctx, used.entry, ciphertext)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(opened.Reveal(), plain) {
+		return differs(used.entry)
+	}
+	s.current.probed(used, answer.GetKeyId())
+	return nil
+}
