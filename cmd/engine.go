@@ -6,6 +6,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
+	vaultdialect "github.com/lanyardhq/lanyard/provider/dialect/vault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -14,9 +15,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store/vault"
 )
 
-// dialects are the syntaxes of classes by the provider's name.
+// dialects are the syntaxes of classes by the provider's name. A new one is one
+// line here.
 func dialects() map[string]provider.Dialect {
-	return map[string]provider.Dialect{"lanyard": lanyard.Parse}
+	return map[string]provider.Dialect{
+		lanyard.Name:      lanyard.Parse,
+		vaultdialect.Name: vaultdialect.Parse,
+	}
 }
 
 // storeTypes are all kinds of store. A new one is one line here.

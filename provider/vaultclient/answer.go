@@ -26,6 +26,8 @@ type Answer struct {
 	Auth          *Auth            `json:"auth"`
 	Warnings      []string         `json:"warnings"`
 	Errors        []string         `json:"errors"`
+	// MountType is the kind of engine that answered; older servers leave it out.
+	MountType string `json:"mount_type"`
 }
 
 // Auth is what a login or the renewal of a token answers.

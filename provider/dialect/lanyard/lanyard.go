@@ -9,17 +9,13 @@
 package lanyard
 
 import (
-	"errors"
-	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/dialect"
 )
 
 // Name is the provider's name in a SecretProviderClass.
@@ -38,40 +34,29 @@ const (
 func Parse(parameters map[string]string) (*provider.Class, error) {
 	class := &provider.Class{}
 	p := parser{}
-	known := []string{parameterObjects, parameterStores, parameterRefresh}
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if !slices.Contains(known, name) {
-			p.add(provider.Problem{Field: name, Text: strict.Unknown("parameter", name, known)})
-		}
-	}
+	p.Unknown(parameters, []string{parameterObjects, parameterStores, parameterRefresh})
 	if text, ok := parameters[parameterRefresh]; ok {
 		class.Refresh = p.refresh(text)
 	}
 	if text, ok := parameters[parameterStores]; ok {
-		p.collect(parameterStores, strict.Unmarshal([]byte(text), &class.Stores), nil)
+		p.YAML(parameterStores, text, &class.Stores, nil)
 	}
 	text, ok := parameters[parameterObjects]
 	if !ok {
-		p.add(provider.Problem{Field: parameterObjects, Text: "missing; list what the volume is to hold"})
+		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
 	} else {
 		class.Objects = p.objects(text)
 	}
-	if len(p.problems) > 0 {
-		slices.SortStableFunc(p.problems, func(a, b provider.Problem) int { return a.Object - b.Object })
-		return class, p.problems
-	}
-	return class, nil
+	return class, p.Err()
 }
 
 // parser collects what is wrong.
-type parser struct{ problems provider.Problems }
-
-func (p *parser) add(problem provider.Problem) { p.problems = append(p.problems, problem) }
+type parser struct{ dialect.Reader }
 
 func (p *parser) refresh(text string) time.Duration {
 	d, err := time.ParseDuration(strings.TrimSpace(text))
 	if err != nil || d <= 0 {
-		p.add(provider.Problem{Field: parameterRefresh, Text: badDuration})
+		p.Wrong(parameterRefresh, "%s", badDuration)
 		return 0
 	}
 	return d
@@ -99,7 +84,12 @@ type fields struct {
 
 func (p *parser) objects(text string) []provider.Object {
 	var list []fields
-	err := strict.Unmarshal([]byte(text), &list)
+	p.YAML(parameterObjects, text, &list, func(i int) string {
+		if i >= len(list) {
+			return ""
+		}
+		return provider.Object{Path: list[i].Path, Name: list[i].Name}.ID()
+	})
 	objects := make([]provider.Object, len(list))
 	for i, f := range list {
 		objects[i] = provider.Object{
@@ -111,10 +101,9 @@ func (p *parser) objects(text string) []provider.Object {
 			Expand: f.Expand, Optional: f.Optional,
 		}
 	}
-	p.collect(parameterObjects, err, objects)
 	for i, f := range list {
 		wrong := func(field, text string) {
-			p.add(provider.Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: objects[i].ID(), Text: text})
+			p.WrongIn(parameterObjects, i, objects[i].ID(), field, "%s", text)
 		}
 		if f.Mode != nil {
 			mode, text := parseMode(*f.Mode)
@@ -151,42 +140,4 @@ func parseMode(text string) (mode fs.FileMode, problem string) {
 		return 0, notMode
 	}
 	return fs.FileMode(bits), ""
-}
-
-// collect takes over what package strict said of a parameter.
-func (p *parser) collect(parameter string, err error, objects []provider.Object) {
-	var problems strict.Problems
-	if !errors.As(err, &problems) {
-		return
-	}
-	for _, s := range problems {
-		field := parameter
-		switch {
-		case strings.HasPrefix(s.Field, "["):
-			field += s.Field
-		case s.Field != "":
-			field += "." + s.Field
-		}
-		problem := provider.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
-		if i := objectIndex(s.Field); i >= 0 && objects != nil {
-			problem.Object = i + 1
-			if i < len(objects) {
-				problem.ID = objects[i].ID()
-			}
-		}
-		p.add(problem)
-	}
-}
-
-// objectIndex is the index that a field begins with, or -1.
-func objectIndex(field string) int {
-	text, _, ok := strings.Cut(strings.TrimPrefix(field, "["), "]")
-	if !ok || !strings.HasPrefix(field, "[") {
-		return -1
-	}
-	i, err := strconv.Atoi(text)
-	if err != nil {
-		return -1
-	}
-	return i
 }

@@ -1,10 +1,14 @@
 package vault
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/vault/api"
 
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/vaultclient"
@@ -43,6 +47,43 @@ func TestAnswersThatHoldAValue(t *testing.T) {
 			}
 			if !strings.HasPrefix(value.Version, test.version) || (value.Version == "") != (test.version == "") {
 				t.Errorf("version %q, want one like %q", value.Version, test.version)
+			}
+		})
+	}
+}
+
+// What the option whole gives is what Vault's own client would write down,
+// apart from the identifier of the request.
+func TestWholeAnswers(t *testing.T) {
+	for name, test := range map[string]struct{ body, want string }{
+		"kv1": {`{"request_id":"1","lease_id":"","renewable":false,"lease_duration":2764800,"data":{"a":"<b>","n":1.10},"wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}`,
+			`{"request_id":"","lease_id":"","lease_duration":2764800,"renewable":false,"data":{"a":"\u003cb\u003e","n":1.10},"warnings":null,"mount_type":"kv"}`},
+		"kv2": {`{"request_id":"1","data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`,
+			`{"request_id":"","lease_id":"","lease_duration":0,"renewable":false,"data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}},"warnings":null}`},
+		"a lease": {`{"request_id":"1","lease_id":"database/creds/web/x","renewable":true,"lease_duration":3600,"data":{"username":"u"},"warnings":["careful"]}`,
+			`{"request_id":"","lease_id":"database/creds/web/x","lease_duration":3600,"renewable":true,"data":{"username":"u"},"warnings":["careful"]}`},
+		"a token beside it": {`{"request_id":"1","data":{"a":"b"},"auth":{"client_token":"hunter2"}}`,
+			`{"request_id":"","lease_id":"","lease_duration":0,"renewable":false,"data":{"a":"b"},"warnings":null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := &vaultclient.Response{Status: 200}
+			resp.Answer, resp.Broken = vaultclient.ParseAnswer([]byte(test.body))
+			value, err := valueOf(&query{key: "a/b", method: http.MethodGet, whole: true}, resp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(value.Data.Reveal()); got != test.want || value.Version != "" {
+				t.Errorf("value\n%s, want\n%s; version %q", got, test.want, value.Version)
+			}
+			var ours, theirs map[string]any
+			original, err := api.ParseSecret(strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			original.RequestID, original.Auth = "", nil
+			text, err := json.Marshal(original)
+			if err != nil || json.Unmarshal(text, &theirs) != nil || json.Unmarshal([]byte(test.want), &ours) != nil || !reflect.DeepEqual(ours, theirs) {
+				t.Errorf("Vault's client writes %s", text)
 			}
 		})
 	}

@@ -30,6 +30,7 @@ type query struct {
 	params url.Values
 	body   json.RawMessage
 	pinned string // the version asked for; empty for the current one
+	whole  bool   // the value is all of the answer, not its data alone
 }
 
 // writes is true if the server may change something to answer.
@@ -41,7 +42,7 @@ func parseReference(ref store.Reference) (*query, error) {
 	var problems vaultclient.Problems
 	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
 	checkKey(ref.Key, &problems)
-	known := []string{"method", "query", "body"}
+	known := []string{"method", "query", "body", "whole"}
 	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
 		switch name {
 		case "method":
@@ -50,6 +51,11 @@ func parseReference(ref store.Reference) (*query, error) {
 			q.setParams(ref.Options[name], &problems)
 		case "body":
 			q.setBody(ref.Options[name], &problems)
+		case "whole":
+			var ok bool
+			if q.whole, ok = ref.Options[name].(bool); !ok {
+				problems.Add("options.whole", "must be true or false, without quotes")
+			}
 		default:
 			problems.Add("options."+vaultclient.Printable(name), "%s", strict.Unknown("option", vaultclient.Printable(name), known))
 		}

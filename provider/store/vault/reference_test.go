@@ -20,6 +20,8 @@ func TestCheckAcceptsOneSpellingOfEachReference(t *testing.T) {
 		"query":               {store.Reference{Key: "aws/creds/r", Options: map[string]any{"query": map[string]any{"ttl": "1h", "n": 3, "b": true}}}, ""},
 		"list":                {store.Reference{Key: "secret/metadata/prod", Options: map[string]any{"method": "list"}}, ""},
 		"utf-8":               {store.Reference{Key: "secret/data/größe"}, ""},
+		"whole answer":        {store.Reference{Key: "a/b", Options: map[string]any{"whole": true}}, ""},
+		"whole not a truth":   {store.Reference{Key: "a/b", Options: map[string]any{"whole": "true"}}, "options.whole: "},
 		"empty":               {store.Reference{}, "key: is missing"},
 		"parent":              {store.Reference{Key: "secret/../sys/raw"}, "key: "},
 		"dot":                 {store.Reference{Key: "secret/./a"}, "key: "},

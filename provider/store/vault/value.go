@@ -91,12 +91,17 @@ func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 		return store.Value{}, err
 	}
 	if q.method == http.MethodGet && !q.params.Has("list") {
-		if data, meta, ok := asVersioned(a.Data); ok {
+		if data, meta, ok := asVersioned(a.Data); ok && q.whole {
+			return wholeAnswer(where, a)
+		} else if ok {
 			return store.Value{Data: secret.New(data), Version: meta.id()}, nil
 		}
 	}
 	if q.pinned != "" {
 		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", vaultclient.Printable(q.key))
+	}
+	if q.whole {
+		return wholeAnswer(where, a)
 	}
 	return store.Value{Data: secret.New(a.Data)}, nil
 }

@@ -1,0 +1,109 @@
+// Package dialect is what the dialects below it share: reading the parameters of
+// a SecretProviderClass and collecting everything that is wrong with them, each
+// problem at its place. A dialect is a function from parameters to a
+// provider.Class and knows neither stores nor the operator's configuration.
+//
+// To add one: a package with Name and Parse, one line in cmd, one page in docs
+// that has every parameter and field. Start with Reader.
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Reader collects what is wrong with a class's parameters. The zero Reader is
+// ready for use.
+type Reader struct {
+	problems provider.Problems
+	misread  map[int]bool // entries of which something could not be decoded
+}
+
+// Wrong adds a problem with a parameter.
+func (r *Reader) Wrong(parameter, format string, args ...any) {
+	r.problems = append(r.problems, provider.Problem{Field: parameter, Text: fmt.Sprintf(format, args...)})
+}
+
+// WrongIn adds a problem with a field of an entry in the list that a parameter
+// holds: index counts from zero, id is what messages call the entry, and field
+// may be empty for the entry itself.
+func (r *Reader) WrongIn(list string, index int, id, field, format string, args ...any) {
+	place := fmt.Sprintf("%s[%d]", list, index)
+	if field != "" {
+		place += "." + field
+	}
+	r.problems = append(r.problems, provider.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
+}
+
+// Unknown refuses the parameters that are not known, each with the nearest that
+// is.
+func (r *Reader) Unknown(parameters map[string]string, known []string) {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if !slices.Contains(known, name) {
+			r.Wrong(name, "%s", strict.Unknown("parameter", name, known))
+		}
+	}
+}
+
+// YAML decodes a parameter's text into what into points to, as strict.Unmarshal
+// does. If the text is a list of objects, id says what messages call the entry
+// of an index, from what was decoded; it is nil for other texts.
+func (r *Reader) YAML(parameter, text string, into any, id func(index int) string) {
+	err := strict.Unmarshal([]byte(text), into)
+	var problems strict.Problems
+	if !errors.As(err, &problems) {
+		return
+	}
+	for _, s := range problems {
+		field := parameter
+		switch {
+		case strings.HasPrefix(s.Field, "["):
+			field += s.Field
+		case s.Field != "":
+			field += "." + s.Field
+		}
+		problem := provider.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
+		if i := entryIndex(s.Field); i >= 0 && id != nil {
+			problem.Object, problem.ID = i+1, id(i)
+			if r.misread == nil {
+				r.misread = map[int]bool{}
+			}
+			r.misread[i] = true
+		}
+		r.problems = append(r.problems, problem)
+	}
+}
+
+// Misread says whether something of the entry of this index could not be
+// decoded, so that what seems to be missing may stand there.
+func (r *Reader) Misread(index int) bool { return r.misread[index] }
+
+// Err is everything that is wrong, a provider.Problems in the order of the
+// entries; nil if nothing is.
+func (r *Reader) Err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.problems, func(a, b provider.Problem) int { return a.Object - b.Object })
+	return r.problems
+}
+
+// entryIndex is the index that a field begins with, or -1.
+func entryIndex(field string) int {
+	text, _, ok := strings.Cut(strings.TrimPrefix(field, "["), "]")
+	if !ok || !strings.HasPrefix(field, "[") {
+		return -1
+	}
+	i, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return i
+}

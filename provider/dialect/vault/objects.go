@@ -1,0 +1,209 @@
+package vault
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The fields of an object.
+const (
+	fieldName       = "objectName"
+	fieldPath       = "secretPath"
+	fieldKey        = "secretKey"
+	fieldMethod     = "method"
+	fieldArgs       = "secretArgs"
+	fieldPermission = "filePermission"
+	fieldEncoding   = "encoding"
+)
+
+// entry is one object as it is written.
+type entry struct {
+	Name       text           `yaml:"objectName"`
+	Path       text           `yaml:"secretPath"`
+	Key        text           `yaml:"secretKey"`
+	Method     text           `yaml:"method"`
+	Args       map[string]any `yaml:"secretArgs"`
+	Permission permission     `yaml:"filePermission"`
+	Encoding   text           `yaml:"encoding"`
+}
+
+func (p *parser) objects(given string) []provider.Object {
+	var list []entry
+	p.YAML(parameterObjects, given, &list, func(i int) string {
+		if i >= len(list) {
+			return ""
+		}
+		return string(list[i].Name)
+	})
+	objects := make([]provider.Object, len(list))
+	for i, e := range list {
+		objects[i] = p.object(i, e)
+	}
+	shareWholeAnswers(objects)
+	return objects
+}
+
+// object turns one entry into an object.
+func (p *parser) object(i int, e entry) provider.Object {
+	o := provider.Object{Path: string(e.Name), Store: StoreName, Options: map[string]any{}}
+	wrong := func(field, format string, args ...any) {
+		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
+	}
+	idle := func(field, why string) {
+		p.noEffect(provider.Problem{Field: fmt.Sprintf("%s[%d].%s", parameterObjects, i, field), Object: i + 1, ID: string(e.Name), Text: why})
+	}
+	misread := p.Misread(i)
+	if e.Name == "" && !misread {
+		wrong(fieldName, "missing; say which file the secret becomes")
+	}
+	method := p.method(string(e.Method), wrong)
+	writes := method == http.MethodPost || method == http.MethodPut
+	if method != http.MethodGet {
+		o.Options["method"] = method
+	}
+	switch {
+	case len(e.Args) > 0 && writes:
+		o.Options["body"] = e.Args
+	case len(e.Args) > 0:
+		idle(fieldArgs, "has no effect with "+method+": arguments of a "+method+" go into the query of "+fieldPath)
+	}
+	if e.Path != "" || !misread {
+		p.path(&o, string(e.Path), method, wrong)
+	}
+	if e.Key == "" {
+		o.Options["whole"] = true
+	} else {
+		o.Property = quoted(string(e.Key))
+	}
+	if e.Permission != 0 {
+		mode := fs.FileMode(e.Permission)
+		o.Mode = &mode
+	}
+	switch encoding := strings.ToLower(string(e.Encoding)); {
+	case !slices.Contains([]string{"", "utf-8", "base64", "hex"}, encoding):
+		wrong(fieldEncoding, "%s", strict.Unknown("encoding", encoding, []string{"utf-8", "base64", "hex"}))
+	case e.Key == "" && (encoding == "base64" || encoding == "hex"):
+		idle(fieldEncoding, "has no effect without "+fieldKey)
+	case encoding != "utf-8": // which JSON's text is anyway
+		o.Encoding = encoding
+	}
+	if len(o.Options) == 0 {
+		o.Options = nil
+	}
+	return o
+}
+
+// method is the HTTP method; the documentation names GET and PUT.
+func (p *parser) method(given string, wrong func(field, format string, args ...any)) string {
+	methods := []string{http.MethodGet, http.MethodPut, http.MethodPost, "LIST"}
+	method := strings.ToUpper(given)
+	switch {
+	case method == "":
+		return http.MethodGet
+	case !slices.Contains(methods, method):
+		wrong(fieldMethod, "must be one of %s", strings.Join(methods, ", "))
+		return http.MethodGet
+	}
+	return method
+}
+
+// versionNumber is a version of KV version 2, which counts them from one; 0
+// means the latest there and is passed on as it is.
+var versionNumber = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
+
+// path splits secretPath into the path in Vault's API and the arguments behind
+// it. The original puts /v1/ before the path where it is missing, and Vault's
+// client takes out empty parts.
+func (p *parser) path(o *provider.Object, given, method string, wrong func(field, format string, args ...any)) {
+	if given == "" {
+		wrong(fieldPath, "missing; give the path in Vault, such as secret/data/prod/db")
+		return
+	}
+	path, query, _ := strings.Cut(given, "?")
+	path = strings.TrimPrefix(strings.TrimPrefix(path, "/"), "v1/")
+	parts := slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" })
+	if o.Key = strings.Join(parts, "/"); o.Key == "" {
+		wrong(fieldPath, "names no secret; give the path in Vault, such as secret/data/prod/db")
+	}
+	arguments, err := url.ParseQuery(query)
+	if err != nil {
+		wrong(fieldPath, "the arguments after the ? cannot be read; write them as name=value, joined by &")
+		return
+	}
+	params := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(arguments)) {
+		switch values := arguments[name]; {
+		case len(values) > 1:
+			wrong(fieldPath, "gives an argument twice after the ?; keep one")
+		case name == "version" && method == http.MethodGet && versionNumber.MatchString(values[0]):
+			o.Version = values[0]
+		default:
+			params[name] = values[0]
+		}
+	}
+	if len(params) > 0 {
+		o.Options["query"] = params
+	}
+}
+
+// plainKey is a key that needs no quotes in a JMESPath expression.
+var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// quoted is the JMESPath expression that selects the key of this very name.
+// https://jmespath.org/specification.html#identifiers
+func quoted(key string) string {
+	if plainKey.MatchString(key) && key != "let" && key != "in" {
+		return key
+	}
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(key); err != nil {
+		return key // text always encodes
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// shareWholeAnswers makes objects that read a key of a secret, of which another
+// object shows the whole answer, take it from that answer: so that both come of
+// one read, and the password in one file is that of the other.
+func shareWholeAnswers(objects []provider.Object) {
+	whole := map[string]bool{}
+	for _, o := range objects {
+		if o.Property == "" {
+			whole[request(o)] = true
+		}
+	}
+	for i, o := range objects {
+		if o.Property == "" || !whole[request(o)] {
+			continue
+		}
+		options := map[string]any{"whole": true}
+		for name, value := range o.Options {
+			options[name] = value
+		}
+		objects[i].Options = options
+		// What the store does by itself with the data alone: a secret of KV
+		// version 2 is the object within.
+		objects[i].Property = "[data.data, data][?type(@) == 'object'] | [0]." + o.Property
+	}
+}
+
+// request is what an object asks of Vault, whatever it shows of the answer.
+func request(o provider.Object) string {
+	asked, err := json.Marshal([]any{o.Key, o.Version, o.Options["method"], o.Options["query"], o.Options["body"]})
+	if err != nil {
+		return o.Key // arguments that are no JSON are refused by the store
+	}
+	return string(asked)
+}

@@ -1,0 +1,151 @@
+package vault
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// The parameters of a class.
+const (
+	parameterRole            = "roleName"
+	parameterAddress         = "vaultAddress"
+	parameterNamespace       = "vaultNamespace"
+	parameterMount           = "vaultAuthMountPath"
+	parameterKubernetesMount = "vaultKubernetesMountPath" // the older name of the same
+	parameterAudience        = "audience"
+	parameterSkipVerify      = "vaultSkipTLSVerify"
+	parameterCACert          = "vaultCACertPath"
+	parameterCADirectory     = "vaultCADirectory"
+	parameterServerName      = "vaultTLSServerName"
+	parameterClientCert      = "vaultTLSClientCertPath"
+	parameterClientKey       = "vaultTLSClientKeyPath"
+	parameterObjects         = "objects"
+)
+
+var known = []string{
+	parameterObjects, parameterRole, parameterAddress, parameterNamespace,
+	parameterMount, parameterKubernetesMount, parameterAudience,
+	parameterSkipVerify, parameterCACert, parameterCADirectory,
+	parameterServerName, parameterClientCert, parameterClientKey,
+}
+
+// words are what the class calls the engine's fields and the store's settings.
+func words(parameters map[string]string) provider.Words {
+	mount := parameterMount
+	if parameters[mount] == "" && parameters[parameterKubernetesMount] != "" {
+		mount = parameterKubernetesMount
+	}
+	const store = "stores." + StoreName + "."
+	return provider.Words{
+		store + "address":                parameterAddress,
+		store + "namespace":              parameterNamespace,
+		store + "auth.mount":             mount,
+		store + "auth.role":              parameterRole,
+		store + "auth.audience":          parameterAudience,
+		store + "tls.insecureSkipVerify": parameterSkipVerify,
+		store + "tls.caCertFile":         parameterCACert,
+		store + "tls.caCertDir":          parameterCADirectory,
+		store + "tls.serverName":         parameterServerName,
+		store + "tls.clientCertFile":     parameterClientCert,
+		store + "tls.clientKeyFile":      parameterClientKey,
+
+		"objects[].path":           fieldName,
+		"objects[].key":            fieldPath,
+		"objects[].version":        fieldPath,
+		"objects[].options.query":  fieldPath,
+		"objects[].options.method": fieldMethod,
+		"objects[].options.body":   fieldArgs,
+		"objects[].options.whole":  fieldKey,
+		"objects[].property":       fieldKey,
+		"objects[].mode":           fieldPermission,
+		"objects[].encoding":       fieldEncoding,
+	}
+}
+
+// store is what the class says of its store: only that, so that the operator's
+// own settings hold for the rest. An empty parameter says nothing.
+func (p *parser) store() map[string]any {
+	settings, auth := map[string]any{}, map[string]any{}
+	set := func(of map[string]any, setting, value string) {
+		if value != "" {
+			of[setting] = value
+		}
+	}
+	if address := strings.TrimRight(p.parameters[parameterAddress], "/"); address != "" {
+		// With its own address the class describes a store of its own.
+		settings["type"], settings["address"] = "vault", address
+	}
+	set(settings, "namespace", p.parameters[parameterNamespace])
+	set(auth, "role", p.parameters[parameterRole])
+	set(auth, "audience", p.parameters[parameterAudience])
+	set(auth, "mount", p.mount())
+	if len(auth) > 0 {
+		settings["auth"] = auth
+	}
+	if tls := p.tls(); len(tls) > 0 {
+		settings["tls"] = tls
+	}
+	return settings
+}
+
+// mount is where the class logs in, by either of its names.
+func (p *parser) mount() string {
+	mount, older := p.parameters[parameterMount], p.parameters[parameterKubernetesMount]
+	if mount != "" && older != "" {
+		p.Wrong(parameterKubernetesMount, "is the older name of %s, which is given too; remove this one", parameterMount)
+	}
+	if mount == "" {
+		mount = older
+	}
+	return strings.Trim(mount, "/")
+}
+
+// tls are the settings of the connection. Those that can have no effect beside
+// others are left out, as the original does.
+func (p *parser) tls() map[string]any {
+	tls := map[string]any{}
+	for _, t := range []struct{ parameter, setting string }{
+		{parameterCACert, "caCertFile"},
+		{parameterCADirectory, "caCertDir"},
+		{parameterServerName, "serverName"},
+		{parameterClientCert, "clientCertFile"},
+		{parameterClientKey, "clientKeyFile"},
+	} {
+		if value := p.parameters[t.parameter]; value != "" {
+			tls[t.setting] = value
+		}
+	}
+	if text, ok := p.parameters[parameterSkipVerify]; ok {
+		switch skip, err := strconv.ParseBool(text); {
+		case err != nil:
+			p.Wrong(parameterSkipVerify, `must be "true" or "false"`)
+		case skip:
+			tls["insecureSkipVerify"] = true
+		}
+	}
+	drop := func(setting, parameter, because string) {
+		if _, given := tls[setting]; given {
+			delete(tls, setting)
+			p.noEffect(provider.Problem{Field: parameter, Text: because})
+		}
+	}
+	if strings.HasPrefix(strings.ToLower(p.parameters[parameterAddress]), "http://") {
+		for _, t := range [][2]string{
+			{"insecureSkipVerify", parameterSkipVerify},
+			{"caCertFile", parameterCACert}, {"caCertDir", parameterCADirectory}, {"serverName", parameterServerName},
+			{"clientCertFile", parameterClientCert}, {"clientKeyFile", parameterClientKey},
+		} {
+			drop(t[0], t[1], "has no effect with a "+parameterAddress+" of http://")
+		}
+	}
+	if _, skip := tls["insecureSkipVerify"]; skip {
+		drop("caCertFile", parameterCACert, "has no effect beside "+parameterSkipVerify)
+		drop("caCertDir", parameterCADirectory, "has no effect beside "+parameterSkipVerify)
+	}
+	if _, given := tls["caCertFile"]; given {
+		drop("caCertDir", parameterCADirectory, "has no effect beside "+parameterCACert)
+	}
+	return tls
+}

@@ -1,0 +1,37 @@
+package vault
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/vaultclient"
+)
+
+// whole is the answer as Vault's Go client writes it down again (api.Secret),
+// with the same names in the same order. The identifier of the request, which
+// is another one for every read, is always empty: with it an unchanged secret
+// would look like a changed one. A token is no value and never part of it.
+type whole struct {
+	RequestID     string          `json:"request_id"`
+	LeaseID       string          `json:"lease_id"`
+	LeaseDuration int64           `json:"lease_duration"` // seconds
+	Renewable     bool            `json:"renewable"`
+	Data          json.RawMessage `json:"data"`
+	Warnings      []string        `json:"warnings"`
+	MountType     string          `json:"mount_type,omitempty"`
+}
+
+// wholeAnswer is the value of a reference with the option whole. It has no
+// version of Vault's, since more than the secret's data is part of it.
+func wholeAnswer(where string, a *vaultclient.Answer) (store.Value, error) {
+	text, err := json.Marshal(whole{
+		LeaseID: a.LeaseID, LeaseDuration: int64(time.Duration(a.LeaseDuration) / time.Second), Renewable: a.Renewable,
+		Data: a.Data, Warnings: a.Warnings, MountType: a.MountType,
+	})
+	if err != nil {
+		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: the answer cannot be written as JSON again", where)
+	}
+	return store.Value{Data: secret.New(text)}, nil
+}
