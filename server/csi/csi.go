@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/server/recovery"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
@@ -84,7 +85,7 @@ func New(opts Options) *Server {
 	s.requestBytes.Store(opts.RequestBytes)
 	server := grpc.NewServer(
 		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs, Refused: s.refused})),
-		grpc.ChainUnaryInterceptor(s.observe, s.recoverPanic),
+		grpc.ChainUnaryInterceptor(s.observe, recovery.Interceptor("internal error: the provider panicked; its log on this node says where", s.panicked)),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
