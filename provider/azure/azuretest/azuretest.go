@@ -1,0 +1,167 @@
+// Package azuretest is a server for tests that speaks the wire protocols of
+// Azure to the unmodified clients: Key Vault and Managed HSM, the token endpoint
+// of Microsoft Entra ID, and the Instance Metadata Service of a machine.
+//
+// It checks the signatures of service account tokens, issues access tokens that
+// it signs and checks in turn, with their audience and their end, keeps
+// permissions by client and object, and does the operations of RSA keys for
+// real. It can throttle, fail, fall silent, break off and be slow (see Fault),
+// and counts its calls. It is no part of the product.
+//
+// Start with New: Server.Endpoint takes the calls to every vault, whose names
+// are told apart by the host that is asked for, as behind a private endpoint.
+package azuretest
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Tenant is the tenant that all vaults and applications are in.
+const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
+
+// Server is Azure. It is safe for concurrent use.
+type Server struct {
+	// Endpoint is the host and port that takes the calls to all vaults.
+	Endpoint string
+	// Authority is the URL of Entra ID.
+	Authority string
+	// Metadata is the URL of the Instance Metadata Service.
+	Metadata string
+	// CACert is the authority that signed the server's certificate, in PEM.
+	CACert string
+
+	signing *rsa.PrivateKey // of access tokens
+
+	mu         sync.Mutex
+	clock      func() time.Time
+	trusted    map[string][]any  // an issuer's keys
+	apps       map[string]*app   // by client ID
+	machine    map[string]bool   // the client IDs of the machine's identities
+	system     string            // that of the machine's own
+	life       time.Duration     // of access tokens
+	audience   string            // of access tokens, if not what was asked for
+	vaults     map[string]*Vault // by host
+	challenges map[string]string // by host, where they are not the usual
+	faults     []*Fault
+	calls      map[string]int
+	pageSize   int
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{
+		signing: key, clock: time.Now, life: time.Hour, pageSize: 25,
+		trusted: map[string][]any{}, apps: map[string]*app{}, machine: map[string]bool{},
+		vaults: map[string]*Vault{}, challenges: map[string]string{}, calls: map[string]int{},
+	}
+	certificate, authority, err := serverCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	plain := httptest.NewServer(http.HandlerFunc(s.serveMetadata))
+	t.Cleanup(plain.Close)
+
+	s.Endpoint = strings.TrimPrefix(secure.URL, "https://")
+	s.Authority = secure.URL
+	s.Metadata = plain.URL
+	s.CACert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}))
+	return s
+}
+
+// serverCertificate is one for every host that Azure has for the server.
+func serverCertificate() (tls.Certificate, *x509.Certificate, error) {
+	chain, err := newChain("Azure for tests", 0, []string{
+		"*.vault.azure.net", "*.managedhsm.azure.net", "*.vault.usgovcloudapi.net", "*.vault.azure.cn", "*.vault.example.com", "vault.example.com", "127.0.0.1",
+	})
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	return tls.Certificate{Certificate: [][]byte{chain.Leaf.Raw}, PrivateKey: chain.Key}, chain.Root, nil
+}
+
+// serve tells the services apart by the host that is asked for.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	host, _, _ := strings.Cut(r.Host, ":")
+	if r.Host == s.Endpoint {
+		s.serveEntra(w, r)
+		return
+	}
+	s.mu.Lock()
+	vault := s.vaults[host]
+	s.mu.Unlock()
+	if vault == nil {
+		http.NotFound(w, r)
+		return
+	}
+	s.serveVault(w, r, vault)
+}
+
+// SetClock makes the server tell the time with now.
+func (s *Server) SetClock(now func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = now
+}
+
+func (s *Server) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock()
+}
+
+// SetPageSize sets how many versions a page of a list has; Key Vault's have 25.
+func (s *Server) SetPageSize(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pageSize = size
+}
+
+// Calls is how many calls of an action were made since ResetCalls, refused
+// ones included: "token", "discovery", "metadata", "challenge" for a call
+// without a token, "get secrets", "list keys", "wrapkey" and so on. The empty
+// name stands for all.
+func (s *Server) Calls(action string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if action != "" {
+		return s.calls[action]
+	}
+	total := 0
+	for _, n := range s.calls {
+		total += n
+	}
+	return total
+}
+
+// ResetCalls begins to count anew.
+func (s *Server) ResetCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = map[string]int{}
+}
+
+func (s *Server) count(action string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[action]++
+}

@@ -1,0 +1,284 @@
+package azuretest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// app is an application or a managed identity.
+type app struct {
+	secret    string
+	federated []Federation
+}
+
+// Federation is a federated identity credential: whose token stands for a
+// client's secret.
+// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust
+type Federation struct {
+	// Issuer, Subject and Audience are compared with the token's, to the letter.
+	Issuer, Subject, Audience string
+}
+
+// Trust accepts tokens of the issuer that are signed with the key.
+func (s *Server) Trust(issuer string, key crypto.PublicKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trusted[issuer] = append(s.trusted[issuer], key)
+}
+
+// TrustKeySet is Trust for the keys of a JSON web key set (RFC 7517), which an
+// API server publishes at /openid/v1/jwks.
+func (s *Server) TrustKeySet(issuer string, set []byte) error {
+	var keys jose.JSONWebKeySet
+	if err := json.Unmarshal(set, &keys); err != nil {
+		return fmt.Errorf("the key set is not one: %w", err)
+	}
+	for _, key := range keys.Keys {
+		s.Trust(issuer, key.Key)
+	}
+	return nil
+}
+
+// Federate lets a client log in with the tokens that the federations name.
+func (s *Server) Federate(clientID string, federations ...Federation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.app(clientID).federated = append(s.app(clientID).federated, federations...)
+}
+
+// SetSecret lets a client log in with a secret.
+func (s *Server) SetSecret(clientID, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.app(clientID).secret = secret
+}
+
+// app finds or makes a client. The lock is held.
+func (s *Server) app(clientID string) *app {
+	if s.apps[clientID] == nil {
+		s.apps[clientID] = &app{}
+	}
+	return s.apps[clientID]
+}
+
+// SetTokenLife sets how long the access tokens live that are issued from now
+// on; it begins with an hour.
+func (s *Server) SetTokenLife(life time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life = life
+}
+
+// SetTokenAudience makes the access tokens that are issued from now on be for
+// another audience than was asked for; empty ends that.
+func (s *Server) SetTokenAudience(audience string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.audience = audience
+}
+
+// serveEntra is Microsoft Entra ID.
+func (s *Server) serveEntra(w http.ResponseWriter, r *http.Request) {
+	named, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch path {
+	case "v2.0/.well-known/openid-configuration":
+		s.answering(w, r, "discovery", func(w http.ResponseWriter) { s.discover(w, named) })
+	case "oauth2/v2.0/token":
+		s.answering(w, r, "token", func(w http.ResponseWriter) { s.grant(w, r, named) })
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// discover answers OpenID Connect's discovery.
+// https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#fetch-the-openid-configuration-document
+func (s *Server) discover(w http.ResponseWriter, tenant string) {
+	if tenant != Tenant {
+		refuseLogin(w, http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.")
+		return
+	}
+	base := s.Authority + "/" + tenant
+	answer(w, map[string]any{
+		"issuer": base + "/v2.0", "token_endpoint": base + "/oauth2/v2.0/token", "authorization_endpoint": base + "/oauth2/v2.0/authorize",
+	})
+}
+
+// grant answers the client credentials grant, with a secret or a federated
+// token.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+func (s *Server) grant(w http.ResponseWriter, r *http.Request, tenant string) {
+	form := func(name string) string { return r.PostFormValue(name) }
+	clientID := form("client_id")
+	s.mu.Lock()
+	known := s.apps[clientID]
+	s.mu.Unlock()
+	resource, isDefault := strings.CutSuffix(firstScope(form("scope")), "/.default")
+	switch {
+	case tenant != Tenant:
+		refuseLogin(w, http.StatusBadRequest, "invalid_request", 90002, "Tenant '"+tenant+"' not found.")
+	case form("grant_type") != "client_credentials":
+		refuseLogin(w, http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+	case known == nil:
+		refuseLogin(w, http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '"+clientID+"' was not found in the directory 'Tests'.")
+	case !isDefault:
+		refuseLogin(w, http.StatusBadRequest, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier.")
+	case form("client_assertion") != "":
+		if form("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			refuseLogin(w, http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'client_assertion_type'.")
+			return
+		}
+		if code, text := s.checkAssertion(known, form("client_assertion")); code != 0 {
+			refuseLogin(w, http.StatusUnauthorized, "invalid_client", code, text)
+			return
+		}
+		s.issue(w, clientID, resource, false)
+	case known.secret == "" || form("client_secret") != known.secret:
+		refuseLogin(w, http.StatusUnauthorized, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '"+clientID+"'.")
+	default:
+		s.issue(w, clientID, resource, false)
+	}
+}
+
+// firstScope leaves out those that every client asks for.
+func firstScope(scopes string) string {
+	for scope := range strings.FieldsSeq(scopes) {
+		if strings.Contains(scope, "://") {
+			return scope
+		}
+	}
+	return ""
+}
+
+// checkAssertion returns the code and the words with which a federated token is
+// refused; zero if it is right.
+func (s *Server) checkAssertion(known *app, raw string) (code int, text string) {
+	token, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+	if err != nil {
+		return 50027, "JWT token is invalid or malformed."
+	}
+	var unchecked, claims jwt.Claims
+	if token.UnsafeClaimsWithoutVerification(&unchecked) != nil {
+		return 50027, "JWT token is invalid or malformed."
+	}
+	s.mu.Lock()
+	keys, federated, now := s.trusted[unchecked.Issuer], known.federated, s.clock()
+	s.mu.Unlock()
+	verified := false
+	for _, key := range keys {
+		verified = verified || token.Claims(key, &claims) == nil
+	}
+	if !verified {
+		return 700027, "The certificate with identifier used to sign the client assertion is not registered on application."
+	}
+	if claims.Expiry == nil || !now.Before(claims.Expiry.Time()) {
+		return 700024, "Client assertion is not within its valid time range."
+	}
+	for _, f := range federated {
+		if f.Issuer == claims.Issuer && f.Subject == claims.Subject && claims.Audience.Contains(f.Audience) {
+			return 0, ""
+		}
+	}
+	return 700213, fmt.Sprintf("No matching federated identity record found for presented assertion subject '%s'. Assertion issuer: %s. Audience: %s.", claims.Subject, claims.Issuer, strings.Join(claims.Audience, " "))
+}
+
+// issue answers with an access token, in the form of the metadata service if
+// texts is true.
+func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts bool) {
+	s.mu.Lock()
+	audience, life, now := s.audience, s.life, s.clock()
+	s.mu.Unlock()
+	if audience == "" {
+		audience = resource
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.signing}, nil)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	raw, err := jwt.Signed(signer).Claims(map[string]any{
+		"aud": audience, "iss": "https://sts.windows.net/" + Tenant + "/", "appid": clientID, "tid": Tenant,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix(),
+	}).Serialize()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if texts {
+		answer(w, map[string]any{
+			"access_token": raw, "token_type": "Bearer", "resource": resource, "client_id": clientID,
+			"expires_in": strconv.Itoa(int(life.Seconds())), "expires_on": strconv.FormatInt(now.Add(life).Unix(), 10),
+		})
+		return
+	}
+	answer(w, map[string]any{"access_token": raw, "token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds())})
+}
+
+// refuseLogin answers in the form of
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes#handling-error-codes-in-your-application
+func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	body, err := json.Marshal(map[string]any{
+		"error": kind, "error_codes": []int{code}, "timestamp": "2026-01-01 00:00:00Z",
+		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: 00000000-0000-0000-0000-000000000000 Correlation ID: 00000000-0000-0000-0000-000000000000 Timestamp: 2026-01-01 00:00:00Z", code, text),
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	write(w, status, body)
+}
+
+// IssuerName is the issuer that the tokens of an Issuer name.
+const IssuerName = "https://oidc.example.com/cluster"
+
+// Issuer makes service account tokens that a server trusts, for tests that
+// have no other issuer.
+type Issuer struct{ signer jose.Signer }
+
+// NewIssuer returns an Issuer whose tokens the server trusts.
+func (s *Server) NewIssuer(t testing.TB) *Issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Trust(IssuerName, &key.PublicKey)
+	return &Issuer{signer: signer}
+}
+
+// Subject is what the tokens of a service account, as "namespace/name", name.
+func Subject(account string) string {
+	return "system:serviceaccount:" + strings.Replace(account, "/", ":", 1)
+}
+
+// Token is a token of a service account, as "namespace/name", for the audience.
+func (i *Issuer) Token(t testing.TB, account, audience string, expires time.Time) string {
+	t.Helper()
+	namespace, name, _ := strings.Cut(account, "/")
+	raw, err := jwt.Signed(i.signer).Claims(map[string]any{
+		"iss": IssuerName, "aud": []string{audience}, "exp": expires.Unix(), "sub": Subject(account),
+		"kubernetes.io": map[string]any{
+			"namespace": namespace, "serviceaccount": map[string]any{"name": name, "uid": "uid-of-" + namespace + "-" + name},
+		},
+	}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}

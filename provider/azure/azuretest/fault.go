@@ -1,0 +1,125 @@
+package azuretest
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Fault is how calls go wrong.
+type Fault struct {
+	// Action is the calls that go wrong, as Server.Calls names them; empty
+	// matches all.
+	Action string
+	// Times is how many calls go wrong before the fault is over; zero is all.
+	Times int
+
+	// Delay comes before whatever follows. Alone it only makes calls slow.
+	Delay time.Duration
+	// Drop closes the connection without an answer.
+	Drop bool
+	// Truncate breaks the answer off in its middle.
+	Truncate bool
+	// Status, if not zero, is answered with the codes and the message in Key
+	// Vault's form, and Retry-After in seconds if it is not zero.
+	Status          int
+	Code, InnerCode string
+	Message         string
+	RetryAfter      int
+	// Body, if not empty, is answered instead of the right answer.
+	Body string
+}
+
+// Throttled is what Key Vault answers to too many calls.
+// https://learn.microsoft.com/azure/key-vault/general/overview-throttling
+func Throttled(retryAfter int) Fault {
+	return Fault{Status: http.StatusTooManyRequests, Code: "Throttled", RetryAfter: retryAfter,
+		Message: "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"}
+}
+
+// Add makes calls go wrong until the function that it returns is called.
+func (s *Server) Add(fault Fault) (repair func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added := &fault
+	if added.Times == 0 {
+		added.Times = -1
+	}
+	s.faults = append(s.faults, added)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		added.Times = 0
+	}
+}
+
+// find is the fault that a call meets; nil if there is none.
+func (s *Server) find(action string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if f.Times == 0 || f.Action != "" && f.Action != action {
+			continue
+		}
+		if f.Times > 0 {
+			f.Times--
+		}
+		return f
+	}
+	return nil
+}
+
+// answering counts a call and lets it meet its fault, else serves it.
+func (s *Server) answering(w http.ResponseWriter, r *http.Request, action string, serve func(http.ResponseWriter)) {
+	s.count(action)
+	f := s.find(action)
+	if f == nil {
+		serve(w)
+		return
+	}
+	select {
+	case <-time.After(f.Delay):
+	case <-r.Context().Done():
+		return
+	}
+	switch {
+	case f.Drop:
+		panic(http.ErrAbortHandler) // closes the connection without a word
+	case f.Body != "":
+		w.Header().Set("Content-Type", "application/json")
+		write(w, http.StatusOK, []byte(f.Body))
+	case f.Status != 0:
+		if f.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
+		}
+		refuse(w, f.Status, f.Code, f.InnerCode, f.Message)
+	case f.Truncate:
+		kept := &recorder{header: http.Header{}}
+		serve(kept)
+		for name, values := range kept.header {
+			w.Header()[name] = values
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(kept.body.Len()))
+		write(w, kept.status, kept.body.Bytes()[:kept.body.Len()/2])
+		panic(http.ErrAbortHandler)
+	default:
+		serve(w)
+	}
+}
+
+// recorder keeps an answer.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header            { return r.header }
+func (r *recorder) WriteHeader(status int)         { r.status = status }
+func (r *recorder) Write(part []byte) (int, error) { return r.body.Write(part) }
+
+func write(w http.ResponseWriter, status int, body []byte) {
+	w.WriteHeader(status)
+	_, _ = w.Write(body) //nolint:errcheck // the client has gone
+}

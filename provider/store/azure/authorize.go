@@ -1,0 +1,36 @@
+package azure
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// bearerKey is the context's key for the token of a call.
+type bearerKey struct{}
+
+func withBearer(ctx context.Context, token secret.Bytes) context.Context {
+	return context.WithValue(ctx, bearerKey{}, token)
+}
+
+// authorizer is the pipeline's policy that gives a call the token that its
+// context carries. One client serves all identities so.
+type authorizer struct{ host string }
+
+// Do implements policy.Policy. The link to a list's next page comes from the
+// server, and must not lead the token to another.
+func (a authorizer) Do(req *policy.Request) (*http.Response, error) {
+	if req.Raw().URL.Scheme != "https" || req.Raw().URL.Host != a.host {
+		return nil, fail(store.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.host, printable(req.Raw().URL.Host))
+	}
+	token, ok := req.Raw().Context().Value(bearerKey{}).(secret.Bytes)
+	if !ok || token.Len() == 0 {
+		return nil, fail(store.ErrUnauthenticated, "the call has no token")
+	}
+	req.Raw().Header.Set("Authorization", "Bearer "+token.RevealString())
+	return req.Next()
+}

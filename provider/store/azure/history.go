@@ -1,0 +1,139 @@
+package azure
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// mostPages bounds the list of an object's versions, of 25 each.
+const mostPages = 100
+
+// listed is a version as a list tells it.
+type listed struct {
+	version string
+	created time.Time
+	enabled bool
+}
+
+// readHistory reads the last versions that are enabled, from the given one on
+// if there is one, and returns a JSON object: "0" is the newest, "1" the one
+// before. Key Vault holds text alone, so the values are JSON strings.
+func (s *vaultStore) readHistory(ctx context.Context, as identity.Identity, q *query) (store.Value, error) {
+	versions, err := s.listVersions(ctx, as, q)
+	if err != nil {
+		return store.Value{}, err
+	}
+	versions = slices.DeleteFunc(versions, func(v listed) bool { return !v.enabled })
+	slices.SortFunc(versions, func(a, b listed) int {
+		return cmp.Or(b.created.Compare(a.created), cmp.Compare(a.version, b.version))
+	})
+	if q.version != "" {
+		from := slices.IndexFunc(versions, func(v listed) bool { return v.version == q.version })
+		versions = versions[max(from, 0):]
+		if from < 0 {
+			versions = nil
+		}
+	}
+	if len(versions) == 0 {
+		return store.Value{}, fail(store.ErrNotFound, "%s: Key Vault has no enabled version of it%s; if it was deleted, recover it, else check the name", q, q.orVersion())
+	}
+	values := map[string]string{}
+	digest := sha256.New()
+	for i, v := range versions[:min(q.history, len(versions))] {
+		one := *q
+		one.version = v.version
+		data, version, err := s.readOne(ctx, as, &one)
+		if err != nil {
+			return store.Value{}, err
+		}
+		values[strconv.Itoa(i)] = data.RevealString()
+		digest.Write([]byte(version + "\n"))
+	}
+	text, err := json.Marshal(values)
+	if err != nil {
+		return store.Value{}, fail(store.ErrInvalid, "%s: the versions cannot be written as JSON", q)
+	}
+	return store.Value{Data: secret.New(text), Version: hex.EncodeToString(digest.Sum(nil)[:16])}, nil
+}
+
+// listVersions lists all versions of an object.
+// https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret-versions/get-secret-versions
+func (s *vaultStore) listVersions(ctx context.Context, as identity.Identity, q *query) ([]listed, error) {
+	pages := s.versionPages(q)
+	var all []listed
+	for n := 0; pages.more(); n++ {
+		if n == mostPages {
+			return nil, fail(store.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*mostPages)
+		}
+		err := s.call(ctx, as, q, func(ctx context.Context) error {
+			page, err := pages.next(ctx)
+			all = append(all, page...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// pages is a list of versions in whichever collection.
+type pages struct {
+	more func() bool
+	next func(context.Context) ([]listed, error)
+}
+
+func (s *vaultStore) versionPages(q *query) pages {
+	switch q.kind {
+	case kindKeys:
+		pager := s.keys.NewListKeyPropertiesVersionsPager(q.name, nil)
+		return pages{pager.More, func(ctx context.Context) (page []listed, err error) {
+			got, err := pager.NextPage(ctx)
+			for _, v := range got.Value {
+				if v != nil && v.KID != nil && v.Attributes != nil {
+					page = append(page, newListed(v.KID.Version(), v.Attributes.Created, v.Attributes.Enabled))
+				}
+			}
+			return page, err
+		}}
+	case kindCertificates:
+		pager := s.certificates.NewListCertificatePropertiesVersionsPager(q.name, nil)
+		return pages{pager.More, func(ctx context.Context) (page []listed, err error) {
+			got, err := pager.NextPage(ctx)
+			for _, v := range got.Value {
+				if v != nil && v.ID != nil && v.Attributes != nil {
+					page = append(page, newListed(v.ID.Version(), v.Attributes.Created, v.Attributes.Enabled))
+				}
+			}
+			return page, err
+		}}
+	}
+	pager := s.secrets.NewListSecretPropertiesVersionsPager(q.name, nil)
+	return pages{pager.More, func(ctx context.Context) (page []listed, err error) {
+		got, err := pager.NextPage(ctx)
+		for _, v := range got.Value {
+			if v != nil && v.ID != nil && v.Attributes != nil {
+				page = append(page, newListed(v.ID.Version(), v.Attributes.Created, v.Attributes.Enabled))
+			}
+		}
+		return page, err
+	}}
+}
+
+func newListed(version string, created *time.Time, enabled *bool) listed {
+	v := listed{version: version, enabled: enabled == nil || *enabled}
+	if created != nil {
+		v.created = *created
+	}
+	return v
+}

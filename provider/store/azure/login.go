@@ -1,0 +1,201 @@
+package azure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	sdkcloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/lanyardhq/lanyard/provider/credential"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// token returns the token with which as reads, and the key that it is kept by.
+func (s *vaultStore) token(ctx context.Context, as identity.Identity) (*credential.Grant[secret.Bytes], credential.Key, error) {
+	want, err := s.accepted(ctx)
+	if err != nil {
+		return nil, credential.Key{}, err
+	}
+	auth := s.config.Auth
+	key := credential.Key{
+		Identity: as.Key(), Issuer: s.config.AuthorityHost + "/" + want.tenant,
+		Audience: auth.Audience, Role: auth.ClientID + " " + want.resource,
+	}
+	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return s.login(ctx, as, want) }
+	if auth.usesNode() {
+		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
+		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return s.askMetadata(ctx, want.resource) }
+	}
+	grant, err := s.logins.Get(ctx, key, exchange)
+	return grant, key, err
+}
+
+// login exchanges the pod's own token or secret for one of Entra ID's.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow#third-case-access-token-request-with-a-federated-credential
+func (s *vaultStore) login(ctx context.Context, as identity.Identity, want challenge) (secret.Bytes, time.Time, error) {
+	clientID, sent, err := s.proof(ctx, as)
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, err
+	}
+	from, err := s.entra(want.tenant, clientID, sent)
+	if err != nil {
+		// The library's own words repeat the tenant, which a class may give.
+		return secret.Bytes{}, time.Time{}, fail(store.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
+	}
+	var got azcore.AccessToken
+	err = retrier{host: hostOf(s.config.AuthorityHost), timeout: s.tries.timeout, retries: s.tries.retries}.do(ctx, func(ctx context.Context) outcome {
+		var err error
+		got, err = from.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
+		return s.loginOutcome(ctx, err, as, sent)
+	})
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, about("login as "+s.who(), err)
+	}
+	return secret.NewString(got.Token), got.ExpiresOn, nil
+}
+
+// entra is the official client for one exchange. It keeps tokens by the client
+// ID alone, so each exchange has one of its own.
+func (s *vaultStore) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
+	options := azcore.ClientOptions{
+		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: s.config.AuthorityHost},
+		Transport: s.transport,
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+		Telemetry: policy.TelemetryOptions{ApplicationID: "lanyard"},
+	}
+	// The authority is the cloud's own, or of the settings' choice: there is
+	// nothing to discover.
+	if s.config.Auth.Method == methodServicePrincipal {
+		return azidentity.NewClientSecretCredential(tenant, clientID, sent.RevealString(),
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	}
+	return azidentity.NewClientAssertionCredential(tenant, clientID,
+		func(context.Context) (string, error) { return sent.RevealString(), nil },
+		&azidentity.ClientAssertionCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+}
+
+// proof is the client ID to log in as and what proves it: the pod's token for
+// the audience, or its secret.
+func (s *vaultStore) proof(ctx context.Context, as identity.Identity) (clientID string, sent secret.Bytes, err error) {
+	auth := s.config.Auth
+	if auth.Method == methodWorkloadIdentity {
+		token, err := s.podTokens.Token(ctx, as, auth.Audience)
+		switch {
+		case errors.Is(err, identity.ErrNoToken):
+			return "", secret.Bytes{}, &failure{kind: store.ErrUnauthenticated, text: err.Error(), cause: err}
+		case err != nil && ctx.Err() != nil:
+			return "", secret.Bytes{}, fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
+		case err != nil:
+			return "", secret.Bytes{}, fail(store.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, printable(err.Error()))
+		}
+		return auth.ClientID, token.JWT, nil
+	}
+	clientID = auth.ClientID
+	if clientID == "" {
+		value, err := ownCredential(as, auth.ClientIDCredential)
+		if err != nil {
+			return "", secret.Bytes{}, err
+		}
+		clientID = strings.TrimSpace(value.RevealString())
+	}
+	sent, err = ownCredential(as, auth.ClientSecretCredential)
+	return clientID, secret.NewString(strings.TrimSpace(sent.RevealString())), err
+}
+
+// ownCredential is one that the pod brings. Letters' case makes no difference,
+// as it makes none to the Azure provider for the Secrets Store CSI driver.
+func ownCredential(as identity.Identity, name string) (secret.Bytes, error) {
+	value, ok := as.Credentials[name]
+	for _, other := range slices.Sorted(maps.Keys(as.Credentials)) {
+		if !ok && strings.EqualFold(other, name) {
+			value, ok = as.Credentials[other], true
+		}
+	}
+	if value.Len() == 0 {
+		return secret.Bytes{}, fail(store.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", printable(name))
+	}
+	return value, nil
+}
+
+// oauthError is Entra ID's and the metadata service's.
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes#handling-error-codes-in-your-application
+type oauthError struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+// loginOutcome explains what became of a login.
+func (s *vaultStore) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) outcome {
+	if err == nil {
+		return outcome{}
+	}
+	var failed *azidentity.AuthenticationFailedError
+	if !errors.As(err, &failed) || failed.RawResponse == nil {
+		return outcome{err: unreachable(ctx, hostOf(s.config.AuthorityHost), err), passes: true}
+	}
+	resp := failed.RawResponse
+	var said oauthError
+	if body, err := runtime.Payload(resp); err != nil || json.Unmarshal(body, &said) != nil {
+		said = oauthError{}
+	}
+	// What follows is for Microsoft's support alone.
+	description, _, _ := strings.Cut(said.Description, "Trace ID:")
+	text := ""
+	if description = printable(withoutSecret(description, sent)); description != "" {
+		text = "; Entra ID says: " + description
+	}
+	if passes(resp.StatusCode) || said.Error == "temporarily_unavailable" {
+		return outcome{err: fail(store.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), passes: true, after: retryAfter(resp)}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return outcome{err: fail(store.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(s.config.AuthorityHost)), passes: true}
+	}
+	return outcome{err: fail(store.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, s.remedy(said.Description, as), text)}
+}
+
+// remedy is what to look at when a login is refused with one of Entra ID's
+// codes.
+func (s *vaultStore) remedy(description string, as identity.Identity) string {
+	code, _, _ := strings.Cut(description, ":")
+	switch code {
+	case "AADSTS700016", "AADSTS70001":
+		return "there is no such application in the tenant; check auth.clientID and tenantID"
+	case "AADSTS90002", "AADSTS900023", "AADSTS900021":
+		return "there is no such tenant; check tenantID and cloud"
+	case "AADSTS7000215", "AADSTS7000222":
+		return "the client secret is wrong or has ended; put a new one into the nodePublishSecretRef Secret"
+	case "AADSTS700024":
+		return "the pod's token is not valid at this time; check the node's clock"
+	}
+	if s.config.Auth.Method == methodServicePrincipal {
+		return "check the client ID and secret in the nodePublishSecretRef Secret, and tenantID"
+	}
+	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, printable(s.config.Auth.Audience))
+}
+
+// who describes in errors as whom the store reads.
+func (s *vaultStore) who() string {
+	auth := s.config.Auth
+	switch {
+	case auth.Method == methodManagedIdentity && auth.IdentityID == "":
+		return "the node's own managed identity"
+	case auth.Method == methodManagedIdentity:
+		return "the node's managed identity " + printable(auth.IdentityID)
+	case auth.ClientID != "":
+		return "client " + printable(auth.ClientID)
+	}
+	return "the client that the pod's credentials name"
+}

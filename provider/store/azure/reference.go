@@ -1,0 +1,159 @@
+package azure
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The collections of a vault.
+const (
+	kindSecrets      = "secrets"
+	kindKeys         = "keys"
+	kindCertificates = "certificates"
+)
+
+// The parts of a certificate.
+const (
+	partLeaf  = "leaf"
+	partChain = "chain"
+	partKey   = "key"
+	partAll   = "all"
+	partPair  = "pair"
+)
+
+const (
+	formatPEM = "pem"
+	formatPFX = "pfx"
+)
+
+// mostHistory is the most versions that one object may hold. Each is a call.
+const mostHistory = 50
+
+// query is a reference as it is read.
+type query struct {
+	kind    string
+	name    string
+	version string // empty for the current one
+	part    string // of a certificate
+	format  string
+	history int // how many versions; zero for one value alone
+}
+
+var (
+	// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#vault-name-and-object-name
+	objectName    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
+	objectVersion = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
+)
+
+// parseReference returns what ref asks for. The error wraps store.ErrInvalid
+// and names every wrong field.
+func parseReference(ref store.Reference, hsm bool) (*query, error) {
+	var problems problemList
+	kind, name, _ := strings.Cut(ref.Key, "/")
+	q := &query{kind: kind, name: name, version: ref.Version}
+	kinds := []string{kindSecrets, kindKeys, kindCertificates}
+	switch {
+	case ref.Key == "":
+		problems.add("key", "is missing; it is the collection and the name, such as secrets/db-password")
+	case !slices.Contains(kinds, kind) && strings.Contains(ref.Key, "/"):
+		problems.add("key", "%s", strict.Unknown("collection", printable(kind), kinds))
+	case !slices.Contains(kinds, kind):
+		problems.add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", printable(ref.Key))
+	case !objectName.MatchString(name):
+		problems.add("key", "must be %s/ and a name of at most 127 letters, digits and dashes; the version goes into version", kind)
+	case hsm && kind != kindKeys:
+		problems.add("key", "a Managed HSM has keys alone: keys/<name>")
+	}
+	if ref.Version != "" && !objectVersion.MatchString(ref.Version) {
+		problems.add("version", "must be the version's ID, such as 4387e9f3d6e14c459867679a90fd0f79, or left out for the current one")
+	}
+	q.setOptions(ref.Options, &problems)
+	return q, problems.err()
+}
+
+func (q *query) setOptions(options map[string]any, problems *problemList) {
+	known := []string{"part", "format", "history"}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		switch name {
+		case "part":
+			q.part = oneOf("options.part", options[name], []string{partLeaf, partChain, partKey, partAll, partPair}, problems)
+		case "format":
+			q.format = oneOf("options.format", options[name], []string{formatPEM, formatPFX}, problems)
+		case "history":
+			count, ok := options[name].(int)
+			if !ok || count < 1 || count > mostHistory {
+				problems.add("options.history", "must be a whole number from 1 to %d", mostHistory)
+			}
+			q.history = count
+		default:
+			problems.add("options."+printable(name), "%s", strict.Unknown("option", printable(name), known))
+		}
+	}
+	switch {
+	case q.kind == kindCertificates && q.part == "":
+		q.part = partLeaf
+	case q.kind != kindCertificates && q.part != "":
+		problems.add("options.part", "is for certificates/ alone")
+	}
+	switch {
+	case q.format == formatPFX && q.kind == kindSecrets:
+		problems.add("options.format", "pfx is what a secret of a certificate holds as it is; leave format out")
+	case q.format != "" && q.kind == kindKeys:
+		problems.add("options.format", "is not for keys/, which are always PEM")
+	case q.format == formatPFX && q.part != partAll:
+		problems.add("options.format", "pfx holds the key and all certificates, so it goes with part: all")
+	case q.history > 0 && q.part == partPair:
+		problems.add("options.history", "goes with one file for each version; use part: all")
+	}
+}
+
+func oneOf(field string, value any, known []string, problems *problemList) string {
+	text, ok := value.(string)
+	if !ok || !slices.Contains(known, text) {
+		problems.add(field, "must be one of %s", strings.Join(known, ", "))
+	}
+	return text
+}
+
+// String is what errors call it.
+func (q *query) String() string {
+	if q.version != "" {
+		return q.kind + "/" + q.name + "/" + q.version
+	}
+	return q.kind + "/" + q.name
+}
+
+// noun is one of the collection's things.
+func (q *query) noun() string { return strings.TrimSuffix(q.kind, "s") }
+
+func (q *query) orVersion() string {
+	if q.version == "" {
+		return ""
+	}
+	return " and the version"
+}
+
+// permission is what an access policy must grant, and role which of the
+// built-in roles does.
+// https://learn.microsoft.com/azure/key-vault/general/rbac-guide#azure-built-in-roles-for-key-vault-data-plane-operations
+func (q *query) permission() string {
+	if q.history > 0 {
+		return q.kind + " get and list"
+	}
+	return q.kind + " get"
+}
+
+func (q *query) role() string {
+	switch q.kind {
+	case kindKeys:
+		return "Key Vault Crypto User"
+	case kindCertificates:
+		return "Key Vault Certificate User"
+	}
+	return "Key Vault Secrets User"
+}
