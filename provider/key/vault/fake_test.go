@@ -164,10 +164,16 @@ func (k *fakeKey) decrypt(w http.ResponseWriter, body map[string]string) {
 }
 
 func give(w http.ResponseWriter, data map[string]any) {
-	_ = json.NewEncoder(w).Encode(map[string]any{"request_id": "1", "data": data})
+	write(w, map[string]any{"request_id": "1", "data": data})
 }
 
 func refuse(w http.ResponseWriter, status int, reasons ...string) {
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": append([]string{}, reasons...)})
+	write(w, map[string]any{"errors": append([]string{}, reasons...)})
+}
+
+func write(w http.ResponseWriter, answer any) {
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
