@@ -10,7 +10,7 @@ import (
 // batchesOf divides claimed reads into those that go out together: of one
 // connection, as many as its store takes at once. Reads of stores that take one
 // at a time are batches of one.
-func batchesOf(claimed []claim) [][]claim {
+func batchesOf(a ask, claimed []claim) [][]claim {
 	type kind struct {
 		connection *connection
 		size       int
@@ -20,7 +20,7 @@ func batchesOf(claimed []claim) [][]claim {
 	for _, cl := range claimed {
 		size := 1
 		if batching, ok := cl.source.connection.store.(store.BatchReader); ok {
-			size = batching.BatchSize(cl.source.ref)
+			size = batching.BatchSize(a.as, cl.source.ref)
 		}
 		if size <= 1 {
 			batches = append(batches, []claim{cl})

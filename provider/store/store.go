@@ -137,9 +137,10 @@ type Lease struct {
 type BatchReader interface {
 	Store
 
-	// BatchSize is how many references like ref one ReadBatch takes: one if
-	// ref can only be read alone. It makes no call. ref has passed Check.
-	BatchSize(ref Reference) int
+	// BatchSize is how many references like ref one ReadBatch takes as the
+	// identity: one if ref can only be read alone, or if the identity was found
+	// to have no right to batches. It makes no call. ref has passed Check.
+	BatchSize(as identity.Identity, ref Reference) int
 
 	// ReadBatch reads what each of refs names, as Read does, and returns a
 	// Result for each in their order. There are at most as many as BatchSize

@@ -24,7 +24,7 @@ func runBatches(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 		}
 		first := f.Put(t, "name0", "value-0")
 		refs, want := []store.Reference{first}, []string{f.Want("value-0")}
-		for i := 1; i < batching.BatchSize(first); i++ {
+		for i := 1; i < batching.BatchSize(f.Identity, first); i++ {
 			value := fmt.Sprintf("value-%d", i)
 			refs = append(refs, f.Put(t, fmt.Sprintf("name%d", i), value))
 			want = append(want, f.Want(value))
@@ -124,7 +124,7 @@ func readBatch(t *testing.T, s store.BatchReader, f *Fixture, refs []store.Refer
 		if err := s.Check(ref); err != nil {
 			t.Fatalf("Check: %v", err)
 		}
-		if size := s.BatchSize(ref); size < len(refs) {
+		if size := s.BatchSize(f.Identity, ref); size < len(refs) {
 			t.Fatalf("a batch of %s takes %d, and there are %d", ref.Key, size, len(refs))
 		}
 	}

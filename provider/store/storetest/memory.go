@@ -193,7 +193,7 @@ type memoryBatches struct {
 	size int
 }
 
-func (s *memoryBatches) BatchSize(ref store.Reference) int {
+func (s *memoryBatches) BatchSize(_ identity.Identity, ref store.Reference) int {
 	if strings.HasPrefix(ref.Key, "alone/") {
 		return 1
 	}

@@ -1,0 +1,241 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"github.com/lanyardhq/lanyard/provider/credential"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// credentialsFor returns the identity's credentials and their key in the cache.
+func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regions []string) (*grant, credential.Key, *CallError) {
+	auth := &a.settings.Auth
+	role := auth.Role
+	if auth.Method == methodWebIdentity && role == "" {
+		annotated, err := a.platform.annotatedRole(ctx, as)
+		if err != nil {
+			return nil, credential.Key{}, exchangeFailure(err)
+		}
+		role = annotated
+	}
+	issuer := auth.Method + " " + strings.Join(auth.agents(), ",")
+	if auth.Method == methodWebIdentity {
+		issuer = auth.Method
+	}
+	key := credential.Key{
+		Identity: as.Key(), Audience: auth.audience(),
+		// Whatever leads to other credentials, or to others who grant them.
+		Issuer: fmt.Sprintf("%s %q %q %t %t", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack),
+		Role:   strings.Join(append([]string{role}, auth.Chain...), " "),
+	}
+	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {
+		return a.exchange(ctx, as, role, regions)
+	})
+	if err != nil {
+		return nil, key, exchangeFailure(err)
+	}
+	return granted, key, nil
+}
+
+// exchangeFailure is an error of the cache or of what it was asked for.
+func exchangeFailure(err error) *CallError {
+	var failed *CallError
+	if errors.As(err, &failed) {
+		// It is shared by all who waited, and each adds to its text.
+		own := *failed
+		return &own
+	}
+	return &CallError{Kind: store.ErrUnavailable, Text: err.Error()}
+}
+
+// exchange turns the pod's token into the credentials of the last role.
+func (a *Access) exchange(ctx context.Context, as identity.Identity, role string, regions []string) (awssdk.Credentials, time.Time, error) {
+	auth := &a.settings.Auth
+	token, err := a.platform.tokens.Token(ctx, as, auth.audience())
+	if err != nil {
+		kind := store.ErrUnavailable
+		if errors.Is(err, identity.ErrNoToken) {
+			kind = store.ErrUnauthenticated
+		}
+		return awssdk.Credentials{}, time.Time{}, &CallError{Kind: kind, Text: err.Error(), cause: err}
+	}
+	var got awssdk.Credentials
+	var failed *CallError
+	if auth.Method == methodPodIdentity {
+		got, failed = a.askAgents(ctx, token.JWT)
+	} else {
+		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+			return assumeWithToken(ctx, client, role, sessionName(as), auth.audience(), token.JWT)
+		})
+	}
+	for _, next := range auth.Chain {
+		if failed != nil {
+			break
+		}
+		before := got
+		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+			return assumeNext(ctx, client, next, sessionName(as), before)
+		})
+	}
+	if failed != nil {
+		return awssdk.Credentials{}, time.Time{}, failed
+	}
+	return got, got.Expires, nil
+}
+
+// sessionName is what CloudTrail shows beside the role: at most 64 of the
+// characters that names in Kubernetes have and a few more.
+func sessionName(as identity.Identity) string {
+	name := "lanyard." + as.Namespace + "." + as.ServiceAccount
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, name)
+	return name[:min(len(name), 64)]
+}
+
+// askSTS asks the STS of each region in turn until one answers; what it answers
+// is the same in all of a partition.
+func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
+	var got *types.Credentials
+	var failed *CallError
+	for n, i := range a.health.order(regions, a.platform.now()) {
+		client := sts.New(sts.Options{
+			Region: regions[i], HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
+			BaseEndpoint:    endpointIn(a.settings.Auth.STSEndpoint, regions[i]),
+			EndpointOptions: sts.EndpointResolverOptions{UseFIPSEndpoint: a.FIPS(), UseDualStackEndpoint: a.DualStack()},
+		})
+		share, cancel := ctx, context.CancelFunc(func() {})
+		if deadline, ok := ctx.Deadline(); ok {
+			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(regions)-n))
+		}
+		failed = a.attempt(share, func(ctx context.Context) (failed *CallError) {
+			got, failed = ask(ctx, client)
+			return failed
+		})
+		cancel()
+		if failed == nil || !errors.Is(failed, store.ErrUnavailable) {
+			break
+		}
+		a.health.failed(regions[i], failed.Text, a.platform.now())
+	}
+	if failed != nil {
+		return awssdk.Credentials{}, failed
+	}
+	if got == nil || got.AccessKeyId == nil || got.SecretAccessKey == nil || got.SessionToken == nil || got.Expiration == nil {
+		return awssdk.Credentials{}, Failf(store.ErrUnavailable, "STS answered without credentials; look at what stands between the node and AWS")
+	}
+	return awssdk.Credentials{
+		AccessKeyID: *got.AccessKeyId, SecretAccessKey: *got.SecretAccessKey, SessionToken: *got.SessionToken,
+		CanExpire: true, Expires: *got.Expiration,
+	}, nil
+}
+
+// assumeWithToken is the exchange of IRSA.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+func assumeWithToken(ctx context.Context, client *sts.Client, role, session, audience string, token secret.Bytes) (*types.Credentials, *CallError) {
+	raw := token.RevealString()
+	answer, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: &role, RoleSessionName: &session, WebIdentityToken: &raw,
+	})
+	if err == nil {
+		return answer.Credentials, nil
+	}
+	f := Explain(err, token)
+	f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: %s", Printable(role), f.Text)
+	switch f.Code {
+	case "InvalidIdentityToken", "IDPRejectedClaim":
+		f.Kind = store.ErrUnauthenticated
+		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", Printable(audience))
+	case "ExpiredTokenException":
+		f.Kind, f.credentials = store.ErrUnauthenticated, false
+		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", Printable(role))
+	case "AccessDenied":
+		f.Text += "; check that the role exists and that its trust policy allows this service account (sub) and audience (aud)"
+	case "RegionDisabledException":
+		f.Text += "; switch STS on for the region in the account, or name another region"
+	}
+	return nil, f
+}
+
+// assumeNext is a further role of a chain.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+func assumeNext(ctx context.Context, client *sts.Client, role, session string, as awssdk.Credentials) (*types.Credentials, *CallError) {
+	answer, err := client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session}, func(o *sts.Options) {
+		o.Credentials = credentials.StaticCredentialsProvider{Value: as}
+	})
+	if err == nil {
+		return answer.Credentials, nil
+	}
+	f := Explain(err)
+	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", Printable(role), f.Text)
+	if errors.Is(f, store.ErrDenied) {
+		f.Text += "; check that the role exists, that its trust policy allows the role before it, and that that one may assume it"
+	}
+	return nil, f
+}
+
+// askAgents asks the agent of EKS Pod Identity at each of its addresses until
+// one answers.
+// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.Credentials, failed *CallError) {
+	agents := a.settings.Auth.agents()
+	for n, address := range agents {
+		provider := endpointcreds.New(address, func(o *endpointcreds.Options) {
+			o.HTTPClient, o.Retryer, o.AuthorizationToken = a.http, awssdk.NopRetryer{}, token.RevealString()
+		})
+		share, cancel := ctx, context.CancelFunc(func() {})
+		if deadline, ok := ctx.Deadline(); ok {
+			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(agents)-n))
+		}
+		failed = a.attempt(share, func(ctx context.Context) *CallError {
+			var err error
+			if got, err = provider.Retrieve(ctx); err != nil {
+				return agentFailure(err, token)
+			}
+			return nil
+		})
+		cancel()
+		if failed == nil {
+			return got, nil
+		}
+		if !errors.Is(failed, store.ErrUnavailable) {
+			break
+		}
+	}
+	return awssdk.Credentials{}, failed
+}
+
+func agentFailure(err error, token secret.Bytes) *CallError {
+	f, status := Explain(err, token), statusOf(err)
+	f.Text = "EKS Pod Identity: " + f.Text
+	switch {
+	case f.Code == "ExpiredTokenException":
+		f.Kind, f.credentials = store.ErrUnauthenticated, false
+		f.Text += "; the kubelet passes a new token when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock"
+	case f.Code == "InvalidTokenException":
+		f.Kind = store.ErrUnauthenticated
+		f.Text += "; the agent takes tokens of this cluster for the audience " + agentAudience
+	case f.Code == "ResourceNotFoundException" || f.Code == "AccessDeniedException" || status == http.StatusNotFound:
+		f.Kind = store.ErrDenied
+		f.Text += "; associate a role with the pod's service account (aws eks create-pod-identity-association), and let pods.eks.amazonaws.com assume and tag it"
+	case errors.Is(f, store.ErrUnavailable):
+		f.Text += "; check that the add-on eks-pod-identity-agent runs on the node, and that the provider reaches it"
+	}
+	return f
+}

@@ -1,0 +1,254 @@
+package awssecrets_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
+)
+
+func secretOf(text string) secret.Bytes { return secret.NewString(text) }
+
+func twoRegions(fields, _ map[string]any) {
+	fields["failoverRegions"] = []any{frankfurt}
+	fields["retries"] = 1
+}
+
+func TestTheSecondRegionIsCalledOnlyWhenTheFirstFails(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
+	f.PutSecret(ireland, "db", "from Ireland")
+	f.PutSecret(frankfurt, "db", "from Frankfurt")
+	if got := mustRead(t, s, web, store.Reference{Key: "db"}).Data.RevealString(); got != "from Ireland" {
+		t.Errorf("= %q", got)
+	}
+	if got := f.CallsIn(frankfurt, "secretsmanager:GetSecretValue"); got != 0 {
+		t.Errorf("the second region was called %d times while the first answered", got)
+	}
+}
+
+func TestARegionThatIsDownIsReplacedAndTakenBack(t *testing.T) {
+	for name, fault := range map[string]awstest.Fault{
+		"unreachable": {Region: ireland, Drop: true},
+		"failing":     {Region: ireland, Fail: awstest.Fail(503, "ServiceUnavailable", "")},
+		"throttled":   {Region: ireland, Fail: awstest.Throttled()},
+		"silent":      {Region: ireland, Delay: time.Second, Drop: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			f := newFixture(t)
+			platform := aws.New(aws.Options{Now: func() time.Time { return now }})
+			t.Cleanup(platform.Close)
+			f.typ = awssecrets.NewType(platform)
+			s, web := f.open(t, func(fields, auth map[string]any) {
+				twoRegions(fields, auth)
+				fields["timeout"] = "200ms"
+			}), f.pod(t, "prod/web")
+			f.PutSecret(ireland, "db", "from Ireland")
+			f.PutSecret(frankfurt, "db", "from Frankfurt")
+			repair := f.Add(fault)
+			want := func(from string) {
+				t.Helper()
+				if got := mustRead(t, s, web, store.Reference{Key: "db"}).Data.RevealString(); got != "from "+from {
+					t.Errorf("= %q, want it from %s", got, from)
+				}
+			}
+			want("Frankfurt")
+			f.ResetCalls()
+			want("Frankfurt")
+			if got := f.CallsIn(ireland, "secretsmanager:GetSecretValue"); got != 0 {
+				t.Errorf("the region that is down was asked %d times again at once", got)
+			}
+			repair()
+			now = now.Add(time.Minute)
+			want("Ireland")
+		})
+	}
+}
+
+func TestWhatAFailoverRegionDoesNotHaveSaysNothingOfTheFirst(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
+	f.PutSecret(ireland, "db", "from Ireland")
+	f.Add(awstest.Fault{Region: ireland, Drop: true})
+	for range 2 {
+		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrUnavailable, "db", ireland, "in eu-central-1", "can't find")
+		for _, result := range s.ReadBatch(t.Context(), web, []store.Reference{{Key: "db"}, {Key: "other"}}) {
+			wantFailure(t, result.Err, store.ErrUnavailable, ireland)
+		}
+	}
+}
+
+func TestWhatTheFirstRegionRefusesIsNotAskedElsewhere(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
+	f.PutSecret(frankfurt, "db", "from Frankfurt")
+	_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
+	wantFailure(t, err, store.ErrNotFound, "in eu-west-1")
+	if got := f.CallsIn(frankfurt, "secretsmanager:GetSecretValue"); got != 0 {
+		t.Errorf("the second region was called %d times", got)
+	}
+}
+
+func TestASecretMayHaveAnotherNameInFailoverRegions(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
+	_, arn := f.PutSecret(ireland, "db", "from Ireland")
+	f.PutSecret(frankfurt, "db", "the replica")
+	older, _ := f.PutSecret(frankfurt, "db-other", "another")
+	f.PutSecret(frankfurt, "db-other", "newer")
+	f.Add(awstest.Fault{Region: ireland, Drop: true})
+	for name, test := range map[string]struct {
+		ref  store.Reference
+		want string
+	}{
+		"the same name":      {store.Reference{Key: "db"}, "the replica"},
+		"the replica's ARN":  {store.Reference{Key: arn}, "the replica"},
+		"another name":       {store.Reference{Key: "db", Options: map[string]any{"failover": map[string]any{"key": "db-other"}}}, "newer"},
+		"another's version":  {store.Reference{Key: "db", Options: map[string]any{"failover": map[string]any{"key": "db-other", "version": older}}}, "another"},
+		"another's previous": {store.Reference{Key: "db", Options: map[string]any{"failover": map[string]any{"key": "db-other", "stage": "AWSPREVIOUS"}}}, "another"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := mustRead(t, s, web, test.ref).Data.RevealString(); got != test.want {
+				t.Errorf("= %q, want %q", got, test.want)
+			}
+			if s.BatchSize(web, test.ref) == 1 {
+				return
+			}
+			for _, result := range s.ReadBatch(t.Context(), web, []store.Reference{test.ref, {Key: "db-other"}}[:2]) {
+				if result.Err != nil {
+					t.Error(result.Err)
+				}
+			}
+		})
+	}
+}
+
+// node answers for the cluster.
+type node struct {
+	role, region string
+	err          error
+	asked        int
+}
+
+func (n *node) Annotation(_ context.Context, namespace, account, name string) (string, error) {
+	n.asked++
+	if namespace != "prod" || account != "web" || name != "eks.amazonaws.com/role-arn" {
+		return "", nil
+	}
+	return n.role, n.err
+}
+
+func (n *node) NodeLabel(_ context.Context, name string) (string, error) {
+	n.asked++
+	if name != "topology.kubernetes.io/region" {
+		return "", nil
+	}
+	return n.region, n.err
+}
+
+func TestRoleAndRegionMayBeTheClustersToSay(t *testing.T) {
+	f := newFixture(t)
+	f.PutSecret(frankfurt, "db", "v")
+	open := func(cluster aws.Cluster) store.Store {
+		platform := aws.New(aws.Options{Cluster: cluster})
+		t.Cleanup(platform.Close)
+		f.typ = awssecrets.NewType(platform)
+		return f.open(t, func(fields, auth map[string]any) {
+			delete(fields, "region")
+			delete(auth, "role")
+		})
+	}
+	web := f.pod(t, "prod/web")
+	says := &node{role: f.role, region: frankfurt}
+	s := open(says)
+	for range 10 {
+		mustRead(t, s, web, store.Reference{Key: "db"})
+	}
+	if says.asked != 2 {
+		t.Errorf("the cluster was asked %d times, want once for each", says.asked)
+	}
+	for name, test := range map[string]struct {
+		cluster aws.Cluster
+		kind    error
+		texts   []string
+	}{
+		"may not be asked":    {nil, store.ErrInvalid, []string{"give region"}},
+		"no region":           {&node{role: f.role}, store.ErrInvalid, []string{"topology.kubernetes.io/region", "give region"}},
+		"no role":             {&node{region: frankfurt}, store.ErrInvalid, []string{"service account web in namespace prod", "eks.amazonaws.com/role-arn", "auth.role"}},
+		"a role that is none": {&node{region: frankfurt, role: "web"}, store.ErrInvalid, []string{"must be the ARN of a role"}},
+		"no answer":           {&node{err: context.DeadlineExceeded}, store.ErrUnavailable, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := open(test.cluster).Read(t.Context(), web, store.Reference{Key: "db"})
+			wantFailure(t, err, test.kind, test.texts...)
+		})
+	}
+}
+
+func TestPodIdentityAndChainsOfRoles(t *testing.T) {
+	f := newFixture(t)
+	hub := f.PutRole("hub", awstest.Role{})
+	middle := f.PutRole("middle", awstest.Role{Roles: []string{hub, f.role}})
+	last := f.PutRole("last", awstest.Role{Roles: []string{middle}, Reads: []string{"db"}})
+	f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
+	f.PutSecret(ireland, "db", "v")
+	f.Associate("prod/web", hub)
+	web := f.pod(t, "prod/web")
+	web.Tokens["pods.eks.amazonaws.com"] = web.Tokens["sts.amazonaws.com"]
+	agent := func(_, auth map[string]any) {
+		delete(auth, "role")
+		auth["method"], auth["agentEndpoint"] = "podIdentity", f.URL
+	}
+
+	t.Run("the agent does not take another's audience", func(t *testing.T) {
+		_, err := f.open(t, agent).Read(t.Context(), web, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrUnauthenticated, "EKS Pod Identity", "pods.eks.amazonaws.com")
+	})
+	web.Tokens["pods.eks.amazonaws.com"] = tokenFor(t, f, "prod/web", "pods.eks.amazonaws.com")
+	t.Run("the associated role alone", func(t *testing.T) {
+		_, err := f.open(t, agent).Read(t.Context(), web, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrDenied, "assumed-role/hub/")
+	})
+	t.Run("with a chain", func(t *testing.T) {
+		s := f.open(t, func(fields, auth map[string]any) {
+			agent(fields, auth)
+			auth["chain"] = []any{middle, last}
+		})
+		mustRead(t, s, web, store.Reference{Key: "db"})
+	})
+	t.Run("IRSA with a chain", func(t *testing.T) {
+		s := f.open(t, func(_, auth map[string]any) { auth["chain"] = []any{middle, last} })
+		mustRead(t, s, web, store.Reference{Key: "db"})
+	})
+	t.Run("a chain that is broken", func(t *testing.T) {
+		s := f.open(t, func(_, auth map[string]any) { auth["chain"] = []any{last} })
+		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrDenied, "AssumeRole of "+last, "auth.chain")
+	})
+	t.Run("no association", func(t *testing.T) {
+		api := f.pod(t, "prod/api")
+		api.Tokens["pods.eks.amazonaws.com"] = tokenFor(t, f, "prod/api", "pods.eks.amazonaws.com")
+		_, err := f.open(t, agent).Read(t.Context(), api, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrDenied, "associate a role")
+	})
+	t.Run("no agent", func(t *testing.T) {
+		s := f.open(t, func(fields, auth map[string]any) {
+			agent(fields, auth)
+			auth["agentEndpoint"] = "http://127.0.0.1:1"
+			fields["retries"] = 0
+		})
+		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
+		wantFailure(t, err, store.ErrUnavailable, "eks-pod-identity-agent")
+		if strings.Contains(err.Error(), "eyJ") {
+			t.Errorf("error %q shows a token", err)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package awssecrets
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// secretsStore is one connection. It is a store.BatchReader.
+type secretsStore struct {
+	access  *aws.Access
+	region  string // of the settings; empty if the node's is taken
+	clients *aws.Clients[*secretsmanager.Client]
+
+	mu sync.Mutex
+	// alone are the identities whose role may not read in batches, until when.
+	alone map[identity.Key]time.Time
+}
+
+func newStore(access *aws.Access, region string) *secretsStore {
+	return &secretsStore{
+		access: access, region: region, alone: map[identity.Key]time.Time{},
+		clients: &aws.Clients[*secretsmanager.Client]{New: func(region string) *secretsmanager.Client {
+			return secretsmanager.New(secretsmanager.Options{
+				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
+				EndpointOptions: secretsmanager.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
+			})
+		}},
+	}
+}
+
+// as makes a call with the target's credentials.
+func as(target aws.Target) func(*secretsmanager.Options) {
+	return func(o *secretsmanager.Options) { o.Credentials = target.Credentials }
+}
+
+// Check implements store.Store.
+func (s *secretsStore) Check(ref store.Reference) error {
+	_, err := parse(ref, s.region)
+	return err
+}
+
+// Read implements store.Store.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
+	q, err := parse(ref, s.region)
+	if err != nil {
+		return store.Value{}, err
+	}
+	var value store.Value
+	err = s.access.Do(ctx, who, "GetSecretValue "+aws.Printable(ref.Key), func(ctx context.Context, target aws.Target) error {
+		w := q.in(target)
+		answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
+			SecretId: &w.id, VersionId: optional(w.version), VersionStage: optional(w.stage),
+		}, as(target))
+		if err != nil {
+			return explained(aws.Explain(err))
+		}
+		value = valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)
+		return nil
+	})
+	return value, err
+}
+
+// valueOf is a secret's value: its text, or else its bytes.
+func valueOf(text *string, binary []byte, version *string) store.Value {
+	data := secret.New(binary)
+	if text != nil {
+		data = secret.NewString(*text)
+	}
+	return store.Value{Data: data, Version: awssdk.ToString(version)}
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// explained adds what is particular to Secrets Manager.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html#API_GetSecretValue_Errors
+func explained(f *aws.CallError) *aws.CallError {
+	switch f.Code {
+	case "AccessDeniedException":
+		f.Text += "; the role's policies need secretsmanager:GetSecretValue on the secret, and kms:Decrypt on its key if that is the customer's own"
+	case "ResourceNotFoundException":
+		f.Text += "; check the name, the account and the region"
+	case "InvalidRequestException":
+		if strings.Contains(f.Text, "deletion") {
+			f.Kind = store.ErrNotFound
+			f.Text += "; restore it (aws secretsmanager restore-secret), or take it out of the class"
+		}
+	case "DecryptionFailure":
+		f.Kind = store.ErrDenied
+		f.Text += "; check that the secret's KMS key is enabled and that the role has kms:Decrypt on it"
+	}
+	return f
+}
+
+// Close implements store.Store.
+func (s *secretsStore) Close() {}
