@@ -1,0 +1,125 @@
+package gcptest
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Fault is how calls go wrong.
+type Fault struct {
+	// Method is that of the calls that go wrong, as for Server.Calls; empty
+	// for all.
+	Method string
+	// Times is how many calls go wrong before the fault is over; zero is all.
+	Times int
+
+	// Delay comes before whatever follows. Alone it only makes calls slow.
+	Delay time.Duration
+	// Code is the answer of Secret Manager instead of the right one, with what
+	// it asks the client to wait.
+	Code    codes.Code
+	Message string
+	Wait    time.Duration
+	// Status is the answer of the other services instead of the right one.
+	Status int
+	// Corrupt changes a payload without its checksum; Unchecked leaves the
+	// checksum out, Empty the payload; Other answers with another secret's name.
+	Corrupt, Unchecked, Empty, Other bool
+}
+
+// Throttled is what Secret Manager answers to too many calls.
+// https://cloud.google.com/secret-manager/quotas
+func Throttled() Fault {
+	return Fault{
+		Method: "AccessSecretVersion", Code: codes.ResourceExhausted,
+		Message: "Quota exceeded for quota metric 'Access requests' and limit 'Access requests per minute' of service 'secretmanager.googleapis.com'.",
+	}
+}
+
+// Add makes calls go wrong until the function that it returns is called.
+func (s *Server) Add(fault Fault) (repair func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added := &fault
+	if added.Times == 0 {
+		added.Times = -1
+	}
+	s.faults = append(s.faults, added)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		added.Times = 0
+	}
+}
+
+// meet counts a call and returns the fault that it meets, after its delay.
+func (s *Server) meet(method string) Fault {
+	s.mu.Lock()
+	s.calls[method]++
+	var met Fault
+	for _, f := range s.faults {
+		if f.Times != 0 && (f.Method == "" || f.Method == method) {
+			if f.Times > 0 {
+				f.Times--
+			}
+			met = *f
+			break
+		}
+	}
+	s.mu.Unlock()
+	time.Sleep(met.Delay)
+	return met
+}
+
+// err is the fault as Secret Manager tells it.
+// https://cloud.google.com/apis/design/errors
+func (f Fault) err() error {
+	if f.Code == codes.OK {
+		return nil
+	}
+	st := status.New(f.Code, f.Message)
+	if f.Wait > 0 {
+		if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(f.Wait)}); err == nil {
+			st = detailed
+		}
+	}
+	return st.Err()
+}
+
+// answered counts a call of the other services and answers it if it meets a
+// fault.
+func (s *Server) answered(w http.ResponseWriter, method string) bool {
+	met := s.meet(method)
+	if met.Status == 0 {
+		return false
+	}
+	fail(w, met.Status, "UNAVAILABLE", "a fault of the test")
+	return true
+}
+
+// fail answers as Google's REST APIs do.
+// https://cloud.google.com/apis/design/errors#http_mapping
+func fail(w http.ResponseWriter, code int, name, message string) {
+	answer(w, code, map[string]any{"error": map[string]any{"code": code, "message": message, "status": name}})
+}
+
+// refuse answers as OAuth has it (RFC 6749, section 5.2).
+func refuse(w http.ResponseWriter, code, description string) {
+	answer(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": description})
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		code = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.WriteHeader(code)
+	_, _ = w.Write(text) //nolint:errcheck // the client has gone
+}

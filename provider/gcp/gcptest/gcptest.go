@@ -1,0 +1,164 @@
+// Package gcptest is a server for tests that speaks the wire protocols of Google
+// Cloud to the official clients: Secret Manager over gRPC with the generated
+// stubs, and over REST the Security Token Service, the IAM Service Account
+// Credentials API, the OAuth token endpoint and a node's metadata server.
+//
+// It checks the tokens of service accounts and the assertions of keys for real,
+// keeps principals apart, ends access tokens in time, and serves global and
+// regional secrets at different endpoints. It can throttle, fail, damage what it
+// sends, fall silent and be slow (see Fault), and counts its calls. It is no
+// part of the product.
+//
+// Start with New and Server.Settings.
+package gcptest
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/grpc"
+)
+
+// Server is Google Cloud. It is safe for concurrent use.
+type Server struct {
+	// Endpoint and RegionalEndpoint are those of Secret Manager; Identity is
+	// that of all other services.
+	Endpoint, RegionalEndpoint, Identity string
+
+	identity *httptest.Server
+	grpc     []*grpc.Server
+
+	mu        sync.Mutex
+	trusted   map[string]keySet          // by issuer
+	providers map[string]Provider        // by audience
+	accounts  map[string]*account        // service accounts by e-mail address
+	tokens    map[string]*token          // access tokens
+	life      time.Duration              // of access tokens
+	secrets   map[string]*Secret         // by resource name, with the project's number
+	grants    map[string]map[string]bool // principals by resource
+	node      string                     // the account of the metadata server
+	cluster   [3]string                  // project, location, name
+	faults    []*Fault
+	calls     map[string]int
+}
+
+// token is an access token.
+type token struct {
+	principal string
+	expires   time.Time
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{
+		life: time.Hour, trusted: map[string]keySet{}, providers: map[string]Provider{}, accounts: map[string]*account{},
+		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{}, calls: map[string]int{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/token", s.exchange)
+	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", s.generateAccessToken)
+	mux.HandleFunc("POST /token", s.assertion)
+	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
+	s.identity = httptest.NewServer(mux)
+	t.Cleanup(s.identity.Close)
+	s.Identity = s.identity.URL
+	s.Endpoint = s.listen(t, false)
+	s.RegionalEndpoint = s.listen(t, true)
+	return s
+}
+
+// listen serves Secret Manager at an address of its own.
+func (s *Server) listen(t testing.TB, regional bool) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
+	s.grpc = append(s.grpc, server)
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop
+	t.Cleanup(func() { server.Stop(); served.Wait() })
+	return "http://" + listener.Addr().String()
+}
+
+// Stop makes Secret Manager unreachable for good.
+func (s *Server) Stop() {
+	for _, server := range s.grpc {
+		server.Stop()
+	}
+}
+
+// Settings are those of a store that reads from the server as the pod, with a
+// token of the provider's audience.
+func (s *Server) Settings(audience string) map[string]any {
+	return map[string]any{
+		"endpoint": s.Endpoint, "regionalEndpoint": s.RegionalEndpoint,
+		"auth": map[string]any{
+			"audience": audience, "stsEndpoint": s.Identity, "iamEndpoint": s.Identity,
+			"oauthEndpoint": s.Identity, "metadataEndpoint": s.Identity,
+		},
+	}
+}
+
+// SetTokenLife sets how long the access tokens live that are granted from now
+// on; it begins with an hour.
+func (s *Server) SetTokenLife(life time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life = life
+}
+
+// RevokeTokens ends all access tokens that were granted so far.
+func (s *Server) RevokeTokens() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, granted := range s.tokens {
+		granted.expires = time.Time{}
+	}
+}
+
+// grant makes an access token for a principal. The lock is held.
+func (s *Server) grant(principal string) (text string, expires time.Time) {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) //nolint:errcheck // it never fails
+	text = "ya29." + base64.RawURLEncoding.EncodeToString(random)
+	expires = time.Now().Add(s.life)
+	s.tokens[text] = &token{principal, expires}
+	return text, expires
+}
+
+// principal is whose an access token is, in the form of IAM policies; empty if
+// it is nobody's or has ended. The lock is held.
+func (s *Server) principal(text string) string {
+	granted := s.tokens[text]
+	if granted == nil || !time.Now().Before(granted.expires) {
+		return ""
+	}
+	return granted.principal
+}
+
+// Calls is how many calls of a method were made, refused ones included:
+// "AccessSecretVersion", "token" (STS), "generateAccessToken", "assertion"
+// (OAuth) or "metadata".
+func (s *Server) Calls(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[method]
+}
+
+// ResetCalls begins to count anew.
+func (s *Server) ResetCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = map[string]int{}
+}
