@@ -82,6 +82,15 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// commands are all commands below one, at any depth.
+func commands(parent *cobra.Command) []*cobra.Command {
+	var all []*cobra.Command
+	for _, c := range parent.Commands() {
+		all = append(append(all, c), commands(c)...)
+	}
+	return all
+}
+
 // TestPagesCallCommandsThatExist follows every `lanyard command --flag` of the
 // pages, of the demonstration and of the commands' own examples.
 func TestPagesCallCommandsThatExist(t *testing.T) {
@@ -103,7 +112,7 @@ func TestPagesCallCommandsThatExist(t *testing.T) {
 		}
 		texts[script] = []string{string(data)}
 	}
-	for _, c := range root.Commands() {
+	for _, c := range commands(root) {
 		texts["the examples of "+c.CommandPath()] = []string{c.Example}
 	}
 	calls := 0
@@ -173,7 +182,7 @@ func unknownFlags(command *cobra.Command, words []string) []string {
 // page about commands.
 func TestFlagsInProseExist(t *testing.T) {
 	known := map[string]bool{"--max-call-recv-msg-size": true} // the driver's
-	for _, c := range newRoot().Commands() {
+	for _, c := range commands(newRoot()) {
 		for _, flag := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(c.Flags().FlagUsages(), -1) {
 			known[flag] = true
 		}

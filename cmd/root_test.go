@@ -30,7 +30,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		if c.Runnable() && c.HasParent() && c.Parent().Name() != "completion" && c.Name() != "help" {
-			if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, "lanyard "+c.Name()) {
+			if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, c.CommandPath()) {
 				t.Errorf("%s lacks a description or an example of itself", c.CommandPath())
 			}
 		}

@@ -105,23 +105,23 @@ func (f *serveFlags) check() error {
 	if f.shutdownTimeout < 0 {
 		return usagef("--shutdown-timeout must not be negative")
 	}
-	return f.checkAdminAddress()
+	return checkAdminAddress(f.adminAddress, f.profiles)
 }
 
 // checkAdminAddress refuses what is no address, and profiles where others than
 // the node's own processes could ask for them.
-func (f *serveFlags) checkAdminAddress() error {
-	if f.adminAddress == "" {
-		if f.profiles {
+func checkAdminAddress(address string, profiles bool) error {
+	if address == "" {
+		if profiles {
 			return usagef("--pprof needs an --admin-address")
 		}
 		return nil
 	}
-	host, _, err := net.SplitHostPort(f.adminAddress)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return usagef("--admin-address: must be host:port, such as %s", admin.DefaultAddress)
 	}
-	if ip := net.ParseIP(host); f.profiles && (host == "" || ip != nil && !ip.IsLoopback()) {
+	if ip := net.ParseIP(host); profiles && (host == "" || ip != nil && !ip.IsLoopback()) {
 		return usagef("--pprof: profiles are served on loopback addresses only; give an --admin-address such as %s", admin.DefaultAddress)
 	}
 	return nil

@@ -1,13 +1,12 @@
 package kms
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"time"
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/keyring"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -98,25 +97,12 @@ func (c *current) names(u use) bool {
 func (s *service) roundTrip(ctx context.Context, used use) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	plain := make([]byte, probeSize)
-	if _, err := rand.Read(plain); err != nil {
-		return err
-	}
-	ciphertext, err := s.encrypt(ctx, used.entry, secret.New(plain))
+	trial, err := roundTrip(used.entry,
+		func(plain secret.Bytes) (key.Ciphertext, error) { return s.encrypt(ctx, used.entry, plain) },
+		func(ciphertext key.Ciphertext) (secret.Bytes, error) { return s.decrypt(ctx, used.entry, ciphertext) })
 	if err != nil {
 		return err
 	}
-	answer, err := encryptAnswer(used.entry, ciphertext)
-	if err != nil {
-		return err
-	}
-	opened, err := s.decrypt(ctx, used.entry, ciphertext)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(opened.Reveal(), plain) {
-		return differs(used.entry)
-	}
-	s.current.probed(used, answer.GetKeyId())
+	s.current.probed(used, trial.KeyID)
 	return nil
 }

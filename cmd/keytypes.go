@@ -1,0 +1,17 @@
+package cmd
+
+import (
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	keylocal "github.com/lanyardhq/lanyard/provider/key/local"
+	keyvault "github.com/lanyardhq/lanyard/provider/key/vault"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// keyTypes are all kinds of key service. A new one is one line here.
+func keyTypes(tokens identity.TokenSource, calls *store.Calls) []key.Type {
+	return []key.Type{
+		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
+		keylocal.NewType(),
+	}
+}

@@ -1,0 +1,106 @@
+package kms
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+	kmsapi "k8s.io/kms/apis/v2"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/server/socket"
+)
+
+// Trial is what a round trip with a key has shown.
+type Trial struct {
+	// Version is the exact version that encrypted.
+	Version string
+	// KeyID is what Status would name.
+	KeyID string
+	// Bytes is the length of the ciphertext of a seed.
+	Bytes int
+	// Encrypt and Decrypt are how long the two calls took.
+	Encrypt, Decrypt time.Duration
+}
+
+// Try encrypts a seed of random bytes with the entry and decrypts it again, as
+// the plugin does before it names a key. The caller holds the entry or its
+// ring. The error is that of the key service, or that the answer is none that
+// the API server would take.
+func Try(ctx context.Context, entry *keyring.Entry) (Trial, error) {
+	return roundTrip(entry,
+		func(plain secret.Bytes) (key.Ciphertext, error) {
+			ciphertext, err := entry.Encrypt(ctx, plain)
+			if err != nil {
+				err = fmt.Errorf("encrypting: %w", err)
+			}
+			return ciphertext, err
+		},
+		func(ciphertext key.Ciphertext) (secret.Bytes, error) {
+			plain, err := entry.Decrypt(ctx, ciphertext)
+			if err != nil {
+				err = fmt.Errorf("decrypting: %w", err)
+			}
+			return plain, err
+		})
+}
+
+// roundTrip is Try by other means of encrypting and decrypting.
+func roundTrip(entry *keyring.Entry, encrypt func(secret.Bytes) (key.Ciphertext, error), decrypt func(key.Ciphertext) (secret.Bytes, error)) (Trial, error) {
+	plain := make([]byte, probeSize)
+	if _, err := rand.Read(plain); err != nil {
+		return Trial{}, err
+	}
+	began := time.Now()
+	ciphertext, err := encrypt(secret.New(plain))
+	if err != nil {
+		return Trial{}, err
+	}
+	encrypted := time.Now()
+	answer, err := encryptAnswer(entry, ciphertext)
+	if err != nil {
+		return Trial{}, err
+	}
+	opened, err := decrypt(ciphertext)
+	if err != nil {
+		return Trial{}, err
+	}
+	if !bytes.Equal(opened.Reveal(), plain) {
+		return Trial{}, differs(entry)
+	}
+	return Trial{
+		Version: ciphertext.Version, KeyID: answer.GetKeyId(), Bytes: len(ciphertext.Data),
+		Encrypt: encrypted.Sub(began), Decrypt: time.Since(encrypted),
+	}, nil
+}
+
+// Ask asks the plugin that listens at a socket for its status, over a new
+// connection, as the API server does. The error says why the API server would
+// not be content.
+func Ask(ctx context.Context, path string) (keyID string, err error) {
+	conn, err := grpc.NewClient("passthrough:///kms", grpc.WithAuthority("localhost"),
+		grpc.WithTransportCredentials(socket.Credentials(socket.Peers{})),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}))
+	if err != nil {
+		return "", fmt.Errorf("socket %s: %w", path, err)
+	}
+	defer conn.Close() //nolint:errcheck // nothing is in flight any more
+	got, err := kmsapi.NewKeyManagementServiceClient(conn).Status(ctx, &kmsapi.StatusRequest{})
+	switch {
+	case err != nil:
+		return "", errors.New(status.Convert(err).Message())
+	case got.GetHealthz() != "ok":
+		return got.GetKeyId(), errors.New(got.GetHealthz())
+	}
+	return got.GetKeyId(), nil
+}
