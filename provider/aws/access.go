@@ -28,6 +28,7 @@ const (
 type Access struct {
 	platform *Platform
 	settings Settings
+	node     *Node // nil for pods
 	http     *http.Client
 	health   health
 }

@@ -60,7 +60,9 @@ type Auth struct {
 
 // roleARN is the form of a role's ARN.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
-var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}$`)
+var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
+
+func isRole(arn string) bool { return len(arn) <= 2048 && roleARN.MatchString(arn) }
 
 const notRole = "must be the ARN of a role, such as arn:aws:iam::111122223333:role/web"
 
@@ -70,14 +72,14 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
 		return
 	}
-	if a.Role != "" && !roleARN.MatchString(a.Role) {
+	if a.Role != "" && !isRole(a.Role) {
 		problems.Add("auth.role", notRole)
 	}
 	if len(a.Chain) > mostChained {
 		problems.Add("auth.chain", "has %d roles; the most is %d", len(a.Chain), mostChained)
 	}
 	for _, role := range a.Chain {
-		if !roleARN.MatchString(role) {
+		if !isRole(role) {
 			problems.Add("auth.chain", "each %s", notRole)
 			break
 		}

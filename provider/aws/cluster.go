@@ -34,7 +34,7 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 			return "", withKind(err)
 		case role == "":
 			return "", Failf(store.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", Printable(as.ServiceAccount), Printable(as.Namespace), roleAnnotation)
-		case !roleARN.MatchString(role):
+		case !isRole(role):
 			return "", Failf(store.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, Printable(as.ServiceAccount), Printable(as.Namespace), notRole)
 		}
 		return role, nil

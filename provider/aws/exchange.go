@@ -22,6 +22,9 @@ import (
 
 // credentialsFor returns the identity's credentials and their key in the cache.
 func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regions []string) (*grant, credential.Key, *CallError) {
+	if a.node != nil {
+		return a.nodeCredentials(ctx, regions)
+	}
 	auth := &a.settings.Auth
 	role := auth.Role
 	if auth.Method == methodWebIdentity && role == "" {

@@ -47,6 +47,7 @@ type Server struct {
 	faults     []*Fault
 	calls      map[string]int
 	signatures int
+	madeLast   float64 // parameters made so far
 }
 
 // Role is an IAM role: who may assume it and what it may read.

@@ -16,6 +16,7 @@ type parameter struct {
 	kind   string // String, StringList or SecureString
 	values []string
 	labels map[string]int
+	made   float64 // seconds since 1970
 }
 
 // PutParameter makes a new version of a parameter and returns its number. kind
@@ -26,7 +27,8 @@ func (s *Server) PutParameter(region, name, kind, value string) int {
 	in := s.in(region)
 	held := in.parameters[name]
 	if held == nil {
-		held = &parameter{labels: map[string]int{}}
+		s.madeLast++
+		held = &parameter{labels: map[string]int{}, made: 1.7e9 + s.madeLast}
 		in.parameters[name] = held
 	}
 	held.kind = kind
@@ -57,6 +59,8 @@ type parameterAnswer struct {
 	Value    string
 	Version  int64
 	DataType string
+
+	LastModifiedDate float64
 }
 
 // find answers a name with its selector, or nil if there is none. The lock is
@@ -95,6 +99,7 @@ func (r *region) find(asked string, decrypt bool) *parameterAnswer {
 	return &parameterAnswer{
 		ARN: parameterARN(r.name, strings.TrimPrefix(name, "/")), Name: name, Selector: selector,
 		Type: held.kind, Value: value, Version: int64(version), DataType: "text",
+		LastModifiedDate: held.made,
 	}
 }
 

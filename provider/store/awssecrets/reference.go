@@ -11,15 +11,18 @@ import (
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
-// maxStage is the longest label of a version.
+// The longest ID of a secret and label of a version.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
-const maxStage = 256
+const (
+	maxID    = 2048
+	maxStage = 256
+)
 
 var (
 	// secretName is what names of secrets are made of.
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
-	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
-	secretARN  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}$`)
+	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]+$`)
+	secretARN  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
 	versionID  = regexp.MustCompile(`^[A-Za-z0-9_-]{32,64}$`)
 )
 
@@ -115,10 +118,12 @@ func (w wanted) check(key, version, stage string, problems *aws.Problems) {
 	switch {
 	case w.id == "":
 		problems.Add(key, "is missing; it is the secret's name or ARN")
+	case len(w.id) > maxID:
+		problems.Add(key, "is %d bytes long; the most is %d", len(w.id), maxID)
 	case strings.HasPrefix(w.id, "arn:") && !secretARN.MatchString(w.id):
 		problems.Add(key, "is not the ARN of a secret, such as arn:aws:secretsmanager:eu-west-1:111122223333:secret:db-a1b2c3")
 	case !strings.HasPrefix(w.id, "arn:") && !secretName.MatchString(w.id):
-		problems.Add(key, "must be a secret's ARN, or its name: letters, digits and /_+=.@-, at most 512")
+		problems.Add(key, "must be a secret's ARN, or its name: letters, digits and /_+=.@-")
 	}
 	if w.version != "" && !versionID.MatchString(w.version) {
 		problems.Add(version, "must be the ID of a version, such as a1b2c3d4-5678-90ab-cdef-111122223333; a label such as AWSPREVIOUS goes into options.stage")

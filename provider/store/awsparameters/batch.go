@@ -1,0 +1,84 @@
+package awsparameters
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// batchMost is the most parameters of one call.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
+const batchMost = 10
+
+// BatchSize implements store.BatchReader.
+func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
+	if q, err := parse(ref, s.region); err != nil || q.path {
+		return 1
+	}
+	return batchMost
+}
+
+// ReadBatch implements store.BatchReader. One parameter that the role may not
+// read fails the whole call; each is then read by itself, to tell which it is.
+func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
+	results := make([]store.Result, len(refs))
+	queries := make([]query, len(refs))
+	for i, ref := range refs {
+		queries[i], results[i].Err = parse(ref, s.region)
+	}
+	var at aws.Target
+	var asked []string
+	var found map[string]*types.Parameter
+	err := s.access.Do(ctx, who, "GetParameters", func(ctx context.Context, target aws.Target) error {
+		at, asked = target, namesOf(queries, target)
+		var err error
+		found, err = s.get(ctx, target, asked)
+		return err
+	})
+	alone := make([]int, 0, len(refs))
+	for i := range refs {
+		w := queries[i].in(at)
+		parameter, ok := found[w.asked()]
+		switch {
+		case results[i].Err != nil:
+		case err != nil && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated) || ctx.Err() != nil):
+			results[i].Err = err
+		case err == nil && ok:
+			results[i].Value = valueOf(parameter)
+		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
+			failed := missing()
+			failed.Text = "GetParameters " + aws.Printable(w.asked()) + " in " + at.Region + ": " + failed.Text
+			results[i].Err = failed
+		default:
+			alone = append(alone, i)
+		}
+	}
+	aws.Each(alone, func(i int) { results[i].Value, results[i].Err = s.Read(ctx, who, refs[i]) })
+	return results
+}
+
+// namesOf are what to ask for in the target's region: each once, and of one
+// parameter one version, since the answers are told apart by their names.
+func namesOf(queries []query, target aws.Target) []string {
+	asked := make([]string, 0, len(queries))
+	bases := map[string]bool{}
+	for _, q := range queries {
+		w := q.in(target)
+		base := w.name
+		if strings.HasPrefix(base, "arn:") {
+			_, base, _ = strings.Cut(base, ":parameter")
+		}
+		if base = strings.TrimPrefix(base, "/"); base != "" && !bases[base] {
+			bases[base] = true
+			asked = append(asked, w.asked())
+		}
+	}
+	return asked
+}

@@ -1,0 +1,57 @@
+package awsparameters
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// pagesMost bounds the pages, of ten parameters each, that a path may have.
+const pagesMost = 100
+
+// readPath reads all parameters below a path as the fields of a JSON object, by
+// their names relative to the path. A path without parameters is not found. The
+// object has no version of the store's own.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
+func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q query) (store.Value, error) {
+	var value store.Value
+	err := s.access.Do(ctx, who, "GetParametersByPath "+aws.Printable(q.first.name), func(ctx context.Context, target aws.Target) error {
+		path := q.in(target).name
+		fields := map[string]string{}
+		var next *string
+		for range pagesMost {
+			answer, err := s.clients.In(target.Region).GetParametersByPath(ctx, &ssm.GetParametersByPathInput{
+				Path: &path, Recursive: &q.recursive, WithDecryption: awssdk.Bool(true), NextToken: next,
+			}, as(target))
+			if err != nil {
+				return explained(aws.Explain(err))
+			}
+			for i := range answer.Parameters {
+				name := strings.TrimPrefix(awssdk.ToString(answer.Parameters[i].Name), strings.TrimSuffix(path, "/")+"/")
+				fields[name] = awssdk.ToString(answer.Parameters[i].Value)
+			}
+			if next = answer.NextToken; awssdk.ToString(next) != "" {
+				continue
+			}
+			if len(fields) == 0 {
+				return aws.Failf(store.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
+			}
+			object, err := json.Marshal(fields)
+			if err != nil {
+				return aws.Failf(store.ErrInvalid, "the parameters cannot be written as JSON")
+			}
+			value = store.Value{Data: secret.New(object)}
+			return nil
+		}
+		return aws.Failf(store.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", pagesMost)
+	})
+	return value, err
+}

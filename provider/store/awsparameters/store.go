@@ -1,0 +1,121 @@
+package awsparameters
+
+import (
+	"context"
+	"strconv"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// parameterStore is one connection. It is a store.BatchReader.
+type parameterStore struct {
+	access  *aws.Access
+	region  string // of the settings; empty if the node's is taken
+	clients *aws.Clients[*ssm.Client]
+}
+
+func newStore(access *aws.Access, region string) *parameterStore {
+	return &parameterStore{
+		access: access, region: region,
+		clients: &aws.Clients[*ssm.Client]{New: func(region string) *ssm.Client {
+			return ssm.New(ssm.Options{
+				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
+				EndpointOptions: ssm.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
+			})
+		}},
+	}
+}
+
+// as makes a call with the target's credentials.
+func as(target aws.Target) func(*ssm.Options) {
+	return func(o *ssm.Options) { o.Credentials = target.Credentials }
+}
+
+// Check implements store.Store.
+func (s *parameterStore) Check(ref store.Reference) error {
+	_, err := parse(ref, s.region)
+	return err
+}
+
+// Read implements store.Store. A single parameter too is read with
+// GetParameters, so that a policy needs no further action.
+func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
+	q, err := parse(ref, s.region)
+	if err != nil {
+		return store.Value{}, err
+	}
+	if q.path {
+		return s.readPath(ctx, who, q)
+	}
+	var value store.Value
+	err = s.access.Do(ctx, who, "GetParameters "+aws.Printable(q.first.asked()), func(ctx context.Context, target aws.Target) error {
+		w := q.in(target)
+		found, err := s.get(ctx, target, []string{w.asked()})
+		if err != nil {
+			return err
+		}
+		parameter, ok := found[w.asked()]
+		if !ok {
+			return missing()
+		}
+		value = valueOf(parameter)
+		return nil
+	})
+	return value, err
+}
+
+// get makes one call and returns the parameters by how they were asked for.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
+func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []string) (map[string]*types.Parameter, error) {
+	answer, err := s.clients.In(target.Region).GetParameters(ctx, &ssm.GetParametersInput{Names: asked, WithDecryption: awssdk.Bool(true)}, as(target))
+	if err != nil {
+		return nil, explained(aws.Explain(err))
+	}
+	found := make(map[string]*types.Parameter, len(asked))
+	for i := range answer.Parameters {
+		parameter := &answer.Parameters[i]
+		for _, name := range []*string{parameter.Name, parameter.ARN} {
+			found[awssdk.ToString(name)+awssdk.ToString(parameter.Selector)] = parameter
+		}
+	}
+	return found, nil
+}
+
+// valueOf is a parameter's value. A parameter that was deleted and made anew
+// counts its versions from one again, so that the time belongs to the version.
+func valueOf(parameter *types.Parameter) store.Value {
+	version := strconv.FormatInt(parameter.Version, 10)
+	if parameter.LastModifiedDate != nil {
+		version += "-" + strconv.FormatInt(parameter.LastModifiedDate.Unix(), 10)
+	}
+	return store.Value{Data: secret.NewString(awssdk.ToString(parameter.Value)), Version: version}
+}
+
+// missing is what an invalid parameter is: the service does not tell a missing
+// name from a missing version or label.
+func missing() *aws.CallError {
+	return aws.Failf(store.ErrNotFound, "there is no such parameter, version or label; check the name with its slashes, the account and the region")
+}
+
+// explained adds what is particular to the Parameter Store.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html#API_GetParameters_Errors
+func explained(f *aws.CallError) *aws.CallError {
+	switch f.Code {
+	case "AccessDeniedException":
+		f.Text += "; the role's policies need ssm:GetParameters (for a path ssm:GetParametersByPath) on the parameter, and kms:Decrypt on its key"
+	case "InvalidKeyId":
+		f.Kind = store.ErrDenied
+		f.Text += "; check that the parameter's KMS key exists and is enabled, and that the role has kms:Decrypt on it"
+	}
+	return f
+}
+
+// Close implements store.Store.
+func (s *parameterStore) Close() {}
