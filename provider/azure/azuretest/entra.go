@@ -209,7 +209,8 @@ func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts b
 	}
 	raw, err := jwt.Signed(signer).Claims(map[string]any{
 		"aud": audience, "iss": "https://sts.windows.net/" + Tenant + "/", "appid": clientID, "tid": Tenant,
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix(),
+		// The end is a whole second, and no sooner than the answer says.
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix() + 1,
 	}).Serialize()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
