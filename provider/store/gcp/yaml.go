@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 
 	"go.yaml.in/yaml/v3"
 
@@ -23,8 +24,12 @@ var errNotYAML = errors.New("the value is not one YAML document of fields with t
 // spelling, as text where JSON does not know it, so that 0123 stays what it is;
 // dates and everything else that JSON has no word for are text too.
 func jsonOfYAML(value []byte) ([]byte, error) {
-	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(value)))
+	decoder := yaml.NewDecoder(bytes.NewReader(value))
+	document, err := strict.Next(decoder)
 	if err != nil || len(document.Content) != 1 {
+		return nil, errNotYAML
+	}
+	if _, err := strict.Next(decoder); !errors.Is(err, io.EOF) {
 		return nil, errNotYAML
 	}
 	c := yamlConverter{left: maxYAMLNodes}
