@@ -1,0 +1,44 @@
+package dialect
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Text takes any scalar as it is written, as the decoders of other providers do:
+// numbers, true and 1.10 alike. A field without a value is as if left out.
+type Text string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (t *Text) UnmarshalYAML(node *yaml.Node) error {
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		return errors.New("must be text")
+	case node.Tag != "!!null":
+		*t = Text(node.Value)
+	}
+	return nil
+}
+
+// Permission is a number of permission bits in any of YAML's notations: 0600,
+// 0o600 or 384.
+type Permission fs.FileMode
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (p *Permission) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
+		return nil
+	}
+	bits, err := strconv.ParseUint(node.Value, 0, 32)
+	switch {
+	case node.Kind != yaml.ScalarNode || node.Tag != "!!int" || err != nil:
+		return errors.New("must be a number of permission bits, without quotes, such as 0600")
+	case bits > 0o777:
+		return errors.New("must be permission bits alone, at most 0777 (511 in decimal)")
+	}
+	*p = Permission(bits)
+	return nil
+}
