@@ -97,9 +97,6 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 		problems.Add("auth.addressType", "%s", strict.Unknown("address type", Printable(a.AddressType), kinds))
 	}
 	if a.Method == methodWebIdentity {
-		if a.AgentEndpoint != "" {
-			problems.Add("auth.agentEndpoint", "is for the method podIdentity alone; remove it")
-		}
 		if a.AddressType != addressAuto {
 			problems.Add("auth.addressType", "is for the method podIdentity alone; remove it")
 		}

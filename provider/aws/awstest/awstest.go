@@ -42,6 +42,7 @@ type Server struct {
 	roles      map[string]Role
 	sessions   map[string]*session // by access key ID
 	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
+	instance   string              // the ARN of the instance's role
 	life       time.Duration       // of sessions
 	regions    map[string]*region
 	faults     []*Fault
@@ -94,6 +95,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch target := r.Header.Get("X-Amz-Target"); {
 	case strings.HasPrefix(r.URL.Path, "/v1/credentials"):
 		s.serveAgent(w, r)
+	case strings.HasPrefix(r.URL.Path, "/latest/"):
+		s.serveMetadata(w, r)
 	case target != "":
 		s.serveJSON(w, r, target, body)
 	default:

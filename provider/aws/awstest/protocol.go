@@ -32,6 +32,8 @@ type Caller struct {
 	RoleARN string
 	// Region and Service are those of the signature.
 	Region, Service string
+	// Header is the call's, all of whose x-amz headers were signed.
+	Header http.Header
 
 	role Role
 }
@@ -125,7 +127,7 @@ func (s *Server) caller(r *http.Request, signature *Signature, body []byte) (Cal
 	if !now.Before(granted.expires) {
 		return Caller{}, Fail(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	}
-	return Caller{ARN: granted.arn, RoleARN: granted.role, Region: signature.Region, Service: signature.Service, role: s.roles[granted.role]}, nil
+	return Caller{ARN: granted.arn, RoleARN: granted.role, Region: signature.Region, Service: signature.Service, Header: r.Header, role: s.roles[granted.role]}, nil
 }
 
 // Signatures is how many signatures were found right.

@@ -1,6 +1,8 @@
 package awstest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -74,11 +76,18 @@ func (s *Server) putSecret(regionName, name string, version *secretVersion) (ver
 			old.stages[i] = previous
 		}
 	}
-	id := strings.ToLower(random(16))
-	version.id = strings.Join([]string{id[:8], id[8:12], "4" + id[13:16], "8" + id[17:20], id[20:]}, "-")
+	version.id = idOfVersion(name, len(held.versions)+1)
 	version.stages = []string{current}
 	held.versions = append(held.versions, version)
 	return version.id, held.arn
+}
+
+// idOfVersion is the ID of a secret's version, counted from one: the same in every
+// region, as those of replicas are, and in every test.
+func idOfVersion(name string, number int) string {
+	sum := sha256.Sum256([]byte(name + " " + strconv.Itoa(number)))
+	id := hex.EncodeToString(sum[:16])
+	return strings.Join([]string{id[:8], id[8:12], "4" + id[13:16], "8" + id[17:20], id[20:]}, "-")
 }
 
 // Stage puts a staging label on a version.

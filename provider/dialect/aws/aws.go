@@ -1,0 +1,176 @@
+// Package aws is the dialect of the AWS Secrets and Configuration Provider,
+// provider: aws, so that SecretProviderClasses which were written for it work
+// unchanged. It turns their parameters into a provider.Class that reads from two
+// stores, named as the original calls its kinds of object: secretsmanager and
+// ssmparameter. Each is the operator's if the configuration names one, else one
+// that the class defines. It judges syntax alone and knows neither regions nor
+// roles; what a class may say of the stores is the operator's to decide.
+//
+// The facts about the original are those of its public documentation,
+// https://github.com/aws/secrets-store-csi-driver-provider-aws and
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/ascp-examples.html,
+// for versions up to 3.1. Every parameter and field, and every difference, is in
+// docs/migrate-from-aws.md.
+//
+// Start with Parse.
+package aws
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Name is the provider's name in a SecretProviderClass.
+const Name = "aws"
+
+// The stores that classes of this dialect read from.
+const (
+	SecretsManager = "secretsmanager"
+	ParameterStore = "ssmparameter"
+)
+
+// The parameters of a class.
+const (
+	parameterObjects     = "objects"
+	parameterRegion      = "region"
+	parameterFailover    = "failoverRegion"
+	parameterTranslation = "pathTranslation"
+	parameterPodIdentity = "usePodIdentity"
+	parameterAddressType = "preferredAddressType"
+)
+
+func known() []string {
+	return []string{parameterObjects, parameterRegion, parameterFailover, parameterTranslation, parameterPodIdentity, parameterAddressType}
+}
+
+// Parse is the dialect. Its error is a provider.Problems with all that is wrong
+// with the syntax; the class then holds what was understood, which is good for
+// finding more problems and for nothing else.
+func Parse(parameters map[string]string) (*provider.Class, error) {
+	p := parser{parameters: parameters}
+	p.Unknown(parameters, known())
+	p.slash = p.translation()
+	class := &provider.Class{Words: words(), Stores: map[string]map[string]any{}, Defaults: map[string]map[string]any{}}
+	if text, ok := parameters[parameterObjects]; ok {
+		class.Objects = p.objects(text)
+	} else {
+		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
+	}
+	settings := p.store()
+	for _, o := range class.Objects {
+		if _, ok := class.Stores[o.Store]; ok || o.Store == "" {
+			continue
+		}
+		class.Stores[o.Store] = maps.Clone(settings)
+		typeName := "aws-secrets-manager"
+		if o.Store == ParameterStore {
+			typeName = "aws-parameter-store"
+		}
+		class.Defaults[o.Store] = map[string]any{"type": typeName}
+	}
+	class.Idle = p.idle
+	return class, p.Err()
+}
+
+// parser collects what is wrong, and what is right and has no effect.
+type parser struct {
+	dialect.Reader
+	parameters map[string]string
+	slash      string // what a slash in a file's name becomes; empty keeps it
+	idle       provider.Problems
+}
+
+// store is what the class says of its stores: only that, so that the operator's
+// own settings hold for the rest. An empty parameter says nothing.
+func (p *parser) store() map[string]any {
+	settings := map[string]any{}
+	region, failover := p.parameters[parameterRegion], p.parameters[parameterFailover]
+	if region != "" {
+		settings["region"] = region
+	}
+	if failover != "" {
+		settings["failoverRegions"] = []any{failover}
+		if failover == region {
+			p.Wrong(parameterFailover, "must be another region than %s", parameterRegion)
+		}
+	}
+	address := p.addressType()
+	switch byPod, err := strconv.ParseBool(p.parameters[parameterPodIdentity]); {
+	case p.parameters[parameterPodIdentity] == "":
+	case err != nil:
+		p.Wrong(parameterPodIdentity, `must be "true" or "false"`)
+	case !byPod:
+		settings["auth"] = map[string]any{"method": "webIdentity"}
+	default:
+		auth := map[string]any{"method": "podIdentity"}
+		if address != "" {
+			auth["addressType"] = address
+		}
+		settings["auth"] = auth
+		return settings
+	}
+	if address != "" {
+		p.idle = append(p.idle, provider.Problem{Field: parameterAddressType, Text: "has no effect without " + parameterPodIdentity})
+	}
+	return settings
+}
+
+// addressType is which address of the agent is asked, in the words of the store;
+// empty for either.
+func (p *parser) addressType() string {
+	given := p.parameters[parameterAddressType]
+	switch address := strings.ToLower(given); address {
+	case "", "auto":
+		return ""
+	case "ipv4", "ipv6":
+		return address
+	}
+	p.Wrong(parameterAddressType, "%s", strict.Unknown("address type", given, []string{"ipv4", "ipv6", "auto"}))
+	return ""
+}
+
+// translation is what slashes in file names become; empty if they stay.
+func (p *parser) translation() string {
+	switch given := p.parameters[parameterTranslation]; {
+	case given == "":
+		return "_"
+	case strings.EqualFold(given, "false"):
+		return ""
+	case len(given) != 1:
+		p.Wrong(parameterTranslation, `must be "False", or the one character that slashes in file names become`)
+		return "_"
+	default:
+		return given
+	}
+}
+
+// words are what the class calls the engine's fields and the stores' settings.
+func words() provider.Words {
+	w := provider.Words{
+		"objects[].path":                     fieldAlias,
+		"objects[].key":                      fieldName,
+		"objects[].version":                  fieldVersion,
+		"objects[].options.stage":            fieldLabel,
+		"objects[].options.label":            fieldLabel,
+		"objects[].options.failover.key":     fieldFailover + "." + fieldName,
+		"objects[].options.failover.version": fieldFailover + "." + fieldVersion,
+		"objects[].options.failover.stage":   fieldFailover + "." + fieldLabel,
+		"objects[].options.failover.label":   fieldFailover + "." + fieldLabel,
+		"objects[].options.failover":         fieldFailover,
+		"objects[].property":                 fieldJMESPath,
+		"objects[].mode":                     fieldPermission,
+		"objects[].store":                    fieldType,
+	}
+	for _, store := range []string{SecretsManager, ParameterStore} {
+		w["stores."+store+".region"] = parameterRegion
+		w["stores."+store+".failoverRegions"] = parameterFailover
+		w["stores."+store+".auth.method"] = parameterPodIdentity
+		w["stores."+store+".auth.addressType"] = parameterAddressType
+	}
+	return w
+}

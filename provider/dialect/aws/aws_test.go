@@ -1,0 +1,181 @@
+package aws_test
+
+import (
+	"io/fs"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/lanyardhq/lanyard/provider"
+	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
+)
+
+func TestParametersBecomeSettingsOfTheStores(t *testing.T) {
+	const objects = "- {objectName: a, objectType: secretsmanager}\n- {objectName: b, objectType: ssmparameter}"
+	for name, test := range map[string]struct {
+		parameters map[string]string
+		want       map[string]any
+		idle       string
+	}{
+		"nothing":        {nil, map[string]any{}, ""},
+		"regions":        {map[string]string{"region": "us-east-1", "failoverRegion": "us-east-2"}, map[string]any{"region": "us-east-1", "failoverRegions": []any{"us-east-2"}}, ""},
+		"Pod Identity":   {map[string]string{"usePodIdentity": "T"}, map[string]any{"auth": map[string]any{"method": "podIdentity"}}, ""},
+		"IRSA":           {map[string]string{"usePodIdentity": "f"}, map[string]any{"auth": map[string]any{"method": "webIdentity"}}, ""},
+		"an address":     {map[string]string{"usePodIdentity": "true", "preferredAddressType": "IPV6"}, map[string]any{"auth": map[string]any{"method": "podIdentity", "addressType": "ipv6"}}, ""},
+		"either address": {map[string]string{"usePodIdentity": "true", "preferredAddressType": "auto"}, map[string]any{"auth": map[string]any{"method": "podIdentity"}}, ""},
+		"idle address":   {map[string]string{"preferredAddressType": "ipv4"}, map[string]any{}, "preferredAddressType: has no effect without usePodIdentity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parameters := map[string]string{"objects": objects}
+			maps.Copy(parameters, test.parameters)
+			class, err := awsdialect.Parse(parameters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, store := range []string{awsdialect.SecretsManager, awsdialect.ParameterStore} {
+				if got := class.Stores[store]; !reflect.DeepEqual(got, test.want) {
+					t.Errorf("%s: settings %v, want %v", store, got, test.want)
+				}
+			}
+			if got := class.Idle.Error(); got != test.idle {
+				t.Errorf("without effect: %q, want %q", got, test.idle)
+			}
+		})
+	}
+}
+
+func TestOnlyTheStoresThatAClassReadsFromAreItsStores(t *testing.T) {
+	class, err := awsdialect.Parse(map[string]string{"region": "us-east-1", "objects": "- {objectName: a, objectType: ssmparameter}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(class.Stores) != 1 || class.Defaults[awsdialect.ParameterStore]["type"] != "aws-parameter-store" {
+		t.Errorf("stores %v, defaults %v", class.Stores, class.Defaults)
+	}
+}
+
+func TestFieldsBecomeObjects(t *testing.T) {
+	mode := func(bits fs.FileMode) *fs.FileMode { return &bits }
+	const secrets, parameters = awsdialect.SecretsManager, awsdialect.ParameterStore
+	for name, test := range map[string]struct {
+		entry string
+		want  []provider.Object
+	}{
+		"a secret":    {"{objectName: a/b, objectType: secretsmanager}", []provider.Object{{Path: "a_b", Store: secrets, Key: "a/b"}}},
+		"a parameter": {"{objectName: /a/b, objectType: ssmparameter}", []provider.Object{{Path: "_a_b", Store: parameters, Key: "/a/b"}}},
+		"a label":     {"{objectName: a, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS}", []provider.Object{{Path: "a", Store: secrets, Key: "a", Options: map[string]any{"stage": "AWSPREVIOUS"}}}},
+		"a number":    {"{objectName: 007, objectType: ssmparameter, objectVersion: 3}", []provider.Object{{Path: "007", Store: parameters, Key: "007", Version: "3"}}},
+		"parts": {`{objectName: a, objectType: secretsmanager, filePermission: "0600", jmesPath: [{path: b, objectAlias: c}, {path: d, objectAlias: e, filePermission: 0440}]}`,
+			[]provider.Object{
+				{Path: "a", Store: secrets, Key: "a", Mode: mode(0o600)},
+				{Path: "c", Store: secrets, Key: "a", Property: "b", Mode: mode(0o600)},
+				{Path: "e", Store: secrets, Key: "a", Property: "d", Mode: mode(0o440)},
+			}},
+		"failover": {"{objectName: a, objectType: ssmparameter, objectAlias: x, objectVersionLabel: one, failoverObject: {objectName: b}}",
+			[]provider.Object{{Path: "x", Store: parameters, Key: "a", Options: map[string]any{"label": "one", "failover": map[string]any{"key": "b", "label": "one"}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class, err := awsdialect.Parse(map[string]string{"region": "us-east-1", "failoverRegion": "us-east-2", "objects": "- " + test.entry})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range test.want {
+				test.want[i].Entry = 1
+			}
+			if !reflect.DeepEqual(class.Objects, test.want) {
+				t.Errorf("objects\n%+v, want\n%+v", class.Objects, test.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsWrongIsToldInTheClassesOwnWords(t *testing.T) {
+	good := "- {objectName: a, objectType: secretsmanager}"
+	for name, test := range map[string]struct {
+		parameters map[string]string
+		want       []string
+	}{
+		"no objects":             {nil, []string{"objects: missing"}},
+		"an unknown parameter":   {map[string]string{"objects": good, "regoin": "x"}, []string{"regoin: unknown parameter; did you mean region?"}},
+		"an unknown field":       {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectAlais: b}"}, []string{"object 1 (a): objectAlais: unknown field; did you mean objectAlias?"}},
+		"another spelling":       {map[string]string{"objects": "- {objectname: a, objectType: secretsmanager}"}, []string{"did you mean objectName?"}},
+		"no name":                {map[string]string{"objects": "- {objectType: secretsmanager}"}, []string{"object 1: objectName: missing"}},
+		"no type":                {map[string]string{"objects": "- {objectName: a}"}, []string{"object 1 (a): objectType: missing; give secretsmanager or ssmparameter"}},
+		"an unknown type":        {map[string]string{"objects": "- {objectName: a, objectType: ssm}"}, []string{"objectType: unknown type; did you mean ssmparameter?"}},
+		"another's ARN":          {map[string]string{"objects": "- {objectName: 'arn:aws:s3:::bucket'}"}, []string{"objectType: missing"}},
+		"type against ARN":       {map[string]string{"objects": "- {objectName: 'arn:aws:ssm:us-east-1:111122223333:parameter/x', objectType: secretsmanager}"}, []string{"is secretsmanager, and the ARN in objectName is not"}},
+		"version and label":      {map[string]string{"objects": "- {objectName: a, objectType: ssmparameter, objectVersion: 1, objectVersionLabel: x}"}, []string{"leave one of the two out"}},
+		"a permission":           {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, filePermission: 'rw'}"}, []string{"filePermission: must be four octal digits"}},
+		"a permission of three":  {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, filePermission: 600}"}, []string{"filePermission: must be four octal digits"}},
+		"a part without a path":  {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, jmesPath: [{objectAlias: b}]}"}, []string{"jmesPath[0].path: missing"}},
+		"a part without a file":  {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, jmesPath: [{path: b}]}"}, []string{"jmesPath[0].objectAlias: missing"}},
+		"translation":            {map[string]string{"objects": good, "pathTranslation": "no"}, []string{`pathTranslation: must be "False", or the one character`}},
+		"use of Pod Identity":    {map[string]string{"objects": good, "usePodIdentity": "yes"}, []string{`usePodIdentity: must be "true" or "false"`}},
+		"an address type":        {map[string]string{"objects": good, "preferredAddressType": "ipv5"}, []string{"preferredAddressType: unknown address type; did you mean ipv4?"}},
+		"failover to itself":     {map[string]string{"objects": good, "region": "us-east-1", "failoverRegion": "us-east-1"}, []string{"failoverRegion: must be another region"}},
+		"failover without one":   {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectAlias: x, failoverObject: {objectName: b}}"}, []string{"failoverObject: has no meaning without the parameter failoverRegion"}},
+		"failover without alias": {map[string]string{"failoverRegion": "us-east-2", "objects": "- {objectName: a, objectType: secretsmanager, failoverObject: {objectName: b}}"}, []string{"objectAlias: missing; with failoverObject"}},
+		"failover without name":  {map[string]string{"failoverRegion": "us-east-2", "objects": "- {objectName: a, objectType: secretsmanager, objectAlias: x, failoverObject: {objectVersion: b}}"}, []string{"failoverObject.objectName: missing", "failoverObject.objectVersion: must be the same"}},
+		"everything at once":     {map[string]string{"objects": "- {objectName: a}\n- {objectType: secretsmanager}", "x": "y"}, []string{"object 1 (a)", "object 2: objectName", "x: unknown parameter"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := awsdialect.Parse(test.parameters)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+// What only the engine and the stores can know is told in the same words.
+func TestTheEngineSpeaksTheClassesLanguage(t *testing.T) {
+	e := engine(t, world(t))
+	for name, test := range map[string]struct {
+		parameters map[string]string
+		want       string
+	}{
+		"a region":             {map[string]string{"region": "Ireland", "objects": "- {objectName: a, objectType: secretsmanager}"}, "region: must be the name of a region"},
+		"a failover region":    {map[string]string{"failoverRegion": "x", "objects": "- {objectName: a, objectType: secretsmanager}"}, "failoverRegion[0]: must be the name of a region"},
+		"two files of a name":  {map[string]string{"objects": "- {objectName: a/b, objectType: secretsmanager}\n- {objectName: a_b, objectType: ssmparameter}"}, "object 2 (a_b): objectAlias:"},
+		"out of the volume":    {map[string]string{"pathTranslation": "False", "objects": "- {objectName: a, objectType: secretsmanager, objectAlias: ../b}"}, "objectAlias: must not leave the volume"},
+		"a region of an ARN":   {map[string]string{"region": "us-east-1", "objects": "- {objectName: 'arn:aws:secretsmanager:us-east-2:111122223333:secret:x-AbCdEf'}"}, "objectName: is a secret of region us-east-2"},
+		"a version":            {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectVersion: AWSCURRENT}"}, "objectVersion: must be the ID of a version"},
+		"a parameter's number": {map[string]string{"objects": "- {objectName: a, objectType: ssmparameter, objectVersion: x}"}, "objectVersion: must be the number of a version"},
+		"an expression":        {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, jmesPath: [{path: my-key, objectAlias: b}]}"}, "object 1 (b): jmesPath:"},
+		"an expression's hint": {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, jmesPath: [{path: my-key, objectAlias: b}]}"}, `'"my-key"'`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := e.Check(awsdialect.Name, test.parameters)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%q is not in: %v", test.want, err)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("us-east-1", "us-east-2", "_", "true", "- {objectName: a, objectType: secretsmanager}")
+	f.Add("", "", "False", "", "- objectName: arn:aws:ssm:us-east-1:1:parameter/x\n  jmesPath: [{path: a, objectAlias: b}]")
+	f.Add("", "", "", "x", "- {objectName: a, failoverObject: {objectName: b}, filePermission: \"0644\"}")
+	f.Add("", "", "ab", "", "[[]]")
+	f.Fuzz(func(t *testing.T, region, failover, translation, podIdentity, objects string) {
+		class, err := awsdialect.Parse(map[string]string{
+			"region": region, "failoverRegion": failover, "pathTranslation": translation, "usePodIdentity": podIdentity, "objects": objects,
+		})
+		if class == nil {
+			t.Fatal("there is no class")
+		}
+		if err != nil && err.Error() == "" {
+			t.Error("an error says nothing")
+		}
+		for _, o := range class.Objects {
+			if err == nil && (o.Key == "" || class.Stores[o.Store] == nil || o.Entry == 0) {
+				t.Errorf("an object without key, store or entry: %+v", o)
+			}
+		}
+		class.Validate()
+	})
+}

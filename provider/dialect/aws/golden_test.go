@@ -1,0 +1,193 @@
+package aws_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
+	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
+)
+
+// Each directory of testdata is one class:
+//
+//	class.yaml   the SecretProviderClass, as its author would write it
+//	files/       the files that it makes, byte for byte
+//	expect.yaml  the modes that are not 0644, and the region that is down
+
+// world is the AWS of all classes.
+func world(t *testing.T) *awstest.Server {
+	t.Helper()
+	const virginia, ohio = "us-east-1", "us-east-2"
+	s := awstest.New(t)
+	s.PutSecret(virginia, "MySecret", `{"username":"memeuser","password":"hunter2"}`)
+	s.PutSecret(virginia, "prod/db/creds", `{"user":"app","db":{"host":"db.internal","port":5432},"hyphenated-path":"with a dash","tags":["a","b"],"enabled":true}`)
+	s.PutBinarySecret(virginia, "Keystore", []byte("\xfe\xed\xfe\xed\x00\x00\x00\x02\n\xff"))
+	first, _ := s.PutSecret(virginia, "Rotated", "one")
+	s.PutSecret(virginia, "Rotated", "two")
+	s.PutSecret(virginia, "Rotated", "three")
+	s.Stage(virginia, "Rotated", first, "blue")
+	s.PutSecret(ohio, "FailoverSecret", "the failover secret")
+	s.PutParameter(virginia, "/prod/db/password", "SecureString", "s3cret")
+	s.PutParameter(virginia, "/prod/app/config", "String", `{"feature":{"name":"lanterns"}}`)
+	s.PutParameter(virginia, "plain", "String", "text")
+	s.PutParameter(virginia, "hosts", "StringList", "a.internal,b.internal")
+	for _, value := range []string{"one", "two", "three"} {
+		s.PutParameter(virginia, "counted", "String", value)
+	}
+	s.Label(virginia, "counted", "stable", 2)
+	s.PutParameter(ohio, "/regional-other", "String", "the failover parameter")
+	s.Label(ohio, "/regional-other", "stable", 1)
+	for _, region := range []string{virginia, ohio} {
+		s.PutSecret(region, "Regional", "from "+region)
+		s.PutParameter(region, "/regional", "SecureString", "from "+region)
+	}
+	s.Associate("shop/web", s.PutRole("web", awstest.Role{Accounts: []string{"shop/web"}, Reads: []string{"*"}}))
+	return s
+}
+
+// cluster answers for the annotation of shop/web and the label of its node.
+type cluster struct{}
+
+func (cluster) Annotation(_ context.Context, namespace, account, _ string) (string, error) {
+	if namespace+"/"+account != "shop/web" {
+		return "", nil
+	}
+	return awstest.RoleARN("web"), nil
+}
+
+func (cluster) NodeLabel(context.Context, string) (string, error) { return "us-east-1", nil }
+
+// engine is a provider with the dialect and its stores, as an operator sets them
+// up who pins the endpoints alone.
+func engine(t *testing.T, server *awstest.Server) *provider.Engine {
+	t.Helper()
+	platform := aws.New(aws.Options{Cluster: cluster{}})
+	t.Cleanup(platform.Close)
+	config := provider.DefaultConfig()
+	settings := map[string]any{
+		"endpoint": server.URL, "retries": 0,
+		"auth": map[string]any{"stsEndpoint": server.URL, "agentEndpoint": server.URL},
+	}
+	config.Stores = map[string]provider.StoreConfig{
+		awsdialect.SecretsManager: {Type: "aws-secrets-manager", Fields: settings},
+		awsdialect.ParameterStore: {Type: "aws-parameter-store", Fields: settings},
+	}
+	e, err := provider.New(provider.Options{
+		Config: config, Dialects: map[string]provider.Dialect{awsdialect.Name: awsdialect.Parse},
+		Types: []store.Type{awssecrets.NewType(platform), awsparameters.NewType(platform)},
+		Calls: store.NewCalls(16), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+func pod(t *testing.T, issuer *awstest.Issuer) identity.Identity {
+	t.Helper()
+	as := identity.Identity{Namespace: "shop", ServiceAccount: "web", Pod: "web-0", PodUID: "uid", Tokens: map[string]identity.Token{}}
+	for _, audience := range []string{"sts.amazonaws.com", "pods.eks.amazonaws.com"} {
+		as.Tokens[audience] = identity.Token{JWT: secret.NewString(issuer.Token(t, "shop/web", audience, time.Now().Add(time.Hour)))}
+	}
+	return as
+}
+
+func readYAML(t *testing.T, path string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = yaml.Unmarshal(text, into)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+func TestClassesOfTheOriginalMakeItsFiles(t *testing.T) {
+	entries, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) < 20 {
+		t.Errorf("there are %d classes, want at least 20", len(entries))
+	}
+	for _, entry := range entries {
+		t.Run(entry.Name(), func(t *testing.T) {
+			dir := filepath.Join("testdata", entry.Name())
+			var class struct {
+				Spec struct {
+					Provider   string
+					Parameters map[string]string
+				}
+			}
+			var expect struct {
+				Modes map[string]string
+				Down  string
+			}
+			readYAML(t, filepath.Join(dir, "class.yaml"), &class)
+			readYAML(t, filepath.Join(dir, "expect.yaml"), &expect)
+			server := world(t)
+			if expect.Down != "" {
+				server.Add(awstest.Fault{Region: expect.Down, Fail: awstest.Fail(503, "ServiceUnavailable", "")})
+			}
+			volume, err := engine(t, server).Mount(t.Context(), provider.Request{Dialect: class.Spec.Provider, Parameters: class.Spec.Parameters, Identity: pod(t, server.NewIssuer(t)), Mode: 0o644})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, f := range volume.Files {
+				mode := fmt.Sprintf("%04o", f.Mode)
+				if want := expect.Modes[f.Path]; mode != want && (want != "" || mode != "0644") {
+					t.Errorf("%s has mode %s, want %s", f.Path, mode, want)
+				}
+				got[f.Path] = string(f.Contents)
+			}
+			want := filesBelow(t, filepath.Join(dir, "files"))
+			for path, contents := range want {
+				if file, ok := got[path]; !ok || file != contents {
+					t.Errorf("%s holds %q (there: %v), want %q", path, file, ok, contents)
+				}
+			}
+			for path := range got {
+				if _, ok := want[path]; !ok {
+					t.Errorf("%s is not expected", path)
+				}
+			}
+		})
+	}
+}
+
+func filesBelow(t *testing.T, root string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		contents, err := os.ReadFile(path)
+		found[strings.TrimPrefix(filepath.ToSlash(path), filepath.ToSlash(root)+"/")] = string(contents)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -1,0 +1,228 @@
+package aws
+
+import (
+	"errors"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The fields of an object.
+const (
+	fieldName       = "objectName"
+	fieldType       = "objectType"
+	fieldAlias      = "objectAlias"
+	fieldVersion    = "objectVersion"
+	fieldLabel      = "objectVersionLabel"
+	fieldPermission = "filePermission"
+	fieldJMESPath   = "jmesPath"
+	fieldFailover   = "failoverObject"
+)
+
+// entry is one object as it is written.
+type entry struct {
+	Name       scalar    `yaml:"objectName"`
+	Type       scalar    `yaml:"objectType"`
+	Alias      scalar    `yaml:"objectAlias"`
+	Version    scalar    `yaml:"objectVersion"`
+	Label      scalar    `yaml:"objectVersionLabel"`
+	Permission scalar    `yaml:"filePermission"`
+	JMESPath   []part    `yaml:"jmesPath"`
+	Failover   *failover `yaml:"failoverObject"`
+}
+
+// part is a further file that shows a part of the object.
+type part struct {
+	Path       scalar `yaml:"path"`
+	Alias      scalar `yaml:"objectAlias"`
+	Permission scalar `yaml:"filePermission"`
+}
+
+// failover is what the failover region has in place of the object.
+type failover struct {
+	Name    scalar `yaml:"objectName"`
+	Version scalar `yaml:"objectVersion"`
+	Label   scalar `yaml:"objectVersionLabel"`
+}
+
+// scalar takes any scalar as it is written, numbers too, as the original's
+// decoder does. A field without a value is as if left out.
+type scalar string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (s *scalar) UnmarshalYAML(node *yaml.Node) error {
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		return errors.New("must be text")
+	case node.Tag != "!!null":
+		*s = scalar(node.Value)
+	}
+	return nil
+}
+
+func (p *parser) objects(given string) []provider.Object {
+	var list []entry
+	p.YAML(parameterObjects, given, &list, func(i int) string {
+		if i >= len(list) {
+			return ""
+		}
+		return string(list[i].Name)
+	})
+	objects := make([]provider.Object, 0, len(list))
+	for i, e := range list {
+		objects = append(objects, p.object(i, e)...)
+	}
+	return objects
+}
+
+// wrongly adds a problem with a field of one entry.
+type wrongly func(field, format string, args ...any)
+
+// object turns one entry into its objects: the whole of it, and each part.
+func (p *parser) object(i int, e entry) []provider.Object {
+	wrong := wrongly(func(field, format string, args ...any) {
+		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
+	})
+	if e.Name == "" && !p.Misread(i) {
+		wrong(fieldName, "missing; give the secret's or parameter's name or ARN")
+	}
+	whole := provider.Object{
+		Path: p.file(string(e.Alias), string(e.Name)), Entry: i + 1,
+		Store: p.storeOf(e, p.Misread(i), wrong), Key: string(e.Name), Version: string(e.Version),
+		Mode: permission(e.Permission, fieldPermission, wrong),
+	}
+	label := "stage"
+	if whole.Store == ParameterStore {
+		label = "label"
+		if e.Version != "" && e.Label != "" {
+			wrong(fieldLabel, "a parameter is read at %s or at %s; leave one of the two out", fieldVersion, fieldLabel)
+		}
+	}
+	options := map[string]any{}
+	if e.Label != "" {
+		options[label] = string(e.Label)
+	}
+	if e.Failover != nil {
+		options["failover"] = p.failover(e, label, wrong)
+	}
+	if len(options) > 0 {
+		whole.Options = options
+	}
+	objects := []provider.Object{whole}
+	for j, of := range e.JMESPath {
+		field := fieldJMESPath + "[" + strconv.Itoa(j) + "]."
+		if of.Path == "" && !p.Misread(i) {
+			wrong(field+"path", "missing; give the JMESPath expression that selects the part")
+		}
+		if of.Alias == "" && !p.Misread(i) {
+			wrong(field+fieldAlias, "missing; say which file the part becomes")
+		}
+		shown := whole
+		shown.Path, shown.Property = p.file(string(of.Alias), ""), string(of.Path)
+		if mode := permission(of.Permission, field+fieldPermission, wrong); mode != nil {
+			shown.Mode = mode
+		}
+		objects = append(objects, shown)
+	}
+	return objects
+}
+
+// file is the name of the file: the alias, or else the name, with its slashes
+// translated. Where they are kept, leading ones are dropped.
+func (p *parser) file(alias, name string) string {
+	if alias == "" {
+		alias = name
+	}
+	if p.slash == "" {
+		return strings.TrimLeft(alias, "/")
+	}
+	return strings.ReplaceAll(alias, "/", p.slash)
+}
+
+// storeOf is the store that an object is read from: that of its type, or of the
+// service that its ARN names.
+func (p *parser) storeOf(e entry, misread bool, wrong wrongly) string {
+	types := []string{SecretsManager, ParameterStore}
+	named := service(string(e.Name))
+	switch given := string(e.Type); {
+	case given == SecretsManager || given == ParameterStore:
+		if named != "" && named != given {
+			wrong(fieldType, "is %s, and the ARN in %s is not; remove this field, or give the ARN of one", given, fieldName)
+		}
+		return given
+	case given != "":
+		wrong(fieldType, "%s", strict.Unknown("type", given, types))
+	case named == "" && !misread && e.Name != "":
+		wrong(fieldType, "missing; give %s or %s, or the whole ARN in %s", SecretsManager, ParameterStore, fieldName)
+	}
+	return named
+}
+
+// service is the store of the service that an ARN names; empty for a plain name.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+func service(name string) string {
+	parts := strings.SplitN(name, ":", 4)
+	if len(parts) < 4 || parts[0] != "arn" {
+		return ""
+	}
+	switch parts[2] {
+	case "secretsmanager":
+		return SecretsManager
+	case "ssm":
+		return ParameterStore
+	}
+	return ""
+}
+
+// failover is the object in the failover region: what it leaves out is as in the
+// first.
+func (p *parser) failover(e entry, label string, wrong wrongly) map[string]any {
+	of := e.Failover
+	if of.Name == "" {
+		wrong(fieldFailover+"."+fieldName, "missing; give the name or ARN that the object has in %s", parameterFailover)
+	}
+	if e.Alias == "" {
+		wrong(fieldAlias, "missing; with %s the file needs a name of its own", fieldFailover)
+	}
+	if p.parameters[parameterFailover] == "" {
+		wrong(fieldFailover, "has no meaning without the parameter %s; give that, or remove this", parameterFailover)
+	}
+	if of.Version != e.Version {
+		wrong(fieldFailover+"."+fieldVersion, "must be the same as the object's own %s", fieldVersion)
+	}
+	fields := map[string]any{"key": string(of.Name)}
+	if of.Version != "" {
+		fields["version"] = string(of.Version)
+	}
+	if of.Label == "" {
+		of.Label = e.Label
+	}
+	if of.Label != "" {
+		fields[label] = string(of.Label)
+	}
+	return fields
+}
+
+// fourDigits are the permissions as the original wants them.
+var fourDigits = regexp.MustCompile(`^0[0-7]{3}$`)
+
+// permission reads four octal digits; nil leaves the mode to the driver, which
+// means 0644.
+func permission(given scalar, field string, wrong wrongly) *fs.FileMode {
+	if given == "" {
+		return nil
+	}
+	bits, err := strconv.ParseUint(string(given), 8, 32)
+	if err != nil || !fourDigits.MatchString(string(given)) {
+		wrong(field, `must be four octal digits of permission bits, such as "0440"`)
+		return nil
+	}
+	mode := fs.FileMode(bits)
+	return &mode
+}
