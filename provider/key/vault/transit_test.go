@@ -21,7 +21,7 @@ func TestOneSpellingOfEachCiphertext(t *testing.T) {
 		"vault:v1:":                "",
 		"vault:v1:AAAA\n":          "",
 		"vault:v1:AA\nAA":          "",
-		" vault:v1:AAAA":           "",
+		"a vault:v1:AAAA":          "",
 		"VAULT:v1:AAAA":            "",
 		"vault:v1:AB==":            "",
 		"vault:v1:AAA":             "",

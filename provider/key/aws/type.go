@@ -1,0 +1,43 @@
+// Package aws is the key service of AWS KMS, with symmetric keys: by the ARN of
+// a key or of an alias, single-Region or multi-Region. The context is the
+// encryption context, so that KMS enforces it, policies can demand it and
+// CloudTrail shows it.
+//
+// It encrypts with a data key for each plaintext, which KMS makes and wraps,
+// because the answer to GenerateDataKey names the key material that was used
+// and the answer to Encrypt does not: after an automatic rotation nobody could
+// tell what is old. It never asks KMS in a second call what it used in the
+// first. Credentials, regions and connections are provider/aws's to know.
+//
+// Start with Type, then key.go; arn.go is what a version is.
+package aws
+
+import (
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/key"
+)
+
+// typeName is the type's name in configuration files and key rings.
+const typeName = "aws"
+
+// Type is the kind of key service.
+type Type struct{ platform *aws.Platform }
+
+// NewType returns the type over a platform, which it shares with the stores.
+func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
+
+// Name is "aws".
+func (t *Type) Name() string { return typeName }
+
+// Open checks the settings, which docs/keys/aws.md lists. It makes no call.
+func (t *Type) Open(given key.Settings) (key.Key, error) {
+	config, arn, problems := parseSettings(given)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	access := t.platform.Open(typeName+"-kms", config.Settings)
+	if config.Node != nil {
+		access = t.platform.OpenAsNode(typeName+"-kms", config.Settings, *config.Node)
+	}
+	return newKey(access, config, arn), nil
+}

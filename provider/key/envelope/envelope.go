@@ -1,0 +1,134 @@
+// Package envelope encrypts with a data key that a key service has wrapped: for
+// key services that tell which version they used only when they wrap a key of
+// their own making, or that take neither a longer plaintext nor a context. The
+// envelope names the version, and binds it, the key's name, the wrapped key and
+// the context to the plaintext.
+//
+// It never makes, keeps or wraps a data key; that is its callers' to do, and
+// each data key is for one envelope. Start with Seal and Parse.
+package envelope
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// The layout of an envelope: a byte 1; the version and the wrapped key, each
+// preceded by its length in two bytes, big-endian; and what AES-256-GCM made of
+// the plaintext, which ends with its tag. The additional data is the text
+// below, the key's name preceded by its length in two bytes, everything before
+// the ciphertext, and the context's canonical form. The nonce is twelve zero
+// bytes, because a data key is used once.
+const (
+	format         = 1
+	dataKeyBytes   = 32
+	tagBytes       = 16
+	additionalText = "lanyard key envelope v1"
+
+	// MaxWrapped is the longest wrapped key in bytes.
+	MaxWrapped = 2048
+)
+
+var errForm = errors.New("the ciphertext is not an envelope of this key service")
+
+var nonce [12]byte
+
+// Envelope is a ciphertext that was taken apart. It is not authenticated
+// before Open.
+type Envelope struct {
+	// Version is that of the key that wrapped the data key.
+	Version string
+	// Wrapped is the data key, as the key service wrapped it.
+	Wrapped []byte
+
+	header []byte // format, version and wrapped key
+	sealed []byte
+}
+
+// Seal encrypts the plaintext, which has passed key.CheckEncrypt, with the data
+// key, for the key of this name (key.Key.Name). The error wraps store.ErrUnavailable: what the key service answered
+// cannot be used.
+func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Context) (key.Ciphertext, error) {
+	if len(dataKey) != dataKeyBytes || len(wrapped) < 1 || len(wrapped) > MaxWrapped || version == "" || len(version) > key.MaxVersion {
+		return key.Ciphertext{}, store.Fail(store.ErrUnavailable, fmt.Errorf("the key service answered with a data key of %d bytes, wrapped in %d, and a version of %d, which cannot be", len(dataKey), len(wrapped), len(version)))
+	}
+	header := []byte{format}
+	for _, part := range []string{version, string(wrapped)} {
+		header = binary.BigEndian.AppendUint16(header, uint16(len(part))) //nolint:gosec // both are bounded above
+		header = append(header, part...)
+	}
+	aead, err := newAEAD(dataKey)
+	if err != nil {
+		return key.Ciphertext{}, store.Fail(store.ErrUnavailable, err)
+	}
+	data := aead.Seal(header, nonce[:], plaintext, additional(name, header, bound))
+	return key.Ciphertext{Data: data, Version: version}, nil
+}
+
+// Parse takes a ciphertext, which has passed key.CheckDecrypt, apart. The error
+// wraps store.ErrInvalid.
+func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
+	rest := ciphertext.Data
+	if rest[0] != format {
+		return nil, store.Fail(store.ErrInvalid, errForm)
+	}
+	rest = rest[1:]
+	var parts [2][]byte
+	for i, most := range [2]int{key.MaxVersion, MaxWrapped} {
+		if len(rest) < 2 {
+			return nil, store.Fail(store.ErrInvalid, errForm)
+		}
+		size := int(binary.BigEndian.Uint16(rest))
+		if size < 1 || size > most || len(rest) < 2+size {
+			return nil, store.Fail(store.ErrInvalid, errForm)
+		}
+		parts[i], rest = rest[2:2+size], rest[2+size:]
+	}
+	if len(rest) <= tagBytes || len(rest) > key.MaxPlaintext+tagBytes {
+		return nil, store.Fail(store.ErrInvalid, errForm)
+	}
+	e := &Envelope{Version: string(parts[0]), Wrapped: parts[1], header: ciphertext.Data[:len(ciphertext.Data)-len(rest)], sealed: rest}
+	if ciphertext.Version != "" && ciphertext.Version != e.Version {
+		return nil, store.Fail(store.ErrInvalid, errors.New("the ciphertext is of another version of the key than the one that it was given with"))
+	}
+	return e, nil
+}
+
+// Open decrypts with the unwrapped data key, for the key of this name. The
+// error wraps store.ErrInvalid if the envelope was changed, is another key's, or
+// is bound to another context.
+func (e *Envelope) Open(name string, dataKey []byte, bound key.Context) ([]byte, error) {
+	if len(dataKey) != dataKeyBytes {
+		return nil, store.Fail(store.ErrInvalid, fmt.Errorf("the unwrapped data key is %d bytes long; it must have %d", len(dataKey), dataKeyBytes))
+	}
+	aead, err := newAEAD(dataKey)
+	if err != nil {
+		return nil, store.Fail(store.ErrInvalid, err)
+	}
+	plain, err := aead.Open(nil, nonce[:], e.sealed, additional(name, e.header, bound))
+	if err != nil {
+		return nil, store.Fail(store.ErrInvalid, errors.New("the ciphertext was changed, is another key's, or is bound to another context"))
+	}
+	return plain, nil
+}
+
+func newAEAD(dataKey []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(dataKey)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// additional is unambiguous: the header tells its own length.
+func additional(name string, header []byte, bound key.Context) []byte {
+	data := binary.BigEndian.AppendUint16([]byte(additionalText), uint16(len(name))) //nolint:gosec // names come from bounded settings
+	return slices.Concat(data, []byte(name), header, bound.Canonical())
+}
