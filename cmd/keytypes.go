@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
+	keyaws "github.com/lanyardhq/lanyard/provider/key/aws"
 	keylocal "github.com/lanyardhq/lanyard/provider/key/local"
 	keyvault "github.com/lanyardhq/lanyard/provider/key/vault"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -12,6 +14,7 @@ import (
 func keyTypes(tokens identity.TokenSource, calls *store.Calls) []key.Type {
 	return []key.Type{
 		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
+		keyaws.NewType(aws.New(aws.Options{Tokens: tokens, Calls: calls})),
 		keylocal.NewType(),
 	}
 }
