@@ -5,12 +5,16 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/config"
+	azuredialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
+	gcpdialect "github.com/lanyardhq/lanyard/provider/dialect/gcp"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
 	vaultdialect "github.com/lanyardhq/lanyard/provider/dialect/vault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/azure"
 	"github.com/lanyardhq/lanyard/provider/store/file"
+	"github.com/lanyardhq/lanyard/provider/store/gcp"
 	"github.com/lanyardhq/lanyard/provider/store/sealed"
 	"github.com/lanyardhq/lanyard/provider/store/vault"
 )
@@ -21,6 +25,8 @@ func dialects() map[string]provider.Dialect {
 	return map[string]provider.Dialect{
 		lanyard.Name:      lanyard.Parse,
 		vaultdialect.Name: vaultdialect.Parse,
+		gcpdialect.Name:   gcpdialect.Parse,
+		azuredialect.Name: azuredialect.Parse,
 	}
 }
 
@@ -28,6 +34,8 @@ func dialects() map[string]provider.Dialect {
 func storeTypes(tokens identity.TokenSource, calls *store.Calls) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
+		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
+		gcp.NewType(gcp.Options{Tokens: tokens, Calls: calls}),
 		sealed.NewType(nil),
 		file.NewType(),
 	}

@@ -1,0 +1,72 @@
+package gcp
+
+import (
+	"io/fs"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
+)
+
+// The fields of an entry.
+const (
+	fieldResource = "resourceName"
+	fieldPath     = "path"
+	fieldFileName = "fileName"
+	fieldJSONKey  = "extractJSONKey"
+	fieldYAMLKey  = "extractYAMLKey"
+)
+
+// entry is one secret as it is written.
+type entry struct {
+	Resource dialect.Text        `yaml:"resourceName"`
+	Path     dialect.Text        `yaml:"path"`
+	FileName dialect.Text        `yaml:"fileName"`
+	Mode     *dialect.Permission `yaml:"mode"`
+	JSONKey  dialect.Text        `yaml:"extractJSONKey"`
+	YAMLKey  dialect.Text        `yaml:"extractYAMLKey"`
+}
+
+// file is the entry's file: path, or fileName, which is its older name.
+func (e entry) file() string {
+	if e.Path != "" {
+		return string(e.Path)
+	}
+	return string(e.FileName)
+}
+
+// object turns one entry into an object.
+func (p *parser) object(i int, e entry) provider.Object {
+	o := provider.Object{Path: e.file(), Store: p.store}
+	wrong := func(field, text string) { p.WrongIn(parameterSecrets, i, o.Path, field, "%s", text) }
+	misread := p.Misread(i)
+	switch {
+	case o.Path == "" && !misread:
+		wrong(fieldPath, "missing; say which file the secret becomes")
+	case e.Path != "" && e.FileName != "":
+		p.noEffect(i, o.Path, fieldFileName, "has no effect beside "+fieldPath)
+	}
+	if e.Resource == "" {
+		if !misread {
+			wrong(fieldResource, "missing; give the secret's version, such as projects/my-project/secrets/db/versions/latest")
+		}
+	} else {
+		var problem string
+		if o.Key, o.Version, problem = resource(string(e.Resource)); problem != "" {
+			wrong(fieldResource, problem)
+		}
+	}
+	switch {
+	case e.JSONKey != "" && e.YAMLKey != "":
+		wrong(fieldYAMLKey, "stands beside "+fieldJSONKey+", and a value is either JSON or YAML; keep one of the two")
+	case e.JSONKey != "":
+		o.Property = dialect.Property(string(e.JSONKey))
+	case e.YAMLKey != "":
+		o.Property = dialect.Property(string(e.YAMLKey))
+		o.Options = map[string]any{"format": "yaml"}
+	}
+	if e.Mode != nil {
+		mode := fs.FileMode(*e.Mode)
+		o.Mode = &mode
+	}
+	return o
+}
