@@ -111,3 +111,40 @@ func (s StoreConfig) checkOpenings(field string) Problems {
 func notASetting(name string) bool {
 	return name == "" || slices.Contains([]string{"type", "allow", "override", "ignore"}, name)
 }
+
+// Beyond returns what a class's settings for this store add to the operator's:
+// without those that are ignored, and without those that the operator's
+// configuration says alike.
+func (s StoreConfig) Beyond(class map[string]any) map[string]any {
+	if given, _ := class["type"].(string); given == s.Type {
+		class = maps.Clone(class)
+		delete(class, "type")
+	}
+	return s.beyond(s.Fields, class, "")
+}
+
+func (s StoreConfig) beyond(operator, class map[string]any, prefix string) map[string]any {
+	left := map[string]any{}
+	for name, value := range class {
+		pinned, isPinned := operator[name]
+		nested, isMap := value.(map[string]any)
+		switch {
+		case slices.Contains(s.Ignore, prefix+name), isPinned && reflect.DeepEqual(pinned, value):
+		case isMap:
+			below, _ := pinned.(map[string]any)
+			if rest := s.beyond(below, nested, prefix+name+"."); len(rest) > 0 {
+				left[name] = rest
+			}
+		default:
+			left[name] = value
+		}
+	}
+	return left
+}
+
+// WithDefaults returns the settings of one of the class's stores with what its
+// dialect implies of them, as they hold where the operator's configuration does
+// not name the store.
+func (c *Class) WithDefaults(store string) map[string]any {
+	return withDefaults(c.Stores[store], c.Defaults[store])
+}

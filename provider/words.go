@@ -11,8 +11,8 @@ import (
 // that is below it too, and what is not named here is called as it is.
 type Words map[string]string
 
-// of returns the dialect's name for a field.
-func (w Words) of(field string) string {
+// Of returns the dialect's name for a field, such as "objects[2].key".
+func (w Words) Of(field string) string {
 	const list = "objects"
 	rest, isObject := strings.CutPrefix(field, list+"[")
 	if !isObject {
@@ -53,7 +53,7 @@ func (c *Class) told(problems Problems) Problems {
 			p.Field = strings.Replace(p.Field, fmt.Sprintf("objects[%d]", p.Object-1), fmt.Sprintf("objects[%d]", number-1), 1)
 			p.Object = number
 		}
-		p.Field = c.Words.of(p.Field)
+		p.Field = c.Words.Of(p.Field)
 		problems[i] = p
 	}
 	return problems

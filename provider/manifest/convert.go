@@ -1,0 +1,248 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// Converter rewrites classes of other dialects as native ones. It knows no
+// dialect: what a dialect understood of a class (provider.Class) is written in
+// the native syntax. Whether a class is right at all is Checker's to say,
+// before.
+type Converter struct {
+	// Dialects are the providers whose classes are converted; the classes of
+	// others, and native ones, stay as they are.
+	Dialects map[string]provider.Dialect
+	// Stores are the operator's, if Configured. What they say already, or say
+	// to ignore, is left out of the class; without them it is not known which
+	// stores the operator names, and a class that does not say where its store
+	// is leaves that to the configuration.
+	Stores     map[string]provider.StoreConfig
+	Configured bool
+}
+
+// Conversion is one class that was converted.
+type Conversion struct {
+	Namespace string `json:"namespace,omitempty"`
+	Class     string `json:"class"`
+	// From is the dialect that it was written in.
+	From    string `json:"from"`
+	Objects int    `json:"objects"`
+	// Gains are what the native class can do that this one could not.
+	Gains []string `json:"gains"`
+	// LeftOut are the settings that the native class has not, each with the
+	// reason.
+	LeftOut []string `json:"leftOut"`
+}
+
+// File returns the file with its classes converted. Only the class's provider
+// and parameters change; everything else keeps its place, comments and blank
+// lines included. Comments on parameters and on objects go along. The error
+// names what cannot be converted, all of it.
+func (c *Converter) File(name string, data []byte) ([]byte, []Conversion, error) {
+	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	edits, conversions, err := c.edits(name, text)
+	if err != nil || len(edits) == 0 {
+		return data, nil, err
+	}
+	lines := strings.Split(text, "\n")
+	if lines[len(lines)-1] != "" {
+		lines = append(lines, "") // the block of a parameter ends with its line
+	}
+	for _, e := range slices.Backward(edits) {
+		lines = slices.Replace(lines, e.first, e.after, e.lines...)
+	}
+	converted := strings.Join(lines, "\n")
+	if err := sameAs(name, converted, edits); err != nil {
+		return data, nil, err
+	}
+	return []byte(converted), conversions, nil
+}
+
+// edit replaces lines, counted from zero, by others.
+type edit struct {
+	first, after int // the first line, and the one after the last
+	lines        []string
+	class        string
+	parameters   map[string]string // what the new lines say; nil for the provider's
+}
+
+func (c *Converter) edits(name, text string) ([]edit, []Conversion, error) {
+	var (
+		edits       []edit
+		conversions []Conversion
+		failed      []error
+	)
+	lines := strings.Split(text, "\n")
+	err := eachClass(text, func(root *yaml.Node) {
+		changed, conversion, err := c.class(root, lines)
+		switch {
+		case err != nil:
+			failed = append(failed, fmt.Errorf("%s:%d: class %s: %w", name, root.Line, printableName(scalarAt(root, "metadata.name")), err))
+		case conversion != nil:
+			edits, conversions = append(edits, changed...), append(conversions, *conversion)
+		}
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	slices.SortFunc(edits, func(a, b edit) int { return a.first - b.first })
+	return edits, conversions, errors.Join(failed...)
+}
+
+// eachClass calls visit for every SecretProviderClass among the documents.
+func eachClass(text string, visit func(root *yaml.Node)) error {
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		document, err := strict.Next(decoder)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case len(document.Content) == 1:
+			eachClassIn(document.Content[0], visit)
+		}
+	}
+}
+
+func eachClassIn(node *yaml.Node, visit func(root *yaml.Node)) {
+	kind := scalarAt(node, "kind")
+	switch {
+	case kind == kindClass:
+		visit(node)
+	case strings.HasSuffix(kind, "List"):
+		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
+			for _, item := range items.Content {
+				eachClassIn(item, visit)
+			}
+		}
+	}
+}
+
+// class returns the edits of one class; none and no Conversion if it is not to
+// be converted.
+func (c *Converter) class(root *yaml.Node, lines []string) ([]edit, *Conversion, error) {
+	name := scalarAt(root, "spec.provider")
+	dialect, known := c.Dialects[name]
+	if !known || name == lanyard.Name {
+		return nil, nil, nil
+	}
+	var d document
+	if err := strict.Decode(root, &d); err != nil {
+		return nil, nil, err
+	}
+	parameters := make(map[string]string, len(d.Spec.Parameters))
+	for parameter, value := range d.Spec.Parameters {
+		parameters[parameter] = string(value)
+	}
+	class, err := dialect(parameters)
+	if err != nil {
+		return nil, nil, err
+	}
+	conversion := &Conversion{
+		Namespace: string(d.Metadata.Namespace), Class: string(d.Metadata.Name), From: name,
+		Objects: len(class.Objects), Gains: gains(class), LeftOut: []string{},
+	}
+	native := c.native(class, conversion)
+	remarks := remarksOf(root, class)
+	written, err := lanyard.Write(native, remarks.objects)
+	if err != nil {
+		return nil, nil, err
+	}
+	edits, err := rewrite(root, lines, written, remarks.parameters)
+	for i := range edits {
+		edits[i].class = conversion.Class
+	}
+	return edits, conversion, err
+}
+
+// native is the class with the settings of its stores that a native class has
+// to say, and without what has no effect.
+func (c *Converter) native(class *provider.Class, conversion *Conversion) *provider.Class {
+	native := *class
+	native.Stores = map[string]map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
+		settings := class.Stores[name]
+		operator, named := c.Stores[name]
+		switch {
+		case named:
+			settings = operator.Beyond(settings)
+			for _, setting := range missing(class.Stores[name], settings, "") {
+				conversion.LeftOut = append(conversion.LeftOut, fmt.Sprintf("%s: the operator's configuration of store %s says or ignores it", class.Words.Of("stores."+name+"."+setting), name))
+			}
+		case c.Configured, settings["type"] != nil:
+			settings = class.WithDefaults(name)
+		}
+		if len(settings) > 0 {
+			native.Stores[name] = settings
+		}
+	}
+	for _, problem := range class.Idle {
+		conversion.LeftOut = append(conversion.LeftOut, problem.String())
+	}
+	return &native
+}
+
+// missing are the dotted names of the settings that were there before.
+func missing(before, after map[string]any, prefix string) []string {
+	var gone []string
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		now, there := after[name]
+		was, isMap := before[name].(map[string]any)
+		below, _ := now.(map[string]any)
+		switch {
+		case isMap:
+			gone = append(gone, missing(was, below, prefix+name+".")...)
+		case !there && prefix+name != "type":
+			gone = append(gone, prefix+name)
+		}
+	}
+	return gone
+}
+
+// sameAs makes sure that the text says what it was meant to.
+func sameAs(name, text string, edits []edit) error {
+	want := map[string][]map[string]string{}
+	for _, e := range edits {
+		if e.parameters != nil {
+			want[e.class] = append(want[e.class], e.parameters)
+		}
+	}
+	err := eachClass(text, func(root *yaml.Node) {
+		var d document
+		if strict.Decode(root, &d) != nil || d.Spec.Provider != lanyard.Name {
+			return
+		}
+		got := map[string]string{}
+		for parameter, value := range d.Spec.Parameters {
+			got[parameter] = string(value)
+		}
+		of := string(d.Metadata.Name)
+		want[of] = slices.DeleteFunc(want[of], func(w map[string]string) bool { return maps.Equal(w, got) })
+		if len(want[of]) == 0 {
+			delete(want, of)
+		}
+	})
+	if err != nil || len(want) > 0 {
+		return fmt.Errorf("%s: cannot be edited as it is laid out; write spec and parameters in YAML's block style, one field a line", name)
+	}
+	return nil
+}
+
+func printableName(name string) string {
+	if name == "" {
+		return "without a name"
+	}
+	return oneLine(name)
+}
