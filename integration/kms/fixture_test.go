@@ -146,7 +146,7 @@ func newPlugin(v *vault, pairs ...string) *plugin {
 	v.Cleanup(func() {
 		p.stop()
 		if printed := p.log.String(); strings.Contains(printed, "DATA RACE") || strings.Contains(printed, "panic:") || v.Failed() {
-			v.Errorf("the plugin printed:\n%s", printed)
+			v.Errorf("the plugin printed:\n%s", printed[max(0, len(printed)-8<<10):])
 		}
 	})
 	return p
@@ -166,6 +166,26 @@ func (p *plugin) ring(pairs ...string) {
 	p.write(filepath.Join(p.directory, "ring.yaml"), text)
 }
 
+// names is the key ID that the plugin last said API servers write with, if it
+// is of the key; else something that is none.
+func (p *plugin) names(key string) string {
+	_, last, found := cutLast(p.log.String(), "API servers write with this key from now on\" key=\""+key+"\"")
+	_, rest, quoted := strings.Cut(last, "keyID=\"")
+	keyID, _, ended := strings.Cut(rest, "\"")
+	if !found || !quoted || !ended {
+		return "none"
+	}
+	return keyID
+}
+
+func cutLast(text, separator string) (before, after string, found bool) {
+	at := strings.LastIndex(text, separator)
+	if at < 0 {
+		return text, "", false
+	}
+	return text[:at], text[at+len(separator):], true
+}
+
 func (p *plugin) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = p.directory
@@ -178,7 +198,7 @@ func (p *plugin) command(args ...string) *exec.Cmd {
 // start starts the process and waits until its socket can be connected to.
 func (p *plugin) start() *plugin {
 	p.Helper()
-	cmd := p.command("kms", "--ring", filepath.Join(p.directory, "ring.yaml"), "--socket", p.socket, "--admin-address", "", "--probe-interval", "1s", "-v", "2")
+	cmd := p.command("kms", "--ring", filepath.Join(p.directory, "ring.yaml"), "--socket", p.socket, "--admin-address", "", "--probe-interval", "1s")
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if err := cmd.Start(); err != nil {
 		p.Fatal(err)
