@@ -4,7 +4,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/config"
+	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
 	azuredialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
 	gcpdialect "github.com/lanyardhq/lanyard/provider/dialect/gcp"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
@@ -12,6 +14,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
+	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 	"github.com/lanyardhq/lanyard/provider/store/file"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
@@ -25,15 +29,18 @@ func dialects() map[string]provider.Dialect {
 	return map[string]provider.Dialect{
 		lanyard.Name:      lanyard.Parse,
 		vaultdialect.Name: vaultdialect.Parse,
+		awsdialect.Name:   awsdialect.Parse,
 		gcpdialect.Name:   gcpdialect.Parse,
 		azuredialect.Name: azuredialect.Parse,
 	}
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *store.Calls) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
+		awssecrets.NewType(amazon),
+		awsparameters.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(gcp.Options{Tokens: tokens, Calls: calls}),
 		sealed.NewType(nil),
@@ -45,6 +52,7 @@ func storeTypes(tokens identity.TokenSource, calls *store.Calls) []store.Type {
 type engine struct {
 	*provider.Engine
 	tokens *kube.Tokens
+	amazon *aws.Platform
 }
 
 // newEngine returns an engine with every dialect and store. Its error is a
@@ -53,11 +61,16 @@ func newEngine(config provider.Config, registry prometheus.Registerer) (*engine,
 	e := &engine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := store.NewCalls(config.Bounds.StoreCalls)
+	e.amazon = aws.New(aws.Options{
+		Tokens: e.tokens, Calls: calls,
+		Cluster: e.tokens.Objects(func() bool { return e.Engine.Config().Policy.ReadObjects }),
+	})
 	var err error
 	e.Engine, err = provider.New(provider.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls), Calls: calls, Metrics: registry,
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon), Calls: calls, Metrics: registry,
 	})
 	if err != nil {
+		e.amazon.Close()
 		e.tokens.Close()
 		return nil, err
 	}
@@ -85,5 +98,6 @@ func loadEngine(path string) (*engine, error) {
 // Close ends the engine and what it stands on. No mount may be running.
 func (e *engine) Close() {
 	e.Engine.Close()
+	e.amazon.Close()
 	e.tokens.Close()
 }

@@ -83,7 +83,7 @@ func (a *authSettings) check(byOperator bool, problems *problemList) {
 		a.Method = a.implied()
 	}
 	if !slices.Contains(methods, a.Method) {
-		problems.add("auth.method", "%s", strict.Unknown("method", a.Method, methods))
+		problems.add("auth.method", "%s", strict.Unknown("method", printable(a.Method), methods))
 		return
 	}
 	a.refuseForeign(problems)

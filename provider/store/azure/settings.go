@@ -36,6 +36,8 @@ type settings struct {
 	Cloud         string `yaml:"cloud"`
 	DNSSuffix     string `yaml:"dnsSuffix"`
 	AuthorityHost string `yaml:"authorityHost"`
+	// EnvironmentFile describes a cloud that Cloud has no name for.
+	EnvironmentFile string `yaml:"environmentFile"`
 	// Resource is what tokens are for; empty takes what the vault's challenge
 	// says, if the vault's host lies below it.
 	Resource string `yaml:"resource"`
@@ -87,6 +89,9 @@ func parseSettings(given store.Settings) (*settings, problemList) {
 		}
 		return nil, problemList(found)
 	}
+	if config.EnvironmentFile != "" {
+		config.fillEnvironment(&problems)
+	}
 	config.fillCloud(&problems)
 	config.checkWhich(&problems)
 	config.AuthorityHost = checkURL("authorityHost", config.AuthorityHost, "https://login.microsoftonline.com", &problems)
@@ -124,12 +129,15 @@ var (
 // fillCloud sets what the cloud says and nobody else does.
 func (s *settings) fillCloud(problems *problemList) {
 	c, known := cloudNamed(s.Cloud)
+	if strings.EqualFold(s.Cloud, customCloud) && s.DNSSuffix != "" && s.AuthorityHost != "" {
+		return
+	}
 	if !known {
 		names := make([]string, 0, 2*len(clouds()))
 		for _, c := range clouds() {
 			names = append(names, c.name)
 		}
-		problems.add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", s.Cloud, names))
+		problems.add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", printable(s.Cloud), names))
 		return
 	}
 	if s.AuthorityHost == "" {

@@ -1,0 +1,203 @@
+package azure
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+const oneSecret = "array:\n  - |\n    objectName: a\n    objectType: secret\n"
+
+// parameters are those of a class that is right, with more in place of their
+// own; an empty one is left out.
+func parameters(more map[string]string) map[string]string {
+	all := map[string]string{"keyvaultName": "kv", "tenantID": "t", "clientID": "c", "objects": oneSecret}
+	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	return all
+}
+
+func TestParametersBecomeSettingsOfAStore(t *testing.T) {
+	for name, test := range map[string]struct {
+		more  map[string]string
+		store string
+		want  map[string]any
+		idle  string
+	}{
+		"workload identity": {
+			nil, "azure", map[string]any{"vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"the pod's own secret": {
+			map[string]string{"clientID": ""}, "azure", map[string]any{"vault": "kv", "tenantID": "t"}, "",
+		},
+		"the node's own identity": {
+			map[string]string{"clientID": "", "useVMManagedIdentity": "true"}, "azure-node", map[string]any{"vault": "kv", "tenantID": "t"}, "",
+		},
+		"an identity of the node": {
+			map[string]string{"useVMManagedIdentity": "true", "userAssignedIdentityID": "id"}, "azure-node",
+			map[string]any{"vault": "kv", "tenantID": "t", "auth": map[string]any{"identityID": "id"}}, "clientID: has no effect beside useVMManagedIdentity",
+		},
+		"another cloud": {
+			map[string]string{"cloudName": "AZUREUSGOVERNMENTCLOUD"}, "azure",
+			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "usGovernment", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"China": {
+			map[string]string{"cloudName": "AzureChinaCloud"}, "azure",
+			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "china", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"a cloud of one's own": {
+			map[string]string{"cloudName": "AzureStackCloud", "cloudEnvFileName": "/etc/cloud.json"}, "azure",
+			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "environmentFile": "/etc/cloud.json", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"two tenants": {
+			map[string]string{"tenantId": "older"}, "azure", map[string]any{"vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}},
+			"tenantId: has no effect beside tenantID",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class, err := Parse(parameters(test.more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[string]map[string]any{test.store: test.want}; !reflect.DeepEqual(class.Stores, want) {
+				t.Errorf("stores %v, want %v", class.Stores, want)
+			}
+			if class.Objects[0].Store != test.store {
+				t.Errorf("the object is read from %s", class.Objects[0].Store)
+			}
+			if idle := class.Idle.Error(); idle != test.idle {
+				t.Errorf("without effect: %s, want %s", idle, test.idle)
+			}
+		})
+	}
+}
+
+func TestFieldsBecomeAnObject(t *testing.T) {
+	mode := func(bits fs.FileMode) *fs.FileMode { return &bits }
+	pem := map[string]any{"format": "pem"}
+	for name, test := range map[string]struct {
+		fields string
+		want   provider.Object
+	}{
+		"a secret":             {"{objectName: a, objectType: secret}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Options: pem}},
+		"a key":                {"{objectName: a, objectType: key}", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a certificate":        {"{objectName: a, objectType: cert}", provider.Object{Path: "a", Store: "azure", Key: "certificates/a"}},
+		"a PFX":                {"{objectName: a, objectType: secret, objectFormat: pfx, objectEncoding: base64}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "base64"}},
+		"another file":         {"{objectName: a, objectType: key, objectAlias: b/c}", provider.Object{Path: "b/c", Store: "azure", Key: "keys/a"}},
+		"a version":            {"{objectName: a, objectType: key, objectVersion: 0123}", provider.Object{Path: "a", Store: "azure", Key: "keys/a", Version: "0123"}},
+		"the latest version":   {"{objectName: a, objectType: key, objectVersion: latest}", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"some versions":        {"{objectName: a, objectType: secret, objectVersionHistory: 3}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 3}}},
+		"a mode":               {"{objectName: a, objectType: key, filePermission: 0440}", provider.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
+		"text that is decoded": {"{objectName: a, objectType: secret, objectEncoding: HEX}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
+		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class, err := Parse(parameters(map[string]string{"objects": array(t, test.fields)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(class.Objects, []provider.Object{test.want}) {
+				t.Errorf("object %+v, want %+v", class.Objects[0], test.want)
+			}
+		})
+	}
+}
+
+// array is the parameter objects with the texts.
+func array(t *testing.T, texts ...string) string {
+	t.Helper()
+	text, err := yaml.Marshal(map[string][]string{"array": texts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
+	for name, test := range map[string]struct {
+		more map[string]string
+		want string
+	}{
+		"nothing at all": {
+			map[string]string{"keyvaultName": "", "tenantID": "", "objects": ""},
+			"keyvaultName: missing; give the name of the vault; tenantID: missing; give the ID of the tenant that the vault is in; objects: missing; list what the volume is to hold",
+		},
+		"a parameter that is misspelt":  {map[string]string{"keyVaultname": "x"}, "keyVaultname: unknown parameter; did you mean keyvaultName?"},
+		"a flag that is none":           {map[string]string{"usePodIdentity": "no"}, `usePodIdentity: must be "true" or "false"`},
+		"pod identity":                  {map[string]string{"usePodIdentity": "true"}, "usePodIdentity: AAD Pod Identity has been retired; give clientID to read as the pod by workload identity"},
+		"two identities":                {map[string]string{"usePodIdentity": "true", "useVMManagedIdentity": "1"}, "usePodIdentity: only one identity can read; useVMManagedIdentity is true as well"},
+		"identity binding":              {map[string]string{"useAzureTokenProxy": "true"}, "useAzureTokenProxy: identity binding is not supported; remove it, and give the identity a federated credential for the pod's service account"},
+		"a cloud that is none":          {map[string]string{"cloudName": "Azure"}, "cloudName: must be one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud and AzureStackCloud"},
+		"a cloud that is closed":        {map[string]string{"cloudName": "AzureGermanCloud"}, "cloudName: this cloud was closed in 2021"},
+		"a cloud without its file":      {map[string]string{"cloudName": "AzureStackCloud"}, "cloudEnvFileName: missing; cloudName AzureStackCloud needs the file that describes the cloud"},
+		"objects that are a list":       {map[string]string{"objects": "- objectName: a"}, "objects: line 1: must be a map of fields"},
+		"another list":                  {map[string]string{"objects": "arrays: []"}, "objects.arrays: line 1: unknown field; did you mean array?; objects: has no entries; list at least one object"},
+		"objects that are no text":      {map[string]string{"objects": "array:\n  - objectName: a\n    objectType: secret"}, "objects.array[0]: line 2: must be text that holds the object's fields; put a | after the dash"},
+		"an object's text that is none": {map[string]string{"objects": array(t, "a: [")}, "object 1: line 1 of its text:"},
+		"a field that is misspelt":      {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, objectalias: b}")}, "object 1 (a): objectalias: unknown field; did you mean objectAlias?"},
+		"missing fields":                {map[string]string{"objects": array(t, "{objectAlias: b}")}, "object 1 (b): objectName: missing; give the object's name in the vault; object 1 (b): objectType: missing; must be secret, key or cert"},
+		"a type that is none":           {map[string]string{"objects": array(t, "{objectName: a, objectType: certificate}")}, "object 1 (a): objectType: unknown type; did you mean cert?"},
+		"a format that is none":         {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, objectFormat: der}")}, "object 1 (a): objectFormat: must be pem or pfx"},
+		"a PFX of a certificate":        {map[string]string{"objects": array(t, "{objectName: a, objectType: cert, objectFormat: pfx}")}, "object 1 (a): objectFormat: pfx is for the objectType secret alone, which has a certificate's key and chain"},
+		"an encoding of a key":          {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectEncoding: utf-8}")}, "object 1 (a): objectEncoding: is for the objectType secret alone"},
+		"an encoding that is none":      {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, objectEncoding: utf-16}")}, "object 1 (a): objectEncoding: must be utf-8, base64 or hex"},
+		"a mode that is none":           {map[string]string{"objects": array(t, "{objectName: a, objectType: key, filePermission: 0o440}", "{objectName: b, objectType: key, filePermission: 4755}")}, "object 1 (a): filePermission: must be an octal number of permission bits, such as 0440; object 2 (b): filePermission: must be an octal number of permission bits, such as 0440"},
+		"a history in words":            {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectVersionHistory: all}")}, "object 1 (a): objectVersionHistory: must be a whole number"},
+		"one file twice":                {map[string]string{"objects": array(t, "{objectName: a, objectType: key}", "{objectName: a, objectType: secret}")}, "object 2 (a): objectAlias: object 1 (a) has the same path; give each object a file of its own"},
+		"a file outside":                {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectAlias: ../a}")}, "object 1 (../a): objectAlias: must not leave the volume; remove the .."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class, err := Parse(parameters(test.more))
+			var problems provider.Problems
+			if err != nil && !errors.As(err, &problems) {
+				t.Fatalf("the error is a %T", err)
+			}
+			if got := problems.Add(class.Validate()).Error(); !strings.HasPrefix(got, test.want) {
+				t.Errorf("problems\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	classes, err := filepath.Glob(filepath.Join("testdata", "*", "class.yaml"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range classes {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var class struct {
+			Spec struct{ Parameters map[string]string }
+		}
+		if err := yaml.Unmarshal(text, &class); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(class.Spec.Parameters["objects"], "cloudName", class.Spec.Parameters["cloudName"])
+	}
+	f.Add("array: [a, [b], {c: d}, null]", "usePodIdentity", "true")
+	f.Fuzz(func(t *testing.T, objects, parameter, value string) {
+		given := map[string]string{"keyvaultName": "kv", "tenantID": "t", "clientID": "c", "objects": objects, parameter: value}
+		class, err := Parse(given)
+		var problems provider.Problems
+		if class == nil || err != nil && !errors.As(err, &problems) {
+			t.Fatalf("Parse = %v, %v", class, err)
+		}
+		again, _ := Parse(given)
+		if !reflect.DeepEqual(class, again) {
+			t.Error("the same parameters make another class")
+		}
+		_ = problems.Add(class.Validate()).Error()
+	})
+}

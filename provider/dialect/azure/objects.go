@@ -1,0 +1,192 @@
+package azure
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The fields of an object.
+const (
+	fieldName       = "objectName"
+	fieldAlias      = "objectAlias"
+	fieldType       = "objectType"
+	fieldVersion    = "objectVersion"
+	fieldHistory    = "objectVersionHistory"
+	fieldFormat     = "objectFormat"
+	fieldEncoding   = "objectEncoding"
+	fieldPermission = "filePermission"
+)
+
+// The types of an object, and the collections of a vault that they are in.
+const (
+	typeSecret      = "secret"
+	typeKey         = "key"
+	typeCertificate = "cert"
+)
+
+// list is what the parameter objects holds: texts, each of which is YAML.
+type list struct {
+	Array []inner `yaml:"array"`
+}
+
+// inner is the YAML of one object, as text.
+type inner string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (t *inner) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.ScalarNode {
+		return errors.New("must be text that holds the object's fields; put a | after the dash")
+	}
+	*t = inner(node.Value)
+	return nil
+}
+
+// entry is one object as it is written.
+type entry struct {
+	Name       text `yaml:"objectName"`
+	Alias      text `yaml:"objectAlias"`
+	Type       text `yaml:"objectType"`
+	Version    text `yaml:"objectVersion"`
+	History    int  `yaml:"objectVersionHistory"`
+	Format     text `yaml:"objectFormat"`
+	Encoding   text `yaml:"objectEncoding"`
+	Permission text `yaml:"filePermission"`
+}
+
+// text takes any scalar as it is written, without the spaces around it, as the
+// original does: numbers, true and 1.10 alike. A field without a value is as if
+// left out.
+type text string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (t *text) UnmarshalYAML(node *yaml.Node) error {
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		return errors.New("must be text")
+	case node.Tag != "!!null":
+		*t = text(strings.TrimSpace(node.Value))
+	}
+	return nil
+}
+
+// file is the object's file, or the directory of its versions.
+func (e entry) file() string {
+	if e.Alias != "" {
+		return string(e.Alias)
+	}
+	return string(e.Name)
+}
+
+func (p *parser) objects(store, given string) []provider.Object {
+	var texts list
+	p.YAML(parameterObjects, given, &texts, nil)
+	objects := make([]provider.Object, len(texts.Array))
+	for i, text := range texts.Array {
+		var e entry
+		misread := p.entry(i, string(text), &e)
+		objects[i] = p.object(store, i, e, misread)
+	}
+	return objects
+}
+
+// entry decodes the YAML of one object and returns true if something of it was
+// not understood.
+func (p *parser) entry(i int, given string, e *entry) (misread bool) {
+	var problems strict.Problems
+	if !errors.As(strict.Unmarshal([]byte(given), e), &problems) {
+		return false
+	}
+	for _, problem := range problems {
+		said := problem.Text
+		if problem.Field == "" && problem.Line > 0 {
+			said = fmt.Sprintf("line %d of its text: %s", problem.Line, said)
+		}
+		p.WrongIn(parameterObjects, i, e.file(), problem.Field, "%s", said)
+	}
+	return true
+}
+
+// object turns one entry into an object.
+func (p *parser) object(store string, i int, e entry, misread bool) provider.Object {
+	wrong := func(field, format string, args ...any) {
+		p.WrongIn(parameterObjects, i, e.file(), field, format, args...)
+	}
+	o := provider.Object{Path: e.file(), Store: store, Options: map[string]any{}}
+	if e.Name == "" && !misread {
+		wrong(fieldName, "missing; give the object's name in the vault")
+	}
+	o.Key = e.key(wrong, misread)
+	// Of several versions, the latest is called so; of one, it goes unnamed.
+	if e.Version != "latest" {
+		o.Version = string(e.Version)
+	}
+	e.setFormat(&o, wrong)
+	e.setEncoding(&o, wrong)
+	if e.History > 1 {
+		o.Options["history"], o.Expand = e.History, true
+	}
+	if e.Permission != "" {
+		bits, err := strconv.ParseUint(string(e.Permission), 8, 32)
+		if err != nil || bits > 0o777 {
+			wrong(fieldPermission, "must be an octal number of permission bits, such as 0440")
+		}
+		mode := fs.FileMode(bits) & fs.ModePerm
+		o.Mode = &mode
+	}
+	if len(o.Options) == 0 {
+		o.Options = nil
+	}
+	return o
+}
+
+// key is the object's name with its collection.
+func (e entry) key(wrong func(field, format string, args ...any), misread bool) string {
+	types := []string{typeSecret, typeKey, typeCertificate}
+	collections := []string{"secrets/", "keys/", "certificates/"}
+	at := slices.Index(types, string(e.Type))
+	switch {
+	case e.Type == "" && misread:
+	case e.Type == "":
+		wrong(fieldType, "missing; must be secret, key or cert")
+	case at < 0:
+		wrong(fieldType, "%s", strict.Unknown("type", string(e.Type), types))
+	default:
+		return collections[at] + string(e.Name)
+	}
+	return ""
+}
+
+// setFormat makes PEM of the PFX of a certificate, unless it is to stay one.
+func (e entry) setFormat(o *provider.Object, wrong func(field, format string, args ...any)) {
+	format := strings.ToLower(string(e.Format))
+	switch {
+	case format != "" && format != "pem" && format != "pfx":
+		wrong(fieldFormat, "must be pem or pfx")
+	case format == "pfx" && e.Type != typeSecret:
+		wrong(fieldFormat, "pfx is for the objectType secret alone, which has a certificate's key and chain")
+	case format != "pfx" && e.Type == typeSecret:
+		o.Options["format"] = "pem"
+	}
+}
+
+// setEncoding says how the value is decoded. Secrets are UTF-8 anyway.
+func (e entry) setEncoding(o *provider.Object, wrong func(field, format string, args ...any)) {
+	encoding := strings.ToLower(string(e.Encoding))
+	switch {
+	case encoding != "" && e.Type != typeSecret:
+		wrong(fieldEncoding, "is for the objectType secret alone")
+	case !slices.Contains([]string{"", "utf-8", "base64", "hex"}, encoding):
+		wrong(fieldEncoding, "must be utf-8, base64 or hex")
+	case encoding != "utf-8":
+		o.Encoding = encoding
+	}
+}

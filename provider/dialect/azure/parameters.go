@@ -1,0 +1,196 @@
+package azure
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider"
+)
+
+// The parameters of a class.
+const (
+	parameterVault       = "keyvaultName"
+	parameterTenant      = "tenantID"
+	parameterOlderTenant = "tenantId" // the older name of the same
+	parameterCloud       = "cloudName"
+	parameterEnvironment = "cloudEnvFileName"
+	parameterPodIdentity = "usePodIdentity"
+	parameterNode        = "useVMManagedIdentity"
+	parameterNodeID      = "userAssignedIdentityID"
+	parameterClient      = "clientID"
+	parameterTokenProxy  = "useAzureTokenProxy"
+	parameterObjects     = "objects"
+	// Classes from before version 0.0.9 still have these.
+	parameterGroup        = "resourceGroup"
+	parameterSubscription = "subscriptionId"
+)
+
+func known() []string {
+	return []string{
+		parameterObjects, parameterVault, parameterTenant, parameterClient, parameterCloud, parameterEnvironment,
+		parameterNode, parameterNodeID, parameterPodIdentity, parameterOlderTenant, parameterTokenProxy, parameterGroup, parameterSubscription,
+	}
+}
+
+// trimmed are parameters as the original reads them: without spaces around
+// their values, an empty one as if left out.
+func trimmed(parameters map[string]string) map[string]string {
+	values := map[string]string{}
+	for name, value := range parameters {
+		if value = strings.TrimSpace(value); value != "" {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// words are what the class calls the engine's fields and the store's settings.
+func words(name string, parameters map[string]string) provider.Words {
+	store := "stores." + name
+	tenant := parameterTenant
+	if parameters[parameterTenant] == "" && parameters[parameterOlderTenant] != "" {
+		tenant = parameterOlderTenant
+	}
+	return provider.Words{
+		store + ".vault":           parameterVault,
+		store + ".tenantID":        tenant,
+		store + ".cloud":           parameterCloud,
+		store + ".environmentFile": parameterEnvironment,
+		store + ".auth.clientID":   parameterClient,
+		store + ".auth.identityID": parameterNodeID,
+		store + ".auth.method":     parameterNode,
+
+		"objects[].path":            fieldAlias,
+		"objects[].key":             fieldName,
+		"objects[].version":         fieldVersion,
+		"objects[].encoding":        fieldEncoding,
+		"objects[].mode":            fieldPermission,
+		"objects[].expand":          fieldHistory,
+		"objects[].options.history": fieldHistory,
+		"objects[].options.format":  fieldFormat,
+	}
+}
+
+// defaults are what the original does of itself.
+func defaults(name string) map[string]any {
+	if name == NodeStoreName {
+		return map[string]any{"type": "azure-key-vault", "auth": map[string]any{"method": "managedIdentity"}}
+	}
+	return map[string]any{"type": "azure-key-vault"}
+}
+
+// store is which store the class reads from and what it says of it: only that,
+// so that the operator's own settings hold for the rest.
+func (p *parser) store() (name string, settings map[string]any) {
+	name, settings = StoreName, map[string]any{}
+	set := func(setting, parameter string) {
+		if value := p.parameters[parameter]; value != "" {
+			settings[setting] = value
+		}
+	}
+	if p.parameters[parameterVault] == "" {
+		p.Wrong(parameterVault, "missing; give the name of the vault")
+	}
+	set("vault", parameterVault)
+	p.tenant(settings)
+	p.cloud(settings)
+	node := p.flag(parameterNode)
+	switch {
+	case p.flag(parameterPodIdentity) && node:
+		p.Wrong(parameterPodIdentity, "only one identity can read; %s is true as well", parameterNode)
+	case p.flag(parameterPodIdentity):
+		p.Wrong(parameterPodIdentity, "AAD Pod Identity has been retired; give %s to read as the pod by workload identity", parameterClient)
+	}
+	if p.flag(parameterTokenProxy) {
+		p.Wrong(parameterTokenProxy, "identity binding is not supported; remove it, and give the identity a federated credential for the pod's service account")
+	}
+	for _, old := range []string{parameterGroup, parameterSubscription} {
+		if p.parameters[old] != "" {
+			p.noEffect(old, "has no effect since version 0.0.9 of the original")
+		}
+	}
+	auth := map[string]any{}
+	if node {
+		name = NodeStoreName
+		if id := p.parameters[parameterNodeID]; id != "" {
+			auth["identityID"] = id
+		}
+		if p.parameters[parameterClient] != "" {
+			p.noEffect(parameterClient, "has no effect beside "+parameterNode)
+		}
+	} else {
+		if p.parameters[parameterNodeID] != "" {
+			p.noEffect(parameterNodeID, "has no effect without "+parameterNode)
+		}
+		// Without a client the pod's own credentials say as whom to read.
+		if id := p.parameters[parameterClient]; id != "" {
+			auth["clientID"] = id
+		}
+	}
+	if len(auth) > 0 {
+		settings["auth"] = auth
+	}
+	return name, settings
+}
+
+// tenant takes the tenant by either of its names.
+func (p *parser) tenant(settings map[string]any) {
+	tenant, older := p.parameters[parameterTenant], p.parameters[parameterOlderTenant]
+	switch {
+	case tenant != "" && older != "" && tenant != older:
+		p.noEffect(parameterOlderTenant, "has no effect beside "+parameterTenant)
+	case tenant == "":
+		tenant = older
+	}
+	if tenant == "" {
+		p.Wrong(parameterTenant, "missing; give the ID of the tenant that the vault is in")
+		return
+	}
+	settings["tenantID"] = tenant
+}
+
+// cloud takes the names of clouds that Azure's SDK for Go had, in whatever
+// case.
+func (p *parser) cloud(settings map[string]any) {
+	file := p.parameters[parameterEnvironment]
+	switch strings.ToLower(p.parameters[parameterCloud]) {
+	case "", "azurecloud", "azurepubliccloud":
+		// The default, so that the operator's own cloud holds where a class
+		// names none.
+		if p.parameters[parameterCloud] != "" {
+			settings["cloud"] = "public"
+		}
+	case "azureusgovernmentcloud", "azureusgovernment":
+		settings["cloud"] = "usGovernment"
+	case "azurechinacloud":
+		settings["cloud"] = "china"
+	case "azuregermancloud":
+		p.Wrong(parameterCloud, "this cloud was closed in 2021")
+	case "azurestackcloud":
+		settings["cloud"] = "AzureStackCloud"
+		if file == "" {
+			p.Wrong(parameterEnvironment, "missing; %s AzureStackCloud needs the file that describes the cloud", parameterCloud)
+			return
+		}
+		settings["environmentFile"] = file
+		return
+	default:
+		p.Wrong(parameterCloud, "must be one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud and AzureStackCloud")
+	}
+	if file != "" {
+		p.noEffect(parameterEnvironment, "has no effect without "+parameterCloud+" AzureStackCloud")
+	}
+}
+
+// flag is a parameter that is true or false, by default false.
+func (p *parser) flag(parameter string) bool {
+	text := p.parameters[parameter]
+	if text == "" {
+		return false
+	}
+	value, err := strconv.ParseBool(text)
+	if err != nil {
+		p.Wrong(parameter, `must be "true" or "false"`)
+	}
+	return value
+}
