@@ -87,7 +87,7 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 		return
 	}
 	if a.UsesNode() && !byOperator {
-		problems.Add("auth.method", "%s reads with the node's own credentials, so only the operator's configuration file may give it", a.Method)
+		problems.Add("auth.method", "reads with the node's own credentials (%s), so only a store that the operator's configuration file names may have it", a.Method)
 	}
 	a.refuseForeign(problems)
 	if a.Audience != "" && tokenAudience(a.Audience) == "" {

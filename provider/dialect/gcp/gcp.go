@@ -98,7 +98,7 @@ func (p *parser) words() provider.Words {
 		"objects[].property":       fieldJSONKey,
 		"objects[].options.format": fieldYAMLKey,
 
-		"stores." + p.store + ".auth": parameterAuth,
+		"stores." + p.store + ".auth.method": parameterAuth,
 	}
 	if p.fileName {
 		words["objects[].path"] = fieldFileName
@@ -136,13 +136,16 @@ func (p *parser) secrets(text string) []provider.Object {
 }
 
 // resource splits the resource name of a version into that of the secret and
-// the version.
+// the version, which is empty for the latest.
 func resource(name string) (key, version, problem string) {
 	parts := strings.Split(name, "/")
 	last := len(parts) - 1
 	switch {
 	case (len(parts) == 6 || len(parts) == 8) && parts[last-1] == "versions" && parts[last-3] == "secrets" && parts[last] != "":
-		return strings.Join(parts[:last-1], "/"), parts[last], ""
+		if version = parts[last]; version == "latest" {
+			version = "" // which is what no version means
+		}
+		return strings.Join(parts[:last-1], "/"), version, ""
 	case len(parts) == 8 && parts[4] == "parameters":
 		return "", "", "is a parameter of Parameter Manager, which is not supported: secrets of Secret Manager alone are read here"
 	case (len(parts) == 4 || len(parts) == 6) && parts[last-1] == "secrets", strings.HasSuffix(name, "/versions/"):

@@ -77,7 +77,7 @@ func TestOnlyTheOperatorLendsTheNodesCredentials(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			_, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: fields})
-			wantError(t, err, store.ErrInvalid, "auth.method: "+method+" reads with the node's own credentials")
+			wantError(t, err, store.ErrInvalid, "auth.method: reads with the node's own credentials ("+method+")")
 			opened, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: fields, ByOperator: true})
 			if err != nil {
 				t.Fatal(err)
