@@ -1,6 +1,6 @@
 // Package gcptest is a server for tests that speaks the wire protocols of Google
-// Cloud to the official clients: Secret Manager over gRPC with the generated
-// stubs, and over REST the Security Token Service, the IAM Service Account
+// Cloud to the official clients: Secret Manager and Cloud KMS over gRPC with the
+// generated stubs, and over REST the Security Token Service, the IAM Service Account
 // Credentials API, the OAuth token endpoint and a node's metadata server.
 //
 // It checks the tokens of service accounts and the assertions of keys for real,
@@ -22,16 +22,18 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/kms/apiv1/kmspb"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc"
 )
 
 // Server is Google Cloud. It is safe for concurrent use.
 type Server struct {
-	// Endpoint and RegionalEndpoint are those of Secret Manager; Identity is
-	// that of all other services.
+	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
+	// Identity is that of all other services.
 	Endpoint, RegionalEndpoint, Identity string
 
+	kms      *keyManagement
 	identity *httptest.Server
 	grpc     []*grpc.Server
 
@@ -62,6 +64,7 @@ func New(t testing.TB) *Server {
 		life: time.Hour, trusted: map[string]keySet{}, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{}, calls: map[string]int{},
 	}
+	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/token", s.exchange)
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", s.generateAccessToken)
@@ -84,6 +87,7 @@ func (s *Server) listen(t testing.TB, regional bool) string {
 	}
 	server := grpc.NewServer()
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
+	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	s.grpc = append(s.grpc, server)
 	var served sync.WaitGroup
 	served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop

@@ -1,0 +1,65 @@
+package gcp
+
+import (
+	"errors"
+	"regexp"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The bounds and defaults of settings.
+const (
+	defaultTimeout = 5 * time.Second
+	mostTimeout    = time.Minute
+	defaultRetries = 3
+	mostRetries    = 8
+
+	// https://cloud.google.com/kms/docs/reference/rest
+	defaultEndpoint = "https://cloudkms.googleapis.com"
+)
+
+// settings are a key as configured.
+type settings struct {
+	// Key is the resource name of the key, without a version.
+	Key      string        `yaml:"key"`
+	Endpoint string        `yaml:"endpoint"`
+	TLS      gcp.TLS       `yaml:"tls"`
+	Auth     gcp.Auth      `yaml:"auth"`
+	Timeout  time.Duration `yaml:"timeout"` // of one try of one call
+	Retries  int           `yaml:"retries"` // of one call, after the first try
+}
+
+// keyForm is the resource name of a key. A project may be spelled by its ID or
+// by its number, and nobody but Google can tell which are the same.
+// https://cloud.google.com/kms/docs/resource-hierarchy#retrieve_resource_id
+var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z0-9-]{0,62})(/locations/[a-z0-9-]{1,30}/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63})$`)
+
+// parseSettings returns the settings with their defaults, and all that is
+// wrong with them.
+func parseSettings(given key.Settings) (*settings, gcp.Problems) {
+	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
+	var problems gcp.Problems
+	if err := strict.DecodeMap(given.Fields, config); err != nil {
+		var found strict.Problems
+		if !errors.As(err, &found) {
+			return nil, gcp.Problems{{Text: "the settings cannot be read"}}
+		}
+		return nil, gcp.Problems(found)
+	}
+	if !keyForm.MatchString(config.Key) {
+		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
+	}
+	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
+	config.TLS.Check(given.ByOperator, &problems)
+	config.Auth.Check(given.ByOperator, &problems)
+	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
+		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)
+	}
+	if config.Retries < 0 || config.Retries > mostRetries {
+		problems.Add("retries", "must be between 0 and %d", mostRetries)
+	}
+	return config, problems
+}
