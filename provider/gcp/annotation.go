@@ -36,7 +36,7 @@ type Cluster interface {
 // delegates: as configured, else as the pod's service account says. It is empty
 // if neither names one.
 func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []string, error) {
-	if s.Auth.ServiceAccount != "" || !s.Auth.Annotations || s.Cluster == nil {
+	if s.Auth.ServiceAccount != "" || !s.Auth.Annotations || s.Cluster == nil || !s.mayAsk() {
 		return s.Auth.ServiceAccount, s.Auth.Delegates, nil
 	}
 	account, err := s.annotation(ctx, id, accountAnnotation)
@@ -57,6 +57,8 @@ func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []s
 	}
 	return account, delegates, nil
 }
+
+func (s *SignIn) mayAsk() bool { return s.MayAsk == nil || s.MayAsk() }
 
 // annotation is what the pod's service account has under the name.
 func (s *SignIn) annotation(ctx context.Context, id identity.Identity, name string) (string, error) {

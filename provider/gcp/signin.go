@@ -24,7 +24,7 @@ const scope = "https://www.googleapis.com/auth/cloud-platform"
 // Secret of nodePublishSecretRef.
 const keyName = "key.json"
 
-// Options are what a SignIn is made of. All but Cluster are required.
+// Options are what a SignIn is made of. All but Cluster and MayAsk are required.
 type Options struct {
 	// Auth has passed its Check.
 	Auth Auth
@@ -35,6 +35,9 @@ type Options struct {
 	// Cluster tells the annotations of service accounts; nil means that none
 	// are followed.
 	Cluster Cluster
+	// MayAsk says whether the operator lets Cluster be asked now; nil means
+	// yes.
+	MayAsk func() bool
 	// Timeout bounds one try of a call, and Retries how often it is made again.
 	Timeout time.Duration
 	Retries int
@@ -140,8 +143,11 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 func (s *SignIn) workload(id identity.Identity, account string, delegates []string) principal {
 	auth := &s.Auth
 	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", id.ServiceAccount, id.Namespace)
-	if account != "" {
+	switch {
+	case account != "":
 		who = "service account " + account
+	case s.Auth.Annotations && s.Cluster != nil && !s.mayAsk():
+		who += " (whose annotation " + accountAnnotation + " is not read: the operator has not set policy.readObjects)"
 	}
 	return principal{
 		key: credential.Key{

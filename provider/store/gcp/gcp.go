@@ -30,6 +30,9 @@ type Options struct {
 	// Cluster tells the annotations of service accounts; nil means that none
 	// are followed.
 	Cluster gcp.Cluster
+	// MayAsk says whether the operator lets Cluster be asked now; nil means
+	// yes.
+	MayAsk func() bool
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
 	// Now tells the time; nil means time.Now.
@@ -41,6 +44,7 @@ type Options struct {
 type Type struct {
 	tokens  identity.TokenSource
 	cluster gcp.Cluster
+	mayAsk  func() bool
 	now     func() time.Time
 	links   *gcp.Links
 }
@@ -56,7 +60,7 @@ func NewType(opts Options) *Type {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, now: opts.Now, links: gcp.NewLinks(typeName, opts.Calls)}
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, now: opts.Now, links: gcp.NewLinks(typeName, opts.Calls)}
 }
 
 // Name is "google-secret-manager".

@@ -167,7 +167,11 @@ func TestTheAnnotationNamesTheServiceAccount(t *testing.T) {
 
 	off := c.open(t, gcp.Options{Cluster: web}, func(_, auth map[string]any) { auth["annotations"] = false })
 	_, err := read(t, off, c.web, bank)
-	wantError(t, err, store.ErrDenied, "the workload identity of service account web")
+	wantError(t, err, store.ErrDenied, "the workload identity of service account web in namespace prod: grant")
+
+	forbidden := c.open(t, gcp.Options{Cluster: web, MayAsk: func() bool { return false }}, unchanged)
+	_, err = read(t, forbidden, c.web, bank)
+	wantError(t, err, store.ErrDenied, "the workload identity of service account web", "annotation iam.gke.io/gcp-service-account is not read", "policy.readObjects")
 }
 
 func TestAnAnnotationThatCannotBeUsedFails(t *testing.T) {
