@@ -157,10 +157,16 @@ func TestConverterNamesEverythingItCannotDo(t *testing.T) {
 		}
 	}
 	// Braces over several lines would be cut in two; that is noticed.
-	braces := strings.Replace(nestedClass, nestedClass[strings.Index(nestedClass, "    region"):], "    {region: eu,\n  secrets: 'array: []'}\n", 1)
+	braces := strings.Replace(nestedClass, parametersOf(nestedClass), "    {region: eu,\n  secrets: 'array: []'}\n", 1)
 	if _, _, err := c.File("f", []byte(braces)); err == nil || !strings.Contains(err.Error(), "block style") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// parametersOf is the text below the parameters of a class that ends with them.
+func parametersOf(class string) string {
+	_, below, _ := strings.Cut(class, "  parameters:\n")
+	return below
 }
 
 func FuzzConvert(f *testing.F) {
