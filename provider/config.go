@@ -50,6 +50,11 @@ type Policy struct {
 	// the driver passed none for the audience. It needs the right to create
 	// serviceaccounts/token.
 	TokenRequest bool `yaml:"tokenRequest"`
+	// ReadObjects lets the provider read at the API server, for classes that do
+	// not say it themselves, the annotations with which pods' service accounts
+	// name a cloud's role and the label with which its own node names a region.
+	// It needs the right to get serviceaccounts and nodes.
+	ReadObjects bool `yaml:"readObjects"`
 }
 
 // CacheConfig says how long values are kept in memory and how many.

@@ -147,6 +147,25 @@ func TestTokenRequestsAreTheOnlyRight(t *testing.T) {
 	}
 }
 
+func TestReadingObjectsIsARightOfItsOwn(t *testing.T) {
+	want := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts", "nodes"}, Verbs: []string{"get"}}
+	rendered := render(t, "config: {policy: {readObjects: true}}")
+	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
+	if len(role.Rules) != 1 || role.Rules[0].String() != want.String() {
+		t.Errorf("the rules are %v", role.Rules)
+	}
+	bound := object[rbac.ClusterRoleBinding](t, rendered, "ClusterRoleBinding")
+	if bound.RoleRef.Name != role.Name || len(bound.Subjects) != 1 || bound.Subjects[0].Name != "lanyard" {
+		t.Errorf("the binding is %v", bound)
+	}
+	if !*daemonSet(t, rendered).Spec.Template.Spec.AutomountServiceAccountToken {
+		t.Error("the pods have no token to ask with")
+	}
+	if got, want := kinds(render(t, "config: {policy: {readObjects: true, tokenRequest: true}}")), "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding ConfigMap DaemonSet ServiceAccount"; got != want {
+		t.Errorf("with both the kinds are %s, want %s", got, want)
+	}
+}
+
 func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
 	rendered := render(t, "{config: {policy: {tokenRequest: true}}, tokenRequestNamespaces: [shop, billing]}")
 	if got, want := kinds(rendered), "ConfigMap DaemonSet Role Role RoleBinding RoleBinding ServiceAccount"; got != want {

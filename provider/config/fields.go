@@ -13,6 +13,7 @@ var fields = []Field{
 	{"policy", "Policy says what classes and pods may do."},
 	{"policy.classStores", "ClassStores lets classes define stores of their own, with which they read as the pod. When false, only the stores above may be used."},
 	{"policy.tokenRequest", "TokenRequest lets the provider ask the API server for a pod's token if the driver passed none for the audience. It needs the right to create serviceaccounts/token."},
+	{"policy.readObjects", "ReadObjects lets the provider read at the API server, for classes that do not say it themselves, the annotations with which pods' service accounts name a cloud's role and the label with which its own node names a region. It needs the right to get serviceaccounts and nodes."},
 	{"cache", "Cache says how long values are kept and how many."},
 	{"cache.refresh", "Refresh is how old a value may be before it is read again, where neither object nor class says otherwise."},
 	{"cache.staleOnError", "StaleOnError is for how long after a value should have been read again it may still be served while its store is unavailable. Zero: not at all."},

@@ -55,7 +55,7 @@ func Parse(parameters map[string]string) (*provider.Class, error) {
 	p := parser{parameters: parameters}
 	p.Unknown(parameters, known())
 	p.slash = p.translation()
-	class := &provider.Class{Words: words(), Stores: map[string]map[string]any{}, Defaults: map[string]map[string]any{}}
+	class := &provider.Class{Words: words(), Stores: map[string]map[string]any{}}
 	if text, ok := parameters[parameterObjects]; ok {
 		class.Objects = p.objects(text)
 	} else {
@@ -67,11 +67,10 @@ func Parse(parameters map[string]string) (*provider.Class, error) {
 			continue
 		}
 		class.Stores[o.Store] = maps.Clone(settings)
-		typeName := "aws-secrets-manager"
+		class.Stores[o.Store]["type"] = "aws-secrets-manager"
 		if o.Store == ParameterStore {
-			typeName = "aws-parameter-store"
+			class.Stores[o.Store]["type"] = "aws-parameter-store"
 		}
-		class.Defaults[o.Store] = map[string]any{"type": typeName}
 	}
 	class.Idle = p.idle
 	return class, p.Err()
@@ -85,8 +84,9 @@ type parser struct {
 	idle       provider.Problems
 }
 
-// store is what the class says of its stores: only that, so that the operator's
-// own settings hold for the rest. An empty parameter says nothing.
+// store is what the class says of its stores beside their types: only that, so
+// that the operator's own settings hold for the rest. An empty parameter says
+// nothing.
 func (p *parser) store() map[string]any {
 	settings := map[string]any{}
 	region, failover := p.parameters[parameterRegion], p.parameters[parameterFailover]

@@ -33,7 +33,8 @@ func TestParametersBecomeSettingsOfTheStores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, store := range []string{awsdialect.SecretsManager, awsdialect.ParameterStore} {
+			for store, typeName := range map[string]string{awsdialect.SecretsManager: "aws-secrets-manager", awsdialect.ParameterStore: "aws-parameter-store"} {
+				test.want["type"] = typeName
 				if got := class.Stores[store]; !reflect.DeepEqual(got, test.want) {
 					t.Errorf("%s: settings %v, want %v", store, got, test.want)
 				}
@@ -50,8 +51,8 @@ func TestOnlyTheStoresThatAClassReadsFromAreItsStores(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(class.Stores) != 1 || class.Defaults[awsdialect.ParameterStore]["type"] != "aws-parameter-store" {
-		t.Errorf("stores %v, defaults %v", class.Stores, class.Defaults)
+	if len(class.Stores) != 1 || class.Stores[awsdialect.ParameterStore]["type"] != "aws-parameter-store" {
+		t.Errorf("stores %v", class.Stores)
 	}
 }
 

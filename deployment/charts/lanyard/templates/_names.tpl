@@ -56,3 +56,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "lanyard.tokenRequest" -}}
 {{- if dig "policy" "tokenRequest" false .Values.config -}}true{{- end -}}
 {{- end -}}
+
+{{/* "true" if the provider may read service accounts and nodes, else nothing. */}}
+{{- define "lanyard.readObjects" -}}
+{{- if dig "policy" "readObjects" false .Values.config -}}true{{- end -}}
+{{- end -}}
