@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
@@ -52,30 +53,14 @@ func (t *inner) UnmarshalYAML(node *yaml.Node) error {
 
 // entry is one object as it is written.
 type entry struct {
-	Name       text `yaml:"objectName"`
-	Alias      text `yaml:"objectAlias"`
-	Type       text `yaml:"objectType"`
-	Version    text `yaml:"objectVersion"`
-	History    int  `yaml:"objectVersionHistory"`
-	Format     text `yaml:"objectFormat"`
-	Encoding   text `yaml:"objectEncoding"`
-	Permission text `yaml:"filePermission"`
-}
-
-// text takes any scalar as it is written, without the spaces around it, as the
-// original does: numbers, true and 1.10 alike. A field without a value is as if
-// left out.
-type text string
-
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (t *text) UnmarshalYAML(node *yaml.Node) error {
-	switch {
-	case node.Kind != yaml.ScalarNode:
-		return errors.New("must be text")
-	case node.Tag != "!!null":
-		*t = text(strings.TrimSpace(node.Value))
-	}
-	return nil
+	Name       dialect.Text `yaml:"objectName"`
+	Alias      dialect.Text `yaml:"objectAlias"`
+	Type       dialect.Text `yaml:"objectType"`
+	Version    dialect.Text `yaml:"objectVersion"`
+	History    int          `yaml:"objectVersionHistory"`
+	Format     dialect.Text `yaml:"objectFormat"`
+	Encoding   dialect.Text `yaml:"objectEncoding"`
+	Permission dialect.Text `yaml:"filePermission"`
 }
 
 // file is the object's file, or the directory of its versions.
@@ -101,8 +86,13 @@ func (p *parser) objects(store, given string) []provider.Object {
 // entry decodes the YAML of one object and returns true if something of it was
 // not understood.
 func (p *parser) entry(i int, given string, e *entry) (misread bool) {
+	err := strict.Unmarshal([]byte(given), e)
+	// The original takes the spaces around every text away.
+	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
+		*field = dialect.Text(strings.TrimSpace(string(*field)))
+	}
 	var problems strict.Problems
-	if !errors.As(strict.Unmarshal([]byte(given), e), &problems) {
+	if !errors.As(err, &problems) {
 		return false
 	}
 	for _, problem := range problems {

@@ -107,7 +107,7 @@ func (a *authSettings) check(byOperator bool, problems *problemList) {
 		}
 	case methodManagedIdentity:
 		if !byOperator {
-			problems.add("auth.method", "managedIdentity reads with the node's own identity, so only the operator's configuration file may give it; use workloadIdentity, or name a store of that file")
+			problems.add("auth.method", "reads with the node's own identity, so only the operator's configuration file may give it; read as the pod by workload identity, or name a store of that file")
 		}
 		if a.MetadataEndpoint == "" {
 			a.MetadataEndpoint = defaultMetadataEndpoint

@@ -60,7 +60,7 @@ func TestItKeepsTheContractOfStores(t *testing.T) {
 				"auth.clientID":                        f.settings(map[string]any{"auth": map[string]any{"method": "workloadIdentity"}}),
 				"auth.identityID":                      f.settings(map[string]any{"auth": map[string]any{"clientID": "a", "identityID": "b"}}),
 				"auth.metadataEndpoint":                f.settings(map[string]any{"auth": map[string]any{"method": "managedIdentity", "metadataEndpoint": "ftp://x"}}),
-				"managedIdentity":                      with(map[string]any{"auth": map[string]any{"method": "managedIdentity"}}),
+				"own identity":                         with(map[string]any{"auth": map[string]any{"method": "managedIdentity"}}),
 				"tls.caCertFile":                       with(map[string]any{"tls": map[string]any{"caCertFile": "/etc/ca.crt"}}),
 				"tls.caCert":                           f.settings(map[string]any{"tls": map[string]any{"caCert": "no certificate"}}),
 				"timeout":                              f.settings(map[string]any{"timeout": "10ms"}),

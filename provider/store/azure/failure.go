@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -176,9 +177,18 @@ func unreachable(ctx context.Context, host string, err error) *failure {
 	case errors.As(err, &missing) && missing.IsNotFound:
 		return fail(store.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
 	case errors.As(err, &wrapped):
-		return fail(store.ErrUnavailable, "%s cannot be reached: %s", host, printable(wrapped.Err.Error()))
+		return fail(store.ErrUnavailable, "%s cannot be reached: %s%s", host, printable(wrapped.Err.Error()), tlsRemedy(err))
 	case errors.As(err, &network):
 		return fail(store.ErrUnavailable, "%s cannot be reached: %s", host, printable(network.Error()))
 	}
 	return fail(store.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
+}
+
+// tlsRemedy says which setting is about a failed handshake.
+func tlsRemedy(err error) string {
+	var authority x509.UnknownAuthorityError
+	if errors.As(err, &authority) {
+		return "; if that is its own certificate, give the authority that signed it in tls.caCert"
+	}
+	return ""
 }

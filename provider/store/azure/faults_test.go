@@ -180,6 +180,9 @@ func TestWhatDoesNotPassIsUnavailable(t *testing.T) {
 				f.azure.Add(always)
 				s := f.open(map[string]any{"timeout": "1s", "retries": 1})
 				_, err := s.Read(within(t, 20*time.Second), f.pod("prod/web"), db)
+				if fault.Drop && !strings.Contains(fmt.Sprint(err), "cannot be reached: stream error") {
+					t.Errorf("the network's own words are lost: %v", err)
+				}
 				if !errors.Is(err, store.ErrUnavailable) || !strings.HasPrefix(fmt.Sprint(err), "secrets/db: ") || strings.Contains(fmt.Sprint(err), "hunter2") {
 					t.Errorf("Read: %v", err)
 				}
@@ -221,5 +224,19 @@ func TestARefusalIsNotTriedAgain(t *testing.T) {
 	}
 	if n := f.azure.Calls("get secrets"); n != 1 {
 		t.Errorf("%d calls, want 1", n)
+	}
+}
+
+func TestAHostThatIsNotThere(t *testing.T) {
+	f := newFixture(t)
+	for name, more := range map[string]map[string]any{
+		"the vault":    {"endpoint": "127.0.0.1:1"},
+		"the login":    {"authorityHost": "https://127.0.0.1:1"},
+		"the metadata": {"auth": map[string]any{"method": "managedIdentity", "metadataEndpoint": "http://127.0.0.1:1"}},
+	} {
+		_, err := f.open(more).Read(t.Context(), f.pod("prod/web"), db)
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

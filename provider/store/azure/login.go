@@ -57,8 +57,11 @@ func (s *vaultStore) login(ctx context.Context, as identity.Identity, want chall
 	}
 	var got azcore.AccessToken
 	err = retrier{host: hostOf(s.config.AuthorityHost), timeout: s.tries.timeout, retries: s.tries.retries}.do(ctx, func(ctx context.Context) outcome {
-		var err error
-		got, err = from.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
+		var err, lost error
+		got, err = from.GetToken(context.WithValue(ctx, lostKey{}, &lost), policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
+		if err != nil && lost != nil {
+			return outcome{err: unreachable(ctx, hostOf(s.config.AuthorityHost), lost), passes: true}
+		}
 		return s.loginOutcome(ctx, err, as, sent)
 	})
 	if err != nil {

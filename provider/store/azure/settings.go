@@ -90,7 +90,9 @@ func parseSettings(given store.Settings) (*settings, problemList) {
 		return nil, problemList(found)
 	}
 	if config.EnvironmentFile != "" {
-		config.fillEnvironment(&problems)
+		if config.fillEnvironment(&problems); len(problems) > 0 {
+			return config, problems // the rest hangs on what the file says
+		}
 	}
 	config.fillCloud(&problems)
 	config.checkWhich(&problems)

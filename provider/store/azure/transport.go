@@ -54,9 +54,15 @@ func (t *sharedTransport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.client.Do(req)
 	if err == nil {
 		resp.Body = &boundedBody{body: resp.Body, left: maxAnswerBytes}
+	} else if lost, ok := req.Context().Value(lostKey{}).(*error); ok {
+		*lost = err
 	}
 	return resp, err
 }
+
+// lostKey is the context's key for where the error of a call without an answer
+// is put. The client of Entra ID keeps no more of it than its text.
+type lostKey struct{}
 
 func newTransports(calls *store.Calls) *transports {
 	return &transports{calls: calls, open: map[[sha256.Size]byte]*sharedTransport{}}

@@ -1,0 +1,86 @@
+package conforms
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/integration/conformance"
+	"github.com/lanyardhq/lanyard/integration/issuer"
+	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+)
+
+// newAzure has a Key Vault in which each service account has a client of its
+// own, which may read the secrets that begin with its name. The suite has larger
+// values than the 25 kB that a secret of Key Vault takes; the server for tests
+// takes them.
+func newAzure(t *testing.T) store {
+	t.Helper()
+	server := azuretest.New(t)
+	tokens, err := issuer.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(tokens.PublicKeyPEM()))
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Trust(issuer.Name, key)
+	vault := server.Vault("shop-kv")
+	for _, account := range accounts {
+		client := "client-of-" + account.Name
+		server.Federate(client, azuretest.Federation{Issuer: issuer.Name, Subject: azuretest.Subject(account.String()), Audience: azureAudience})
+		vault.Grant(client, "secrets/"+account.Name+"-*")
+	}
+	authority := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(authority, []byte(server.CACert), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	repair := func() {}
+	// Names of objects are letters, digits and dashes.
+	name := func(owner conformance.Account, name string) string {
+		return owner.Name + "-" + fmt.Sprintf("%x", name)
+	}
+	return store{
+		config: fmt.Sprintf("  azure: {type: azure-key-vault, vault: shop-kv, tenantID: %s, endpoint: '%s', authorityHost: '%s', retries: 0, tls: {caCertFile: %s}}\n",
+			azuretest.Tenant, server.Endpoint, server.Authority, authority),
+		put: func(_ context.Context, owner conformance.Account, of string, value []byte) error {
+			vault.Put(name(owner, of), base64.StdEncoding.EncodeToString(value))
+			return nil
+		},
+		remove: func(_ context.Context, owner conformance.Account, of string) error {
+			vault.Delete("secrets/" + name(owner, of))
+			return nil
+		},
+		parameters: func(owner conformance.Account) map[string]string {
+			return map[string]string{"stores": "azure: {auth: {clientID: client-of-" + owner.Name + "}}"}
+		},
+		object: func(owner conformance.Account, object conformance.Object) (map[string]any, error) {
+			return map[string]any{"store": "azure", "key": "secrets/" + name(owner, object.Name), "encoding": "base64"}, nil
+		},
+		tokens: func(_ context.Context, pod conformance.Pod) (map[string]conformance.Token, error) {
+			expires := time.Now().Add(time.Hour).Truncate(time.Second)
+			text, err := tokens.Token(issuer.Claims{
+				Audience: azureAudience, Namespace: pod.Namespace, ServiceAccount: pod.Account.Name,
+				UID: "uid-of-" + pod.Account.String(), Pod: pod.Name, PodUID: pod.UID, Expires: expires,
+			})
+			return map[string]conformance.Token{azureAudience: {Token: text, Expires: expires}}, err
+		},
+		reads: func() int { return server.Calls("get secrets") },
+		fail: func(context.Context) error {
+			repair = server.Add(azuretest.Fault{Drop: true})
+			return nil
+		},
+		recover: func(context.Context) error { repair(); return nil },
+	}
+}
+
+// azureAudience is that of the tokens that Entra ID takes.
+const azureAudience = "api://AzureADTokenExchange"
