@@ -14,8 +14,9 @@ import (
 const (
 	// probeSize is that of the seed that the API server encrypts, in bytes.
 	probeSize = 32
-	// probeTime is how long a probe may take: what the API server waits.
-	probeTime = 3 * time.Second
+	// probeTime is how long each call of a probe may take, less than what the
+	// API server waits, so that a key that is named can be used.
+	probeTime = 3*time.Second - reserve
 	// probeAgain is waited after a probe that failed, and between probes that
 	// calls ask for.
 	probeAgain = time.Second
@@ -93,13 +94,20 @@ func (c *current) names(u use) bool {
 	return c.entry == nil || c.ring.Same(u.entry) == c.entry
 }
 
-// roundTrip encrypts random bytes and decrypts them again.
+// roundTrip encrypts random bytes and decrypts them again. Each call has the
+// time that the API server would give it.
 func (s *service) roundTrip(ctx context.Context, used use) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
 	trial, err := roundTrip(used.entry,
-		func(plain secret.Bytes) (key.Ciphertext, error) { return s.encrypt(ctx, used.entry, plain) },
-		func(ciphertext key.Ciphertext) (secret.Bytes, error) { return s.decrypt(ctx, used.entry, ciphertext) })
+		func(plain secret.Bytes) (key.Ciphertext, error) {
+			ctx, cancel := context.WithTimeout(ctx, probeTime)
+			defer cancel()
+			return s.encrypt(ctx, used.entry, plain)
+		},
+		func(ciphertext key.Ciphertext) (secret.Bytes, error) {
+			ctx, cancel := context.WithTimeout(ctx, probeTime)
+			defer cancel()
+			return s.decrypt(ctx, used.entry, ciphertext)
+		})
 	if err != nil {
 		return err
 	}

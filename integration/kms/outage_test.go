@@ -1,0 +1,274 @@
+package kms
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/integration/faultproxy"
+)
+
+var update = flag.Bool("update", false, "write the table of outages into docs/kms.md")
+
+// manual is the page that the table of outages stands in, between two lines.
+const (
+	manual     = "../../docs/kms.md"
+	tableBegin = "<!-- outages: written by the tests -->\n"
+	tableEnd   = "<!-- end of outages -->\n"
+)
+
+// outage is something that happens to a plugin, and how long it lasts.
+type outage struct {
+	what    string
+	minutes int
+	ring    string // before the keys in the ring file
+	happens func(*outageLab)
+	ends    func(*outageLab)
+}
+
+func (o outage) String() string { return fmt.Sprintf("%s, %d min", o.what, o.minutes) }
+
+// outageLab is a plugin with two API servers that run and share an etcd.
+type outageLab struct {
+	*plugin
+	outage outage
+	name   string
+	first  *apiServer
+	second *apiServer
+	accessor,
+	policy string
+	row []string
+}
+
+func down(lab *outageLab) { lab.proxy.Add(faultproxy.Fault{Refuse: true}) }
+
+func clearFaults(lab *outageLab) { lab.proxy.Clear() }
+
+func answers(code int) func(*outageLab) {
+	return func(lab *outageLab) {
+		lab.proxy.Add(faultproxy.Fault{Status: code, Body: `{"errors":["no"]}`})
+	}
+}
+
+func slow(by time.Duration) func(*outageLab) { return func(lab *outageLab) { lab.proxy.SetDelay(by) } }
+
+// outages are in the order of the table.
+func outages() []outage {
+	return []outage{
+		{"key service unreachable", 1, "", down, clearFaults},
+		{"key service unreachable", 4, "", down, clearFaults},
+		{"key service unreachable", 30, "", down, clearFaults},
+		{"key service unreachable, `outage: 0s` in the ring", 1, "outage: 0s\n", down, clearFaults},
+		{"key service unreachable, `outage: 0s` in the ring", 4, "outage: 0s\n", down, clearFaults},
+		{"key service answers after 2.8 s", 4, "", slow(2800 * time.Millisecond), clearFaults},
+		{"key service answers after 3.1 s", 4, "", slow(3100 * time.Millisecond), clearFaults},
+		{"key service throttles every call", 4, "", answers(http.StatusTooManyRequests), clearFaults},
+		{"the plugin's credentials are revoked", 1, "", (*outageLab).revoke, (*outageLab).login},
+		{"the plugin's credentials are revoked", 4, "", (*outageLab).revoke, (*outageLab).login},
+		{"the plugin is killed and does not come back", 1, "", func(lab *outageLab) { lab.kill() }, func(lab *outageLab) { lab.start() }},
+		{"the plugin is killed and does not come back", 4, "", func(lab *outageLab) { lab.kill() }, func(lab *outageLab) { lab.start() }},
+		{"the plugin restarts while the key service is unreachable", 1, "", restartDown, clearFaults},
+		{"the plugin restarts while the key service is unreachable", 4, "", restartDown, clearFaults},
+	}
+}
+
+func restartDown(lab *outageLab) {
+	down(lab)
+	lab.kill()
+	lab.start()
+}
+
+// login gives the plugin a token of its own.
+func (lab *outageLab) login() {
+	lab.policy = "kms-" + lab.mount
+	shared.Must(lab.T, http.MethodPut, "sys/policy/"+lab.policy, map[string]any{"policy": fmt.Sprintf(`path "%s/*" { capabilities = ["read", "update"] }`, lab.mount)})
+	answer := shared.Must(lab.T, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{lab.policy, "default"}, "ttl": "1h"})
+	lab.accessor = answer.Auth.Accessor
+	lab.vault.write(lab.token, answer.Auth.ClientToken)
+}
+
+func (lab *outageLab) revoke() {
+	shared.Must(lab.T, http.MethodPost, "auth/token/revoke-accessor", map[string]any{"accessor": lab.accessor})
+}
+
+// The times of encryptionconfig: a good status holds for 20 s, a bad one for 3 s.
+const (
+	afterGood = 21 * time.Second
+	afterBad  = 3100 * time.Millisecond
+)
+
+// TestOutages lets all outages happen at once, each to a plugin of its own, and
+// writes down what API servers and their users see. The API server's clock for
+// seeds is moved ahead in steps; its other times are waited for.
+func TestOutages(t *testing.T) {
+	var labs []*outageLab
+	for i, o := range outages() {
+		lab := &outageLab{plugin: newPlugin(newVault(t), "one", "write"), outage: o, name: unique(fmt.Sprintf("outage%d", i))}
+		lab.extra += o.ring
+		lab.ring("one", "write")
+		lab.login()
+		lab.start()
+		status(t, client(t, lab.plugin))
+		e := newEtcd()
+		lab.first = startAPIServer(t, e, lab.name, configuration(lab.plugin, lab.name))
+		lab.second = startAPIServer(t, e, unique("second"), configuration(lab.plugin, lab.name))
+		for a, key := range map[*apiServer]string{lab.first: "of-first", lab.second: "of-second"} {
+			if err := a.write(key, "the value"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		labs = append(labs, lab)
+	}
+	for _, lab := range labs {
+		lab.outage.happens(lab)
+	}
+	time.Sleep(afterGood)
+	for minute := 1; minute <= 30; minute++ {
+		if minute > 4 && minute%2 == 1 { // polls less than three minutes apart
+			continue
+		}
+		for _, lab := range labs {
+			if minute <= lab.outage.minutes {
+				lab.first.ahead(time.Duration(minute) * time.Minute)
+				lab.poll()
+			}
+			if minute == lab.outage.minutes {
+				lab.observe()
+			}
+		}
+		time.Sleep(afterBad)
+	}
+	for _, lab := range labs {
+		lab.outage.ends(lab)
+	}
+	for _, lab := range labs {
+		lab.recovers()
+	}
+	compare(t, labs)
+}
+
+// poll has the API server ask for the status, as it does every minute.
+func (lab *outageLab) poll() string {
+	if err := lab.first.healthy(); err != nil {
+		return err.Error()
+	}
+	return "ok"
+}
+
+func worked(err error) string {
+	if err != nil {
+		return "no"
+	}
+	return "yes"
+}
+
+// observe writes the row.
+func (lab *outageLab) observe() {
+	said := lab.poll()
+	_, _, cached := lab.first.read("of-first")
+	_, _, other := lab.first.read("of-second")
+	written := lab.first.write("new", "the value")
+	cold := startAPIServer(lab.T, lab.first.etcd, unique("cold"), configuration(lab.plugin, lab.name))
+	coldErr := cold.healthy()
+	if coldErr == nil {
+		_, _, coldErr = cold.read("of-first")
+	}
+	cold.end()
+	lab.row = []string{lab.outage.what, fmt.Sprintf("%d min", lab.outage.minutes), worked(cached), worked(other), worked(written), worked(coldErr), plain(said)}
+}
+
+// recovers waits until all is well and finds nothing lost.
+func (lab *outageLab) recovers() {
+	lab.Helper()
+	eventually(lab.T, 40*time.Second, "the end of: "+lab.outage.String(), func() error { return lab.first.healthy() })
+	for _, key := range []string{"of-first", "of-second"} {
+		lab.first.reads(key, "the value")
+	}
+	if err := lab.first.write("after", "the value"); err != nil {
+		lab.Errorf("%s: no writes afterwards: %v", lab.outage, err)
+	}
+	cold := startAPIServer(lab.T, lab.first.etcd, unique("cold"), configuration(lab.plugin, lab.name))
+	eventually(lab.T, 40*time.Second, "an API server that starts after: "+lab.outage.String(), cold.healthy)
+	for _, key := range lab.first.etcd.keys() {
+		cold.reads(key, "the value")
+	}
+}
+
+// plain is what the API server says without what differs from run to run.
+func plain(said string) string {
+	if said == "ok" {
+		return "ok"
+	}
+	for _, end := range []string{"got unexpected healthz status: ", "desc = "} {
+		if _, after, found := strings.Cut(said, end); found {
+			said = after
+		}
+	}
+	for _, rule := range []struct{ pattern, with string }{
+		{`http://127\.0\.0\.1:\d+`, "https://vault.example.com:8200"},
+		{`/\S*/token\b`, "/etc/lanyard/token"},
+		{`/tmp/\S*kms\.sock`, "/run/lanyard-kms/kms.sock"},
+		{`\bkms\d+\b`, "transit"},
+		{`127\.0\.0\.1:\d+`, "10.0.0.2:8200"},
+		{`within [\d.]+m?s`, "within 2.97s"},
+		{`\d+ of \d+ bytes|\|`, ""},
+	} {
+		said = regexp.MustCompile(rule.pattern).ReplaceAllString(said, rule.with)
+	}
+	if most := 240; len(said) > most {
+		said = said[:most] + "…"
+	}
+	return "`" + said + "`"
+}
+
+// compare holds the table in the manual against what was seen: whether each
+// thing works. The text of an error is an example, and renewed with the rest.
+func compare(t *testing.T, labs []*outageLab) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString(tableBegin + "\n| what happens | for | reads of what this API server knows | other reads | writes | an API server can start | the API server's readiness check says |\n|---|---|---|---|---|---|---|\n")
+	for _, lab := range labs {
+		b.WriteString("| " + strings.Join(lab.row, " | ") + " |\n")
+	}
+	b.WriteString("\n" + tableEnd)
+	page, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(page), tableBegin)
+	_, after, closed := strings.Cut(rest, tableEnd)
+	if !ok || !closed {
+		t.Fatal(errors.New("docs/kms.md has no place for the table"))
+	}
+	want := before + b.String() + after
+	if !*update {
+		if facts(tableBegin+rest[:len(rest)-len(after)]) == facts(b.String()) {
+			return
+		}
+		t.Errorf("docs/kms.md tells otherwise of outages; run go test ./kms -run TestOutages -update in integration. Seen was:\n%s", b.String())
+		return
+	}
+	if want == string(page) {
+		return
+	}
+	if err := os.WriteFile(filepath.Clean(manual), []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// facts is a table without its last column.
+func facts(table string) string {
+	var b strings.Builder
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		b.WriteString(strings.Join(cells[:max(1, len(cells)-1)], " | ") + "\n")
+	}
+	return b.String()
+}
