@@ -193,11 +193,13 @@ func shareWholeAnswers(objects []provider.Object) {
 			options[name] = value
 		}
 		objects[i].Options = options
-		// What the store does by itself with the data alone: a secret of KV
-		// version 2 is the object within.
-		objects[i].Property = "[data.data, data][?type(@) == 'object'] | [0]." + o.Property
+		objects[i].Property = insideAnswer + o.Property
 	}
 }
+
+// insideAnswer selects from a whole answer what the store takes by itself for
+// the value: the data, or the object within that a secret of KV version 2 is.
+const insideAnswer = "[data.data, data][?type(@) == 'object'] | [0]."
 
 // request is what an object asks of Vault, whatever it shows of the answer.
 func request(o provider.Object) string {

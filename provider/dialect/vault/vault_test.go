@@ -1,13 +1,16 @@
 package vault
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // parse parses what must be right.
@@ -223,6 +226,36 @@ func FuzzParse(f *testing.F) {
 			}
 			if o.Property == "" && o.Options["whole"] != true {
 				t.Errorf("an object without a key does not show the whole answer: %+v", o)
+			}
+		}
+	})
+}
+
+// Whatever a key is called, the expression that it becomes selects it, and it
+// alone.
+func FuzzSecretKey(f *testing.F) {
+	for _, key := range []string{"password", "tls.crt", `say "hi"`, `a\\b`, "let", "[0]", "a || b", "größe", "\u2028", "0123", "@", "`x`"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if key == "" || len(key) > 200 || !utf8.ValidString(key) {
+			return
+		}
+		for name, data := range map[string]any{"": map[string]string{key: "value", key + "x": "other"}, "whole": map[string]any{"data": map[string]any{"data": map[string]string{key: "value"}}}} {
+			expression := quoted(key)
+			if name == "whole" {
+				expression = insideAnswer + expression
+			}
+			property, err := render.CompileProperty(expression)
+			if err != nil {
+				t.Fatalf("%s: %v", expression, err)
+			}
+			secret, err := json.Marshal(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := property.Apply(secret); err != nil || string(got) != "value" {
+				t.Errorf("%s selects %q of %s, %v", expression, got, secret, err)
 			}
 		}
 	})
