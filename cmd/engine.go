@@ -36,13 +36,13 @@ func dialects() map[string]provider.Dialect {
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
 		awsparameters.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
-		gcp.NewType(gcp.Options{Tokens: tokens, Calls: calls}),
+		gcp.NewType(google),
 		sealed.NewType(nil),
 		file.NewType(),
 	}
@@ -61,13 +61,13 @@ func newEngine(config provider.Config, registry prometheus.Registerer) (*engine,
 	e := &engine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := store.NewCalls(config.Bounds.StoreCalls)
-	e.amazon = aws.New(aws.Options{
-		Tokens: e.tokens, Calls: calls,
-		Cluster: e.tokens.Objects(func() bool { return e.Engine.Config().Policy.ReadObjects }),
-	})
+	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
+	objects := e.tokens.Objects(mayRead)
+	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
+	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
 	var err error
 	e.Engine, err = provider.New(provider.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon), Calls: calls, Metrics: registry,
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
 	})
 	if err != nil {
 		e.amazon.Close()
