@@ -152,7 +152,11 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 		})...)
 	}
 	defer e.conns.release(conn)
-	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && len(r.allow) == 0 {
+	node, ok := conn.store.(store.NodeReader)
+	if ok && node.ReadsAsNode() && len(r.override) > 0 {
+		problems = append(problems, Problem{Field: field + ".override", Text: "has no place here: this store reads with the node's own files or credentials, which a class could have sent elsewhere; remove it"})
+	}
+	if ok && node.ReadsAsNode() && len(r.allow) == 0 {
 		problems = append(problems, Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
 	}
 	return problems

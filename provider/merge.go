@@ -15,7 +15,9 @@ type merger struct {
 	override map[string][]string // and what even where the operator is not
 	ignore   []string
 	store    string // for messages
-	refused  []refusal
+
+	refused    []refusal
+	overridden bool // some setting holds by override
 }
 
 // refusal is a setting that a class may not give.
@@ -47,7 +49,9 @@ func (m *merger) merge(operator, class map[string]any, prefix string) map[string
 		}
 		patterns, overridable := m.override[field]
 		switch {
-		case overridable && matches(patterns, class[name]), !overridable && !isPinned && slices.Contains(m.open, field):
+		case overridable && matches(patterns, class[name]):
+			merged[name], m.overridden = class[name], true
+		case !overridable && !isPinned && slices.Contains(m.open, field):
 			merged[name] = class[name]
 		case overridable:
 			m.refuse(field, "the operator's configuration of store %s lets classes give %s here; give such a value, or remove it", m.store, printable(strings.Join(patterns, " or ")))

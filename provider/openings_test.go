@@ -78,35 +78,37 @@ func TestOpeningsThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-// An override can turn a store that reads as the pod into one that reads with
-// the node's credentials; the operator then has to name the pods.
-func TestAClassCannotMakeAStoreReadAsTheNode(t *testing.T) {
-	for name, allow := range map[string][]string{"nobody is named": nil, "the pod is named": {"prod/web"}} {
-		t.Run(name, func(t *testing.T) {
-			config := provider.DefaultConfig()
-			// The operator gives no root, so that there is nothing to check yet.
-			config.Stores = map[string]provider.StoreConfig{"files": {
-				Type: "file", Allow: allow, Override: map[string][]string{"root": {"/*"}},
-			}}
-			engine, err := provider.New(provider.Options{
-				Config: config, Types: []store.Type{file.NewType()}, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
-				Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
-					return &provider.Class{
-						Stores:  map[string]map[string]any{"files": {"root": "/etc"}},
-						Objects: []provider.Object{{Path: "a", Store: "files", Key: "hostname"}},
-					}, nil
-				}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(engine.Close)
-			err = engine.Check("test", nil)
-			const want = "stores.files: reads with the node's own files or credentials, and the operator's configuration does not say whose pods may use it so"
-			if refused := err != nil && strings.Contains(err.Error(), want); refused != (allow == nil) {
-				t.Errorf("Check: %v", err)
-			}
+// An override could send the node's credentials elsewhere, or turn a store that
+// reads as the pod into one that reads with them.
+func TestNoClassSetsAnythingOfAStoreThatReadsAsTheNode(t *testing.T) {
+	engine := func(fields map[string]any) (*provider.Engine, error) {
+		config := provider.DefaultConfig()
+		config.Stores = map[string]provider.StoreConfig{"files": {
+			Type: "file", Allow: []string{"prod/web"}, Fields: fields, Override: map[string][]string{"root": {"/*"}},
+		}}
+		return provider.New(provider.Options{
+			Config: config, Types: []store.Type{file.NewType()}, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
+			Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
+				return &provider.Class{
+					Stores:  map[string]map[string]any{"files": {"root": "/etc"}},
+					Objects: []provider.Object{{Path: "a", Store: "files", Key: "hostname"}},
+				}, nil
+			}},
 		})
+	}
+	const early = "stores.files.override: has no place here: this store reads with the node's own files or credentials"
+	if _, err := engine(map[string]any{"root": "/srv"}); err == nil || !strings.Contains(err.Error(), early) {
+		t.Errorf("New: %v, want %q", err, early)
+	}
+	// Without a root there is nothing to open and to look at before.
+	e, err := engine(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	const late = "stores.files: reads with the node's own files or credentials, so that a class must not set anything of it"
+	if err := e.Check("test", nil); err == nil || !strings.Contains(err.Error(), late) {
+		t.Errorf("Check: %v, want %q", err, late)
 	}
 }
 

@@ -250,10 +250,11 @@ func (p *planner) store(name string) *planStore {
 		return s
 	}
 	p.plan.connections = append(p.plan.connections, conn)
-	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && len(r.allow) == 0 {
-		// A setting of the class's made it so, past what the operator's
-		// configuration was checked for.
-		s.problems = Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, and the operator's configuration does not say whose pods may use it so; remove what the class sets of it"}}
+	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && (r.overridden || len(r.allow) == 0) {
+		// The class could have the node's credentials sent elsewhere, or has
+		// made the store read with them past what the configuration was checked
+		// for.
+		s.problems = Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, so that a class must not set anything of it; remove what it sets"}}
 		return s
 	}
 	p.plan.cost += connectionCost + settingCost*conn.size

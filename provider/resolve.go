@@ -18,6 +18,8 @@ type resolved struct {
 	settings store.Settings
 	allow    []string
 	override map[string][]string
+	// overridden is true if the class has set what is not its own to say.
+	overridden bool
 }
 
 // resolve decides which store a class means by a name. What the operator's
@@ -64,6 +66,7 @@ func (c Config) resolve(types map[string]store.Type, name string, class, default
 	}
 	m := merger{open: r.WorkloadSettings(), override: operator.Override, ignore: operator.Ignore, store: printable(name)}
 	r.settings.Fields = m.merge(operator.Fields, fields, "")
+	r.overridden = m.overridden
 	var problems []Problem
 	for _, refused := range m.refused {
 		problems = append(problems, problem("."+refused.field, "%s", refused.text)...)
