@@ -64,9 +64,9 @@ func (s *SignIn) mayAsk() bool { return s.MayAsk == nil || s.MayAsk() }
 func (s *SignIn) annotation(ctx context.Context, id identity.Identity, name string) (string, error) {
 	// Of the identity, the name alone decides.
 	key := credential.Key{Identity: identity.Key{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, Issuer: name}
-	fact, err := s.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
+	fact, err := s.Link.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
 		text, err := s.Cluster.Annotation(ctx, id.Namespace, id.ServiceAccount, name)
-		return text, s.Now().Add(annotationsFor), withKind(err)
+		return text, time.Now().Add(annotationsFor), withKind(err)
 	})
 	if err != nil {
 		return "", err

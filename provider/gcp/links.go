@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/lanyardhq/lanyard/provider/credential"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -25,6 +27,8 @@ const (
 	MaxAnswerBytes = 256 << 10
 	// idleConnection is after how long a connection without calls is closed.
 	idleConnection = 5 * time.Minute
+	// factTime bounds asking the cluster or the metadata server for a fact.
+	factTime = 10 * time.Second
 )
 
 // Links are the connections of one type of store or key service, one Link for
@@ -44,7 +48,8 @@ func NewLinks(name string, calls *store.Calls) *Links {
 }
 
 // Link is the connections that trust one set of authorities: HTTP for Google's
-// identity services, and gRPC for each endpoint that is dialled.
+// identity services, and gRPC for each endpoint that is dialled; and the access
+// tokens that were got over them.
 type Link struct {
 	name    string
 	calls   *store.Calls
@@ -52,6 +57,9 @@ type Link struct {
 	bounded http.RoundTripper // http, through calls
 	tls     *tls.Config
 	users   int // guarded by Links.mu
+
+	granted *credential.Cache[secret.Bytes] // access tokens
+	facts   *credential.Cache[string]       // what does not change from call to call
 
 	mu    sync.Mutex
 	conns map[string]*Conn // by endpoint
@@ -87,9 +95,15 @@ func (l *Links) Acquire(trusted TLS) (*Link, func(), error) {
 
 func (l *Links) release(trusted TLS, used *Link) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if used.users--; used.users == 0 {
+	used.users--
+	last := used.users == 0
+	if last {
 		delete(l.open, trusted)
+	}
+	l.mu.Unlock()
+	if last {
+		used.granted.Close()
+		used.facts.Close()
 		used.http.CloseIdleConnections()
 	}
 }
@@ -107,7 +121,11 @@ func newLink(name string, config *tls.Config, calls *store.Calls) *Link {
 		// Answers are bounded as they are read; gzip would hide their size.
 		DisableCompression: true,
 	}
-	return &Link{name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), tls: config, conns: map[string]*Conn{}}
+	return &Link{
+		name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), tls: config, conns: map[string]*Conn{},
+		granted: credential.New[secret.Bytes](credential.Options{}),
+		facts:   credential.New[string](credential.Options{Timeout: factTime}),
+	}
 }
 
 // Dial returns the connection to a checked endpoint, which the caller hangs up

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/credential"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -25,7 +26,7 @@ func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, er
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}
-	start := s.Now()
+	start := time.Now()
 	err := s.call(ctx, callOf{
 		what:    "asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for a token",
 		refused: "give the provider's pod a service account that has one of Google's, or use auth.method workloadIdentity",
@@ -55,12 +56,9 @@ func (s *SignIn) metadataRequest(ctx context.Context, path string) (*http.Reques
 	return req, err
 }
 
-// gke is what the metadata server tells of the GKE cluster of the node. It
-// does not change while the node lives.
-type gke struct {
-	turn     chan struct{} // held by the one that asks, or looks
-	audience string        // empty until it is known
-}
+// clusterFor is after about how long the metadata server is asked again which
+// cluster the node is of, which does not change while the node lives.
+const clusterFor = 24 * time.Hour
 
 // audience is that of the exchange: as configured, or that of the node's GKE
 // cluster.
@@ -69,26 +67,23 @@ func (s *SignIn) audience(ctx context.Context) (string, error) {
 	if s.Auth.Audience != "" {
 		return s.Auth.Audience, nil
 	}
-	select {
-	case s.gke.turn <- struct{}{}:
-		defer func() { <-s.gke.turn }()
-	case <-ctx.Done():
-		return "", fmt.Errorf("waiting for the metadata server: %w", ctx.Err())
-	}
-	if s.gke.audience != "" {
-		return s.gke.audience, nil
-	}
-	var found [3]string
-	for i, path := range [...]string{"project/project-id", "instance/attributes/cluster-location", "instance/attributes/cluster-name"} {
-		text, err := s.metadataText(ctx, path)
-		if err != nil {
-			return "", err
+	found, err := s.Link.facts.Get(ctx, credential.Key{Issuer: s.Auth.MetadataEndpoint}, func(ctx context.Context) (string, time.Time, error) {
+		var facts [3]string
+		for i, path := range [...]string{"project/project-id", "instance/attributes/cluster-location", "instance/attributes/cluster-name"} {
+			text, err := s.metadataText(ctx, path)
+			if err != nil {
+				return "", time.Time{}, err
+			}
+			facts[i] = text
 		}
-		found[i] = text
+		project, location, name := facts[0], facts[1], facts[2]
+		return fmt.Sprintf("identitynamespace:%[1]s.svc.id.goog:https://container.googleapis.com/v1/projects/%[1]s/locations/%[2]s/clusters/%[3]s", project, location, name),
+			time.Now().Add(clusterFor), nil
+	})
+	if err != nil {
+		return "", err
 	}
-	project, location, name := found[0], found[1], found[2]
-	s.gke.audience = fmt.Sprintf("identitynamespace:%[1]s.svc.id.goog:https://container.googleapis.com/v1/projects/%[1]s/locations/%[2]s/clusters/%[3]s", project, location, name)
-	return s.gke.audience, nil
+	return found.Credential, nil
 }
 
 // metadataText gets one word from the metadata server.

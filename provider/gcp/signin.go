@@ -28,7 +28,7 @@ const keyName = "key.json"
 type Options struct {
 	// Auth has passed its Check.
 	Auth Auth
-	// Link reaches Google's identity services.
+	// Link reaches Google's identity services and keeps what they granted.
 	Link *Link
 	// Tokens gets the pods' service account tokens.
 	Tokens identity.TokenSource
@@ -41,35 +41,15 @@ type Options struct {
 	// Timeout bounds one try of a call, and Retries how often it is made again.
 	Timeout time.Duration
 	Retries int
-	// Now tells the time.
-	Now func() time.Time
 }
 
-// SignIn gets access tokens, one for each identity, and keeps them until they
-// end or are refused. It is safe for concurrent use.
-type SignIn struct {
-	Options
-	granted *credential.Cache[secret.Bytes]
-	facts   *credential.Cache[string] // what Cluster said
-	gke     gke
-}
+// SignIn gets access tokens, one for each identity and what it acts as. They are
+// used until they end or are refused, by all who sign in over one Link. It is
+// safe for concurrent use.
+type SignIn struct{ Options }
 
-// NewSignIn returns a SignIn that works until Close.
-func NewSignIn(opts Options) *SignIn {
-	return &SignIn{
-		Options: opts,
-		granted: credential.New[secret.Bytes](credential.Options{Now: opts.Now}),
-		facts:   credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
-		gke:     gke{turn: make(chan struct{}, 1)},
-	}
-}
-
-// Close ends the exchanges under way and forgets every token. No With may
-// follow.
-func (s *SignIn) Close() {
-	s.granted.Close()
-	s.facts.Close()
-}
+// NewSignIn returns a SignIn that works until its Link is given back.
+func NewSignIn(opts Options) *SignIn { return &SignIn{opts} }
 
 // mostTokens bounds the new access tokens that one use may cost.
 const mostTokens = 2
@@ -85,12 +65,12 @@ func (s *SignIn) With(ctx context.Context, as identity.Identity, use func(token 
 		return err
 	}
 	for try := 0; ; try++ {
-		grant, err := s.granted.Get(ctx, p.key, p.exchange)
+		grant, err := s.Link.granted.Get(ctx, p.key, p.exchange)
 		if err != nil {
 			return err
 		}
 		refused, err := use(grant.Credential, p.who)
-		if !refused || try >= mostTokens || !s.granted.Forget(p.key, grant) {
+		if !refused || try >= mostTokens || !s.Link.granted.Forget(p.key, grant) {
 			return err
 		}
 	}
@@ -151,7 +131,7 @@ func (s *SignIn) workload(id identity.Identity, account string, delegates []stri
 	}
 	return principal{
 		key: credential.Key{
-			Identity: id.Key(), Issuer: auth.STSEndpoint + " " + auth.IAMEndpoint, Audience: auth.Audience + " " + auth.TokenAudience,
+			Identity: id.Key(), Issuer: auth.STSEndpoint + " " + auth.IAMEndpoint + " " + auth.MetadataEndpoint, Audience: auth.Audience + " " + auth.TokenAudience,
 			Role: strings.Join(append([]string{account}, delegates...), " "),
 		},
 		exchange: func(ctx context.Context) (secret.Bytes, time.Time, error) {

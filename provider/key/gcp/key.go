@@ -119,7 +119,6 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 
 // Close implements key.Key.
 func (k *kmsKey) Close() {
-	k.signIn.Close()
 	k.conn.HangUp()
 	k.release()
 }

@@ -80,7 +80,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		config: config, conn: conn, release: release,
 		signIn: gcp.NewSignIn(gcp.Options{
 			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster,
-			Timeout: config.Timeout, Retries: config.Retries, Now: t.opts.Now,
+			Timeout: config.Timeout, Retries: config.Retries,
 		}),
 	}, nil
 }

@@ -12,8 +12,6 @@
 package gcp
 
 import (
-	"time"
-
 	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -35,8 +33,6 @@ type Options struct {
 	MayAsk func() bool
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
-	// Now tells the time; nil means time.Now.
-	Now func() time.Time
 }
 
 // Type is the kind of store. It holds the connections, which all stores with
@@ -45,22 +41,18 @@ type Type struct {
 	tokens  identity.TokenSource
 	cluster gcp.Cluster
 	mayAsk  func() bool
-	now     func() time.Time
 	links   *gcp.Links
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
+		opts.Tokens = identity.PodTokens{}
 	}
 	if opts.Calls == nil {
 		opts.Calls = store.NewCalls(64)
 	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, now: opts.Now, links: gcp.NewLinks(typeName, opts.Calls)}
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls)}
 }
 
 // Name is "google-secret-manager".

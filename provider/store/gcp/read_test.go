@@ -157,6 +157,34 @@ func TestPodsOfOneServiceAccountShareOneToken(t *testing.T) {
 	}
 }
 
+// Classes with a default project of their own are stores of their own.
+func TestStoresShareTheTokenOfOneServiceAccountAndNoOther(t *testing.T) {
+	c := newCloud(t)
+	c.Put(db, []byte("one"))
+	googleType := gcp.NewType(gcp.Options{})
+	open := func(change func(fields, auth map[string]any)) store.Store {
+		opened, err := googleType.Open(c.settings(change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(opened.Close)
+		return opened
+	}
+	one := open(unchanged)
+	other := open(func(fields, _ map[string]any) { fields["project"] = "shop" })
+	wantValue(t, one, c.web, store.Reference{Key: db}, "one")
+	wantValue(t, other, c.web, store.Reference{Key: "db"}, "one")
+	if exchanges := c.Calls("token"); exchanges != 1 {
+		t.Errorf("%d exchanges for one service account, want 1", exchanges)
+	}
+	_, err := read(t, other, c.pod(t, "api", pool), store.Reference{Key: "db"})
+	wantError(t, err, store.ErrDenied, "service account api")
+
+	asAccount := open(func(_, auth map[string]any) { auth["serviceAccount"] = webAccount })
+	_, err = read(t, asAccount, c.web, store.Reference{Key: db})
+	wantError(t, err, store.ErrDenied, "acting as service account "+webAccount)
+}
+
 func TestDestroyedDisabledAndMissingVersionsAreNotFound(t *testing.T) {
 	c := newCloud(t)
 	s := c.open(t, gcp.Options{}, unchanged)

@@ -29,7 +29,7 @@ func (t *Type) newStore(config *settings, link *gcp.Link, release func()) *gcpSt
 	return &gcpStore{
 		config: config, link: link, release: release, conns: map[string]*gcp.Conn{},
 		signIn: gcp.NewSignIn(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, MayAsk: t.mayAsk, Timeout: config.Timeout, Retries: config.Retries, Now: t.now,
+			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, MayAsk: t.mayAsk, Timeout: config.Timeout, Retries: config.Retries,
 		}),
 	}
 }
@@ -84,7 +84,6 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 
 // Close implements store.Store.
 func (s *gcpStore) Close() {
-	s.signIn.Close()
 	for _, conn := range s.conns {
 		conn.HangUp()
 	}
