@@ -133,7 +133,7 @@ func TestWhatIsWrongIsToldInTheClassesOwnWords(t *testing.T) {
 
 // What only the engine and the stores can know is told in the same words.
 func TestTheEngineSpeaksTheClassesLanguage(t *testing.T) {
-	e := engine(t, world(t))
+	e := engine(t, world(t), nil)
 	for name, test := range map[string]struct {
 		parameters map[string]string
 		want       string

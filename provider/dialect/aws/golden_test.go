@@ -56,7 +56,7 @@ func (cluster) NodeLabel(context.Context, string) (string, error) { return "us-e
 
 // engine is a provider with the dialect and its stores, as an operator sets them
 // up who pins the endpoints alone.
-func engine(t *testing.T, server *awstest.Server) *provider.Engine {
+func engine(t *testing.T, server *awstest.Server, change func(*provider.Config)) *provider.Engine {
 	t.Helper()
 	platform := aws.New(aws.Options{Cluster: cluster{}})
 	t.Cleanup(platform.Close)
@@ -68,6 +68,9 @@ func engine(t *testing.T, server *awstest.Server) *provider.Engine {
 	config.Stores = map[string]provider.StoreConfig{
 		awsdialect.SecretsManager: {Type: "aws-secrets-manager", Fields: settings},
 		awsdialect.ParameterStore: {Type: "aws-parameter-store", Fields: settings},
+	}
+	if change != nil {
+		change(&config)
 	}
 	e, err := provider.New(provider.Options{
 		Config: config, Dialects: map[string]provider.Dialect{awsdialect.Name: awsdialect.Parse},
@@ -127,7 +130,7 @@ func TestClassesOfTheOriginalMakeItsFiles(t *testing.T) {
 			readYAML(t, filepath.Join(dir, "class.yaml"), &class)
 			readYAML(t, filepath.Join(dir, "expect.yaml"), &expect)
 			server := world(t)
-			volume, err := engine(t, server).Mount(t.Context(), provider.Request{Dialect: class.Spec.Provider, Parameters: class.Spec.Parameters, Identity: pod(t, server.NewIssuer(t)), Mode: 0o644})
+			volume, err := engine(t, server, nil).Mount(t.Context(), provider.Request{Dialect: class.Spec.Provider, Parameters: class.Spec.Parameters, Identity: pod(t, server.NewIssuer(t)), Mode: 0o644})
 			if err != nil {
 				t.Fatal(err)
 			}
