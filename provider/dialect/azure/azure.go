@@ -39,7 +39,7 @@ func Parse(parameters map[string]string) (*provider.Class, error) {
 	class := &provider.Class{
 		Words:    words(name, p.parameters),
 		Stores:   map[string]map[string]any{name: settings},
-		Defaults: map[string]map[string]any{name: defaults(name)},
+		Defaults: defaults(),
 	}
 	if p.parameters[parameterObjects] == "" {
 		p.Wrong(parameterObjects, "missing; list what the volume is to hold")

@@ -34,10 +34,10 @@ func TestParametersBecomeSettingsOfAStore(t *testing.T) {
 		idle  string
 	}{
 		"workload identity": {
-			nil, "azure", map[string]any{"vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}}, "",
+			nil, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}}, "",
 		},
 		"the pod's own secret": {
-			map[string]string{"clientID": ""}, "azure", map[string]any{"vault": "kv", "tenantID": "t"}, "",
+			map[string]string{"clientID": ""}, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t"}, "",
 		},
 		"the node's own identity": {
 			map[string]string{"clientID": "", "useVMManagedIdentity": "true"}, "azure-node", map[string]any{"vault": "kv", "tenantID": "t"}, "",
@@ -48,18 +48,18 @@ func TestParametersBecomeSettingsOfAStore(t *testing.T) {
 		},
 		"another cloud": {
 			map[string]string{"cloudName": "AZUREUSGOVERNMENTCLOUD"}, "azure",
-			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "usGovernment", "auth": map[string]any{"clientID": "c"}}, "",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "usGovernment", "auth": map[string]any{"clientID": "c"}}, "",
 		},
 		"China": {
 			map[string]string{"cloudName": "AzureChinaCloud"}, "azure",
-			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "china", "auth": map[string]any{"clientID": "c"}}, "",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "china", "auth": map[string]any{"clientID": "c"}}, "",
 		},
 		"a cloud of one's own": {
 			map[string]string{"cloudName": "AzureStackCloud", "cloudEnvFileName": "/etc/cloud.json"}, "azure",
-			map[string]any{"vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "environmentFile": "/etc/cloud.json", "auth": map[string]any{"clientID": "c"}}, "",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "environmentFile": "/etc/cloud.json", "auth": map[string]any{"clientID": "c"}}, "",
 		},
 		"two tenants": {
-			map[string]string{"tenantId": "older"}, "azure", map[string]any{"vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}},
+			map[string]string{"tenantId": "older"}, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}},
 			"tenantId: has no effect beside tenantID",
 		},
 	} {

@@ -71,12 +71,10 @@ func words(name string, parameters map[string]string) provider.Words {
 	}
 }
 
-// defaults are what the original does of itself.
-func defaults(name string) map[string]any {
-	if name == NodeStoreName {
-		return map[string]any{"type": "azure-key-vault", "auth": map[string]any{"method": "managedIdentity"}}
-	}
-	return map[string]any{"type": "azure-key-vault"}
+// defaults are what the original does of itself: without the operator's store
+// they are refused, and say why.
+func defaults() map[string]map[string]any {
+	return map[string]map[string]any{NodeStoreName: {"type": "azure-key-vault", "auth": map[string]any{"method": "managedIdentity"}}}
 }
 
 // store is which store the class reads from and what it says of it: only that,
@@ -111,6 +109,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	}
 	auth := map[string]any{}
 	if node {
+		// A store that the operator alone can make.
 		name = NodeStoreName
 		if id := p.parameters[parameterNodeID]; id != "" {
 			auth["identityID"] = id
@@ -119,6 +118,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 			p.noEffect(parameterClient, "has no effect beside "+parameterNode)
 		}
 	} else {
+		settings["type"] = "azure-key-vault" // which the class describes in full
 		if p.parameters[parameterNodeID] != "" {
 			p.noEffect(parameterNodeID, "has no effect without "+parameterNode)
 		}
