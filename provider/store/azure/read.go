@@ -3,12 +3,12 @@ package azure
 import (
 	"context"
 	"encoding/pem"
-	"errors"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
+	"github.com/lanyardhq/lanyard/provider/azure"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -32,7 +32,7 @@ func (s *vaultStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	asked := *q
 	asked.kind = kindSecrets
 	var got azsecrets.GetSecretResponse
-	err := s.call(ctx, as, &asked, func(ctx context.Context) (err error) {
+	err := s.vault.Call(ctx, as, &asked, func(ctx context.Context) (err error) {
 		got, err = s.secrets.GetSecret(ctx, q.name, q.version, nil)
 		return err
 	})
@@ -40,7 +40,7 @@ func (s *vaultStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 		return secret.Bytes{}, "", err
 	}
 	if got.Value == nil || got.ID == nil || got.ID.Version() == "" {
-		return secret.Bytes{}, "", s.incomplete(&asked)
+		return secret.Bytes{}, "", s.vault.Incomplete(&asked)
 	}
 	contentType := ""
 	if got.ContentType != nil {
@@ -49,7 +49,7 @@ func (s *vaultStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	backs := got.KID != nil && *got.KID != ""
 	data, err := q.choose(*got.Value, contentType, backs)
 	if err != nil {
-		return secret.Bytes{}, "", about(asked.String(), err)
+		return secret.Bytes{}, "", azure.About(asked.String(), err)
 	}
 	return data, got.ID.Version(), nil
 }
@@ -69,7 +69,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 		return secret.NewString(value), nil
 	}
 	if q.format == formatPFX {
-		return secret.Bytes{}, fail(store.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
+		return secret.Bytes{}, azure.Fail(store.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
 	}
 	b, err := parseBundle(value, contentType)
 	if err != nil {
@@ -82,7 +82,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 // https://learn.microsoft.com/rest/api/keyvault/keys/get-key/get-key
 func (s *vaultStore) readKey(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	var got azkeys.GetKeyResponse
-	err := s.call(ctx, as, q, func(ctx context.Context) (err error) {
+	err := s.vault.Call(ctx, as, q, func(ctx context.Context) (err error) {
 		got, err = s.keys.GetKey(ctx, q.name, q.version, nil)
 		return err
 	})
@@ -90,11 +90,11 @@ func (s *vaultStore) readKey(ctx context.Context, as identity.Identity, q *query
 		return secret.Bytes{}, "", err
 	}
 	if got.Key == nil || got.Key.KID == nil || got.Key.KID.Version() == "" {
-		return secret.Bytes{}, "", s.incomplete(q)
+		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	text, err := publicPEM(got.Key)
 	if err != nil {
-		return secret.Bytes{}, "", about(q.String(), err)
+		return secret.Bytes{}, "", azure.About(q.String(), err)
 	}
 	return secret.New(text), got.Key.KID.Version(), nil
 }
@@ -104,7 +104,7 @@ func (s *vaultStore) readKey(ctx context.Context, as identity.Identity, q *query
 // https://learn.microsoft.com/rest/api/keyvault/certificates/get-certificate/get-certificate
 func (s *vaultStore) readLeaf(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	var got azcertificates.GetCertificateResponse
-	err := s.call(ctx, as, q, func(ctx context.Context) (err error) {
+	err := s.vault.Call(ctx, as, q, func(ctx context.Context) (err error) {
 		got, err = s.certificates.GetCertificate(ctx, q.name, q.version, nil)
 		return err
 	})
@@ -112,19 +112,14 @@ func (s *vaultStore) readLeaf(ctx context.Context, as identity.Identity, q *quer
 		return secret.Bytes{}, "", err
 	}
 	if got.ID == nil || got.ID.Version() == "" {
-		return secret.Bytes{}, "", s.incomplete(q)
+		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	if len(got.CER) == 0 {
-		return secret.Bytes{}, "", fail(store.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
+		return secret.Bytes{}, "", azure.Fail(store.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
 	}
 	if err := checkCertificate(got.CER); err != nil {
-		return secret.Bytes{}, "", about(q.String(), err)
+		return secret.Bytes{}, "", azure.About(q.String(), err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: got.CER})
 	return secret.New(text), got.ID.Version(), nil
-}
-
-// incomplete is the failure of an answer that lacks what it must have.
-func (s *vaultStore) incomplete(q *query) error {
-	return about(q.String(), unreachable(context.Background(), s.tries.host, errors.New("incomplete")))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/provider/azure"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
@@ -53,30 +54,30 @@ var (
 // parseReference returns what ref asks for. The error wraps store.ErrInvalid
 // and names every wrong field.
 func parseReference(ref store.Reference, hsm bool) (*query, error) {
-	var problems problemList
+	var problems azure.Problems
 	kind, name, _ := strings.Cut(ref.Key, "/")
 	q := &query{kind: kind, name: name, version: ref.Version}
 	kinds := []string{kindSecrets, kindKeys, kindCertificates}
 	switch {
 	case ref.Key == "":
-		problems.add("key", "is missing; it is the collection and the name, such as secrets/db-password")
+		problems.Add("key", "is missing; it is the collection and the name, such as secrets/db-password")
 	case !slices.Contains(kinds, kind) && strings.Contains(ref.Key, "/"):
-		problems.add("key", "%s", strict.Unknown("collection", printable(kind), kinds))
+		problems.Add("key", "%s", strict.Unknown("collection", azure.Printable(kind), kinds))
 	case !slices.Contains(kinds, kind):
-		problems.add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", printable(ref.Key))
+		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", azure.Printable(ref.Key))
 	case !objectName.MatchString(name):
-		problems.add("key", "must be %s/ and a name of at most 127 letters, digits and dashes; the version goes into version", kind)
+		problems.Add("key", "must be %s/ and a name of at most 127 letters, digits and dashes; the version goes into version", kind)
 	case hsm && kind != kindKeys:
-		problems.add("key", "a Managed HSM has keys alone: keys/<name>")
+		problems.Add("key", "a Managed HSM has keys alone: keys/<name>")
 	}
 	if ref.Version != "" && !objectVersion.MatchString(ref.Version) {
-		problems.add("version", "must be the version's ID, such as 4387e9f3d6e14c459867679a90fd0f79, or left out for the current one")
+		problems.Add("version", "must be the version's ID, such as 4387e9f3d6e14c459867679a90fd0f79, or left out for the current one")
 	}
 	q.setOptions(ref.Options, &problems)
-	return q, problems.err()
+	return q, problems.Err()
 }
 
-func (q *query) setOptions(options map[string]any, problems *problemList) {
+func (q *query) setOptions(options map[string]any, problems *azure.Problems) {
 	known := []string{"part", "format", "history"}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		switch name {
@@ -87,35 +88,35 @@ func (q *query) setOptions(options map[string]any, problems *problemList) {
 		case "history":
 			count, ok := options[name].(int)
 			if !ok || count < 1 || count > mostHistory {
-				problems.add("options.history", "must be a whole number from 1 to %d", mostHistory)
+				problems.Add("options.history", "must be a whole number from 1 to %d", mostHistory)
 			}
 			q.history = count
 		default:
-			problems.add("options."+printable(name), "%s", strict.Unknown("option", printable(name), known))
+			problems.Add("options."+azure.Printable(name), "%s", strict.Unknown("option", azure.Printable(name), known))
 		}
 	}
 	switch {
 	case q.kind == kindCertificates && q.part == "":
 		q.part = partLeaf
 	case q.kind != kindCertificates && q.part != "":
-		problems.add("options.part", "is for certificates/ alone")
+		problems.Add("options.part", "is for certificates/ alone")
 	}
 	switch {
 	case q.format == formatPFX && q.kind == kindSecrets:
-		problems.add("options.format", "pfx is what a secret of a certificate holds as it is; leave format out")
+		problems.Add("options.format", "pfx is what a secret of a certificate holds as it is; leave format out")
 	case q.format != "" && q.kind == kindKeys:
-		problems.add("options.format", "is not for keys/, which are always PEM")
+		problems.Add("options.format", "is not for keys/, which are always PEM")
 	case q.format == formatPFX && q.part != partAll:
-		problems.add("options.format", "pfx holds the key and all certificates, so it goes with part: all")
+		problems.Add("options.format", "pfx holds the key and all certificates, so it goes with part: all")
 	case q.history > 0 && q.part == partPair:
-		problems.add("options.history", "goes with one file for each version; use part: all")
+		problems.Add("options.history", "goes with one file for each version; use part: all")
 	}
 }
 
-func oneOf(field string, value any, known []string, problems *problemList) string {
+func oneOf(field string, value any, known []string, problems *azure.Problems) string {
 	text, ok := value.(string)
 	if !ok || !slices.Contains(known, text) {
-		problems.add(field, "must be one of %s", strings.Join(known, ", "))
+		problems.Add(field, "must be one of %s", strings.Join(known, ", "))
 	}
 	return text
 }
@@ -129,9 +130,9 @@ func (q *query) String() string {
 }
 
 // noun is one of the collection's things.
-func (q *query) noun() string { return strings.TrimSuffix(q.kind, "s") }
+func (q *query) Noun() string { return strings.TrimSuffix(q.kind, "s") }
 
-func (q *query) orVersion() string {
+func (q *query) OrVersion() string {
 	if q.version == "" {
 		return ""
 	}
@@ -141,14 +142,14 @@ func (q *query) orVersion() string {
 // permission is what an access policy must grant, and role which of the
 // built-in roles does.
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide#azure-built-in-roles-for-key-vault-data-plane-operations
-func (q *query) permission() string {
+func (q *query) Permission() string {
 	if q.history > 0 {
 		return q.kind + " get and list"
 	}
 	return q.kind + " get"
 }
 
-func (q *query) role() string {
+func (q *query) Role() string {
 	switch q.kind {
 	case kindKeys:
 		return "Key Vault Crypto User"

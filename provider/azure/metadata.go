@@ -25,20 +25,20 @@ type metadataToken struct {
 // Instance Metadata Service. azidentity would take the source from the
 // environment, and keep tokens for the whole process by its own rules.
 // https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#get-a-token-using-http
-func (s *vaultStore) askMetadata(ctx context.Context, resource string) (secret.Bytes, time.Time, error) {
+func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes, time.Time, error) {
 	query := url.Values{"api-version": {"2018-02-01"}, "resource": {resource}}
-	if id := s.config.Auth.IdentityID; id != "" {
+	if id := v.config.Auth.IdentityID; id != "" {
 		query.Set("client_id", id)
 	}
-	address := s.config.Auth.MetadataEndpoint + "/metadata/identity/oauth2/token?" + query.Encode()
+	address := v.config.Auth.MetadataEndpoint + "/metadata/identity/oauth2/token?" + query.Encode()
 	var got metadataToken
-	err := retrier{host: hostOf(address), timeout: s.tries.timeout, retries: s.tries.retries}.do(ctx, func(ctx context.Context) outcome {
+	err := retrier{host: hostOf(address), timeout: v.tries.timeout, retries: v.tries.retries}.do(ctx, func(ctx context.Context) outcome {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 		if err != nil {
-			return outcome{err: fail(store.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
+			return outcome{err: Fail(store.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
 		}
 		req.Header.Set("Metadata", "true")
-		resp, err := s.transport.Do(req)
+		resp, err := v.transport.Do(req)
 		if err != nil {
 			return outcome{err: unreachable(ctx, hostOf(address), err), passes: true}
 		}
@@ -52,20 +52,20 @@ func (s *vaultStore) askMetadata(ctx context.Context, resource string) (secret.B
 		switch {
 		// 404 and 410 are those of a service that is being updated.
 		case passes(resp.StatusCode), resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
-			return outcome{err: fail(store.ErrUnavailable, "the machine's metadata service failed with status %d", resp.StatusCode), passes: true, after: retryAfter(resp)}
+			return outcome{err: Fail(store.ErrUnavailable, "the machine's metadata service failed with status %d", resp.StatusCode), passes: true, after: retryAfter(resp)}
 		case resp.StatusCode != http.StatusOK:
-			return outcome{err: fail(store.ErrUnauthenticated, "the machine's metadata service gives no token (%d): %s; assign the identity to every machine of the node pool, and check auth.identityID", resp.StatusCode, printable(got.Description))}
+			return outcome{err: Fail(store.ErrUnauthenticated, "the machine's metadata service gives no token (%d): %s; assign the identity to every machine of the node pool, and check auth.identityID", resp.StatusCode, Printable(got.Description))}
 		case broken || got.AccessToken == "":
-			return outcome{err: fail(store.ErrUnavailable, "the machine's metadata service answered without a token; check auth.metadataEndpoint"), passes: true}
+			return outcome{err: Fail(store.ErrUnavailable, "the machine's metadata service answered without a token; check auth.metadataEndpoint"), passes: true}
 		}
 		return outcome{}
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, about("login as "+s.who(), err)
+		return secret.Bytes{}, time.Time{}, About("login as "+v.who(), err)
 	}
 	seconds, err := strconv.ParseInt(got.ExpiresOn, 10, 64)
 	if err != nil || seconds <= 0 {
-		return secret.Bytes{}, time.Time{}, fail(store.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", s.who())
+		return secret.Bytes{}, time.Time{}, Fail(store.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", v.who())
 	}
 	return secret.NewString(got.AccessToken), time.Unix(seconds, 0), nil
 }

@@ -26,7 +26,7 @@ const challengeLife = 24 * time.Hour
 
 // known returns what is known of the vault's challenge without asking: what
 // the settings say, and the resource of a cloud whose suffix the address has.
-func (s *settings) known() challenge {
+func (s *Settings) known() challenge {
 	c := challenge{tenant: s.TenantID, resource: s.Resource}
 	if c.resource == "" {
 		for _, of := range clouds() {
@@ -52,13 +52,13 @@ func hostOf(address string) string {
 // vault says, in which case its host must lie below the resource's, so that no
 // other server is given a token for Key Vault.
 // https://aka.ms/azsdk/blog/vault-uri
-func (s *vaultStore) accepted(ctx context.Context) (challenge, error) {
-	known := s.config.known()
+func (v *Vault) accepted(ctx context.Context) (challenge, error) {
+	known := v.config.known()
 	if known.tenant != "" && known.resource != "" {
 		return known, nil
 	}
-	grant, err := s.challenges.Get(ctx, credential.Key{Issuer: s.config.Address}, func(ctx context.Context) (challenge, time.Time, error) {
-		asked, err := s.askChallenge(ctx)
+	grant, err := v.challenges.Get(ctx, credential.Key{Issuer: v.config.Address}, func(ctx context.Context) (challenge, time.Time, error) {
+		asked, err := v.askChallenge(ctx)
 		return asked, time.Now().Add(challengeLife), err
 	})
 	if err != nil {
@@ -70,37 +70,37 @@ func (s *vaultStore) accepted(ctx context.Context) (challenge, error) {
 	}
 	if known.resource != "" {
 		asked.resource = known.resource
-	} else if !strings.HasSuffix(hostOf(s.config.Address), "."+hostOf(asked.resource)) {
-		return challenge{}, fail(store.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", s.tries.host, printable(asked.resource))
+	} else if !strings.HasSuffix(hostOf(v.config.Address), "."+hostOf(asked.resource)) {
+		return challenge{}, Fail(store.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", v.tries.host, Printable(asked.resource))
 	}
 	return asked, nil
 }
 
 // askChallenge makes a call without a token, which the vault refuses with its
 // challenge.
-func (s *vaultStore) askChallenge(ctx context.Context) (challenge, error) {
+func (v *Vault) askChallenge(ctx context.Context) (challenge, error) {
 	var found challenge
-	err := s.tries.do(ctx, func(ctx context.Context) outcome {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.config.Address+"/keys?api-version=7.4", http.NoBody)
+	err := v.tries.do(ctx, func(ctx context.Context) outcome {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.config.Address+"/keys?api-version=7.4", http.NoBody)
 		if err != nil {
-			return outcome{err: fail(store.ErrInvalid, "address: is not a URL")}
+			return outcome{err: Fail(store.ErrInvalid, "address: is not a URL")}
 		}
-		resp, err := s.transport.Do(req)
+		resp, err := v.transport.Do(req)
 		if err != nil {
-			return outcome{err: unreachable(ctx, s.tries.host, err), passes: true}
+			return outcome{err: unreachable(ctx, v.tries.host, err), passes: true}
 		}
 		defer resp.Body.Close() //nolint:errcheck // only its header matters
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return outcome{err: unreachable(ctx, s.tries.host, err), passes: true}
+			return outcome{err: unreachable(ctx, v.tries.host, err), passes: true}
 		}
 		if passes(resp.StatusCode) {
-			return outcome{err: refused{status: resp.StatusCode}.explain(&query{}, ""), passes: true, after: retryAfter(resp)}
+			return outcome{err: refused{status: resp.StatusCode}.explain(nil, ""), passes: true, after: retryAfter(resp)}
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
-			return outcome{err: fail(store.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give tenantID and resource", s.tries.host, resp.StatusCode)}
+			return outcome{err: Fail(store.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give tenantID and resource", v.tries.host, resp.StatusCode)}
 		}
 		if found, err = parseChallenge(resp.Header.Get("WWW-Authenticate")); err != nil {
-			return outcome{err: fail(store.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give tenantID and resource", s.tries.host, err)}
+			return outcome{err: Fail(store.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give tenantID and resource", v.tries.host, err)}
 		}
 		return outcome{}
 	})

@@ -36,7 +36,8 @@ var errAnswerTooLarge = errors.New("the answer is larger than 1 MiB, which none 
 // transports are the connection pools, one for each vault with its TLS
 // settings, so that a node's many identities share connections.
 type transports struct {
-	calls *store.Calls
+	observed string
+	calls    *store.Calls
 
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]*sharedTransport
@@ -64,16 +65,16 @@ func (t *sharedTransport) Do(req *http.Request) (*http.Response, error) {
 // is put. The client of Entra ID keeps no more of it than its text.
 type lostKey struct{}
 
-func newTransports(calls *store.Calls) *transports {
-	return &transports{calls: calls, open: map[[sha256.Size]byte]*sharedTransport{}}
+func newTransports(observed string, calls *store.Calls) *transports {
+	return &transports{observed: observed, calls: calls, open: map[[sha256.Size]byte]*sharedTransport{}}
 }
 
 // acquire returns the transport for the settings and the function that gives
 // it back, to be called once.
-func (t *transports) acquire(config *settings) (*sharedTransport, func(), error) {
+func (t *transports) acquire(config *Settings) (*sharedTransport, func(), error) {
 	canonical, err := json.Marshal(struct {
 		Address, Endpoint string
-		TLS               tlsSettings
+		TLS               TLS
 	}{config.Address, config.Endpoint, config.TLS})
 	if err != nil {
 		return nil, nil, err
@@ -93,10 +94,10 @@ func (t *transports) acquire(config *settings) (*sharedTransport, func(), error)
 	return shared, sync.OnceFunc(func() { t.release(id, shared) }), nil
 }
 
-func (t *transports) make(config *settings) (*sharedTransport, error) {
+func (t *transports) make(config *Settings) (*sharedTransport, error) {
 	tlsConfig, problems := config.TLS.config()
 	if len(problems) > 0 {
-		return nil, problems.err()
+		return nil, problems.Err()
 	}
 	pool := &http.Transport{
 		// No Proxy: the node's environment has no say in where tokens go.
@@ -112,7 +113,7 @@ func (t *transports) make(config *settings) (*sharedTransport, error) {
 		DisableCompression: true,
 	}
 	return &sharedTransport{pool: pool, client: &http.Client{
-		Transport: t.calls.Transport(TypeName, pool),
+		Transport: t.calls.Transport(t.observed, pool),
 		// Neither Key Vault nor Entra ID redirects; whoever does is not one.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -129,7 +130,7 @@ func (t *transports) release(id [sha256.Size]byte, shared *sharedTransport) {
 
 // dialTo dials the settings' endpoint for the vault, whose name stays what TLS
 // checks, and every other address as it is.
-func dialTo(config *settings) func(context.Context, string, string) (net.Conn, error) {
+func dialTo(config *Settings) func(context.Context, string, string) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	vault := hostPort(config.Address)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -153,22 +154,22 @@ func hostPort(address string) string {
 }
 
 // config makes the TLS configuration. Authorities are read now.
-func (t *tlsSettings) config() (*tls.Config, problemList) {
-	var problems problemList
+func (t *TLS) config() (*tls.Config, Problems) {
+	var problems Problems
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	pem, field := []byte(t.CACert), "tls.caCert"
 	if t.CACertFile != "" {
 		var err error
 		field = "tls.caCertFile"
 		if pem, err = nodefile.Read(t.CACertFile, maxPEMBytes); err != nil {
-			problems.add(field, "%v", err)
+			problems.Add(field, "%v", err)
 			return nil, problems
 		}
 	}
 	if len(pem) > 0 {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			problems.add(field, "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
+			problems.Add(field, "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 		}
 	}
 	return config, problems

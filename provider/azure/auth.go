@@ -32,8 +32,8 @@ const (
 	defaultSecretCredential = "clientsecret"
 )
 
-// authSettings say as whom to read.
-type authSettings struct {
+// Auth says as whom to read.
+type Auth struct {
 	Method string `yaml:"method"`
 
 	// ClientID is the application's or the user-assigned identity's that trusts
@@ -66,39 +66,39 @@ func fieldsOf(method string) []string {
 }
 
 // usesNode is true if the node's identity reads, and not the pod's own.
-func (a *authSettings) usesNode() bool { return a.Method == methodManagedIdentity }
+func (a *Auth) usesNode() bool { return a.Method == methodManagedIdentity }
 
 // implied is the method that the other fields speak of. The node's identity is
 // never implied.
-func (a *authSettings) implied() string {
+func (a *Auth) implied() string {
 	if a.ClientID != "" && a.ClientIDCredential == "" && a.ClientSecretCredential == "" {
 		return methodWorkloadIdentity
 	}
 	return methodServicePrincipal
 }
 
-func (a *authSettings) check(byOperator bool, problems *problemList) {
+func (a *Auth) check(byOperator bool, problems *Problems) {
 	methods := []string{methodWorkloadIdentity, methodServicePrincipal, methodManagedIdentity}
 	if a.Method == "" {
 		a.Method = a.implied()
 	}
 	if !slices.Contains(methods, a.Method) {
-		problems.add("auth.method", "%s", strict.Unknown("method", printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
 		return
 	}
 	a.refuseForeign(problems)
 	switch a.Method {
 	case methodWorkloadIdentity:
 		if a.ClientID == "" {
-			problems.add("auth.clientID", "is missing; give the client ID of the application or the managed identity that trusts the pod's service account")
+			problems.Add("auth.clientID", "is missing; give the client ID of the application or the managed identity that trusts the pod's service account")
 		}
 		if a.Audience == "" {
-			problems.add("auth.audience", "must be one of the audiences in spec.tokenRequests of the CSIDriver, such as %s", defaultAudience)
+			problems.Add("auth.audience", "must be one of the audiences in spec.tokenRequests of the CSIDriver, such as %s", defaultAudience)
 		}
 	case methodServicePrincipal:
 		switch {
 		case a.ClientID != "" && a.ClientIDCredential != "":
-			problems.add("auth.clientID", "give either clientID, or clientIDCredential: the key of the nodePublishSecretRef Secret that holds it")
+			problems.Add("auth.clientID", "give either clientID, or clientIDCredential: the key of the nodePublishSecretRef Secret that holds it")
 		case a.ClientID == "" && a.ClientIDCredential == "":
 			a.ClientIDCredential = defaultIDCredential
 		}
@@ -107,20 +107,20 @@ func (a *authSettings) check(byOperator bool, problems *problemList) {
 		}
 	case methodManagedIdentity:
 		if !byOperator {
-			problems.add("auth.method", "reads with the node's own identity, so only the operator's configuration file may give it; read as the pod by workload identity, or name a store of that file")
+			problems.Add("auth.method", "reads with the node's own identity, so only the operator's configuration file may give it; read as the pod by workload identity, or name a store of that file")
 		}
 		if a.MetadataEndpoint == "" {
 			a.MetadataEndpoint = defaultMetadataEndpoint
 		}
 		if parsed, err := url.Parse(a.MetadataEndpoint); err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
-			problems.add("auth.metadataEndpoint", "must be a URL without a path, such as %s", defaultMetadataEndpoint)
+			problems.Add("auth.metadataEndpoint", "must be a URL without a path, such as %s", defaultMetadataEndpoint)
 		}
 		a.MetadataEndpoint = strings.TrimSuffix(a.MetadataEndpoint, "/")
 	}
 }
 
 // refuseForeign reports fields of other methods, and text that no field holds.
-func (a *authSettings) refuseForeign(problems *problemList) {
+func (a *Auth) refuseForeign(problems *Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"clientID", a.ClientID},
@@ -132,9 +132,9 @@ func (a *authSettings) refuseForeign(problems *problemList) {
 		switch {
 		case given.value == "":
 		case !slices.Contains(takes, given.field):
-			problems.add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
+			problems.Add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
 		case len(given.value) > maxTextBytes || strings.ContainsFunc(given.value, notIDText):
-			problems.add("auth."+given.field, "must be at most %d bytes of text without spaces and control characters", maxTextBytes)
+			problems.Add("auth."+given.field, "must be at most %d bytes of text without spaces and control characters", maxTextBytes)
 		}
 	}
 }

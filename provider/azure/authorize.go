@@ -25,11 +25,11 @@ type authorizer struct{ host string }
 // server, and must not lead the token to another.
 func (a authorizer) Do(req *policy.Request) (*http.Response, error) {
 	if req.Raw().URL.Scheme != "https" || req.Raw().URL.Host != a.host {
-		return nil, fail(store.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.host, printable(req.Raw().URL.Host))
+		return nil, Fail(store.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.host, Printable(req.Raw().URL.Host))
 	}
 	token, ok := req.Raw().Context().Value(bearerKey{}).(secret.Bytes)
 	if !ok || token.Len() == 0 {
-		return nil, fail(store.ErrUnauthenticated, "the call has no token")
+		return nil, Fail(store.ErrUnauthenticated, "the call has no token")
 	}
 	req.Raw().Header.Set("Authorization", "Bearer "+token.RevealString())
 	return req.Next()

@@ -21,7 +21,7 @@ import (
 // maxQuoted bounds the text of Azure's own that goes into an error, in bytes.
 const maxQuoted = 300
 
-// failure is an error of this store: one of package store's kinds, its text,
+// failure is an error of Key Vault or Entra ID: one of package store's kinds, its text,
 // and the cause if callers may want to match it.
 type failure struct {
 	kind  error
@@ -38,12 +38,16 @@ func (f *failure) Unwrap() []error {
 	return []error{f.kind}
 }
 
+// Fail makes an error of one of package store's kinds. Returned from the
+// function that Vault.Call calls, it is final.
+func Fail(kind error, format string, args ...any) error { return fail(kind, format, args...) }
+
 func fail(kind error, format string, args ...any) *failure {
 	return &failure{kind: kind, text: fmt.Sprintf(format, args...)}
 }
 
-// about puts what was being done before a failure's text.
-func about(what string, err error) error {
+// About puts what was being done before a failure's text.
+func About(what string, err error) error {
 	var f *failure
 	if !errors.As(err, &f) {
 		return err
@@ -51,8 +55,8 @@ func about(what string, err error) error {
 	return &failure{kind: f.kind, text: what + ": " + f.text, cause: f.cause}
 }
 
-// printable makes text that others wrote safe and short enough for an error.
-func printable(text string) string {
+// Printable makes text that others wrote safe and short enough for an error.
+func Printable(text string) string {
 	if len(text) > maxQuoted {
 		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
 	}
@@ -100,7 +104,7 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 		r.code = said.Error.InnerError.Code
 	}
 	if text := withoutSecret(said.Error.Message, sent); text != "" {
-		r.text = "; Key Vault says: " + printable(text)
+		r.text = "; Key Vault says: " + Printable(text)
 	}
 	return r, true
 }
@@ -119,10 +123,10 @@ func passes(status int) bool {
 
 // explain turns an answer into the failure that its reader needs.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
-func (r refused) explain(what *query, who string) *failure {
+func (r refused) explain(what Object, who string) *failure {
 	switch {
 	case r.status == http.StatusTooManyRequests:
-		return fail(store.ErrUnavailable, "Key Vault is throttling (429): the vault's limit of transactions in ten seconds is reached; read less often (refresh), or spread the secrets over more vaults%s", r.text)
+		return fail(store.ErrUnavailable, "Key Vault is throttling (429): the vault's limit of transactions in ten seconds is reached; call less often (refresh), or spread what is asked for over more vaults%s", r.text)
 	case passes(r.status):
 		return fail(store.ErrUnavailable, "Key Vault failed with status %d%s", r.status, r.text)
 	case r.status == http.StatusUnauthorized:
@@ -130,7 +134,7 @@ func (r refused) explain(what *query, who string) *failure {
 	case r.status == http.StatusForbidden:
 		return r.forbidden(what, who)
 	case r.status == http.StatusNotFound:
-		return fail(store.ErrNotFound, "Key Vault has no such %s; if it was deleted, recover it, else check the name%s%s", what.noun(), what.orVersion(), r.text)
+		return fail(store.ErrNotFound, "Key Vault has no such %s; if it was deleted, recover it, else check the name%s%s", what.Noun(), what.OrVersion(), r.text)
 	case r.status >= 300 && r.status < 400:
 		return fail(store.ErrInvalid, "the server redirects (%d), which Key Vault never does; check the vault's address", r.status)
 	}
@@ -138,18 +142,18 @@ func (r refused) explain(what *query, who string) *failure {
 }
 
 // forbidden explains a 403 by its inner code.
-func (r refused) forbidden(what *query, who string) *failure {
+func (r refused) forbidden(what Object, who string) *failure {
 	switch {
 	case strings.HasSuffix(r.code, "Disabled"):
-		return fail(store.ErrDenied, "this version of the %s is disabled; enable it, or give another version%s", what.noun(), r.text)
+		return fail(store.ErrDenied, "this version of the %s is disabled; enable it, or give another version%s", what.Noun(), r.text)
 	case r.code == "ForbiddenByFirewall":
 		return fail(store.ErrDenied, "the vault's firewall does not admit this node's address; add the cluster's outbound address or its subnet to the vault's network rules%s", r.text)
 	case r.code == "ForbiddenByConnection":
 		return fail(store.ErrDenied, "the vault takes no calls from the public network; let the node reach it by its private endpoint (its private DNS zone, or the setting endpoint)%s", r.text)
 	case r.code == "ForbiddenByRbac":
-		return fail(store.ErrDenied, "permission denied for %s: give it the role %q on the vault or on this object%s", who, what.role(), r.text)
+		return fail(store.ErrDenied, "permission denied for %s: give it the role %q on the vault or on this object%s", who, what.Role(), r.text)
 	}
-	return fail(store.ErrDenied, "permission denied for %s: its access policy needs %s; if the vault uses roles, give it the role %q%s", who, what.permission(), what.role(), r.text)
+	return fail(store.ErrDenied, "permission denied for %s: its access policy needs %s; if the vault uses roles, give it the role %q%s", who, what.Permission(), what.Role(), r.text)
 }
 
 // wants says what a 401 asks for.
@@ -158,7 +162,7 @@ func (r refused) wants() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", printable(c.tenant), printable(c.resource))
+	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", Printable(c.tenant), Printable(c.resource))
 }
 
 // unreachable explains a call without an answer. The error itself is told only
@@ -177,9 +181,9 @@ func unreachable(ctx context.Context, host string, err error) *failure {
 	case errors.As(err, &missing) && missing.IsNotFound:
 		return fail(store.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
 	case errors.As(err, &wrapped):
-		return fail(store.ErrUnavailable, "%s cannot be reached: %s%s", host, printable(wrapped.Err.Error()), tlsRemedy(err))
+		return fail(store.ErrUnavailable, "%s cannot be reached: %s%s", host, Printable(wrapped.Err.Error()), tlsRemedy(err))
 	case errors.As(err, &network):
-		return fail(store.ErrUnavailable, "%s cannot be reached: %s", host, printable(network.Error()))
+		return fail(store.ErrUnavailable, "%s cannot be reached: %s", host, Printable(network.Error()))
 	}
 	return fail(store.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
 }

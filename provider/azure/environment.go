@@ -24,24 +24,24 @@ type environment struct {
 }
 
 // fillEnvironment sets what the environment file says and nobody else does.
-func (s *settings) fillEnvironment(problems *problemList) {
+func (s *Settings) fillEnvironment(problems *Problems) {
 	const field = "environmentFile"
 	switch {
 	case !s.byOperator:
-		problems.add(field, "reads a file of the node, so only the operator's configuration file may give it; give dnsSuffix, authorityHost and resource")
+		problems.Add(field, "reads a file of the node, so only the operator's configuration file may give it; give dnsSuffix, authorityHost and resource")
 		return
 	case !filepath.IsAbs(s.EnvironmentFile):
-		problems.add(field, "must be an absolute path on the node")
+		problems.Add(field, "must be an absolute path on the node")
 		return
 	}
 	content, err := nodefile.Read(s.EnvironmentFile, maxEnvironmentBytes)
 	if err != nil {
-		problems.add(field, "%v", err)
+		problems.Add(field, "%v", err)
 		return
 	}
 	var said environment
 	if json.Unmarshal(content, &said) != nil {
-		problems.add(field, "%s is no JSON object with activeDirectoryEndpoint, keyVaultEndpoint and keyVaultDNSSuffix", s.EnvironmentFile)
+		problems.Add(field, "%s is no JSON object with activeDirectoryEndpoint, keyVaultEndpoint and keyVaultDNSSuffix", s.EnvironmentFile)
 		return
 	}
 	for _, setting := range []struct {

@@ -24,64 +24,64 @@ import (
 )
 
 // token returns the token with which as reads, and the key that it is kept by.
-func (s *vaultStore) token(ctx context.Context, as identity.Identity) (*credential.Grant[secret.Bytes], credential.Key, error) {
-	want, err := s.accepted(ctx)
+func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Grant[secret.Bytes], credential.Key, error) {
+	want, err := v.accepted(ctx)
 	if err != nil {
 		return nil, credential.Key{}, err
 	}
-	auth := s.config.Auth
+	auth := v.config.Auth
 	key := credential.Key{
-		Identity: as.Key(), Issuer: s.config.AuthorityHost + "/" + want.tenant,
+		Identity: as.Key(), Issuer: v.config.AuthorityHost + "/" + want.tenant,
 		Audience: auth.Audience, Role: auth.ClientID + " " + want.resource,
 	}
-	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return s.login(ctx, as, want) }
+	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, want) }
 	if auth.usesNode() {
 		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
-		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return s.askMetadata(ctx, want.resource) }
+		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}
-	grant, err := s.logins.Get(ctx, key, exchange)
+	grant, err := v.logins.Get(ctx, key, exchange)
 	return grant, key, err
 }
 
 // login exchanges the pod's own token or secret for one of Entra ID's.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow#third-case-access-token-request-with-a-federated-credential
-func (s *vaultStore) login(ctx context.Context, as identity.Identity, want challenge) (secret.Bytes, time.Time, error) {
-	clientID, sent, err := s.proof(ctx, as)
+func (v *Vault) login(ctx context.Context, as identity.Identity, want challenge) (secret.Bytes, time.Time, error) {
+	clientID, sent, err := v.proof(ctx, as)
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, err
 	}
-	from, err := s.entra(want.tenant, clientID, sent)
+	from, err := v.entra(want.tenant, clientID, sent)
 	if err != nil {
 		// The library's own words repeat the tenant, which a class may give.
-		return secret.Bytes{}, time.Time{}, fail(store.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
+		return secret.Bytes{}, time.Time{}, Fail(store.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
 	}
 	var got azcore.AccessToken
-	err = retrier{host: hostOf(s.config.AuthorityHost), timeout: s.tries.timeout, retries: s.tries.retries}.do(ctx, func(ctx context.Context) outcome {
+	err = retrier{host: hostOf(v.config.AuthorityHost), timeout: v.tries.timeout, retries: v.tries.retries}.do(ctx, func(ctx context.Context) outcome {
 		var err, lost error
 		got, err = from.GetToken(context.WithValue(ctx, lostKey{}, &lost), policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
 		if err != nil && lost != nil {
-			return outcome{err: unreachable(ctx, hostOf(s.config.AuthorityHost), lost), passes: true}
+			return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), lost), passes: true}
 		}
-		return s.loginOutcome(ctx, err, as, sent)
+		return v.loginOutcome(ctx, err, as, sent)
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, about("login as "+s.who(), err)
+		return secret.Bytes{}, time.Time{}, About("login as "+v.who(), err)
 	}
 	return secret.NewString(got.Token), got.ExpiresOn, nil
 }
 
 // entra is the official client for one exchange. It keeps tokens by the client
 // ID alone, so each exchange has one of its own.
-func (s *vaultStore) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
+func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{
-		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: s.config.AuthorityHost},
-		Transport: s.transport,
+		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: v.config.AuthorityHost},
+		Transport: v.transport,
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "lanyard"},
 	}
 	// The authority is the cloud's own, or of the settings' choice: there is
 	// nothing to discover.
-	if s.config.Auth.Method == methodServicePrincipal {
+	if v.config.Auth.Method == methodServicePrincipal {
 		return azidentity.NewClientSecretCredential(tenant, clientID, sent.RevealString(),
 			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 	}
@@ -92,17 +92,17 @@ func (s *vaultStore) entra(tenant, clientID string, sent secret.Bytes) (azcore.T
 
 // proof is the client ID to log in as and what proves it: the pod's token for
 // the audience, or its secret.
-func (s *vaultStore) proof(ctx context.Context, as identity.Identity) (clientID string, sent secret.Bytes, err error) {
-	auth := s.config.Auth
+func (v *Vault) proof(ctx context.Context, as identity.Identity) (clientID string, sent secret.Bytes, err error) {
+	auth := v.config.Auth
 	if auth.Method == methodWorkloadIdentity {
-		token, err := s.podTokens.Token(ctx, as, auth.Audience)
+		token, err := v.podTokens.Token(ctx, as, auth.Audience)
 		switch {
 		case errors.Is(err, identity.ErrNoToken):
 			return "", secret.Bytes{}, &failure{kind: store.ErrUnauthenticated, text: err.Error(), cause: err}
 		case err != nil && ctx.Err() != nil:
 			return "", secret.Bytes{}, fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
 		case err != nil:
-			return "", secret.Bytes{}, fail(store.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, printable(err.Error()))
+			return "", secret.Bytes{}, Fail(store.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, Printable(err.Error()))
 		}
 		return auth.ClientID, token.JWT, nil
 	}
@@ -128,7 +128,7 @@ func ownCredential(as identity.Identity, name string) (secret.Bytes, error) {
 		}
 	}
 	if value.Len() == 0 {
-		return secret.Bytes{}, fail(store.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", printable(name))
+		return secret.Bytes{}, Fail(store.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", Printable(name))
 	}
 	return value, nil
 }
@@ -141,13 +141,13 @@ type oauthError struct {
 }
 
 // loginOutcome explains what became of a login.
-func (s *vaultStore) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) outcome {
+func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) outcome {
 	if err == nil {
 		return outcome{}
 	}
 	var failed *azidentity.AuthenticationFailedError
 	if !errors.As(err, &failed) || failed.RawResponse == nil {
-		return outcome{err: unreachable(ctx, hostOf(s.config.AuthorityHost), err), passes: true}
+		return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), passes: true}
 	}
 	resp := failed.RawResponse
 	var said oauthError
@@ -157,21 +157,21 @@ func (s *vaultStore) loginOutcome(ctx context.Context, err error, as identity.Id
 	// What follows is for Microsoft's support alone.
 	description, _, _ := strings.Cut(said.Description, "Trace ID:")
 	text := ""
-	if description = printable(withoutSecret(description, sent)); description != "" {
+	if description = Printable(withoutSecret(description, sent)); description != "" {
 		text = "; Entra ID says: " + description
 	}
 	if passes(resp.StatusCode) || said.Error == "temporarily_unavailable" {
-		return outcome{err: fail(store.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), passes: true, after: retryAfter(resp)}
+		return outcome{err: Fail(store.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), passes: true, after: retryAfter(resp)}
 	}
 	if resp.StatusCode == http.StatusOK {
-		return outcome{err: fail(store.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(s.config.AuthorityHost)), passes: true}
+		return outcome{err: Fail(store.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(v.config.AuthorityHost)), passes: true}
 	}
-	return outcome{err: fail(store.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, s.remedy(said.Description, as), text)}
+	return outcome{err: Fail(store.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, v.remedy(said.Description, as), text)}
 }
 
 // remedy is what to look at when a login is refused with one of Entra ID's
 // codes.
-func (s *vaultStore) remedy(description string, as identity.Identity) string {
+func (v *Vault) remedy(description string, as identity.Identity) string {
 	code, _, _ := strings.Cut(description, ":")
 	switch code {
 	case "AADSTS700016", "AADSTS70001":
@@ -183,22 +183,22 @@ func (s *vaultStore) remedy(description string, as identity.Identity) string {
 	case "AADSTS700024":
 		return "the pod's token is not valid at this time; check the node's clock"
 	}
-	if s.config.Auth.Method == methodServicePrincipal {
+	if v.config.Auth.Method == methodServicePrincipal {
 		return "check the client ID and secret in the nodePublishSecretRef Secret, and tenantID"
 	}
-	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, printable(s.config.Auth.Audience))
+	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, Printable(v.config.Auth.Audience))
 }
 
 // who describes in errors as whom the store reads.
-func (s *vaultStore) who() string {
-	auth := s.config.Auth
+func (v *Vault) who() string {
+	auth := v.config.Auth
 	switch {
 	case auth.Method == methodManagedIdentity && auth.IdentityID == "":
 		return "the node's own managed identity"
 	case auth.Method == methodManagedIdentity:
-		return "the node's managed identity " + printable(auth.IdentityID)
+		return "the node's managed identity " + Printable(auth.IdentityID)
 	case auth.ClientID != "":
-		return "client " + printable(auth.ClientID)
+		return "client " + Printable(auth.ClientID)
 	}
 	return "the client that the pod's credentials name"
 }
