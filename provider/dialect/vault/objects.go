@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
@@ -28,13 +29,13 @@ const (
 
 // entry is one object as it is written.
 type entry struct {
-	Name       text           `yaml:"objectName"`
-	Path       text           `yaml:"secretPath"`
-	Key        text           `yaml:"secretKey"`
-	Method     text           `yaml:"method"`
-	Args       map[string]any `yaml:"secretArgs"`
-	Permission permission     `yaml:"filePermission"`
-	Encoding   text           `yaml:"encoding"`
+	Name       dialect.Text       `yaml:"objectName"`
+	Path       dialect.Text       `yaml:"secretPath"`
+	Key        dialect.Text       `yaml:"secretKey"`
+	Method     dialect.Text       `yaml:"method"`
+	Args       map[string]any     `yaml:"secretArgs"`
+	Permission dialect.Permission `yaml:"filePermission"`
+	Encoding   dialect.Text       `yaml:"encoding"`
 }
 
 func (p *parser) objects(given string) []provider.Object {
@@ -83,7 +84,7 @@ func (p *parser) object(i int, e entry) provider.Object {
 	if e.Key == "" {
 		o.Options["whole"] = true
 	} else {
-		o.Property = quoted(string(e.Key))
+		o.Property = dialect.Property(string(e.Key))
 	}
 	if e.Permission != 0 {
 		mode := fs.FileMode(e.Permission)
@@ -154,24 +155,6 @@ func (p *parser) path(o *provider.Object, given, method string, wrong func(field
 	if len(params) > 0 {
 		o.Options["query"] = params
 	}
-}
-
-// plainKey is a key that needs no quotes in a JMESPath expression.
-var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// quoted is the JMESPath expression that selects the key of this very name.
-// https://jmespath.org/specification.html#identifiers
-func quoted(key string) string {
-	if plainKey.MatchString(key) && key != "let" && key != "in" {
-		return key
-	}
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(key); err != nil {
-		return key // text always encodes
-	}
-	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // shareWholeAnswers makes objects that read a key of a secret, of which another

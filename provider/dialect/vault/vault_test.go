@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/render"
 )
 
@@ -242,7 +243,7 @@ func FuzzSecretKey(f *testing.F) {
 			return
 		}
 		for name, data := range map[string]any{"": map[string]string{key: "value", key + "x": "other"}, "whole": map[string]any{"data": map[string]any{"data": map[string]string{key: "value"}}}} {
-			expression := quoted(key)
+			expression := dialect.Property(key)
 			if name == "whole" {
 				expression = insideAnswer + expression
 			}
