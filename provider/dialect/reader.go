@@ -42,6 +42,9 @@ func (r *Reader) WrongIn(list string, index int, id, field, format string, args 
 	r.problems = append(r.problems, provider.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
 }
 
+// Add adds a problem whose place the dialect has found itself.
+func (r *Reader) Add(problem provider.Problem) { r.problems = append(r.problems, problem) }
+
 // Unknown refuses the parameters that are not known, each with the nearest that
 // is.
 func (r *Reader) Unknown(parameters map[string]string, known []string) {

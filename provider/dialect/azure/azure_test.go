@@ -201,3 +201,39 @@ func FuzzParse(f *testing.F) {
 		_ = problems.Add(class.Validate()).Error()
 	})
 }
+
+// The lines and columns are those of the parameter, though the fields stand in a
+// text within it.
+func TestProblemsAreToldAtTheirPlaceInTheParameter(t *testing.T) {
+	const objects = `array:
+  - |
+
+    objectName: a
+    objectType: secrets
+  -   |
+      # a remark
+      objectName: größer
+      objectalias:   b
+      objectType: "key"
+      filePermission: 999
+  - "objectName: [a]\nobjectType: key"
+  - |
+    objectName: c
+`
+	_, err := Parse(parameters(map[string]string{"objects": objects}))
+	var problems provider.Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	want := map[string][2]int{
+		"objects[0].objectType": {5, 5}, "objects[1].objectalias": {9, 7}, "objects[1].filePermission": {11, 7},
+		"objects[2].objectName": {12, 5}, "objects[3].objectType": {14, 5},
+	}
+	got := map[string][2]int{}
+	for _, problem := range problems {
+		got[problem.Field] = [2]int{problem.Line, problem.Column}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("places %v, want %v", got, want)
+	}
+}

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/strict"
@@ -39,18 +37,6 @@ type list struct {
 	Array []inner `yaml:"array"`
 }
 
-// inner is the YAML of one object, as text.
-type inner string
-
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (t *inner) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind != yaml.ScalarNode {
-		return errors.New("must be text that holds the object's fields; put a | after the dash")
-	}
-	*t = inner(node.Value)
-	return nil
-}
-
 // entry is one object as it is written.
 type entry struct {
 	Name       dialect.Text `yaml:"objectName"`
@@ -74,42 +60,48 @@ func (e entry) file() string {
 func (p *parser) objects(store, given string) []provider.Object {
 	var texts list
 	p.YAML(parameterObjects, given, &texts, nil)
+	lines := strings.Split(given, "\n")
 	objects := make([]provider.Object, len(texts.Array))
 	for i, text := range texts.Array {
-		var e entry
-		misread := p.entry(i, string(text), &e)
-		objects[i] = p.object(store, i, e, misread)
+		objects[i] = p.entry(store, i, text, lines)
 	}
 	return objects
 }
 
-// entry decodes the YAML of one object and returns true if something of it was
-// not understood.
-func (p *parser) entry(i int, given string, e *entry) (misread bool) {
-	err := strict.Unmarshal([]byte(given), e)
+// entry decodes the YAML of one object and turns it into an object.
+func (p *parser) entry(store string, i int, text inner, lines []string) provider.Object {
+	var e entry
+	err := strict.Unmarshal([]byte(text.value), &e)
 	// The original takes the spaces around every text away.
 	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
-	var problems strict.Problems
-	if !errors.As(err, &problems) {
-		return false
+	at := func(field string, line, column int, said string) {
+		problem := provider.Problem{Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: e.file(), Text: said}
+		if field != "" {
+			problem.Field += "." + field
+		}
+		problem.Line, problem.Column = text.outside(lines, line, column)
+		p.Add(problem)
 	}
+	var problems strict.Problems
+	errors.As(err, &problems)
 	for _, problem := range problems {
 		said := problem.Text
 		if problem.Field == "" && problem.Line > 0 {
 			said = fmt.Sprintf("line %d of its text: %s", problem.Line, said)
 		}
-		p.WrongIn(parameterObjects, i, e.file(), problem.Field, "%s", said)
+		at(problem.Field, problem.Line, problem.Column, said)
 	}
-	return true
+	return e.object(store, len(problems) > 0, func(field, format string, args ...any) {
+		line, column := text.find(field)
+		at(field, line, column, fmt.Sprintf(format, args...))
+	})
 }
 
-// object turns one entry into an object.
-func (p *parser) object(store string, i int, e entry, misread bool) provider.Object {
-	wrong := func(field, format string, args ...any) {
-		p.WrongIn(parameterObjects, i, e.file(), field, format, args...)
-	}
+// object turns an entry into an object. misread says that something of it was
+// not understood, so that what seems to be missing may stand there.
+func (e entry) object(store string, misread bool, wrong func(field, format string, args ...any)) provider.Object {
 	o := provider.Object{Path: e.file(), Store: store, Options: map[string]any{}}
 	if e.Name == "" && !misread {
 		wrong(fieldName, "missing; give the object's name in the vault")
