@@ -43,7 +43,7 @@ func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []s
 	switch {
 	case err != nil || account == "":
 		return "", nil, err
-	case !accountPattern.MatchString(account):
+	case !isAccount(account):
 		return "", nil, wrongAnnotation(id, accountAnnotation, badAccount)
 	}
 	text, err := s.annotation(ctx, id, delegatesAnnotation)
@@ -51,7 +51,7 @@ func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []s
 		return account, nil, err
 	}
 	var delegates []string
-	bad := func(name string) bool { return !accountPattern.MatchString(name) }
+	bad := func(name string) bool { return !isAccount(name) }
 	if json.Unmarshal([]byte(text), &delegates) != nil || len(delegates) > mostDelegates || slices.ContainsFunc(delegates, bad) {
 		return "", nil, wrongAnnotation(id, delegatesAnnotation, fmt.Sprintf("must be a JSON list of at most %d service accounts' e-mail addresses", mostDelegates))
 	}

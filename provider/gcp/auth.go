@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -72,10 +71,6 @@ func DefaultAuth() Auth {
 // UsesNode is true if the node's credentials sign in, and not the pod's own.
 func (a *Auth) UsesNode() bool { return a.Method != MethodWorkloadIdentity }
 
-// accountPattern is a service account's e-mail address or unique ID.
-// https://cloud.google.com/iam/docs/service-account-overview#identify-service-accounts
-var accountPattern = regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,62}@[a-z0-9][a-z0-9.:-]{0,200}|[0-9]{5,30})$`)
-
 const badAccount = "must be a service account's e-mail address, such as web@my-project.iam.gserviceaccount.com"
 
 // Check reports what is wrong. byOperator is true for settings of the operator's
@@ -98,7 +93,7 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 			problems.Add(given.field, "must be at most %d characters without spaces", MostText)
 		}
 	}
-	if a.ServiceAccount != "" && !accountPattern.MatchString(a.ServiceAccount) {
+	if a.ServiceAccount != "" && !isAccount(a.ServiceAccount) {
 		problems.Add("auth.serviceAccount", badAccount)
 	}
 	a.checkDelegates(problems)
@@ -117,7 +112,7 @@ func (a *Auth) checkDelegates(problems *Problems) {
 		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), mostDelegates)
 	case len(a.Delegates) > 0 && a.ServiceAccount == "":
 		problems.Add("auth.delegates", "lead to auth.serviceAccount, which is missing")
-	case slices.ContainsFunc(a.Delegates, func(name string) bool { return !accountPattern.MatchString(name) }):
+	case slices.ContainsFunc(a.Delegates, func(name string) bool { return !isAccount(name) }):
 		problems.Add("auth.delegates", "each "+badAccount)
 	}
 }
@@ -172,13 +167,11 @@ func tokenAudience(audience string) string {
 		}
 		return pool
 	}
-	if federated.MatchString(audience) {
+	if isFederated(audience) {
 		return "https:" + audience
 	}
 	return ""
 }
-
-var federated = regexp.MustCompile(`^//iam\.googleapis\.com/projects/[^/]+/locations/global/workloadIdentityPools/[^/]+/providers/[^/]+$`)
 
 // notPlain is true of what no name of Google's holds.
 func notPlain(r rune) bool { return r <= ' ' || r >= 0x7f }

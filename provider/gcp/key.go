@@ -85,7 +85,7 @@ func parseKey(content secret.Bytes) (keyFile, string) {
 	switch {
 	case key.Type != "service_account":
 		return key, "is of another type; " + want
-	case !accountPattern.MatchString(key.Email):
+	case !isAccount(key.Email):
 		return key, "names no service account in client_email; " + want
 	case key.UniverseName != "" && key.UniverseName != "googleapis.com":
 		return key, "is of another cloud than googleapis.com, which is not supported"

@@ -214,7 +214,7 @@ func subject(id identity.Identity) string { return "ns/" + id.Namespace + "/sa/"
 
 // poolOf is the pool in an audience of an exchange.
 func poolOf(audience string) string {
-	if federated.MatchString(audience) {
+	if isFederated(audience) {
 		return strings.Split(audience, "/")[8]
 	}
 	return tokenAudience(audience)

@@ -15,6 +15,7 @@ package gcptest
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ import (
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 )
 
 // Server is Google Cloud. It is safe for concurrent use.
@@ -32,6 +34,9 @@ type Server struct {
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
 	Endpoint, RegionalEndpoint, Identity string
+	// Authority is who signed the server's certificates, in PEM; empty for a
+	// server without TLS.
+	Authority string
 
 	kms      *keyManagement
 	identity *httptest.Server
@@ -57,8 +62,13 @@ type token struct {
 	expires   time.Time
 }
 
-// New starts a server that ends with the test.
-func New(t testing.TB) *Server {
+// New starts a server without TLS that ends with the test.
+func New(t testing.TB) *Server { t.Helper(); return start(t, false) }
+
+// NewTLS starts a server with TLS, whose certificates Authority has signed.
+func NewTLS(t testing.TB) *Server { t.Helper(); return start(t, true) }
+
+func start(t testing.TB, secure bool) *Server {
 	t.Helper()
 	s := &Server{
 		life: time.Hour, trusted: map[string]keySet{}, providers: map[string]Provider{}, accounts: map[string]*account{},
@@ -70,7 +80,13 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", s.generateAccessToken)
 	mux.HandleFunc("POST /token", s.assertion)
 	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
-	s.identity = httptest.NewServer(mux)
+	s.identity = httptest.NewUnstartedServer(mux)
+	if secure {
+		s.identity.StartTLS()
+		s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.identity.Certificate().Raw}))
+	} else {
+		s.identity.Start()
+	}
 	t.Cleanup(s.identity.Close)
 	s.Identity = s.identity.URL
 	s.Endpoint = s.listen(t, false)
@@ -85,14 +101,19 @@ func (s *Server) listen(t testing.TB, regional bool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	scheme, options := "http://", []grpc.ServerOption(nil)
+	if s.identity.TLS != nil {
+		scheme = "https://"
+		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(&s.identity.TLS.Certificates[0])))
+	}
+	server := grpc.NewServer(options...)
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
 	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	s.grpc = append(s.grpc, server)
 	var served sync.WaitGroup
 	served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop
 	t.Cleanup(func() { server.Stop(); served.Wait() })
-	return "http://" + listener.Addr().String()
+	return scheme + listener.Addr().String()
 }
 
 // Stop makes Secret Manager unreachable for good.

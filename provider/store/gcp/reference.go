@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,13 +23,19 @@ type query struct {
 // https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
 const latest = "latest"
 
-var (
-	// https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create
-	secretPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	// A number, or an alias: up to 63 characters that begin with a letter.
-	// https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets
-	versionPattern = regexp.MustCompile(`^([1-9][0-9]{0,18}|[A-Za-z][A-Za-z0-9_-]{0,62})$`)
-)
+// isSecret says whether a text can be a secret's ID.
+// https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create
+func isSecret(text string) bool { return gcp.Only(text, "A-Za-z0-9_-", 255) }
+
+// isVersion says whether a text can be a version's number, or an alias: up to 63
+// characters that begin with a letter.
+// https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets
+func isVersion(text string) bool {
+	if gcp.Only(text, "0-9", 19) {
+		return text[0] != '0'
+	}
+	return gcp.Only(text, "A-Za-z0-9_-", 63) && gcp.Only(text[:1], "A-Za-z", 1)
+}
 
 const wantKey = "must be projects/PROJECT/secrets/SECRET, projects/PROJECT/locations/LOCATION/secrets/SECRET, or SECRET alone where the store has the setting project"
 
@@ -43,7 +48,7 @@ func (s *settings) parseReference(ref store.Reference) (*query, error) {
 	if q.version == "" {
 		q.version = latest
 	}
-	if !versionPattern.MatchString(q.version) {
+	if !isVersion(q.version) {
 		problems.Add("version", `must be a version's number, an alias, or latest`)
 	}
 	q.name = parent + "/secrets/" + q.secret + "/versions/" + q.version
@@ -84,16 +89,16 @@ func (s *settings) parent(key string, q *query, problems *gcp.Problems) string {
 		project, q.secret = parts[1], parts[3]
 	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "locations" && parts[4] == "secrets":
 		project, q.location, q.secret = parts[1], parts[3], parts[5]
-		if !locationPattern.MatchString(q.location) {
+		if !isLocation(q.location) {
 			return wrong("the location " + badLocation)
 		}
 	default:
 		return wrong(wantKey)
 	}
-	if !projectPattern.MatchString(project) {
+	if !isProject(project) {
 		return wrong("the project " + badProject)
 	}
-	if !secretPattern.MatchString(q.secret) {
+	if !isSecret(q.secret) {
 		return wrong("the secret's name must be 1 to 255 letters, digits, dashes and underscores")
 	}
 	if q.location != "" {

@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
@@ -37,13 +36,22 @@ type settings struct {
 	Retries          int           `yaml:"retries"`
 }
 
-var (
-	// A project's ID, with the domain that old ones have before it, or its number.
-	// https://cloud.google.com/resource-manager/docs/creating-managing-projects
-	projectPattern = regexp.MustCompile(`^([a-z0-9.-]{1,100}:)?[a-z0-9][a-z0-9-]{0,62}$`)
-	// https://cloud.google.com/secret-manager/docs/locations
-	locationPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$`)
-)
+// isProject says whether a text can be a project's ID, with the domain that old
+// ones have before it, or its number.
+// https://cloud.google.com/resource-manager/docs/creating-managing-projects
+func isProject(text string) bool {
+	if domain, id, ok := strings.Cut(text, ":"); ok {
+		return gcp.Only(domain, "a-z0-9.-", 100) && !strings.Contains(domain, "..") && isProject(id) && !strings.Contains(id, ":")
+	}
+	return gcp.Only(text, "a-z0-9-", 63) && text[0] != '-'
+}
+
+// isLocation says whether a text can be a location's name, which is put into a
+// host name.
+// https://cloud.google.com/secret-manager/docs/locations
+func isLocation(text string) bool {
+	return gcp.Only(text, "a-z0-9-", 30) && text[0] != '-' && text[len(text)-1] != '-'
+}
 
 const (
 	badProject  = "must be a project's ID or number, such as my-project"
@@ -65,10 +73,10 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 		}
 		return nil, gcp.Problems(found)
 	}
-	if config.Project != "" && !projectPattern.MatchString(config.Project) {
+	if config.Project != "" && !isProject(config.Project) {
 		problems.Add("project", badProject)
 	}
-	if config.Location != "" && !locationPattern.MatchString(config.Location) {
+	if config.Location != "" && !isLocation(config.Location) {
 		problems.Add("location", badLocation)
 	}
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)

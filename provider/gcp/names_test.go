@@ -1,0 +1,55 @@
+package gcp
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTheAudienceOfAPodsTokenFollowsFromThatOfTheExchange(t *testing.T) {
+	for audience, want := range map[string]string{
+		"identitynamespace:shop.svc.id.goog:https://container.googleapis.com/v1/projects/shop/locations/l/clusters/c": "shop.svc.id.goog",
+		"identitynamespace:hub.svc.id.goog:https://gkehub.googleapis.com/projects/hub/locations/global/memberships/m": "hub.svc.id.goog",
+		"//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x":                        "https://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+		"identitynamespace:shop.svc.id.goog": "", "identitynamespace::x": "", "shop.svc.id.goog": "", "": "",
+		"//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p": "",
+	} {
+		if got := tokenAudience(audience); got != want {
+			t.Errorf("tokenAudience(%q) = %q, want %q", audience, got, want)
+		}
+	}
+}
+
+func TestEndpointsAreDialledWhereTheyAre(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"https://secretmanager.googleapis.com": "secretmanager.googleapis.com:443",
+		"https://sm.example.com:8443":          "sm.example.com:8443",
+		"http://127.0.0.1":                     "127.0.0.1:80",
+		"https://[fd00::1]":                    "[fd00::1]:443",
+		"https://[fd00::1]:8443":               "[fd00::1]:8443",
+	} {
+		if got, plain := target(endpoint); got != want || plain != strings.HasPrefix(endpoint, "http:") {
+			t.Errorf("target(%q) = %q, %v; want %q", endpoint, got, plain, want)
+		}
+	}
+}
+
+func TestNamesOfServiceAccounts(t *testing.T) {
+	for text, want := range map[string]bool{
+		"web@shop.iam.gserviceaccount.com": true, "123456789012-compute@developer.gserviceaccount.com": true,
+		"web@shop.example.com.iam.gserviceaccount.com": true, "108173482734982374982": true,
+		"": false, "web": false, "1234": false, "web@": false, "@shop": false, "-web@shop": false, "Web@shop": false,
+		"web@shop/x": false, "web@.x": false, "../x": false, "a@b@c": false, "web@shop?x": false, "web@shop%2f": false,
+	} {
+		if got := isAccount(text); got != want {
+			t.Errorf("isAccount(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestOnlyKnowsRangesAndSingleCharacters(t *testing.T) {
+	for text, want := range map[string]bool{"a-b_9": true, "": false, "A": false, "abcdef": false, "é": false, "a b": false} {
+		if got := Only(text, "a-z0-9_-", 5); got != want {
+			t.Errorf("Only(%q) = %v", text, got)
+		}
+	}
+}
