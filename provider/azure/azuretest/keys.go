@@ -49,11 +49,12 @@ func publicJWK(key any, hsm bool) (JWK, error) {
 	return nil, fmt.Errorf("a %T is no key", key)
 }
 
-// operate does an operation of an RSA key.
+// operate does an operation of an RSA key or of a symmetric one.
 // https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key/wrap-key
 func (v *Vault) operate(w http.ResponseWriter, r *http.Request, name, id, operation string) {
 	one, ok := v.find("keys/"+name, id)
 	key, isRSA := one.content.(*rsa.PrivateKey)
+	symmetric, isAES := one.content.(AESKey)
 	if !ok {
 		refuse(w, http.StatusNotFound, "KeyNotFound", "", fmt.Sprintf("A key with (name/id) %s/%s was not found in this key vault.", name, id))
 		return
@@ -71,11 +72,16 @@ func (v *Vault) operate(w http.ResponseWriter, r *http.Request, name, id, operat
 		err = json.Unmarshal(body, &asked)
 	}
 	value, broken := base64.RawURLEncoding.DecodeString(strings.TrimRight(asked.Value, "="))
-	if err = errors.Join(err, broken); err != nil || !isRSA {
+	if err = errors.Join(err, broken); err != nil || !isRSA && !isAES {
 		refuse(w, http.StatusBadRequest, "BadParameter", "", "The parameters are not those of an operation of this key.")
 		return
 	}
-	result, err := rsaOperation(key, operation, asked.Algorithm, value)
+	var result []byte
+	if isAES {
+		result, err = aesOperation(symmetric, operation, asked.Algorithm, value)
+	} else {
+		result, err = rsaOperation(key, operation, asked.Algorithm, value)
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "BadParameter", "", err.Error())
 		return

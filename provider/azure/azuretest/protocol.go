@@ -20,6 +20,9 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, v *Vault) {
 		parts = append(parts, "")
 	}
 	kind, name, id, operation := parts[0], parts[1], parts[2], parts[3]
+	if r.Method == http.MethodPost && operation == "" {
+		id, operation = "", id // of the current version
+	}
 	action := "get " + kind
 	switch {
 	case r.Header.Get("Authorization") == "":

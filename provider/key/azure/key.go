@@ -1,0 +1,207 @@
+package azure
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/key/envelope"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+const dataKeyBytes = 32
+
+// vaultKey is one key of a vault, in all of its versions.
+type vaultKey struct {
+	vault     *azure.Vault
+	client    *azkeys.Client
+	name      string
+	algorithm string
+}
+
+// Name is the key's identifier without a version. Letters' case makes no
+// difference to Azure, and none here.
+func (k *vaultKey) Name() string { return "azure " + k.identifier() }
+
+func (k *vaultKey) identifier() string {
+	return strings.ToLower(k.vault.Address() + "/keys/" + k.name)
+}
+
+// Encrypt implements key.Key.
+func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
+	if err := key.CheckEncrypt(plaintext, bound); err != nil {
+		return key.Ciphertext{}, err
+	}
+	dataKey := newDataKey()
+	defer clear(dataKey)
+	wrapped, version, err := k.wrap(ctx, as, dataKey)
+	if err != nil {
+		return key.Ciphertext{}, err
+	}
+	made, err := envelope.Seal(k.Name(), version, dataKey, wrapped, plaintext.Reveal(), bound)
+	if err != nil {
+		return key.Ciphertext{}, k.fail(store.ErrUnavailable, err.Error())
+	}
+	return made, nil
+}
+
+// Decrypt implements key.Key.
+func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
+	if err := key.CheckDecrypt(ciphertext, bound); err != nil {
+		return secret.Bytes{}, err
+	}
+	sealed, err := envelope.Parse(ciphertext)
+	if err != nil {
+		return secret.Bytes{}, k.fail(store.ErrInvalid, err.Error())
+	}
+	if !versionForm.MatchString(sealed.Version) {
+		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext names no version of a key")
+	}
+	dataKey, err := k.unwrap(ctx, as, sealed)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer clear(dataKey)
+	plain, err := sealed.Open(k.Name(), dataKey, bound)
+	if err != nil {
+		return secret.Bytes{}, k.fail(store.ErrInvalid, err.Error())
+	}
+	if err := key.CheckPlaintext(plain); err != nil {
+		return secret.Bytes{}, err
+	}
+	return secret.New(plain), nil
+}
+
+// Current implements key.Key. It wraps a key that nobody uses: the answer tells
+// what an encryption would use, and needs no right that one does not need.
+func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, error) {
+	_, version, err := k.wrap(ctx, as, newDataKey())
+	return version, err
+}
+
+// Close implements key.Key.
+func (k *vaultKey) Close() { k.vault.Close() }
+
+// wrap has the newest version wrap a data key, and tells which version that is.
+// https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key/wrap-key
+func (k *vaultKey) wrap(ctx context.Context, as identity.Identity, dataKey []byte) (wrapped []byte, version string, err error) {
+	what := operation{key: k.name, permission: "wrapKey"}
+	if err := k.mayAsk(as); err != nil {
+		return nil, "", err
+	}
+	err = k.vault.Call(ctx, as, what, func(ctx context.Context) error {
+		answer, err := k.client.WrapKey(ctx, k.name, "", k.parameters(dataKey), nil)
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if version, ok = k.versionIn(answer.KID); !ok || len(answer.Result) == 0 || len(answer.Result) > envelope.MaxWrapped {
+			return k.vault.Incomplete(what)
+		}
+		wrapped = answer.Result
+		return nil
+	})
+	return wrapped, version, err
+}
+
+// unwrap has the version that wrapped the data key unwrap it.
+// https://learn.microsoft.com/rest/api/keyvault/keys/unwrap-key/unwrap-key
+func (k *vaultKey) unwrap(ctx context.Context, as identity.Identity, sealed *envelope.Envelope) (dataKey []byte, err error) {
+	what := operation{key: k.name, version: sealed.Version, permission: "unwrapKey"}
+	if err := k.mayAsk(as); err != nil {
+		return nil, err
+	}
+	err = k.vault.Call(ctx, as, what, func(ctx context.Context) error {
+		answer, err := k.client.UnwrapKey(ctx, k.name, sealed.Version, k.parameters(sealed.Wrapped), nil)
+		if err != nil {
+			return err
+		}
+		used, ok := k.versionIn(answer.KID)
+		if !ok || used != sealed.Version || len(answer.Result) == 0 {
+			return k.vault.Incomplete(what)
+		}
+		dataKey = answer.Result
+		return nil
+	})
+	if errors.Is(err, store.ErrInvalid) {
+		return nil, azure.Fail(store.ErrInvalid, "%v; the ciphertext was changed, is another key's, or algorithm is not the one that it was made with", err)
+	}
+	return dataKey, err
+}
+
+func (k *vaultKey) parameters(value []byte) azkeys.KeyOperationParameters {
+	algorithm := azkeys.EncryptionAlgorithm(k.algorithm)
+	return azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: value}
+}
+
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#objects-identifiers-and-versioning
+var versionForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// versionIn is the version that an answer's key identifier tells, if it is one
+// of this key.
+func (k *vaultKey) versionIn(id *azkeys.ID) (string, bool) {
+	if id == nil {
+		return "", false
+	}
+	version, ok := strings.CutPrefix(strings.ToLower(string(*id)), k.identifier()+"/")
+	return version, ok && versionForm.MatchString(version)
+}
+
+// mayAsk keeps the node's login for the node, and the pods' for pods.
+func (k *vaultKey) mayAsk(as identity.Identity) error {
+	switch node := k.vault.UsesNode(); {
+	case node && !key.IsNode(as):
+		return k.fail(store.ErrDenied, "auth.method managedIdentity is the node's own right, which no pod may use as itself; let it be workloadIdentity")
+	case !node && key.IsNode(as):
+		return k.fail(store.ErrUnauthenticated, "auth is for pods, and the node is none; for the node let auth.method be managedIdentity")
+	}
+	return nil
+}
+
+func (k *vaultKey) fail(kind error, text string) error {
+	return azure.Fail(kind, "%s: %s", k.Name(), text)
+}
+
+// newDataKey never fails: crypto/rand ends the process instead.
+func newDataKey() []byte {
+	dataKey := make([]byte, dataKeyBytes)
+	_, _ = rand.Read(dataKey) //nolint:errcheck // it never returns an error
+	return dataKey
+}
+
+// operation is what a call is for, in the words of errors.
+type operation struct{ key, version, permission string }
+
+// String implements azure.Object.
+func (o operation) String() string {
+	if o.version == "" {
+		return o.permission + " keys/" + o.key
+	}
+	return o.permission + " keys/" + o.key + "/" + o.version
+}
+
+// Noun implements azure.Object.
+func (o operation) Noun() string { return "key" }
+
+// OrVersion implements azure.Object.
+func (o operation) OrVersion() string {
+	if o.version == "" {
+		return ""
+	}
+	return " and the version"
+}
+
+// Permission implements azure.Object.
+func (o operation) Permission() string { return "keys " + o.permission }
+
+// Role implements azure.Object. A Managed HSM's role has "Managed HSM" for "Key
+// Vault".
+func (o operation) Role() string { return "Key Vault Crypto Service Encryption User" }

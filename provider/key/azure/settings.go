@@ -1,0 +1,45 @@
+package azure
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// settings are a key as configured.
+type settings struct {
+	azure.Settings `yaml:",inline"`
+
+	// Key is the key's name, without a version.
+	Key string `yaml:"key"`
+	// Algorithm wraps: RSA-OAEP-256 for RSA keys, A256KW for symmetric keys,
+	// which only a Managed HSM has.
+	Algorithm string `yaml:"algorithm"`
+}
+
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#object-identifiers
+var keyName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`)
+
+// parseSettings returns the settings with their defaults, and all that is
+// wrong with them.
+func parseSettings(given key.Settings) (*settings, azure.Problems) {
+	config := &settings{Settings: azure.DefaultSettings(), Algorithm: string(azkeys.EncryptionAlgorithmRSAOAEP256)}
+	problems := azure.Decode(given.Fields, config)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	config.Check(given.ByOperator, &problems)
+	if !keyName.MatchString(config.Key) {
+		problems.Add("key", "must be the name of a key without a version: at most 127 letters, digits and dashes")
+	}
+	algorithms := []string{string(azkeys.EncryptionAlgorithmRSAOAEP256), string(azkeys.EncryptionAlgorithmA256KW)}
+	if !slices.Contains(algorithms, config.Algorithm) {
+		problems.Add("algorithm", "%s", strict.Unknown("algorithm", azure.Printable(config.Algorithm), algorithms))
+	}
+	return config, problems
+}
