@@ -14,6 +14,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/awskms"
 	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
 	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
@@ -41,6 +42,7 @@ func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Pla
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
 		awsparameters.NewType(amazon),
+		awskms.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(google),
 		sealed.NewType(nil),

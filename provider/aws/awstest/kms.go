@@ -223,12 +223,15 @@ func (k *KMS) decrypt(caller Caller, raw json.RawMessage) (any, *Error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	invalid := Fail(http.StatusBadRequest, "InvalidCiphertextException", "")
+	id, rest, ok := cutBlob(request.CiphertextBlob)
+	if request.KeyID == "" {
+		request.KeyID = id // the ciphertext of a symmetric key tells which
+	}
 	arn, found, failed := k.find(caller, "Decrypt", request)
 	if failed != nil {
 		return nil, failed
 	}
-	invalid := Fail(http.StatusBadRequest, "InvalidCiphertextException", "")
-	id, rest, ok := cutBlob(request.CiphertextBlob)
 	if !ok {
 		return nil, invalid
 	}
@@ -245,6 +248,19 @@ func (k *KMS) decrypt(caller Caller, raw json.RawMessage) (any, *Error) {
 		return nil, invalid
 	}
 	return map[string]any{"KeyId": arn, "KeyMaterialId": used.id, "Plaintext": plain, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}, nil
+}
+
+// Encrypt makes a ciphertext as Encrypt does, without a call.
+// https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html
+func (k *KMS) Encrypt(t testing.TB, arn string, plain []byte, context map[string]string) []byte {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found, ok := k.keys[arn]
+	if !ok {
+		t.Fatalf("there is no key %s", arn)
+	}
+	return found.seal(found.materials[len(found.materials)-1], plain, context)
 }
 
 // seal makes a blob: the key's ID with its length, the material's number, a

@@ -12,9 +12,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
-// maxName is the longest name that GetParameters takes.
+// maxName is the longest name that GetParameters takes, maxLabel the longest
+// label of a version.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-const maxName = 2048
+const (
+	maxName  = 2048
+	maxLabel = 100
+)
 
 var (
 	// parameterName is what names of parameters are made of.
@@ -23,7 +27,7 @@ var (
 	parameterARN  = regexp.MustCompile(`^arn:aws[a-z-]*:ssm:([a-z0-9-]+):[0-9]{12}:parameter/[A-Za-z0-9/_.-]+$`)
 	// label is what labels of versions are made of; it begins with no digit.
 	// https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-labels.html
-	label = regexp.MustCompile(`^[A-Za-z_.-][A-Za-z0-9_.-]{0,99}$`)
+	label = regexp.MustCompile(`^[A-Za-z_.-][A-Za-z0-9_.-]*$`)
 )
 
 // wanted names one version of a parameter in one region.
@@ -166,8 +170,8 @@ func (w wanted) check(key, version, labelField string, problems *aws.Problems) {
 	if w.version != "" && (err != nil || number < 1 || strconv.FormatInt(number, 10) != w.version) {
 		problems.Add(version, "must be the number of a version, from 1; a label goes into options.label")
 	}
-	if w.label != "" && !label.MatchString(w.label) {
-		problems.Add(labelField, "must be a label: at most 100 letters, digits, dots, dashes and underscores, the first of them no digit")
+	if w.label != "" && (len(w.label) > maxLabel || !label.MatchString(w.label)) {
+		problems.Add(labelField, "must be a label: at most %d letters, digits, dots, dashes and underscores, the first of them no digit", maxLabel)
 	}
 	if w.version != "" && w.label != "" {
 		problems.Add(version, "a parameter is read at a version or at a label; leave one of the two out")
