@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -48,6 +49,7 @@ func newFront(t *testing.T, target string) *front {
 		proxy.ServeHTTP(w, r)
 	}))
 	f.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	f.Config.ErrorLog = log.New(t.Output(), "", 0) // of handshakes that are meant to fail
 	f.StartTLS()
 	t.Cleanup(f.Close)
 	key, err := x509.MarshalPKCS8PrivateKey(f.TLS.Certificates[0].PrivateKey)
@@ -114,6 +116,11 @@ stores:
 			for parameter, value := range test.parameters {
 				class.Spec.Parameters[parameter] = value
 			}
+			// Nothing is spoken at all where another case has read the value over
+			// the same connection.
+			f.mu.Lock()
+			f.last = spoken{}
+			f.mu.Unlock()
 			p := n.pod(t, "shop", "web")
 			err := n.mount(t.Context(), p, class)
 			if test.want != "" {
