@@ -46,12 +46,12 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"a right on keys": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient) },
 			ref:     store.Reference{Key: "keys/sign"}, kind: store.ErrDenied,
-			want: []string{"keys/sign: permission denied", `"Key Vault Crypto User"`},
+			want: []string{"keys/sign: permission denied", `"Key Vault Reader"`},
 		},
 		"a right on certificates": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient) },
 			ref:     store.Reference{Key: "certificates/web"}, kind: store.ErrDenied,
-			want: []string{"certificates/web: permission denied", `"Key Vault Certificate User"`},
+			want: []string{"certificates/web: permission denied", `"Key Vault Reader"`},
 		},
 		"a right on a certificate's secret": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient); f.vault.Grant(webClient, "certificates/*") },

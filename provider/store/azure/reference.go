@@ -42,7 +42,8 @@ type query struct {
 	version string // empty for the current one
 	part    string // of a certificate
 	format  string
-	history int // how many versions; zero for one value alone
+	history int  // how many versions; zero for one value alone
+	hsm     bool // in a Managed HSM
 }
 
 var (
@@ -56,7 +57,7 @@ var (
 func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	var problems azure.Problems
 	kind, name, _ := strings.Cut(ref.Key, "/")
-	q := &query{kind: kind, name: name, version: ref.Version}
+	q := &query{kind: kind, name: name, version: ref.Version, hsm: hsm}
 	kinds := []string{kindSecrets, kindKeys, kindCertificates}
 	switch {
 	case ref.Key == "":
@@ -139,9 +140,10 @@ func (q *query) OrVersion() string {
 	return " and the version"
 }
 
-// permission is what an access policy must grant, and role which of the
-// built-in roles does.
+// Permission is what an access policy must grant, and Role the least of the
+// built-in roles that does.
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide#azure-built-in-roles-for-key-vault-data-plane-operations
+// https://learn.microsoft.com/azure/key-vault/managed-hsm/built-in-roles
 func (q *query) Permission() string {
 	if q.history > 0 {
 		return q.kind + " get and list"
@@ -150,11 +152,11 @@ func (q *query) Permission() string {
 }
 
 func (q *query) Role() string {
-	switch q.kind {
-	case kindKeys:
-		return "Key Vault Crypto User"
-	case kindCertificates:
-		return "Key Vault Certificate User"
+	switch {
+	case q.hsm:
+		return "Managed HSM Crypto Auditor"
+	case q.kind == kindSecrets:
+		return "Key Vault Secrets User"
 	}
-	return "Key Vault Secrets User"
+	return "Key Vault Reader" // keys are read, not used
 }

@@ -116,6 +116,10 @@ func TestTheKeysOfAManagedHSM(t *testing.T) {
 	if got := f.text(s, store.Reference{Key: "keys/sign"}); !strings.HasPrefix(got, "-----BEGIN PUBLIC KEY-----\n") {
 		t.Errorf("Read = %q", got)
 	}
+	hsm.Revoke(webClient)
+	if _, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "keys/sign"}); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "Managed HSM") {
+		t.Errorf("without a right: %v", err)
+	}
 	if err := s.Check(store.Reference{Key: "secrets/db"}); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("an HSM has secrets: %v", err)
 	}

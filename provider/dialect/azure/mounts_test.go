@@ -1,0 +1,105 @@
+package azure_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	dialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// request asks for the objects of these names and types.
+func (n *node) request(objects ...string) provider.Request {
+	text := "array:\n"
+	for _, object := range objects {
+		text += "- '" + object + "'\n"
+	}
+	return provider.Request{Dialect: dialect.Name, Identity: n.pod, Parameters: map[string]string{
+		"keyvaultName": "web-kv", "clientID": "client-of-web", "tenantID": azuretest.Tenant, "objects": text,
+	}}
+}
+
+func TestAFailedMountNamesEveryObjectWithItsCause(t *testing.T) {
+	n := newNode(t)
+	vault := n.azure.Vault("web-kv")
+	vault.Put("off", "hunter2")
+	vault.Disable("secrets/off", "")
+	chain := azuretest.NewChain(t, 0, "web.example.com")
+	vault.PutCertificate("locked", azuretest.Certificate{ContentType: "application/x-pkcs12", Value: chain.PFX(t, "hunter2")})
+	_, err := n.Mount(t.Context(), n.request(
+		`{objectName: secret1, objectType: secret}`,
+		`{objectName: missing, objectType: secret, objectAlias: one}`,
+		`{objectName: off, objectType: secret}`,
+		`{objectName: locked, objectType: secret, objectAlias: tls.pem}`,
+		`{objectName: hex, objectType: secret, objectEncoding: base64}`,
+		`{objectName: web, objectType: cert, objectVersion: "00"}`,
+	))
+	if err == nil {
+		t.Fatal("mounted")
+	}
+	for _, want := range []string{
+		"object 2 (one)", "secrets/missing: Key Vault has no such secret",
+		"object 3 (off)", "secrets/off: this version of the secret is disabled",
+		"object 4 (tls.pem)", "secrets/locked: the PFX is protected by a password",
+		"object 6 (web)", "certificates/web/00: Key Vault has no such certificate",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "object 1") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the error tells what it should not:\n%v", err)
+	}
+}
+
+// A first mount of 20 secrets takes a login, which is two calls, and one round
+// of reads side by side, whatever their number.
+func TestAFirstMountReadsSideBySide(t *testing.T) {
+	n := newNode(t)
+	vault := n.azure.Vault("web-kv")
+	objects := make([]string, 20)
+	for i := range objects {
+		vault.Put(fmt.Sprint("s", i), "v")
+		objects[i] = fmt.Sprintf("{objectName: s%d, objectType: secret}", i)
+	}
+	const call = 200 * time.Millisecond
+	n.azure.Add(azuretest.Fault{Delay: call})
+	begin := time.Now()
+	if _, err := n.Mount(t.Context(), n.request(objects...)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > 5*call {
+		t.Errorf("the mount took %v, want three calls of %v one after another, and no more than five", took, call)
+	}
+	if calls := n.azure.Calls(""); calls != 22 {
+		t.Errorf("%d calls, want two for the login and 20 for the secrets", calls)
+	}
+}
+
+func TestWhatWasReadStaysWhileTheVaultIsAway(t *testing.T) {
+	n := newNode(t)
+	request := n.request(`{objectName: secret1, objectType: secret}`)
+	if _, err := n.Mount(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	n.azure.Add(azuretest.Throttled(0))
+	config := n.Config()
+	config.Cache.Refresh = time.Second
+	if err := n.Configure(config); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	volume, err := n.Mount(t.Context(), request)
+	if err != nil || string(volume.Files[0].Contents) != "value of secret1" {
+		t.Errorf("while the vault is throttling: %v", err)
+	}
+	_, err = n.Mount(t.Context(), n.request(`{objectName: config, objectType: secret}`))
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+		t.Errorf("what was never read: %v", err)
+	}
+}
