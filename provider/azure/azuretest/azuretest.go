@@ -13,8 +13,9 @@
 package azuretest
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -42,7 +43,7 @@ type Server struct {
 	// CACert is the authority that signed the server's certificate, in PEM.
 	CACert string
 
-	signing *rsa.PrivateKey // of access tokens
+	signing *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
 
 	mu         sync.Mutex
 	clock      func() time.Time
@@ -62,7 +63,7 @@ type Server struct {
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts b
 	if audience == "" {
 		audience = resource
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.signing}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.signing}, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

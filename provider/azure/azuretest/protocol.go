@@ -61,7 +61,7 @@ func (s *Server) checkToken(r *http.Request, v *Vault) (clientID, wrong string) 
 	if !ok {
 		return "", "AKV10000: Request is missing a Bearer or PoP token."
 	}
-	token, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
+	token, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		return "", "AKV10017: The token is malformed."
 	}
