@@ -28,10 +28,10 @@ type callOf struct {
 }
 
 // call makes a call of an identity service, and again a bounded number of times
-// if that may help. do sends one request with the client of its context
-// (oauth2.HTTPClient), which notes what comes back, since the libraries that
-// send put status and body into one text.
-func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context) error) error {
+// if that may help. do sends one request with the client, which is also that of
+// its context for golang.org/x/oauth2. The client notes what comes back, since
+// libraries put status and body into one text.
+func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
 	retries := s.Retries
 	if c.local {
 		retries = min(retries, 1)
@@ -41,8 +41,8 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context) er
 		err := func() error {
 			limited, cancel := context.WithTimeout(ctx, s.Timeout)
 			defer cancel()
-			client := &http.Client{Transport: seen, CheckRedirect: follow}
-			return do(context.WithValue(limited, oauth2.HTTPClient, client))
+			client := &http.Client{Transport: seen, CheckRedirect: followNever}
+			return do(context.WithValue(limited, oauth2.HTTPClient, client), client)
 		}()
 		switch {
 		case err == nil:
@@ -56,20 +56,12 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context) er
 	}
 }
 
-// follow follows nothing: a token goes where the settings say.
-func follow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// client is the one of call.
-func client(ctx context.Context) *http.Client {
-	if made, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok {
-		return made
-	}
-	return &http.Client{CheckRedirect: follow}
-}
+// followNever is because a token goes where the settings say and nowhere else.
+func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // sendJSON sends a request and decodes a successful answer.
-func sendJSON(req *http.Request, into any) error {
-	resp, err := client(req.Context()).Do(req)
+func sendJSON(client *http.Client, req *http.Request, into any) error {
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}

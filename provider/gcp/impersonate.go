@@ -44,14 +44,14 @@ func (s *SignIn) impersonate(ctx context.Context, id identity.Identity, own secr
 		refused: fmt.Sprintf("grant the pod's identity (%s in its workload identity pool) roles/iam.workloadIdentityUser on service account %s, and check that it exists%s",
 			subject(id), first, chain(delegates)),
 		kind: store.ErrDenied, sent: []secret.Bytes{own},
-	}, func(ctx context.Context) error {
+	}, func(ctx context.Context, client *http.Client) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+"/v1/"+accountName(url.PathEscape(account))+":generateAccessToken", bytes.NewReader(text))
 		if err != nil {
 			return err
 		}
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Authorization", "Bearer "+own.RevealString())
-		return sendJSON(req, &granted)
+		return sendJSON(client, req, &granted)
 	})
 	switch {
 	case err != nil:

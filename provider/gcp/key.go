@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -57,7 +58,7 @@ func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Byte
 		what:    "signing in as " + Printable(key.Email) + " at " + Host(endpoint),
 		refused: "check that the service account exists and is enabled, that the key was not deleted, and the node's clock",
 		kind:    store.ErrUnauthenticated, sent: []secret.Bytes{content, secret.NewString(key.Key)},
-	}, func(ctx context.Context) error {
+	}, func(ctx context.Context, _ *http.Client) error {
 		var err error
 		granted, err = (&jwt.Config{
 			Email: key.Email, PrivateKey: []byte(key.Key), PrivateKeyID: key.KeyID,

@@ -31,12 +31,12 @@ func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, er
 		what:    "asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for a token",
 		refused: "give the provider's pod a service account that has one of Google's, or use auth.method workloadIdentity",
 		kind:    store.ErrUnauthenticated, local: true,
-	}, func(ctx context.Context) error {
+	}, func(ctx context.Context, client *http.Client) error {
 		req, err := s.metadataRequest(ctx, "instance/service-accounts/default/token?scopes="+url.QueryEscape(scope))
 		if err != nil {
 			return err
 		}
-		err = sendJSON(req, &granted)
+		err = sendJSON(client, req, &granted)
 		if err == nil && (granted.AccessToken == "" || granted.ExpiresIn <= 0) {
 			return errNoAnswer
 		}
@@ -91,12 +91,12 @@ func (s *SignIn) metadataText(ctx context.Context, path string) (string, error) 
 	remedy := "set auth.audience to the workload identity pool and provider of this cluster, unless its nodes are GKE's"
 	what := "finding out the workload identity pool: asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for " + path
 	var text string
-	err := s.call(ctx, callOf{what: what, refused: remedy, kind: store.ErrUnauthenticated, local: true}, func(ctx context.Context) error {
+	err := s.call(ctx, callOf{what: what, refused: remedy, kind: store.ErrUnauthenticated, local: true}, func(ctx context.Context, client *http.Client) error {
 		req, err := s.metadataRequest(ctx, path)
 		if err != nil {
 			return err
 		}
-		resp, err := client(ctx).Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -170,7 +171,7 @@ func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Byt
 		refused: fmt.Sprintf("check that auth.audience (%s) names a workload identity pool and provider that exist and trust this cluster's issuer, and that they accept the audience %s of the pod's token; in pool %s the pod is %s",
 			Printable(audience), Printable(wanted), Printable(poolOf(audience)), subject(id)),
 		kind: store.ErrUnauthenticated, sent: []secret.Bytes{token.JWT},
-	}, func(ctx context.Context) error {
+	}, func(ctx context.Context, _ *http.Client) error {
 		source, err := externalaccount.NewTokenSource(ctx, externalaccount.Config{
 			Audience:             audience,
 			SubjectTokenType:     "urn:ietf:params:oauth:token-type:jwt",

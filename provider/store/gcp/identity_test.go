@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -72,6 +74,19 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 				t.Errorf("%d reads without a token", calls)
 			}
 		})
+	}
+}
+
+func TestAPodsTokenIsNotSentOn(t *testing.T) {
+	c := newCloud(t)
+	c.Put(db, []byte("one"))
+	elsewhere := httptest.NewServer(http.RedirectHandler(c.Identity+"/v1/token", http.StatusTemporaryRedirect))
+	defer elsewhere.Close()
+	s := c.open(t, gcp.Options{}, func(_, auth map[string]any) { auth["stsEndpoint"] = elsewhere.URL })
+	_, err := read(t, s, c.web, store.Reference{Key: db})
+	wantError(t, err, store.ErrUnauthenticated, "refused (307)")
+	if calls := c.Calls("token"); calls != 0 {
+		t.Error("the pod's token went where a redirect led")
 	}
 }
 
