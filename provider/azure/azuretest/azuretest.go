@@ -21,6 +21,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,8 +61,12 @@ type Server struct {
 	pageSize   int
 }
 
-// New starts a server that ends with the test.
-func New(t testing.TB) *Server {
+// New starts a server on the loopback address that ends with the test.
+func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
+
+// NewAt is New at another IP address of this machine, for those who cannot
+// reach its loopback address, such as pods.
+func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -72,17 +77,18 @@ func New(t testing.TB) *Server {
 		trusted: map[string][]any{}, apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{}, calls: map[string]int{},
 	}
-	certificate, authority, err := serverCertificate()
+	certificate, authority, err := serverCertificate(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	secure := unstarted(t, address, s.serve)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	secure.EnableHTTP2 = true
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break connections on purpose
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
-	plain := httptest.NewServer(http.HandlerFunc(s.serveMetadata))
+	plain := unstarted(t, address, s.serveMetadata)
+	plain.Start()
 	t.Cleanup(plain.Close)
 
 	s.Endpoint = strings.TrimPrefix(secure.URL, "https://")
@@ -92,10 +98,24 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// serverCertificate is one for every host that Azure has for the server.
-func serverCertificate() (tls.Certificate, *x509.Certificate, error) {
+// unstarted is a server that has a port of the address.
+func unstarted(t testing.TB, address string, serve http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(serve)
+	_ = server.Listener.Close() //nolint:errcheck // that of the loopback address, which nobody has used
+	server.Listener = listener
+	return server
+}
+
+// serverCertificate is one for the address, and for every host that Azure has
+// for the server.
+func serverCertificate(address string) (tls.Certificate, *x509.Certificate, error) {
 	chain, err := newChain("Azure for tests", 0, []string{
-		"*.vault.azure.net", "*.managedhsm.azure.net", "*.vault.usgovcloudapi.net", "*.vault.azure.cn", "*.vault.example.com", "vault.example.com", "127.0.0.1",
+		"*.vault.azure.net", "*.managedhsm.azure.net", "*.vault.usgovcloudapi.net", "*.vault.azure.cn", "*.vault.example.com", "vault.example.com", address,
 	})
 	if err != nil {
 		return tls.Certificate{}, nil, err
