@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -49,6 +50,11 @@ type Target struct {
 	Credentials awssdk.CredentialsProvider
 }
 
+// Format implements fmt.Formatter, so that no verb shows the credentials.
+func (t Target) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "AWS in "+t.Region) //nolint:errcheck // fmt.Formatter has no error result
+}
+
 // Endpoint is the service's endpoint in a region; nil means that the SDK knows
 // it.
 func (a *Access) Endpoint(region string) *string { return endpointIn(a.settings.Endpoint, region) }
@@ -90,14 +96,17 @@ func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call
 			failures = append(failures, fmt.Sprintf("%s was found unavailable a moment ago (%s)", region, why))
 			continue
 		}
-		failed := a.inRegion(ctx, as, regions, region, i > 0, len(regions)-n, call)
+		failed := a.inRegion(ctx, as, regions, i, len(regions)-n, call)
 		switch {
 		case failed == nil:
 			a.health.answered(region)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: no answer from AWS in the time given: %w", what, ctx.Err())
-		case errors.Is(failed, identity.ErrNoToken), i == 0 && !errors.Is(failed, store.ErrUnavailable):
+		case failed.everywhere:
+			failed.Text = what + ": " + failed.Text
+			return failed
+		case i == 0 && !errors.Is(failed, store.ErrUnavailable):
 			failed.Text = what + " in " + region + ": " + failed.Text
 			return failed
 		case errors.Is(failed, store.ErrUnavailable):
@@ -117,12 +126,23 @@ func (a *Access) regions(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	return append([]string{first}, a.settings.FailoverRegions...), nil
+	regions := []string{first}
+	for _, region := range a.settings.FailoverRegions {
+		if region != first {
+			regions = append(regions, region)
+		}
+	}
+	return regions, nil
 }
 
-// inRegion makes the call in one region, of which left are still to be asked,
-// this one included; they divide the time that there is.
-func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, region string, failover bool, left int, call func(context.Context, Target) error) *CallError {
+// inRegion makes the call in the region of this index, one of left that are still
+// to be asked; they divide the time that there is. A region that was unavailable
+// when it was asked last is tried once.
+func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, index, left int, call func(context.Context, Target) error) *CallError {
+	retries := a.settings.Retries
+	if len(regions) > 1 && a.health.doubtful(regions[index]) {
+		retries = 0
+	}
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
 		limited, cancel := context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)*time.Duration(left-1)/time.Duration(left)))
 		defer cancel()
@@ -131,10 +151,11 @@ func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []s
 	for renewed := false; ; renewed = true {
 		granted, key, failed := a.credentialsFor(ctx, as, regions)
 		if failed != nil {
+			failed.everywhere = true // those who grant them were asked in all regions
 			return failed
 		}
-		target := Target{Region: region, Failover: failover, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
-		failed = a.attempt(ctx, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
+		failed = a.attempt(ctx, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
 		if failed == nil || !failed.credentials || renewed || !a.platform.credentials.Forget(key, granted) {
 			return failed
 		}
@@ -154,14 +175,14 @@ func asFailure(err error) *CallError {
 }
 
 // attempt tries until it succeeds, is refused, or there is no time left.
-func (a *Access) attempt(ctx context.Context, try func(context.Context) *CallError) *CallError {
+func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) *CallError {
 	for n := 0; ; n++ {
 		failed := func() *CallError {
 			ctx, cancel := context.WithTimeout(ctx, a.settings.Timeout)
 			defer cancel()
 			return try(ctx)
 		}()
-		if failed == nil || !errors.Is(failed, store.ErrUnavailable) || n >= a.settings.Retries || !wait(ctx, n) {
+		if failed == nil || !errors.Is(failed, store.ErrUnavailable) || n >= retries || !wait(ctx, n) {
 			return failed
 		}
 	}

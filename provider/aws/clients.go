@@ -1,9 +1,14 @@
 package aws
 
 import (
+	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // Clients are a service's clients, one for each region, made when they are
@@ -34,13 +39,24 @@ func (c *Clients[C]) In(region string) C {
 // aloneAtOnce bounds what Each does at a time.
 const aloneAtOnce = 8
 
-// Each calls do for each of the indexes, a few at a time: what a store does with
-// a batch that it may not read as one.
-func Each(indexes []int, do func(i int)) {
+// Each reads each of the indexes by itself, a few at a time, and puts what became
+// of it into results: what a store does with a batch that it may not read as one.
+// A panic fails its read alone; its own text may hold a value, its type and place
+// do not.
+func Each(indexes []int, results []store.Result, read func(i int) (store.Value, error)) {
 	var group errgroup.Group
 	group.SetLimit(aloneAtOnce)
 	for _, i := range indexes {
-		group.Go(func() error { do(i); return nil })
+		group.Go(func() error {
+			defer func() {
+				if r := recover(); r != nil {
+					klog.ErrorS(nil, "A read at AWS panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+					results[i] = store.Result{Err: Failf(store.ErrUnavailable, "the read failed by a fault in the provider; its log tells more")}
+				}
+			}()
+			results[i].Value, results[i].Err = read(i)
+			return nil
+		})
 	}
 	_ = group.Wait() //nolint:errcheck // there is no error
 }

@@ -127,7 +127,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 		if deadline, ok := ctx.Deadline(); ok {
 			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(regions)-n))
 		}
-		failed = a.attempt(share, func(ctx context.Context) (failed *CallError) {
+		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) (failed *CallError) {
 			got, failed = ask(ctx, client)
 			return failed
 		})
@@ -206,7 +206,7 @@ func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.
 		if deadline, ok := ctx.Deadline(); ok {
 			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(agents)-n))
 		}
-		failed = a.attempt(share, func(ctx context.Context) *CallError {
+		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) *CallError {
 			var err error
 			if got, err = provider.Retrieve(ctx); err != nil {
 				return agentFailure(err, token)

@@ -39,6 +39,7 @@ type CallError struct {
 	Code string
 
 	credentials bool // it is the credentials that were refused
+	everywhere  bool // another region would fail alike
 	cause       error
 }
 

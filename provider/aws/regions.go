@@ -43,6 +43,14 @@ func (h *health) resting(region string, now time.Time) (string, bool) {
 	return h.text[region], now.Before(h.until[region])
 }
 
+// doubtful says whether the region was unavailable when it was asked last.
+func (h *health) doubtful(region string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := h.until[region]
+	return ok
+}
+
 func (h *health) failed(region, why string, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -16,6 +16,8 @@ package credential
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -75,6 +77,11 @@ type Grant[C any] struct {
 
 	renewAt time.Time // from when on it is to be replaced
 	lastUse time.Time // from when on it is not handed out
+}
+
+// Format implements fmt.Formatter, so that no verb shows the credential.
+func (g Grant[C]) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "a credential until "+g.Expires.UTC().Format(time.RFC3339)) //nolint:errcheck // fmt.Formatter has no error result
 }
 
 // Exchange gets a credential and when it ends; a zero time means that it has no

@@ -297,6 +297,15 @@ func TestAPanicFailsItsExchangeAloneAndShowsNothing(t *testing.T) {
 	})
 }
 
+func TestAGrantShowsNoCredentialWhenPrinted(t *testing.T) {
+	grant := credential.Grant[string]{Credential: "planted-7d1c3"}
+	for _, printed := range []string{fmt.Sprint(grant), fmt.Sprint(&grant), fmt.Sprintf("%+v %#v %s %q %x", grant, &grant, grant, grant, grant)} {
+		if strings.Contains(printed, "planted") || strings.Contains(printed, "706c616e") {
+			t.Errorf("printed as %s", printed)
+		}
+	}
+}
+
 func TestCredentialsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := credential.New[string](credential.Options{Most: 100})

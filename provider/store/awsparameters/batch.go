@@ -3,6 +3,7 @@ package awsparameters
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	var at aws.Target
 	var asked []string
 	var found map[string]*types.Parameter
-	err := s.access.Do(ctx, who, "GetParameters", func(ctx context.Context, target aws.Target) error {
+	err := s.access.Do(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
 		found, err = s.get(ctx, target, asked)
@@ -60,7 +61,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 			alone = append(alone, i)
 		}
 	}
-	aws.Each(alone, func(i int) { results[i].Value, results[i].Err = s.Read(ctx, who, refs[i]) })
+	aws.Each(alone, results, func(i int) (store.Value, error) { return s.Read(ctx, who, refs[i]) })
 	return results
 }
 

@@ -3,6 +3,7 @@ package awssecrets
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}
 	var at aws.Target
-	err := s.access.Do(ctx, who, "BatchGetSecretValue", func(ctx context.Context, target aws.Target) error {
+	err := s.access.Do(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))
@@ -72,7 +73,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	if errors.Is(err, store.ErrDenied) {
 		s.readAlone(who)
 	}
-	aws.Each(open, func(i int) { results[i].Value, results[i].Err = s.Read(ctx, who, refs[i]) })
+	aws.Each(open, results, func(i int) (store.Value, error) { return s.Read(ctx, who, refs[i]) })
 	return results
 }
 

@@ -97,6 +97,20 @@ func TestWhatTheFirstRegionRefusesIsNotAskedElsewhere(t *testing.T) {
 	}
 }
 
+func TestAnSTSThatNobodyReachesIsToldOnce(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, func(fields, auth map[string]any) {
+		twoRegions(fields, auth)
+		auth["stsEndpoint"] = strings.Replace(f.URL, "127.0.0.1", "{region}.localhost.invalid", 1)
+	}), f.pod(t, "prod/web")
+	f.PutSecret(ireland, "db", "v")
+	_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
+	wantFailure(t, err, store.ErrUnavailable, "GetSecretValue db: AssumeRoleWithWebIdentity", frankfurt)
+	if err != nil && strings.Count(err.Error(), "AssumeRoleWithWebIdentity") != 1 {
+		t.Errorf("the exchange is told several times: %v", err)
+	}
+}
+
 func TestASecretMayHaveAnotherNameInFailoverRegions(t *testing.T) {
 	f := newFixture(t)
 	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
