@@ -30,7 +30,7 @@ func TestLanyardKeepsItsPromisesToTheDriver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, newStore := range map[string]func(*testing.T) store{"vault": newVault, "azure": newAzure, "gcp": newGCP, "file": newFiles, "sealed": newSealed} {
+	for name, newStore := range map[string]func(*testing.T) store{"vault": newVault, "aws": newAWS, "azure": newAzure, "gcp": newGCP, "file": newFiles, "sealed": newSealed} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conformance.Run(t, provider(t, binary, newStore(t)))
