@@ -53,3 +53,28 @@ func TestOnlyKnowsRangesAndSingleCharacters(t *testing.T) {
 		}
 	}
 }
+
+func TestClassesChooseAmongGooglesOwnHosts(t *testing.T) {
+	for endpoint, allowed := range map[string]struct{ byClass, byOperator bool }{
+		"https://secretmanager.googleapis.com":                {true, true},
+		"https://secretmanager.{location}.rep.googleapis.com": {true, true},
+		"https://secretmanager-psc.p.googleapis.com:443/":     {true, true},
+		"https://googleapis.com.example.com":                  {false, true},
+		"https://evilgoogleapis.com":                          {false, true},
+		"https://sm.example.com":                              {false, true},
+		"http://secretmanager.googleapis.com":                 {false, true},
+		"https://u:p@secretmanager.googleapis.com":            {false, false},
+		"https://secretmanager.googleapis.com/v1":             {false, false},
+		"https://secretmanager.googleapis.com?x":              {false, false},
+		"secretmanager.googleapis.com":                        {false, false},
+	} {
+		for byOperator, want := range map[bool]bool{false: allowed.byClass, true: allowed.byOperator} {
+			var problems Problems
+			checked := endpoint
+			CheckEndpoint("endpoint", &checked, byOperator, &problems)
+			if got := len(problems) == 0; got != want || got && strings.HasSuffix(checked, "/") {
+				t.Errorf("%s (by the operator: %v): %v, %s", endpoint, byOperator, problems.Err(), checked)
+			}
+		}
+	}
+}

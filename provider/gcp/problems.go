@@ -33,7 +33,9 @@ func (p *Problems) Err() error {
 }
 
 // CheckEndpoint checks the URL of a service, which may have a LocationMark, and
-// takes a slash from its end. Plain text is for the operator to allow.
+// takes a slash from its end. Access tokens are good for all of Google Cloud, so
+// that where they are sent, and whether in plain text, is for the operator to
+// say: others may choose among Google's own hosts.
 func CheckEndpoint(field string, text *string, byOperator bool, problems *Problems) {
 	const want = "give a URL such as https://googleapis.example.com"
 	plain := strings.ReplaceAll(*text, LocationMark, "location")
@@ -50,6 +52,8 @@ func CheckEndpoint(field string, text *string, byOperator bool, problems *Proble
 		problems.Add(field, "must begin with https:// (or http:// for development); %s", want)
 	case parsed.Hostname() == "":
 		problems.Add(field, "names no host; %s", want)
+	case !byOperator && !strings.HasSuffix("."+strings.ToLower(parsed.Hostname()), ".googleapis.com"):
+		problems.Add(field, "must be a host of googleapis.com; only the operator's configuration file may send tokens elsewhere")
 	case strings.TrimSuffix(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
 		problems.Add(field, "must not go beyond the port: no path, no ?, no #; %s", want)
 	default:
