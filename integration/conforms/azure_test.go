@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,3 +86,35 @@ func newAzure(t *testing.T) store {
 
 // azureAudience is that of the tokens that Entra ID takes.
 const azureAudience = "api://AzureADTokenExchange"
+
+// azureClass is a class as users of Azure's provider write it: JSON is the YAML
+// of each object.
+func azureClass(s store, owner conformance.Account, objects []conformance.Object) (map[string]string, error) {
+	type entry struct {
+		Name       string `json:"objectName"`
+		Alias      string `json:"objectAlias"`
+		Type       string `json:"objectType"`
+		Encoding   any    `json:"objectEncoding"`
+		Permission string `json:"filePermission,omitempty"`
+	}
+	texts := make([]string, len(objects))
+	for i, object := range objects {
+		native, err := s.object(owner, object)
+		if err != nil {
+			return nil, err
+		}
+		e := entry{Name: strings.TrimPrefix(fmt.Sprint(native["key"]), "secrets/"), Alias: object.Path, Type: "secret", Encoding: native["encoding"]}
+		if object.Mode != 0 {
+			e.Permission = fmt.Sprintf("%04o", object.Mode)
+		}
+		text, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		texts[i] = string(text)
+	}
+	array, err := json.Marshal(map[string][]string{"array": texts})
+	return map[string]string{
+		"keyvaultName": "shop-kv", "tenantID": azuretest.Tenant, "clientID": "client-of-" + owner.Name, "objects": string(array),
+	}, err
+}

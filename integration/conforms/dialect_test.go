@@ -26,6 +26,8 @@ func TestDialectsKeepTheirPromisesToTheDriver(t *testing.T) {
 		class    dialectClass
 	}{
 		"vault": {newVault, vaultClass},
+		"azure": {newAzure, azureClass},
+		"aws":   {newAWSForDialect, awsClass},
 		"gcp":   {newGCP, gcpClass},
 	} {
 		t.Run(name, func(t *testing.T) {
