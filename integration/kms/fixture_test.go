@@ -6,6 +6,8 @@ package kms
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -45,7 +47,11 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (code int, err error) {
 	// What the API server's code logs of each failed call drowns the rest.
-	klog.LogToStderr(false)
+	quiet := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(quiet)
+	if err := errors.Join(quiet.Set("logtostderr", "false"), quiet.Set("stderrthreshold", "FATAL")); err != nil {
+		return 1, err
+	}
 	klog.SetOutput(io.Discard)
 	directory, err := os.MkdirTemp("", "lanyard-kms-")
 	if err != nil {
