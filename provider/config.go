@@ -21,7 +21,7 @@ type Config struct {
 
 // StoreConfig is one named store.
 type StoreConfig struct {
-	// Type is the kind of store: vault, file, sealed.
+	// Type is the kind of store, such as vault or azure-key-vault.
 	Type string `yaml:"type"`
 	// Allow lists the service accounts whose pods may use the store, each as
 	// "namespace/service-account", where "*" stands for any text within either

@@ -4,8 +4,9 @@
 //
 // A token of Microsoft Entra ID is had for the pod's own service account token
 // or client secret, or from the machine's metadata service for the node. The
-// package never reads AZURE_* or proxy variables of its environment, never sends
-// a token to a host that the vault's challenge did not name and the settings do
+// package reads no variables of its environment; Microsoft's clients read one
+// for a regional endpoint of Entra ID and one for their log. It never sends a
+// token to a host that the vault's challenge did not name and the settings do
 // not allow, and never repeats the body of an answer in an error.
 //
 // Start with Pool.Connect and Vault.Call; authorize.go is how a call gets its

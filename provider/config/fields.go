@@ -5,7 +5,7 @@ package config
 var fields = []Field{
 	{"cluster", "Cluster is the name that sealed values and identities carry for this cluster. Empty refuses sealed values that are bound to a cluster."},
 	{"stores", "Stores are the stores that classes may use by name without defining them. What is set here no class can change."},
-	{"stores.<name>.type", "Type is the kind of store: vault, file, sealed."},
+	{"stores.<name>.type", "Type is the kind of store, such as vault or azure-key-vault."},
 	{"stores.<name>.allow", "Allow lists the service accounts whose pods may use the store, each as \"namespace/service-account\", where \"*\" stands for any text within either side. Empty allows all for stores that read as the pod, and is refused for stores that read with the node's own credentials or files."},
 	{"stores.<name>.override", "Override lists the settings that a class may give for this store although they are not its own to say, each by its dotted name with the values that it may have, where \"*\" stands for any text without a slash. What the class gives then holds in place of what is set here."},
 	{"stores.<name>.ignore", "Ignore lists the settings that a class may give for this store and that have no effect, by their dotted names, so that classes which were written for another provider work unchanged with what is set here."},
