@@ -32,6 +32,7 @@ const mostDelegates = 8
 
 // Auth says how an identity becomes an access token: the settings below auth.
 type Auth struct {
+	// Method is one of the methods above.
 	Method string `yaml:"method"`
 
 	// Audience names the workload identity pool and provider; empty lets the
@@ -54,6 +55,8 @@ type Auth struct {
 	// KeyFile is for the method of that name.
 	KeyFile string `yaml:"keyFile"`
 
+	// Where each service is: the Security Token Service, the IAM Service Account
+	// Credentials API, the OAuth token endpoint and the node's metadata server.
 	STSEndpoint      string `yaml:"stsEndpoint"`
 	IAMEndpoint      string `yaml:"iamEndpoint"`
 	OAuthEndpoint    string `yaml:"oauthEndpoint"`

@@ -123,7 +123,7 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 // workload is the pod's own principal, or the service account that it acts as.
 func (s *SignIn) workload(id identity.Identity, account string, delegates []string) principal {
 	auth := &s.Auth
-	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", id.ServiceAccount, id.Namespace)
+	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", Printable(id.ServiceAccount), Printable(id.Namespace))
 	switch {
 	case account != "":
 		who = "service account " + account
@@ -183,6 +183,9 @@ func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Byt
 			return err
 		}
 		granted, err = source.Token()
+		if err == nil && granted.AccessToken == "" {
+			return errNoAnswer
+		}
 		return err
 	})
 	if err != nil {
@@ -211,7 +214,9 @@ func tokenMissing(ctx context.Context, audience string, err error) error {
 
 // subject is what a pool calls a pod.
 // https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#kubernetes-resources-iam-policies
-func subject(id identity.Identity) string { return "ns/" + id.Namespace + "/sa/" + id.ServiceAccount }
+func subject(id identity.Identity) string {
+	return Printable("ns/" + id.Namespace + "/sa/" + id.ServiceAccount)
+}
 
 // poolOf is the pool in an audience of an exchange.
 func poolOf(audience string) string {

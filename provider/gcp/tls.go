@@ -11,7 +11,9 @@ import (
 // TLS names the authorities that are trusted instead of the system's: the
 // settings below tls.
 type TLS struct {
-	CACert     string `yaml:"caCert"`
+	// CACert are the authorities themselves, in PEM.
+	CACert string `yaml:"caCert"`
+	// CACertFile is a file of the node that holds them.
 	CACertFile string `yaml:"caCertFile"`
 }
 

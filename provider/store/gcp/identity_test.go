@@ -77,6 +77,29 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 	}
 }
 
+func TestAnAnswerWithoutATokenIsNoLogin(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no token":        `{"access_token":"","token_type":"Bearer","expires_in":3600}`,
+		"no end":          `{"access_token":"ya29.planted","token_type":"Bearer"}`,
+		"not JSON":        `<html>`,
+		"nothing":         ``,
+		"of another type": `{"access_token":7,"expires_in":3600}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			c.Put(db, []byte("one"))
+			sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+			defer sts.Close()
+			s := c.open(t, gcp.Options{}, func(fields, auth map[string]any) { auth["stsEndpoint"], fields["retries"] = sts.URL, 0 })
+			_, err := read(t, s, c.web, store.Reference{Key: db})
+			wantError(t, err, store.ErrUnavailable, "the exchange of the pod's token", "answered 200 without a token")
+			if calls := c.Calls(access); calls != 0 {
+				t.Errorf("%d reads without a token", calls)
+			}
+		})
+	}
+}
+
 func TestAPodsTokenIsNotSentOn(t *testing.T) {
 	c := newCloud(t)
 	c.Put(db, []byte("one"))
