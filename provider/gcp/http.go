@@ -130,7 +130,7 @@ func (r *recorder) failure(s *SignIn, c callOf) error {
 	case r.status >= 500 || r.status == http.StatusRequestTimeout:
 		return fail(store.ErrUnavailable, "%s: failed (%d)%s", c.what, r.status, text)
 	case r.status < 300:
-		return fail(store.ErrUnavailable, "%s: answered %d without a token that can be used; look at what stands between the node and Google", c.what, r.status)
+		return fail(store.ErrUnavailable, "%s: answered %d with nothing that can be used; look at what stands between the node and Google", c.what, r.status)
 	}
 	return fail(c.kind, "%s: refused (%d)%s; %s", c.what, r.status, text, c.refused)
 }

@@ -88,10 +88,10 @@ func (s *SignIn) audience(ctx context.Context) (string, error) {
 
 // metadataText gets one word from the metadata server.
 func (s *SignIn) metadataText(ctx context.Context, path string) (string, error) {
-	remedy := "set auth.audience to the workload identity pool and provider of this cluster, unless its nodes are GKE's"
+	const remedy = "set auth.audience to the workload identity pool and provider of this cluster"
 	what := "finding out the workload identity pool: asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for " + path
 	var text string
-	err := s.call(ctx, callOf{what: what, refused: remedy, kind: store.ErrUnauthenticated, local: true}, func(ctx context.Context, client *http.Client) error {
+	err := s.call(ctx, callOf{what: what, refused: "the node is of no GKE cluster, or its metadata server does not tell", kind: store.ErrUnauthenticated, local: true}, func(ctx context.Context, client *http.Client) error {
 		req, err := s.metadataRequest(ctx, path)
 		if err != nil {
 			return err

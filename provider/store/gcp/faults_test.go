@@ -65,7 +65,7 @@ func TestWhatDoesNotPassInTimeIsUnavailable(t *testing.T) {
 		"STS throttled": {gcptest.Fault{Method: "token", Status: 429}, []string{"the exchange of the pod's token at 127.0.0.1", "throttled (429)"}},
 		"STS failing":   {gcptest.Fault{Method: "token", Status: 502}, []string{"the exchange of the pod's token", "failed (502)"}},
 		"STS slow":      {gcptest.Fault{Method: "token", Delay: 1500 * time.Millisecond}, []string{"no answer within 1s"}},
-		"STS misspeaks": {gcptest.Fault{Method: "token", Status: 200}, []string{"answered 200 without a token"}},
+		"STS misspeaks": {gcptest.Fault{Method: "token", Status: 200}, []string{"answered 200 with nothing that can be used"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

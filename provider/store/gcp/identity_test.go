@@ -92,7 +92,7 @@ func TestAnAnswerWithoutATokenIsNoLogin(t *testing.T) {
 			defer sts.Close()
 			s := c.open(t, gcp.Options{}, func(fields, auth map[string]any) { auth["stsEndpoint"], fields["retries"] = sts.URL, 0 })
 			_, err := read(t, s, c.web, store.Reference{Key: db})
-			wantError(t, err, store.ErrUnavailable, "the exchange of the pod's token", "answered 200 without a token")
+			wantError(t, err, store.ErrUnavailable, "the exchange of the pod's token", "answered 200 with nothing that can be used")
 			if calls := c.Calls(access); calls != 0 {
 				t.Errorf("%d reads without a token", calls)
 			}
