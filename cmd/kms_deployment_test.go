@@ -199,6 +199,13 @@ func TestEveryFlagOfKMSIsDocumented(t *testing.T) {
 			t.Errorf("docs/kms.md has no row for %s", flag)
 		}
 	}
+	for _, c := range newKMS().Commands() {
+		for _, flag := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(c.Flags().FlagUsages(), -1) {
+			if c.Name() == "migrate" && !strings.Contains(page, "`"+flag+"`") {
+				t.Errorf("docs/kms.md does not say what %s of %s is", flag, c.CommandPath())
+			}
+		}
+	}
 	shown := 0
 	for _, block := range fenced.FindAllStringSubmatch(page, -1) {
 		if !strings.Contains(block[3], "kind: lanyard.kms-ring.v1") {
