@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -101,5 +102,28 @@ func TestWhatWasReadStaysWhileTheVaultIsAway(t *testing.T) {
 	_, err = n.Mount(t.Context(), n.request(`{objectName: config, objectType: secret}`))
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
 		t.Errorf("what was never read: %v", err)
+	}
+}
+
+// What the page about coming from the original says of the files that the
+// add-on of AKS makes besides.
+func TestKeyAndCertificateInTwoFilesComeOfOneCall(t *testing.T) {
+	n := newNode(t)
+	request := provider.Request{Dialect: "lanyard", Identity: n.pod, Parameters: map[string]string{
+		"stores": "azure: {vault: web-kv, tenantID: " + azuretest.Tenant + ", auth: {clientID: client-of-web}}",
+		"objects": `
+- {path: web.crt, store: azure, key: certificates/web, options: {part: pair}, property: '"tls.crt"'}
+- {path: web.key, store: azure, key: certificates/web, options: {part: pair}, property: '"tls.key"'}
+`,
+	}}
+	volume, err := n.Mount(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.X509KeyPair(volume.Files[0].Contents, volume.Files[1].Contents); err != nil {
+		t.Error(err)
+	}
+	if calls := n.azure.Calls("get secrets"); calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	parameterClient      = "clientID"
 	parameterTokenProxy  = "useAzureTokenProxy"
 	parameterObjects     = "objects"
-	// Classes from before version 0.0.9 still have these.
+	// Classes from before version 0.0.4 still have these.
 	parameterGroup        = "resourceGroup"
 	parameterSubscription = "subscriptionId"
 )
@@ -104,7 +104,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	}
 	for _, old := range []string{parameterGroup, parameterSubscription} {
 		if p.parameters[old] != "" {
-			p.noEffect(old, "has no effect since version 0.0.9 of the original")
+			p.noEffect(old, "has no effect since version 0.0.4 of the original")
 		}
 	}
 	auth := map[string]any{}
