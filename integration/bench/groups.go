@@ -22,6 +22,7 @@ func groups() []group {
 		{"first", "first mounts of new service accounts", measureFirst},
 		{"poll", "110 pods of one service account", measurePolls},
 		{"accounts", "110 service accounts at once", measureAccounts},
+		{"aws", "AWS", measureAWS},
 		{"memory", "memory", measureMemory},
 		{"start", "start to first answered mount", measureStart},
 		{"binary", "the binary", measureBinary},

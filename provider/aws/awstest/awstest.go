@@ -69,6 +69,13 @@ type Role struct {
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
+	s := Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server for a program that is no test. It ends with Close.
+func Start() *Server {
 	s := &Server{
 		clock: time.Now, life: time.Hour,
 		trusted: map[string]keySet{}, roles: map[string]Role{}, sessions: map[string]*session{},
@@ -82,9 +89,11 @@ func New(t testing.TB) *Server {
 	}
 	s.http = httptest.NewServer(s)
 	s.URL = s.http.URL
-	t.Cleanup(s.http.Close)
 	return s
 }
+
+// Close ends the server.
+func (s *Server) Close() { s.http.Close() }
 
 // ServeHTTP tells the protocols apart.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
