@@ -66,6 +66,10 @@ func TestTheStaticPodNeedsNothingOfTheCluster(t *testing.T) {
 	}
 	c := pod.Spec.Containers[0]
 	wantKMSArguments(t, "static-pod.yaml", c.Args)
+	manifest, err := os.ReadFile("../deployment/manifests/lanyard.yaml")
+	if err != nil || !strings.Contains(string(manifest), "image: \""+c.Image+"\"") {
+		t.Errorf("the image %s is not that of the provider (%v)", c.Image, err)
+	}
 	if pod.Spec.ServiceAccountName != "" || pod.Spec.AutomountServiceAccountToken == nil || *pod.Spec.AutomountServiceAccountToken {
 		t.Error("it has a service account, which the kubelet refuses")
 	}
