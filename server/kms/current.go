@@ -172,7 +172,9 @@ const silence = 10 * time.Second
 // While the key service is unavailable, the key that has proved itself goes on
 // being named: API servers do not ask for it, they write with the seed that
 // they have, and what they write is read with the same key as all before it.
-// That ends with the ring's Outage. A key service that answers and refuses ends
+// See isKMSv2ProviderHealthyAndMaybeRotateDEK in
+// k8s.io/apiserver/pkg/server/options/encryptionconfig, the same from v0.29 to
+// v0.36. That ends with the ring's Outage. A key service that answers and refuses ends
 // it at once: what is written then might never be read.
 func (c *current) status(now time.Time, interval time.Duration) (keyID string, err error) {
 	c.mu.Lock()
