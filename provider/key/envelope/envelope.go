@@ -5,7 +5,8 @@
 // the context to the plaintext.
 //
 // It never makes, keeps or wraps a data key; that is its callers' to do, and
-// each data key is for one envelope. Start with Seal and Parse.
+// each data key is for one envelope. docs/spec/key-envelope-v1.md specifies the
+// format. Start with Seal and Parse.
 package envelope
 
 import (
