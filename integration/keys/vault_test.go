@@ -128,6 +128,44 @@ func TestTheNodeLogsInByItsOwnMeans(t *testing.T) {
 	}
 }
 
+// What was encrypted outlives a sealed Vault, and the same open key goes on
+// when it is unsealed.
+func TestASealedVaultIsUnavailableAndLosesNothing(t *testing.T) {
+	f := newFixture(t, map[string]any{"derived": true})
+	opened := open(t, f.settings(f.asNode(t), map[string]any{"retries": 0}))
+	made := encrypt(t, opened, node, "plaintext", scope)
+	if err := f.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := opened.Decrypt(t.Context(), node, made, scope)
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is sealed") || plain.Len() != 0 {
+		t.Errorf("sealed: %d bytes, error %v", plain.Len(), err)
+	}
+	_, current := opened.Current(t.Context(), node)
+	_, encrypted := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
+	for _, err := range []error{current, encrypted} {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("sealed: error %v, want unavailable", err)
+		}
+	}
+	if err := f.Unseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantPlain(t, opened, node, made, scope, "plaintext")
+	if again := encrypt(t, opened, node, "plaintext", scope); again.Version != made.Version {
+		t.Errorf("version %q after unsealing, want %q", again.Version, made.Version)
+	}
+}
+
+// A login that Vault has revoked is replaced, and nobody notices.
+func TestARevokedLoginIsReplaced(t *testing.T) {
+	f := newFixture(t, map[string]any{"derived": true})
+	opened := open(t, f.settings(f.asNode(t), nil))
+	made := encrypt(t, opened, node, "plaintext", scope)
+	f.Must(t, "POST", "sys/leases/revoke-prefix/auth/"+f.approle(), map[string]any{})
+	wantPlain(t, opened, node, made, scope, "plaintext")
+}
+
 // prefixOf is what docs/keys/vault.md lets an operator put into a policy: the
 // base64 of all contexts that begin with these pairs.
 func prefixOf(bound key.Context) string {

@@ -20,6 +20,9 @@ import (
 // typeName is the type's name in configuration files and key rings.
 const typeName = "aws"
 
+// observed is what the calls are counted under, apart from the stores'.
+const observed = "key-aws"
+
 // Type is the kind of key service.
 type Type struct{ platform *aws.Platform }
 
@@ -35,9 +38,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	access := t.platform.Open(typeName+"-kms", config.Settings)
+	access := t.platform.Open(observed, config.Settings)
 	if config.Node != nil {
-		access = t.platform.OpenAsNode(typeName+"-kms", config.Settings, *config.Node)
+		access = t.platform.OpenAsNode(observed, config.Settings, *config.Node)
 	}
 	return newKey(access, config, arn), nil
 }

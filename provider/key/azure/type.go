@@ -19,7 +19,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// Options are what a Type is made of. Observed is always "azure-keys".
+// Options are what a Type is made of. Observed is always "key-azure".
 type Options = azure.Options
 
 // Type is the kind of key service named "azure". It holds the connections,
@@ -28,7 +28,7 @@ type Type struct{ pool *azure.Pool }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	opts.Observed = "azure-keys"
+	opts.Observed = "key-azure"
 	return &Type{pool: azure.NewPool(opts)}
 }
 

@@ -54,7 +54,7 @@ func NewType(opts Options) *Type {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Type{opts: opts, links: gcp.NewLinks("gcp-kms", opts.Calls)}
+	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls)}
 }
 
 // Name is "gcp".

@@ -17,7 +17,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
-// Options are what a Type is made of. Observed is always "vault-transit".
+// Options are what a Type is made of. Observed is always "key-vault".
 type Options = vaultclient.Options
 
 // Type is the kind of key service named "vault". It holds the connections to
@@ -26,7 +26,7 @@ type Type struct{ pool *vaultclient.Pool }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	opts.Observed = "vault-transit"
+	opts.Observed = "key-vault"
 	return &Type{pool: vaultclient.NewPool(opts)}
 }
 
