@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/reload"
 	"github.com/lanyardhq/lanyard/server/admin"
 	"github.com/lanyardhq/lanyard/server/csi"
 	"github.com/lanyardhq/lanyard/server/socket"
@@ -24,7 +24,7 @@ type frontDoors struct {
 	sockets         []socketDoor
 	admin           *admin.Server
 	adminListener   net.Listener
-	watcher         *config.Watcher // nil without a configuration file
+	watcher         *reload.Watcher // nil without a configuration file
 }
 
 type socketDoor struct {

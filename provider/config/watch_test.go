@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/reload"
 )
 
 // watched is a Watcher of a file, and what it has applied.
@@ -52,7 +53,7 @@ func watch(t *testing.T, refuse ...string) *watched {
 func (w *watched) write(text string) { must(w.T, os.WriteFile(w.path, []byte(text), 0o600)) }
 
 func (w *watched) looks(n int) {
-	time.Sleep(time.Duration(n) * interval)
+	time.Sleep(time.Duration(n) * reload.Interval)
 	synctest.Wait()
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
+	"github.com/lanyardhq/lanyard/provider/reload"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -230,7 +231,7 @@ func (c *changing) write(text string) {
 // to writes the file and waits until it was looked at.
 func (c *changing) to(text string) {
 	c.write(text)
-	time.Sleep(2 * interval)
+	time.Sleep(2 * reload.Interval)
 	synctest.Wait()
 }
 
