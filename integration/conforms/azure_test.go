@@ -16,6 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/integration/conformance"
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // newAzure has a Key Vault in which each service account has a client of its
@@ -38,7 +39,7 @@ func newAzure(t *testing.T) store {
 	vault := server.Vault("shop-kv")
 	for _, account := range accounts {
 		client := "client-of-" + account.Name
-		server.Federate(client, azuretest.Federation{Issuer: issuer.Name, Subject: azuretest.Subject(account.String()), Audience: azureAudience})
+		server.Federate(client, azuretest.Federation{Issuer: issuer.Name, Subject: identitytest.Subject(account.String()), Audience: azureAudience})
 		vault.Grant(client, "secrets/"+account.Name+"-*")
 	}
 	authority := filepath.Join(t.TempDir(), "ca.crt")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // azureAudience is that of the tokens that Entra ID takes.
@@ -31,7 +32,7 @@ func ownAzure(t *testing.T) (*azuretest.Server, *issuer.Issuer) {
 		t.Fatal(err)
 	}
 	server.Trust(issuer.Name, key)
-	server.Federate("client-of-web", azuretest.Federation{Issuer: issuer.Name, Subject: azuretest.Subject("shop/web"), Audience: azureAudience})
+	server.Federate("client-of-web", azuretest.Federation{Issuer: issuer.Name, Subject: identitytest.Subject("shop/web"), Audience: azureAudience})
 	server.SetMachine("", "client-of-nodes")
 	content, err := os.ReadFile(filepath.Join(testdata("azure"), "vault.yaml"))
 	if err != nil {

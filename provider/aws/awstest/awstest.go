@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // Account is the account that all roles, secrets and parameters are in.
@@ -30,6 +32,10 @@ const largestBody = 1 << 20
 
 // Server is AWS. It is safe for concurrent use.
 type Server struct {
+	// Issuers are those whose tokens of service accounts are believed, as an IAM
+	// OIDC provider does for a cluster.
+	identitytest.Issuers
+
 	// URL is the endpoint of every service in every region.
 	URL string
 
@@ -38,7 +44,6 @@ type Server struct {
 
 	mu         sync.Mutex
 	clock      func() time.Time
-	trusted    map[string]keySet // by issuer
 	roles      map[string]Role
 	sessions   map[string]*session // by access key ID
 	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
@@ -78,7 +83,7 @@ func New(t testing.TB) *Server {
 func Start() *Server {
 	s := &Server{
 		clock: time.Now, life: time.Hour,
-		trusted: map[string]keySet{}, roles: map[string]Role{}, sessions: map[string]*session{},
+		roles: map[string]Role{}, sessions: map[string]*session{},
 		pods: map[string]string{}, regions: map[string]*region{}, calls: map[string]int{},
 	}
 	s.handlers = map[string]Handler{

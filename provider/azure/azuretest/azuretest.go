@@ -28,6 +28,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // Tenant is the tenant that all vaults and applications are in.
@@ -35,6 +37,9 @@ const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
 
 // Server is Azure. It is safe for concurrent use.
 type Server struct {
+	// Issuers are those whose tokens Entra ID can verify.
+	identitytest.Issuers
+
 	// Endpoint is the host and port that takes the calls to all vaults.
 	Endpoint string
 	// Authority is the URL of Entra ID.
@@ -48,7 +53,6 @@ type Server struct {
 
 	mu         sync.Mutex
 	clock      func() time.Time
-	trusted    map[string][]any  // an issuer's keys
 	apps       map[string]*app   // by client ID
 	machine    map[string]bool   // the client IDs of the machine's identities
 	system     string            // that of the machine's own
@@ -74,7 +78,7 @@ func NewAt(t testing.TB, address string) *Server {
 	}
 	s := &Server{
 		signing: key, clock: time.Now, life: time.Hour, pageSize: 25,
-		trusted: map[string][]any{}, apps: map[string]*app{}, machine: map[string]bool{},
+		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{}, calls: map[string]int{},
 	}
 	certificate, authority, err := serverCertificate(address)

@@ -1,11 +1,8 @@
 package azuretest
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -15,6 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // app is an application or a managed identity.
@@ -29,26 +28,6 @@ type app struct {
 type Federation struct {
 	// Issuer, Subject and Audience are compared with the token's, to the letter.
 	Issuer, Subject, Audience string
-}
-
-// Trust accepts tokens of the issuer that are signed with the key.
-func (s *Server) Trust(issuer string, key crypto.PublicKey) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trusted[issuer] = append(s.trusted[issuer], key)
-}
-
-// TrustKeySet is Trust for the keys of a JSON web key set (RFC 7517), which an
-// API server publishes at /openid/v1/jwks.
-func (s *Server) TrustKeySet(issuer string, set []byte) error {
-	var keys jose.JSONWebKeySet
-	if err := json.Unmarshal(set, &keys); err != nil {
-		return fmt.Errorf("the key set is not one: %w", err)
-	}
-	for _, key := range keys.Keys {
-		s.Trust(issuer, key.Key)
-	}
-	return nil
 }
 
 // Federate lets a client log in with the tokens that the federations name.
@@ -164,24 +143,16 @@ func firstScope(scopes string) string {
 // checkAssertion returns the code and the words with which a federated token is
 // refused; zero if it is right.
 func (s *Server) checkAssertion(known *app, raw string) (code int, text string) {
-	token, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+	claims, err := s.Verify(raw)
+	if errors.Is(err, identitytest.ErrMalformed) {
+		return 50027, "JWT token is invalid or malformed."
+	}
 	if err != nil {
-		return 50027, "JWT token is invalid or malformed."
-	}
-	var unchecked, claims jwt.Claims
-	if token.UnsafeClaimsWithoutVerification(&unchecked) != nil {
-		return 50027, "JWT token is invalid or malformed."
-	}
-	s.mu.Lock()
-	keys, federated, now := s.trusted[unchecked.Issuer], known.federated, s.clock()
-	s.mu.Unlock()
-	verified := false
-	for _, key := range keys {
-		verified = verified || token.Claims(key, &claims) == nil
-	}
-	if !verified {
 		return 700027, "The certificate with identifier used to sign the client assertion is not registered on application."
 	}
+	s.mu.Lock()
+	federated, now := known.federated, s.clock()
+	s.mu.Unlock()
 	if claims.Expiry == nil || !now.Before(claims.Expiry.Time()) {
 		return 700024, "Client assertion is not within its valid time range."
 	}
@@ -241,45 +212,11 @@ func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text 
 	write(w, status, body)
 }
 
-// IssuerName is the issuer that the tokens of an Issuer name.
+// IssuerName is the issuer that the tokens of NewIssuer name.
 const IssuerName = "https://oidc.example.com/cluster"
 
-// Issuer makes service account tokens that a server trusts, for tests that
-// have no other issuer.
-type Issuer struct{ signer jose.Signer }
-
-// NewIssuer returns an Issuer whose tokens the server trusts.
-func (s *Server) NewIssuer(t testing.TB) *Issuer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Trust(IssuerName, &key.PublicKey)
-	return &Issuer{signer: signer}
-}
-
-// Subject is what the tokens of a service account, as "namespace/name", name.
-func Subject(account string) string {
-	return "system:serviceaccount:" + strings.Replace(account, "/", ":", 1)
-}
-
-// Token is a token of a service account, as "namespace/name", for the audience.
-func (i *Issuer) Token(t testing.TB, account, audience string, expires time.Time) string {
-	t.Helper()
-	namespace, name, _ := strings.Cut(account, "/")
-	raw, err := jwt.Signed(i.signer).Claims(map[string]any{
-		"iss": IssuerName, "aud": []string{audience}, "exp": expires.Unix(), "sub": Subject(account),
-		"kubernetes.io": map[string]any{
-			"namespace": namespace, "serviceaccount": map[string]any{"name": name, "uid": "uid-of-" + namespace + "-" + name},
-		},
-	}).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+// NewIssuer returns an issuer whose tokens the server trusts, for tests that
+// have no other.
+func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
+	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/aws/awstest"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
@@ -84,7 +85,7 @@ func engine(t *testing.T, server *awstest.Server, change func(*provider.Config))
 	return e
 }
 
-func pod(t *testing.T, issuer *awstest.Issuer) identity.Identity {
+func pod(t *testing.T, issuer *identitytest.Issuer) identity.Identity {
 	t.Helper()
 	as := identity.Identity{Namespace: "shop", ServiceAccount: "web", Pod: "web-0", PodUID: "uid", Tokens: map[string]identity.Token{}}
 	for _, audience := range []string{"sts.amazonaws.com", "pods.eks.amazonaws.com"} {

@@ -16,6 +16,7 @@ import (
 	dialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
@@ -44,7 +45,7 @@ func newNode(t *testing.T) *node {
 	for _, client := range []string{"client-of-web", "client-of-nodes", "client-of-secret"} {
 		vault.Grant(client, "*")
 	}
-	server.Federate("client-of-web", azuretest.Federation{Issuer: azuretest.IssuerName, Subject: azuretest.Subject("shop/web"), Audience: audience})
+	server.Federate("client-of-web", azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject("shop/web"), Audience: audience})
 	server.SetSecret("client-of-secret", "s3cr3t~value")
 	server.SetMachine("", "client-of-nodes")
 	connection := func(auth map[string]any) map[string]any {

@@ -27,10 +27,15 @@ import (
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
 // Server is Google Cloud. It is safe for concurrent use.
 type Server struct {
+	// Issuers are those whose tokens a workload identity pool may believe.
+	identitytest.Issuers
+
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
 	Endpoint, RegionalEndpoint, Identity string
@@ -43,7 +48,6 @@ type Server struct {
 	grpc     []*grpc.Server
 
 	mu        sync.Mutex
-	trusted   map[string]keySet          // by issuer
 	providers map[string]Provider        // by audience
 	accounts  map[string]*account        // service accounts by e-mail address
 	tokens    map[string]*token          // access tokens
@@ -71,7 +75,7 @@ func NewTLS(t testing.TB) *Server { t.Helper(); return start(t, true) }
 func start(t testing.TB, secure bool) *Server {
 	t.Helper()
 	s := &Server{
-		life: time.Hour, trusted: map[string]keySet{}, providers: map[string]Provider{}, accounts: map[string]*account{},
+		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{}, calls: map[string]int{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}

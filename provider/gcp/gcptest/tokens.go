@@ -1,23 +1,15 @@
 package gcptest
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
-
-// keySet are the keys of an issuer of tokens.
-type keySet []any
 
 // Provider is a workload identity pool's provider.
 type Provider struct {
@@ -39,26 +31,6 @@ func (s *Server) PutProvider(audience string, provider Provider) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.providers[audience] = provider
-}
-
-// Trust accepts the tokens that name the issuer and are signed with the key.
-func (s *Server) Trust(issuer string, key crypto.PublicKey) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trusted[issuer] = append(s.trusted[issuer], key)
-}
-
-// TrustKeySet is Trust for the keys of a JSON web key set (RFC 7517), which an
-// API server publishes at /openid/v1/jwks.
-func (s *Server) TrustKeySet(issuer string, set []byte) error {
-	var keys jose.JSONWebKeySet
-	if err := json.Unmarshal(set, &keys); err != nil {
-		return fmt.Errorf("the key set is not one: %w", err)
-	}
-	for _, key := range keys.Keys {
-		s.Trust(issuer, key.Key)
-	}
-	return nil
 }
 
 // Workload is what IAM policies call the pods of a service account.
@@ -91,18 +63,14 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
 		return
 	}
-	subject, problem := s.verify(r.PostFormValue("subject_token"), provider)
+	account, problem := s.verify(r.PostFormValue("subject_token"), provider)
 	if problem != "" {
 		refuse(w, "invalid_grant", problem)
 		return
 	}
-	account := strings.Split(strings.TrimPrefix(subject, "system:serviceaccount:"), ":")
-	if len(account) != 2 {
-		refuse(w, "invalid_grant", "The subject is no service account.")
-		return
-	}
+	namespace, name, _ := strings.Cut(account, "/")
 	s.mu.Lock()
-	text, expires := s.grant(Workload(provider.Pool, account[0], account[1]))
+	text, expires := s.grant(Workload(provider.Pool, namespace, name))
 	s.mu.Unlock()
 	answer(w, http.StatusOK, map[string]any{
 		"access_token": text, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
@@ -114,23 +82,14 @@ func seconds(expires time.Time) int {
 	return max(1, int(time.Until(expires).Round(time.Second).Seconds()))
 }
 
-// verify returns the subject of a token that the provider accepts, or why it
-// does not.
-func (s *Server) verify(raw string, provider Provider) (subject, problem string) {
-	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
-	if err != nil {
-		return "", "The provided credential is not a valid JWT."
-	}
-	s.mu.Lock()
-	keys := s.trusted[provider.Issuer]
-	s.mu.Unlock()
-	var claims jwt.Claims
-	verified := false
-	for _, key := range keys {
-		verified = verified || parsed.Claims(key, &claims) == nil
-	}
+// verify returns the service account, as "namespace/name", of a token that the
+// provider accepts, or why it does not.
+func (s *Server) verify(raw string, provider Provider) (account, problem string) {
+	claims, err := s.Verify(raw)
 	switch {
-	case !verified:
+	case errors.Is(err, identitytest.ErrMalformed):
+		return "", "The provided credential is not a valid JWT."
+	case err != nil:
 		return "", "Error connecting to the given credential's issuer, or the signature is invalid."
 	case claims.Issuer != provider.Issuer:
 		return "", "The issuer in ID Token " + claims.Issuer + " does not match the expected ones."
@@ -139,43 +98,18 @@ func (s *Server) verify(raw string, provider Provider) (subject, problem string)
 	case claims.Expiry == nil || !time.Now().Before(claims.Expiry.Time()):
 		return "", "ID Token is stale to sign-in."
 	}
-	return claims.Subject, ""
+	account, ok := identitytest.Account(claims.Subject)
+	if !ok {
+		return "", "The subject is no service account."
+	}
+	return account, ""
 }
 
-// Issuer makes service account tokens that a server trusts, for tests that have
-// no other issuer.
-type Issuer struct{ signer jose.Signer }
-
-// IssuerName is the issuer that the tokens of an Issuer name.
+// IssuerName is the issuer that the tokens of NewIssuer name.
 const IssuerName = "https://container.googleapis.com/v1/projects/shop/locations/europe-west3/clusters/one"
 
-// NewIssuer returns an Issuer whose tokens the server trusts.
-func (s *Server) NewIssuer(t testing.TB) *Issuer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Trust(IssuerName, &key.PublicKey)
-	return &Issuer{signer: signer}
-}
-
-// Token is a token of a service account for the audience.
-func (i *Issuer) Token(t testing.TB, namespace, serviceAccount, audience string, expires time.Time) string {
-	t.Helper()
-	raw, err := jwt.Signed(i.signer).Claims(map[string]any{
-		"iss": IssuerName, "aud": []string{audience}, "exp": expires.Unix(),
-		"sub": "system:serviceaccount:" + namespace + ":" + serviceAccount,
-		"kubernetes.io": map[string]any{
-			"namespace": namespace, "serviceaccount": map[string]any{"name": serviceAccount, "uid": "uid-of-" + namespace + "-" + serviceAccount},
-		},
-	}).Serialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+// NewIssuer returns an issuer whose tokens the server trusts, for tests that
+// have no other.
+func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
+	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
 }

@@ -15,6 +15,7 @@ import (
 	platform "github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/aws/awstest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/aws"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
@@ -39,7 +40,7 @@ var (
 type fixture struct {
 	*awstest.Server
 	kms      *awstest.KMS
-	issuer   *awstest.Issuer
+	issuer   *identitytest.Issuer
 	typ      *aws.Type
 	web      string // the roles' ARNs
 	node     string

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/azure"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
@@ -40,7 +41,7 @@ type fixture struct {
 	azure  *azuretest.Server
 	vault  *azuretest.Vault
 	hsm    *azuretest.Vault
-	issuer *azuretest.Issuer
+	issuer *identitytest.Issuer
 	tokens []string
 }
 
@@ -48,7 +49,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	server := azuretest.New(t)
 	f := &fixture{azure: server, vault: server.Vault("kms-kv"), hsm: server.VaultAt("kms-hsm.managedhsm.azure.net"), issuer: server.NewIssuer(t)}
-	server.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: azuretest.Subject("prod/web"), Audience: audience})
+	server.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject("prod/web"), Audience: audience})
 	server.SetMachine(nodeClient)
 	for _, vault := range []*azuretest.Vault{f.vault, f.hsm} {
 		vault.Grant(webClient, "*")

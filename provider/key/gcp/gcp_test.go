@@ -14,6 +14,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/gcp"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
@@ -39,7 +40,7 @@ var (
 // namespace prod, and whose node, may use all keys of the project shop.
 type cloud struct {
 	*gcptest.Server
-	issuer *gcptest.Issuer
+	issuer *identitytest.Issuer
 	tokens []string
 }
 
@@ -60,7 +61,7 @@ func newCloud(t *testing.T) *cloud {
 func (c *cloud) pod(t *testing.T, namespace, name string) identity.Identity {
 	t.Helper()
 	expires := time.Now().Add(time.Hour)
-	token := c.issuer.Token(t, namespace, name, pool, expires)
+	token := c.issuer.Token(t, namespace+"/"+name, pool, expires)
 	c.tokens = append(c.tokens, token)
 	return identity.Identity{
 		Namespace: namespace, ServiceAccount: name, Pod: name + "-0", PodUID: "u0",

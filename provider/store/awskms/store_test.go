@@ -12,6 +12,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/aws/awstest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awskms"
@@ -29,7 +30,7 @@ const (
 type fixture struct {
 	*awstest.Server
 	kms    *awstest.KMS
-	issuer *awstest.Issuer
+	issuer *identitytest.Issuer
 	typ    *awskms.Type
 	role   string
 	key    string

@@ -12,6 +12,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/aws/awstest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
@@ -29,7 +30,7 @@ const (
 // over it.
 type fixture struct {
 	*awstest.Server
-	issuer *awstest.Issuer
+	issuer *identitytest.Issuer
 	typ    *awsparameters.Type
 	role   string
 }

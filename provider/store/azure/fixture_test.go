@@ -10,6 +10,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
@@ -26,7 +27,7 @@ const (
 type fixture struct {
 	azure  *azuretest.Server
 	vault  *azuretest.Vault
-	issuer *azuretest.Issuer
+	issuer *identitytest.Issuer
 	t      *testing.T
 }
 
@@ -34,7 +35,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	server := azuretest.New(t)
 	f := &fixture{azure: server, vault: server.Vault("web-kv"), issuer: server.NewIssuer(t), t: t}
-	server.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: azuretest.Subject("prod/web"), Audience: audience})
+	server.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject("prod/web"), Audience: audience})
 	f.vault.Grant(webClient, "*")
 	return f
 }

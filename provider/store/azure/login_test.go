@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -18,7 +19,7 @@ var db = store.Reference{Key: "secrets/db"}
 func TestOneLoginServesAllPodsOfAServiceAccountAndNoOther(t *testing.T) {
 	f := newFixture(t)
 	f.vault.Put("db", "hunter2")
-	f.azure.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: azuretest.Subject("prod/api"), Audience: audience})
+	f.azure.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject("prod/api"), Audience: audience})
 	s := f.open(nil)
 	var all sync.WaitGroup
 	pods := make([]identity.Identity, 110)

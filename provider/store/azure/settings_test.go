@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
@@ -73,7 +74,7 @@ func TestAnAuthorityOfAFile(t *testing.T) {
 func TestStoresOfOneVaultShareConnections(t *testing.T) {
 	f := newFixture(t)
 	f.vault.Put("db", "hunter2")
-	f.azure.Federate("another", azuretest.Federation{Issuer: azuretest.IssuerName, Subject: azuretest.Subject("prod/web"), Audience: audience})
+	f.azure.Federate("another", azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject("prod/web"), Audience: audience})
 	f.vault.Grant("another", "*")
 	shared := azure.NewType(azure.Options{})
 	first, err := shared.Open(f.settings(nil))

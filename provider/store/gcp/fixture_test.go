@@ -11,6 +11,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
@@ -30,7 +31,7 @@ var audience = gcptest.GKE("shop", "europe-west3", "one")
 // namespace prod may read the secrets of the project shop.
 type cloud struct {
 	*gcptest.Server
-	issuer *gcptest.Issuer
+	issuer *identitytest.Issuer
 	web    identity.Identity
 }
 
@@ -48,7 +49,7 @@ func newCloud(t *testing.T) *cloud {
 func (c *cloud) pod(t *testing.T, account, audience string) identity.Identity {
 	t.Helper()
 	expires := time.Now().Add(time.Hour)
-	token := c.issuer.Token(t, "prod", account, audience, expires)
+	token := c.issuer.Token(t, "prod/"+account, audience, expires)
 	return identity.Identity{
 		Namespace: "prod", ServiceAccount: account, Pod: account + "-0", PodUID: "u0",
 		Tokens: map[string]identity.Token{audience: {JWT: secret.NewString(token), Expires: expires}},

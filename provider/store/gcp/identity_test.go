@@ -42,7 +42,7 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 		"expired for Google": {
 			func(t *testing.T, c *cloud) identity.Identity {
 				p := c.web
-				p.Tokens = map[string]identity.Token{pool: {JWT: secret.NewString(c.issuer.Token(t, "prod", "web", pool, time.Now().Add(-time.Minute)))}}
+				p.Tokens = map[string]identity.Token{pool: {JWT: secret.NewString(c.issuer.Token(t, "prod/web", pool, time.Now().Add(-time.Minute)))}}
 				return p
 			}, unchanged, []string{"the exchange of the pod's token", "refused (400)", "invalid_grant: ID Token is stale"},
 		},
