@@ -255,7 +255,7 @@ func TestReadKeyRingRefusesFilesOthersMayUse(t *testing.T) {
 		if err := os.WriteFile(huge, make([]byte, seal.MaxKeyFile+1), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := seal.ReadKeyRing(huge); err == nil || !strings.Contains(err.Error(), "longer than") {
+		if _, err := seal.ReadKeyRing(huge); err == nil || !strings.Contains(err.Error(), "larger than") {
 			t.Errorf("ReadKeyRing: %v", err)
 		}
 	})
