@@ -79,7 +79,7 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 	} else if missing := unsaid(sealed.Scope(), as, object); len(missing) > 0 {
 		return usagef("%s", strings.Join(append(missing, "or give --ignore-scope to open it as the holder of the key"), "; "))
 	}
-	value, err := sealed.Open(ring, as, object, now)
+	value, err := sealed.Open(c.Context(), seal.Keys{Ring: ring}, as, object, now)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func BenchmarkOpen(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := sealed.Open(ring, web, object, noon); err != nil {
+				if _, err := sealed.Open(b.Context(), seal.Keys{Ring: ring}, web, object, noon); err != nil {
 					b.Fatal(err)
 				}
 			}

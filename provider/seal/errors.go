@@ -39,8 +39,12 @@ var (
 	// ErrRetiredKey means that the key ring had the value's key and it was
 	// retired on purpose.
 	ErrRetiredKey = errors.New("retired key")
+	// ErrKeyService means that the key service did not wrap or unwrap the data
+	// key. The error wraps the kind of package store too, and its text is the
+	// key service's.
+	ErrKeyService = errors.New("the key service refused")
 	// ErrAuthentication means that the key is right and the value is not what
-	// was sealed: a bit of its header, encapsulated key or ciphertext changed.
+	// was sealed: a bit of its header, wrapped or encapsulated key or ciphertext changed.
 	ErrAuthentication = errors.New("sealed value was altered")
 )
 

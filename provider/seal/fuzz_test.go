@@ -17,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	for _, v := range readVectors(f).Vectors {
 		f.Add(v.Text)
 	}
-	ring := newRing(f)
+	keys := seal.Keys{Ring: newRing(f), Services: []*seal.ServiceKey{named(f, "prod", localKey(f, newLine(f)), true)}}
 	f.Fuzz(func(t *testing.T, text string) {
 		sealed, err := seal.Parse(text)
 		if err != nil {
@@ -39,10 +39,20 @@ func FuzzParse(f *testing.F) {
 		if err != nil || prefix+base64.RawURLEncoding.EncodeToString(raw) != text {
 			t.Fatalf("accepted another spelling: %v", err)
 		}
-		if got := seal.EncodeHeader(sealed); !bytes.HasPrefix(raw, got) || len(raw)-len(got) != sealed.Size()+1120+16 {
+		got := seal.EncodeHeader(sealed)
+		if !bytes.HasPrefix(raw, got) {
 			t.Fatalf("header encodes again as %x", got)
 		}
-		if value, err := sealed.Open(ring, web, object, noon); err == nil || value.Len() != 0 {
+		body := sealed.Size() + 16
+		if name, version, ok := sealed.ServiceKey(); ok {
+			wrapped := len(raw) - len(got) - body - 3*2 - len(name) - len(version)
+			if wrapped < 1 || wrapped > seal.MaxWrapped || !bytes.Equal(got[2:18], specServiceKeyID(name, version)) {
+				t.Fatalf("wrapped key of %d bytes, of key %q in version %q", wrapped, name, version)
+			}
+		} else if len(raw)-len(got) != body+1120 {
+			t.Fatalf("a body of %d bytes for %d", len(raw)-len(got), sealed.Size())
+		}
+		if value, err := sealed.Open(t.Context(), keys, web, object, noon); err == nil || value.Len() != 0 {
 			t.Fatal("a key that nobody sealed to opened a value")
 		}
 	})

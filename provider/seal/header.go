@@ -115,16 +115,25 @@ func (r *reader) name(field string, most int) Name {
 	if !r.present(field) {
 		return Any()
 	}
-	size := r.take(2, field)
+	exact := r.sized(field, most)
 	if r.err != nil {
 		return Name{}
+	}
+	return Exact(string(exact))
+}
+
+// sized takes a field of 1 to most bytes with its length in two bytes before it.
+func (r *reader) sized(field string, most int) []byte {
+	size := r.take(2, field)
+	if r.err != nil {
+		return nil
 	}
 	n := int(binary.BigEndian.Uint16(size))
 	if n < 1 || n > most {
 		r.err = malformed("the %s has %d bytes, 1 to %d are possible", field, n, most)
-		return Name{}
+		return nil
 	}
-	return Exact(string(r.take(n, field)))
+	return r.take(n, field)
 }
 
 func (r *reader) time(field string) time.Time {

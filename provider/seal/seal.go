@@ -4,17 +4,20 @@
 // test itself.
 //
 // A few nouns: a Scope says who may open a value; a PublicKey is what developers
-// seal to and may lie in Git; a KeyRing holds the private keys; a Sealed is a
-// value that was parsed and not opened. Two verbs: Seal and Sealed.Open. Start
-// with those.
+// seal to and may lie in Git; a KeyRing holds the private keys; a ServiceKey is
+// a key of a key service, which may stand in the place of both; a Sealed is a
+// value that was parsed and not opened. Three verbs: Seal, SealWith and
+// Sealed.Open. Start with those.
 //
-// A text of version 1 stays readable as long as its key is in the ring: later
-// versions and suites are added beside it. The package never makes a network
-// call, never writes a file, and never returns a value together with an error.
-// It does not say who sealed a value: whoever has the public key can seal.
+// A text of version 1 stays readable as long as its key is in the ring or at the
+// key service: later versions and suites are added beside it. The package makes
+// no network call but a ServiceKey's, never writes a file, and never returns a
+// value together with an error. It does not say who sealed a value: whoever has
+// the public key, or may encrypt at the key service, can seal.
 package seal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,14 +31,8 @@ import (
 // value is empty or longer than MaxValue. An empty value is refused because it
 // is nearly always a command that failed further up the pipe.
 func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
-	if err := scope.Validate(); err != nil {
+	if err := checkSealing(scope, value); err != nil {
 		return "", err
-	}
-	if value.Len() == 0 {
-		return "", errors.New("the value is empty; a sealed value has at least one byte")
-	}
-	if value.Len() > MaxValue {
-		return "", fmt.Errorf("the value has %d bytes, at most %d can be sealed", value.Len(), MaxValue)
 	}
 	head := header{suite: SuiteHPKE, key: to.id, scope: scope}.encode()
 	sealed, err := hybrid{}.seal(to, head, value.Reveal())
@@ -47,6 +44,20 @@ func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
 	return encodeText(textPrefix, sealed), nil
 }
 
+// checkSealing refuses what no suite can seal.
+func checkSealing(scope Scope, value secret.Bytes) error {
+	if err := scope.Validate(); err != nil {
+		return err
+	}
+	if value.Len() == 0 {
+		return errors.New("the value is empty; a sealed value has at least one byte")
+	}
+	if value.Len() > MaxValue {
+		return fmt.Errorf("the value has %d bytes, at most %d can be sealed", value.Len(), MaxValue)
+	}
+	return nil
+}
+
 // Sealed is a sealed value that was parsed and not opened. What it tells is
 // public and, before Open, not authenticated. It shows no ciphertext when
 // printed.
@@ -55,6 +66,7 @@ type Sealed struct {
 	scheme  scheme
 	encoded []byte // the header as it stood in the text
 	body    []byte
+	size    int // of the value
 }
 
 // Parse reads the text of a sealed value; it needs no key. It accepts exactly
@@ -74,12 +86,17 @@ func Parse(text string) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size := len(body) - code.overhead(); size < 1 {
+	longer, err := code.overhead(head, body)
+	if err != nil {
+		return nil, err
+	}
+	size := len(body) - longer
+	if size < 1 {
 		return nil, malformed("its ciphertext is cut off; copy the whole text")
 	} else if size > MaxValue {
 		return nil, malformed("it holds a value of %d bytes, at most %d are possible", size, MaxValue)
 	}
-	return &Sealed{header: head, scheme: code, encoded: data[:len(data)-len(body)], body: body}, nil
+	return &Sealed{header: head, scheme: code, encoded: data[:len(data)-len(body)], body: body, size: size}, nil
 }
 
 // Suite is how the value is encrypted.
@@ -92,7 +109,17 @@ func (s *Sealed) KeyID() KeyID { return s.key }
 func (s *Sealed) Scope() Scope { return s.scope }
 
 // Size is the number of bytes of the value, which a ciphertext does not hide.
-func (s *Sealed) Size() int { return len(s.body) - s.scheme.overhead() }
+func (s *Sealed) Size() int { return s.size }
+
+// ServiceKey is the name and the version of the key of a key service that the
+// value is sealed with, and false for a value of another suite.
+func (s *Sealed) ServiceKey() (name, version string, ok bool) {
+	if s.suite != SuiteKeyService {
+		return "", "", false
+	}
+	part, _, err := decodeKeyPart(s.body)
+	return part.name, part.version, err == nil
+}
 
 // Format implements fmt.Formatter: it shows the suite and the key, and nothing
 // of the ciphertext.
@@ -102,13 +129,15 @@ func (s *Sealed) Format(f fmt.State, _ rune) {
 
 // Open returns the value if the workload may have it as the named object now.
 // The scope is looked at before the key, so that no plain value comes to exist
-// for a workload that may not have it. The error wraps one of the errors of
-// Scope.Match, or ErrUnknownKey, ErrRetiredKey or ErrAuthentication.
-func (s *Sealed) Open(ring *KeyRing, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
+// for a workload that may not have it. A key service is asked as the workload, or
+// as the node where the ServiceKey says so, and gives up when ctx ends. The error
+// wraps one of the errors of Scope.Match, or ErrUnknownKey, ErrRetiredKey,
+// ErrKeyService with a kind of package store, or ErrAuthentication, or is ctx's.
+func (s *Sealed) Open(ctx context.Context, keys Keys, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
 	if err := s.scope.Match(as, object, now); err != nil {
 		return secret.Bytes{}, err
 	}
-	value, err := s.scheme.open(ring, s.key, s.encoded, s.body)
+	value, err := s.scheme.open(ctx, keys, s, as)
 	if err != nil {
 		return secret.Bytes{}, err
 	}

@@ -67,7 +67,7 @@ func open(t testing.TB, ring *seal.KeyRing, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	value, err := sealed.Open(ring, web, object, noon)
+	value, err := sealed.Open(t.Context(), seal.Keys{Ring: ring}, web, object, noon)
 	if err != nil && value.Len() != 0 {
 		t.Fatal("an error came with a value")
 	}
@@ -150,7 +150,7 @@ func TestScopeMatching(t *testing.T) {
 				}
 			}
 			ring := newRing(t)
-			value, err := mustParse(t, mustSeal(t, ring, c.scope, "v")).Open(ring, c.as, c.object, c.now)
+			value, err := mustParse(t, mustSeal(t, ring, c.scope, "v")).Open(t.Context(), seal.Keys{Ring: ring}, c.as, c.object, c.now)
 			wantErrors(t, err, c.want...)
 			if (err == nil) != (value.Len() > 0) {
 				t.Errorf("Open returned %d bytes and the error %v", value.Len(), err)
@@ -276,7 +276,7 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 // learns the same whether or not the ring has the key.
 func TestScopeComesBeforeKey(t *testing.T) {
 	sealed := mustParse(t, mustSeal(t, newRing(t), webScope(), "v"))
-	_, err := sealed.Open(newRing(t), identity.Identity{Cluster: "dev", Namespace: "test", ServiceAccount: "web"}, object, noon)
+	_, err := sealed.Open(t.Context(), seal.Keys{Ring: newRing(t)}, identity.Identity{Cluster: "dev", Namespace: "test", ServiceAccount: "web"}, object, noon)
 	wantErrors(t, err, seal.ErrOtherNamespace)
 }
 

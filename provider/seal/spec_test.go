@@ -96,7 +96,7 @@ func TestSpecificationIsEnough(t *testing.T) {
 			t.Errorf("key id %s, want %s", got, key.ID)
 		}
 	}
-	opened := 0
+	opened := map[byte]bool{} // by suite
 	for _, v := range file.Vectors {
 		if len(v.Errors) > 0 {
 			continue
@@ -106,14 +106,20 @@ func TestSpecificationIsEnough(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			opened[data[1]] = true
 			n := specHeaderSize(data)
-			if got := specOpen(t, seeds[v.Key], data[:n], data[n:]); hex.EncodeToString(got) != v.Value {
+			var got []byte
+			if data[1] == 1 {
+				got = specOpen(t, seeds[v.Key], data[:n], data[n:])
+			} else {
+				got = specOpenWith(t, file.Services[0].Keys, data[:n], data[n:], *v.Scope)
+			}
+			if hex.EncodeToString(got) != v.Value {
 				t.Errorf("value %x, want %s", got, v.Value)
 			}
 		})
-		opened++
 	}
-	if opened == 0 {
-		t.Error("no vector opens")
+	if len(opened) != 2 {
+		t.Errorf("vectors open of %d suites, want 2", len(opened))
 	}
 }

@@ -1,9 +1,12 @@
 package seal
 
 import (
+	"context"
 	"crypto/hpke"
 	"fmt"
 	"slices"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
 // MaxValue is the most bytes that a sealed value may hold.
@@ -18,8 +21,9 @@ const (
 	// ML-KEM-768 with X25519, HKDF-SHA256 and AES-256-GCM. Sealing needs no
 	// network and no right to decrypt.
 	SuiteHPKE Suite = 1
-	// SuiteKeyService is reserved for values whose data key is wrapped by a
-	// key service. This version refuses it with ErrUnknownSuite.
+	// SuiteKeyService encrypts with AES-256-GCM under a data key of the value's
+	// own, which a key service wraps and unwraps. It enforces and logs the
+	// scope itself, and opening needs a right there.
 	SuiteKeyService Suite = 2
 )
 
@@ -29,27 +33,32 @@ func (s Suite) String() string {
 	case SuiteHPKE:
 		return "1 (HPKE: ML-KEM-768 + X25519, HKDF-SHA256, AES-256-GCM)"
 	case SuiteKeyService:
-		return "2 (reserved: data key wrapped by a key service)"
+		return "2 (data key wrapped by a key service, AES-256-GCM)"
 	}
 	return fmt.Sprintf("%d (unknown)", uint8(s))
 }
 
-// scheme is what differs between suites. A body is what follows the header, and
-// header the encoded header, which every suite gives its AEAD as additional
-// data: the scope is bound in the same way whatever the suite.
+// scheme is what differs between suites. A body is what follows the header. Every
+// suite gives its AEAD the encoded header as additional data, so that the scope
+// is bound in the same way whatever the suite.
 type scheme interface {
-	// overhead is how many bytes longer a body is than its value.
-	overhead() int
-	// open returns the value of a body, or an error that wraps ErrUnknownKey,
-	// ErrRetiredKey or ErrAuthentication.
-	open(ring *KeyRing, key KeyID, header, body []byte) ([]byte, error)
+	// overhead is how many bytes longer a body is than its value. The error
+	// wraps ErrMalformed. A body may be shorter than its overhead.
+	overhead(head header, body []byte) (int, error)
+	// open returns the value of a body that overhead has found in order, or an
+	// error that wraps ErrUnknownKey, ErrRetiredKey, ErrKeyService or
+	// ErrAuthentication, or is ctx's.
+	open(ctx context.Context, keys Keys, s *Sealed, as identity.Identity) ([]byte, error)
 }
 
 // scheme returns the suite's code, or an error that wraps
 // ErrUnknownSuite. A new suite is added here and in no other place.
 func (s Suite) scheme() (scheme, error) {
-	if s == SuiteHPKE {
+	switch s {
+	case SuiteHPKE:
 		return hybrid{}, nil
+	case SuiteKeyService:
+		return wrapped{}, nil
 	}
 	return nil, fmt.Errorf("%w: %d; use a newer lanyard, or seal the value again with this one", ErrUnknownSuite, uint8(s))
 }
@@ -57,7 +66,7 @@ func (s Suite) scheme() (scheme, error) {
 const (
 	encapsulatedSize = 1088 + 32 // ML-KEM-768 ciphertext, X25519 point
 	tagSize          = 16
-	maxBody          = encapsulatedSize + MaxValue + tagSize
+	maxBody          = max(encapsulatedSize, maxKeyPart) + MaxValue + tagSize
 )
 
 // hpkeInfo separates sealed values from whatever else might ever be encrypted
@@ -74,7 +83,7 @@ func hpkeParts() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 	return hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES256GCM()
 }
 
-func (hybrid) overhead() int { return encapsulatedSize + tagSize }
+func (hybrid) overhead(header, []byte) (int, error) { return encapsulatedSize + tagSize, nil }
 
 // seal returns the header and the body: the encapsulated key and the ciphertext.
 func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
@@ -90,19 +99,22 @@ func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
 	return slices.Concat(header, encapsulated, ciphertext), nil
 }
 
-func (hybrid) open(ring *KeyRing, id KeyID, header, body []byte) ([]byte, error) {
-	key, err := ring.private(id)
+func (hybrid) open(_ context.Context, keys Keys, s *Sealed, _ identity.Identity) ([]byte, error) {
+	if keys.Ring == nil {
+		return nil, fmt.Errorf("%w: the value is sealed to the public key %s, and there is no key ring here; name the key ring, or seal the value again with a key service", ErrUnknownKey, s.key)
+	}
+	key, err := keys.Ring.private(s.key)
 	if err != nil {
 		return nil, err
 	}
 	_, kdf, aead := hpkeParts()
-	recipient, err := hpke.NewRecipient(body[:encapsulatedSize], key, kdf, aead, []byte(hpkeInfo))
+	recipient, err := hpke.NewRecipient(s.body[:encapsulatedSize], key, kdf, aead, []byte(hpkeInfo))
 	if err == nil {
 		var value []byte
-		if value, err = recipient.Open(header, body[encapsulatedSize:]); err == nil {
+		if value, err = recipient.Open(s.encoded, s.body[encapsulatedSize:]); err == nil {
 			return value, nil
 		}
 	}
 	// One error for all: which part does not fit is of use to an attacker alone.
-	return nil, fmt.Errorf("%w: it does not authenticate under key %s; take the text from Git again, or seal the value again", ErrAuthentication, id)
+	return nil, fmt.Errorf("%w: it does not authenticate under key %s; take the text from Git again, or seal the value again", ErrAuthentication, s.key)
 }

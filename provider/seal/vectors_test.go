@@ -30,14 +30,16 @@ var allErrors = map[string]error{
 	"expired":               seal.ErrExpired,
 	"unknown-key":           seal.ErrUnknownKey,
 	"retired-key":           seal.ErrRetiredKey,
+	"key-service":           seal.ErrKeyService,
 	"authentication":        seal.ErrAuthentication,
 }
 
 // vectorFile is the vectors' file; docs/spec/sealed-value-v1.md describes it.
 type vectorFile struct {
-	Comment string      `json:"comment"`
-	Keys    []vectorKey `json:"keys"`
-	Vectors []vector    `json:"vectors"`
+	Comment  string          `json:"comment"`
+	Keys     []vectorKey     `json:"keys"`
+	Services []vectorService `json:"services"`
+	Vectors  []vector        `json:"vectors"`
 }
 
 type vectorKey struct {
@@ -45,6 +47,12 @@ type vectorKey struct {
 	State  string `json:"state"`
 	Seed   string `json:"seed"`
 	Public string `json:"public"`
+}
+
+// vectorService is a key of type local.
+type vectorService struct {
+	Name string   `json:"name"`
+	Keys []string `json:"keys"` // lines of a key file
 }
 
 type vector struct {
@@ -106,6 +114,16 @@ func vectorRing(t testing.TB, keys []vectorKey) *seal.KeyRing {
 	return ring
 }
 
+// vectorKeys are the vectors' key ring and keys of key services.
+func vectorKeys(t testing.TB, file vectorFile) seal.Keys {
+	t.Helper()
+	keys := seal.Keys{Ring: vectorRing(t, file.Keys)}
+	for _, service := range file.Services {
+		keys.Services = append(keys.Services, named(t, service.Name, localKey(t, service.Keys...), true))
+	}
+	return keys
+}
+
 func unhex(t testing.TB, text string) []byte {
 	t.Helper()
 	data, err := hex.DecodeString(text)
@@ -117,7 +135,7 @@ func unhex(t testing.TB, text string) []byte {
 
 func TestVectors(t *testing.T) {
 	file := readVectors(t)
-	ring := vectorRing(t, file.Keys)
+	keys := vectorKeys(t, file)
 	for _, v := range file.Vectors {
 		t.Run(v.Name, func(t *testing.T) {
 			want := make([]error, len(v.Errors))
@@ -129,7 +147,7 @@ func TestVectors(t *testing.T) {
 			sealed, err := seal.Parse(v.Text)
 			var value secret.Bytes
 			if err == nil {
-				value, err = sealed.Open(ring, identity.Identity{Cluster: v.As.Cluster, Namespace: v.As.Namespace, ServiceAccount: v.As.ServiceAccount}, v.Object, time.Unix(v.Now, 0))
+				value, err = sealed.Open(t.Context(), keys, identity.Identity{Cluster: v.As.Cluster, Namespace: v.As.Namespace, ServiceAccount: v.As.ServiceAccount}, v.Object, time.Unix(v.Now, 0))
 			}
 			wantErrors(t, err, want...)
 			if got := hex.EncodeToString(value.Reveal()); got != v.Value {

@@ -28,6 +28,7 @@ func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString
 type vectorBook struct {
 	t       *testing.T
 	keys    map[string]hpke.PublicKey
+	lines   map[string]string // of the key file of the key service, by what they stand for
 	vectors []vector
 }
 
@@ -82,12 +83,14 @@ func TestWriteVectors(t *testing.T) {
 		Keys:    []vectorKey{b.key("retired", "retired"), b.key("read", "read"), b.key("write", "write")},
 	}
 	b.key("unknown", "")
+	file.Services = b.services()
 
 	b.addOpening()
 	b.addMismatches()
 	b.addTexts()
 	b.addHeaders()
 	b.addFlips()
+	b.addKeyServices()
 
 	file.Vectors = b.vectors
 	data, err := json.MarshalIndent(file, "", " ")
@@ -226,12 +229,12 @@ func (b *vectorBook) addHeaders() {
 	cluster, namespace, account, obj, never := name("dev"), name("prod"), name("web"), name(object), []byte{0}
 	at := func(seconds uint64) []byte { return binary.BigEndian.AppendUint64([]byte{1}, seconds) }
 	good := b.raw(b.seal("write", webScope(), []byte("v")))
-	version, suite2, suite0 := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
-	version[0], suite2[1], suite0[1] = 2, 2, 0
+	version, suite3, suite0 := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
+	version[0], suite3[1], suite0[1] = 2, 3, 0
 
 	b.add(
 		asWeb("header: version byte 2", prefix+base64url(version), "unknown-version"),
-		asWeb("header: suite 2 is reserved", prefix+base64url(suite2), "unknown-suite"),
+		asWeb("header: suite 3", prefix+base64url(suite3), "unknown-suite"),
 		asWeb("header: suite 0", prefix+base64url(suite0), "unknown-suite"),
 		asWeb("header: version alone", prefix+base64url([]byte{1}), "malformed"),
 		asWeb("header: cut in the key id", prefix+base64url(start[:10]), "malformed"),

@@ -44,7 +44,7 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	if err != nil {
 		return store.Value{}, store.Fail(store.ErrInvalid, err)
 	}
-	value, err := sealed.Open(s.ring.current(), as, ref.Object, s.now())
+	value, err := sealed.Open(ctx, seal.Keys{Ring: s.ring.current()}, as, ref.Object, s.now())
 	if err != nil {
 		return store.Value{}, store.Fail(kindOf(err), err)
 	}

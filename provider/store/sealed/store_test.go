@@ -191,7 +191,7 @@ func TestKindsOfFailure(t *testing.T) {
 		"a flipped bit":           {flipLastBit(t, text), web, "o", store.ErrInvalid, seal.ErrAuthentication},
 		"not a sealed value":      {"lanyard.v1.", web, "o", store.ErrInvalid, seal.ErrMalformed},
 		"a later version":         {"lanyard.v2.AAAA", web, "o", store.ErrInvalid, seal.ErrUnknownVersion},
-		"a later suite":           {"lanyard.v1.AQI", web, "o", store.ErrInvalid, seal.ErrUnknownSuite},
+		"a later suite":           {"lanyard.v1.AQM", web, "o", store.ErrInvalid, seal.ErrUnknownSuite},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, err := openStore(t, ringFile(t, ring)).Read(t.Context(), c.as, store.Reference{Key: c.text, Object: c.object})

@@ -1,0 +1,82 @@
+package seal
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+const dataKeySize = 32
+
+// wrapped is SuiteKeyService. A body is a keyPart and what AES-256-GCM made of
+// the value under the data key. The additional data is all that stands before
+// that: header and keyPart.
+type wrapped struct{}
+
+// zeroNonce may be the same each time because a data key is used once.
+var zeroNonce [12]byte
+
+func (wrapped) overhead(head header, body []byte) (int, error) {
+	if err := boundTo(head.scope).Check(); err != nil {
+		return 0, malformed("its scope is too long for a key service: %v", err)
+	}
+	part, size, err := decodeKeyPart(body)
+	if err != nil {
+		return 0, err
+	}
+	if part.id() != head.key {
+		return 0, malformed("its key id is not that of key %s in version %s", part.name, quote(part.version))
+	}
+	return size + tagSize, nil
+}
+
+func (wrapped) open(ctx context.Context, keys Keys, s *Sealed, as identity.Identity) ([]byte, error) {
+	part, size, err := decodeKeyPart(s.body)
+	if err != nil {
+		return nil, err
+	}
+	service := keys.service(part.name)
+	if service == nil {
+		return nil, fmt.Errorf("%w: the value is sealed with key %s of a key service, in version %s; the keys here are %s; give this key here the name that it was sealed under, or seal the value again with one of these", ErrUnknownKey, part.name, quote(part.version), keys.listServices())
+	}
+	dataKey, err := service.unwrap(ctx, as, part, s.scope)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := newGCM(dataKey.Reveal())
+	if err == nil {
+		var value []byte
+		if value, err = aead.Open(nil, zeroNonce[:], s.body[size:], slices.Concat(s.encoded, s.body[:size])); err == nil {
+			return value, nil
+		}
+	}
+	// One error for both, as for the other suite.
+	return nil, fmt.Errorf("%w: it does not authenticate under its data key, which key %s unwrapped; take the text from Git again, or seal the value again", ErrAuthentication, part.name)
+}
+
+// sealUnder returns the head and, after it, the ciphertext whose additional data
+// the head is. The data key must never be used again.
+func sealUnder(dataKey, head, value []byte) ([]byte, error) {
+	aead, err := newGCM(dataKey)
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(slices.Clip(head), zeroNonce[:], value, head), nil
+}
+
+func newGCM(dataKey []byte) (cipher.AEAD, error) {
+	// AES would take shorter keys too.
+	if len(dataKey) != dataKeySize {
+		return nil, errors.New("a data key of another length")
+	}
+	block, err := aes.NewCipher(dataKey)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
