@@ -7,12 +7,12 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
 MODULES := . integration integration/conformance
-LINTED := $(MODULES) integration/vault
+LINTED := $(MODULES) integration/cluster integration/driver integration/mlog integration/vault
 
-.PHONY: help run build image manifests test bench lint fuzz clean
+.PHONY: help run build image manifests test e2e cluster cluster-down bench lint fuzz tidy clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## the binary, at bin/lanyard
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lanyard .
@@ -31,6 +31,15 @@ run: build ## the product on one screen: no cluster, no services
 test: ## every test, with the race detector, the real Vault and the real driver
 	@for module in $(MODULES); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
 
+e2e: ## every scenario in a real cluster, or RUN=NAME; needs root and Debian's packages of .ci/run
+	@cd integration/cluster && go test -v -count 1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./scenarios
+
+cluster: ## the same cluster, left there for trying things out and for `make e2e`
+	@cd integration/cluster && go run ./cmd up
+
+cluster-down: ## removes every trace of it
+	@cd integration/cluster && go run ./cmd down
+
 fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 	@for file in $$(grep -rlE --include='*_test.go' '^func Fuzz' .); do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]+).*/\1/p' $$file); do \
@@ -45,6 +54,9 @@ bench: build ## the figures of the README, with the table, the JSON file and the
 lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@for module in $(LINTED); do (cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+tidy: ## whether each go.mod requires just what its module uses
+	@for module in $(LINTED) integration/kubernetes; do (cd $$module && go mod tidy -diff) || exit 1; done
 
 $(LINT):
 	@mkdir -p $(@D)

@@ -27,6 +27,11 @@ const applyPatience = 20 * time.Second
 // Apply creates or changes the objects of a YAML text, as kubectl apply
 // --server-side does.
 func (c *Cluster) Apply(ctx context.Context, manifests []byte) error {
+	return c.ApplyIn(ctx, metav1.NamespaceDefault, manifests)
+}
+
+// ApplyIn is Apply with a namespace for the objects that name none.
+func (c *Cluster) ApplyIn(ctx context.Context, namespace string, manifests []byte) error {
 	config, err := c.Config()
 	if err != nil {
 		return err
@@ -45,7 +50,7 @@ func (c *Cluster) Apply(ctx context.Context, manifests []byte) error {
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(typed.Discovery()))
 	for _, object := range objects {
-		if err := apply(ctx, client, mapper, object); err != nil {
+		if err := apply(ctx, client, mapper, namespace, object); err != nil {
 			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
@@ -74,11 +79,11 @@ func parse(manifests []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-func apply(ctx context.Context, client dynamic.Interface, mapper *restmapper.DeferredDiscoveryRESTMapper, object *unstructured.Unstructured) error {
+func apply(ctx context.Context, client dynamic.Interface, mapper *restmapper.DeferredDiscoveryRESTMapper, namespace string, object *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, applyPatience)
 	defer cancel()
 	for {
-		err := applyOnce(ctx, client, mapper, object)
+		err := applyOnce(ctx, client, mapper, namespace, object)
 		if !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
 			return err
 		}
@@ -89,7 +94,7 @@ func apply(ctx context.Context, client dynamic.Interface, mapper *restmapper.Def
 	}
 }
 
-func applyOnce(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, object *unstructured.Unstructured) error {
+func applyOnce(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, namespace string, object *unstructured.Unstructured) error {
 	kind := object.GroupVersionKind()
 	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
@@ -97,9 +102,8 @@ func applyOnce(ctx context.Context, client dynamic.Interface, mapper meta.RESTMa
 	}
 	resource := dynamic.ResourceInterface(client.Resource(mapping.Resource))
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		namespace := object.GetNamespace()
-		if namespace == "" {
-			namespace = metav1.NamespaceDefault
+		if object.GetNamespace() != "" {
+			namespace = object.GetNamespace()
 		}
 		resource = client.Resource(mapping.Resource).Namespace(namespace)
 	}

@@ -135,8 +135,7 @@ func (c *Cluster) DriverSocket() string {
 // Packages are the Debian packages that a cluster needs.
 func Packages() []string {
 	return []string{
-		"busybox-static", "containerd", "containernetworking-plugins", "etcd-server", "iproute2", "iptables",
-		"mount", "runc", "util-linux",
+		"busybox-static", "containerd", "containernetworking-plugins", "etcd-server", "iproute2", "mount", "runc",
 	}
 }
 
@@ -164,6 +163,9 @@ func checkMachine() error {
 
 // prepare makes what the parts need before the first starts.
 func (c *Cluster) prepare(ctx context.Context) error {
+	if err := c.shareMounts(ctx); err != nil {
+		return err
+	}
 	for _, dir := range []string{"logs", "run", "logs/pods", kubeletRoot, "cni"} {
 		if err := os.MkdirAll(c.Path(dir), 0o755); err != nil { //nolint:gosec // pods of any user reach their volumes through it
 			return err
@@ -172,7 +174,20 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	if err := c.prepareNetwork(ctx); err != nil {
 		return err
 	}
-	return c.makeCredentials()
+	return errors.Join(c.saveKernelSettings(), c.makeCredentials())
+}
+
+// shareMounts makes the folder a mount of its own whose mounts reach containers
+// and come from them, as systemd makes all mounts of a real node.
+func (c *Cluster) shareMounts(ctx context.Context) error {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil { //nolint:gosec // pods of any user reach their volumes through it
+		return err
+	}
+	if _, err := run(ctx, "mount", "--bind", c.Dir, c.Dir); err != nil {
+		return err
+	}
+	_, err := run(ctx, "mount", "--make-rshared", c.Dir)
+	return err
 }
 
 // write writes a file of the cluster's, readable by root alone.

@@ -19,7 +19,7 @@ import (
 )
 
 // Down ends whatever runs below dir and removes every trace of it: pods,
-// processes, mounts, network, control groups and files. There being nothing is
+// processes, mounts, network, control groups, kernel settings and files. There being nothing is
 // no error. It goes on after what fails, and says all that is left.
 func Down(ctx context.Context, dir string, progress func(string)) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
@@ -37,6 +37,7 @@ func Down(ctx context.Context, dir string, progress func(string)) error {
 		{"mounts", c.unmount},
 		{"network", c.removeNetwork},
 		{"control groups", removeControlGroups},
+		{"kernel settings", c.restoreKernelSettings},
 		{"files", c.removeFiles},
 	} {
 		progress("removing " + step.name)
@@ -229,13 +230,4 @@ func (c *Cluster) mounts() ([]string, error) {
 // holds reports whether a path is the cluster's folder or below it.
 func (c *Cluster) holds(path string) bool {
 	return path == c.Dir || strings.HasPrefix(path, c.Dir+"/")
-}
-
-// removeFiles removes the cluster's folder and what lies elsewhere. A folder
-// with something still mounted in it is left alone.
-func (c *Cluster) removeFiles(context.Context) error {
-	if points, err := c.mounts(); err != nil || len(points) > 0 {
-		return errors.Join(err, fmt.Errorf("still mounted: %s", strings.Join(points, ", ")))
-	}
-	return errors.Join(c.removeContainerLogs(), os.RemoveAll(c.Dir))
 }

@@ -20,13 +20,15 @@ import (
 	"github.com/lanyardhq/lanyard/integration/binaries"
 )
 
+// DriverName is what volumes call the driver by.
+const DriverName = "secrets-store.csi.k8s.io"
+
 const (
 	partDriver    = "driver"
 	partRegistrar = "registrar"
 
 	driverModule    = "sigs.k8s.io/secrets-store-csi-driver"
-	driverName      = "secrets-store.csi.k8s.io"
-	driverNamespace = "kube-system"
+	DriverNamespace = "kube-system"
 	driverAccount   = "secrets-store-csi-driver"
 )
 
@@ -64,8 +66,8 @@ func (c *Cluster) installDriver(ctx context.Context) error {
 		return err
 	}
 	return c.Start(Part{Name: partRegistrar, Command: []string{
-		registrar, "-name", driverName, "-endpoint", c.DriverSocket(),
-		"-socket", c.Path(kubeletRoot, "plugins_registry", driverName+"-reg.sock"),
+		registrar, "-name", DriverName, "-endpoint", c.DriverSocket(),
+		"-socket", c.Path(kubeletRoot, "plugins_registry", DriverName+"-reg.sock"),
 	}})
 }
 
@@ -113,7 +115,7 @@ func (c *Cluster) RequestTokens(ctx context.Context, audiences ...string) error 
 		requests[i] = fmt.Sprintf(`{"audience":%q,"expirationSeconds":3600}`, audience)
 	}
 	patch := fmt.Appendf(nil, `{"spec":{"tokenRequests":[%s]}}`, strings.Join(requests, ","))
-	_, err = client.StorageV1().CSIDrivers().Patch(ctx, driverName, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = client.StorageV1().CSIDrivers().Patch(ctx, DriverName, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
 }
 
@@ -123,7 +125,7 @@ func (c *Cluster) TokenAudiences(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, err := client.StorageV1().CSIDrivers().Get(ctx, driverName, metav1.GetOptions{})
+	object, err := client.StorageV1().CSIDrivers().Get(ctx, DriverName, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +148,7 @@ func (c *Cluster) driverCredentials(ctx context.Context) error {
 		return err
 	}
 	seconds := int64(lifetime / time.Second)
-	token, err := client.CoreV1().ServiceAccounts(driverNamespace).CreateToken(ctx, driverAccount,
+	token, err := client.CoreV1().ServiceAccounts(DriverNamespace).CreateToken(ctx, driverAccount,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
 	if err != nil {
 		return err

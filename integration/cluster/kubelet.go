@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,9 +18,6 @@ const partKubelet = "kubelet"
 func (c *Cluster) StartKubelet(ctx context.Context) error {
 	kubelet, err := binary(ctx, kubernetes, "kubelet")
 	if err != nil {
-		return err
-	}
-	if err := c.shareMounts(ctx); err != nil {
 		return err
 	}
 	if err := c.writeJSON("kubelet.json", c.kubeletConfig()); err != nil {
@@ -58,6 +54,8 @@ func (c *Cluster) kubeletConfig() map[string]any {
 		// No such server: without one pods would take over the node's own.
 		"clusterDNS": []string{"10.96.0.10"}, "clusterDomain": "cluster.local",
 		"maxPods": 250,
+		// Services are not used, and nothing is to stay in the machine's tables.
+		"makeIPTablesUtilChains": false,
 		// What asks a CSI driver to publish a volume again runs in this loop,
 		// so rotation comes each 10 to 15 seconds.
 		"syncFrequency": "10s",
@@ -68,25 +66,6 @@ func (c *Cluster) kubeletConfig() map[string]any {
 		// A hundred pods at once on one node.
 		"kubeAPIQPS": 200, "kubeAPIBurst": 400, "eventRecordQPS": 200, "eventBurst": 400, "serializeImagePulls": false,
 	}
-}
-
-// shareMounts makes the kubelet's folder a mount of its own whose mounts reach
-// containers, as it is on a real node.
-func (c *Cluster) shareMounts(ctx context.Context) error {
-	points, err := c.mounts()
-	if err != nil {
-		return err
-	}
-	for _, point := range points {
-		if point == c.KubeletRoot() {
-			return nil
-		}
-	}
-	if _, err := run(ctx, "mount", "--bind", c.KubeletRoot(), c.KubeletRoot()); err != nil {
-		return err
-	}
-	_, err = run(ctx, "mount", "--make-rshared", c.KubeletRoot())
-	return err
 }
 
 // awaitNode waits until pods can be scheduled and the kubelet knows the driver.
@@ -126,29 +105,9 @@ func (c *Cluster) driverRegistered(ctx context.Context, client *clientset.Client
 		return err
 	}
 	for _, known := range node.Spec.Drivers {
-		if known.Name == driverName {
+		if known.Name == DriverName {
 			return nil
 		}
 	}
 	return errors.New("the kubelet does not know the driver")
-}
-
-// removeFolders removes what the kubelet makes outside of its own folders.
-func (c *Cluster) removeContainerLogs() error {
-	const links = "/var/log/containers"
-	entries, err := os.ReadDir(links)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, entry := range entries {
-		path := links + "/" + entry.Name()
-		if target, err := os.Readlink(path); err == nil && c.holds(target) {
-			failed = append(failed, os.Remove(path))
-		}
-	}
-	return errors.Join(failed...)
 }

@@ -3,6 +3,8 @@ package lab
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -32,10 +34,13 @@ const (
 )
 
 // Values are those of the chart. The store "files" is for service accounts of
-// the name files alone.
-func (l *Lab) values() string {
+// the name files alone. The build makes another image of the same tag another
+// pod.
+func (l *Lab) values(build string) string {
 	return fmt.Sprintf(`
 image: {repository: %s, tag: %s, pullPolicy: Never}
+dialects: [lanyard, vault]
+podAnnotations: {lanyard.test/build: "%s"}
 config:
   cluster: %s
   stores:
@@ -52,7 +57,7 @@ config:
       auth: {method: kubernetes, mount: kubernetes, role: %s}
     files:
       type: file
-      root: %[7]s
+      root: %[8]s
       allow: ["*/files"]
     sealed:
       type: sealed
@@ -60,8 +65,8 @@ config:
   policy: {classStores: true}
 configMaps: [vault-ca]
 secrets: [key-ring]
-hostDirectories: [%[7]s]
-`, Repository, Tag, ClusterName, VaultAddress, ProxyAddress, Role, l.Files())
+hostDirectories: [%[8]s]
+`, Repository, Tag, build, ClusterName, VaultAddress, ProxyAddress, Role, l.Files())
 }
 
 // Files is the folder of the store "files".
@@ -82,7 +87,7 @@ func (l *Lab) BuildImage(ctx context.Context, tag string) error {
 	if err != nil {
 		return err
 	}
-	layout, archive := l.Path("image-"+tag), l.Path("image-"+tag+".tar")
+	layout, archive := l.imageLayout(tag), l.imageLayout(tag)+".tar"
 	if err := image.WriteLayout(layout, Repository, tag, index); err != nil {
 		return err
 	}
@@ -106,11 +111,33 @@ func (l *Lab) installLanyard(ctx context.Context) error {
 	if err := l.createNamespace(ctx); err != nil {
 		return err
 	}
-	if err := os.WriteFile(l.Path("values.yaml"), []byte(l.values()), 0o600); err != nil {
+	return l.upgrade(ctx)
+}
+
+// Refresh brings the Lanyard of a lab that was up already to this checkout:
+// image, chart and command line. What runs is replaced only if that changes it.
+func (l *Lab) Refresh(ctx context.Context) error {
+	l.progress("Lanyard, as this checkout has it")
+	if err := errors.Join(l.buildBinary(ctx), l.BuildImage(ctx, Tag)); err != nil {
+		return err
+	}
+	return l.upgrade(ctx)
+}
+
+// upgrade installs or upgrades the release to the image that was built last.
+func (l *Lab) upgrade(ctx context.Context) error {
+	index, err := os.ReadFile(filepath.Join(l.imageLayout(Tag), "index.json"))
+	if err != nil {
+		return err
+	}
+	build := sha256.Sum256(index)
+	if err := os.WriteFile(l.Path("values.yaml"), []byte(l.values(hex.EncodeToString(build[:8]))), 0o600); err != nil {
 		return err
 	}
 	return l.Helm(ctx)
 }
+
+func (l *Lab) imageLayout(tag string) string { return l.Path("image-" + tag) }
 
 // createNamespace makes the namespace with what the configuration names files of.
 func (l *Lab) createNamespace(ctx context.Context) error {
@@ -154,8 +181,34 @@ func (l *Lab) Helm(ctx context.Context, set ...string) error {
 	for _, value := range set {
 		args = append(args, "--set", value)
 	}
-	_, err = l.runHelm(ctx, args...)
-	return err
+	if _, err := l.runHelm(ctx, args...); err != nil {
+		return err
+	}
+	return l.awaitLanyard(ctx)
+}
+
+// awaitLanyard waits until the DaemonSet's pods are ready and of its newest
+// kind. Helm does not: it takes a DaemonSet of one pod that may be unavailable
+// for ready at once.
+func (l *Lab) awaitLanyard(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		set, err := l.Kube.AppsV1().DaemonSets(Namespace).Get(ctx, Release, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		now := set.Status
+		if now.ObservedGeneration == set.Generation && now.DesiredNumberScheduled > 0 &&
+			now.UpdatedNumberScheduled == now.DesiredNumberScheduled && now.NumberReady == now.DesiredNumberScheduled {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d pods of Lanyard are ready: %w", now.NumberReady, now.DesiredNumberScheduled, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // Uninstall removes the release.

@@ -23,12 +23,12 @@ func Progress(to io.Writer) func(string) {
 func GiveUp(dir string, cause error, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	kept, err := keepLogs(dir)
+	kept, err := KeepLogs(dir)
 	return errors.Join(cause, err, fmt.Errorf("logs of all parts: %s", kept), Down(ctx, dir, progress))
 }
 
-// keepLogs copies the logs to a folder that outlives the lab.
-func keepLogs(dir string) (string, error) {
+// KeepLogs copies the logs of the lab below dir to a folder that outlives the lab.
+func KeepLogs(dir string) (string, error) {
 	kept, err := os.MkdirTemp("", "lanyard-logs-")
 	if err != nil {
 		return "", err
