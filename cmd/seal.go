@@ -22,6 +22,7 @@ type sealFlags struct {
 	notAfter                                             string
 	file                                                 string
 	trimNewline                                          bool
+	from                                                 sealSource
 	output, mergeInto, class, path                       string
 }
 
@@ -29,7 +30,7 @@ func newSeal() *cobra.Command {
 	var flags sealFlags
 	c := &cobra.Command{
 		Use:   "seal --public FILE --namespace NAME --service-account NAME --name OBJECT",
-		Short: "Seal a value so that it may be committed to Git",
+		Short: "Seal values so that they may be committed to Git",
 		Long: `Encrypt a value to a cluster's public key, for one object of one service account
 in one namespace. It needs no network and no right to decrypt, and whoever has
 the public key can do it.
@@ -44,10 +45,16 @@ By default all four parts of the scope are exact: moved to another cluster,
 namespace, service account or object, the text does not open. The cluster is the
 public key's unless --cluster says otherwise.
 
-The text is printed; --output entry prints it as an entry for a class's objects;
---merge-into puts it into a SecretProviderClass file, where it replaces the
-object's value or becomes a new object, and leaves all else as it is. With
---merge-into, the class's namespace and the object's name need not be given.`,
+The text is printed; --output entry prints it as an entry for a class's objects,
+--output class a whole new class that --class names; --merge-into puts it into a
+SecretProviderClass file, where it replaces the object's value or becomes a new
+object, and leaves all else as it is. With --merge-into, the class's namespace
+and the object's name need not be given.
+
+--from-env, --from-json and --from-secret seal all values of a file, each as an
+object of its own, in the file's order; --path is then the folder that they go
+into. Either all are sealed or none, and what is wrong is told with its line.
+The manual's page about sealed values says what such files may hold.`,
 		Example: `  # from a password manager into a class file
   pass show prod/db | lanyard seal --public public.yaml --trim-newline \
     --service-account web --merge-into web.yaml --path db/password
@@ -55,6 +62,11 @@ object's value or becomes a new object, and leaves all else as it is. With
   # a file, printed as an entry
   lanyard seal --public public.yaml -n prod --service-account web --name tls.key \
     --file tls.key --output entry
+
+  # a whole .env file, or a native Secret, into a class
+  lanyard seal --public public.yaml --service-account web --from-env .env --merge-into web.yaml
+  kubectl get secret web -o yaml | lanyard seal --public public.yaml \
+    --service-account web --from-secret - --output class --class web
 
   # for 90 days, for every service account of the namespace
   lanyard seal --public public.yaml -n prod --any-service-account --name api-token \
@@ -80,54 +92,91 @@ object's value or becomes a new object, and leaves all else as it is. With
 	c.Flags().StringVar(&flags.notAfter, "not-after", "", "do not open after this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
 	c.Flags().StringVar(&flags.file, "file", "", "read the value from this `FILE`")
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
-	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text or entry")
-	offer(c, "output", "text", "entry")
+	flags.from.add(c)
+	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text, entry or class; entry for values of a whole file")
+	offer(c, "output", "text", "entry", "class")
 	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`")
-	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class, if the file of --merge-into holds several")
-	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, for --output entry and --merge-into")
+	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
+	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, or the folder for the values of a whole file")
 	return c
 }
 
 func runSeal(c *cobra.Command, flags sealFlags) error {
-	switch {
-	case flags.public == "":
-		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote")
-	case flags.output != "text" && flags.output != "entry":
-		return usagef("--output: must be text or entry")
-	case flags.mergeInto != "" && c.Flags().Changed("output"):
-		return usagef("--merge-into writes a file and prints no text; leave out --output")
-	case flags.class != "" && flags.mergeInto == "":
-		return usagef("--class chooses a class in the file of --merge-into, which is missing")
+	if err := flags.check(c.Flags().Changed("output")); err != nil {
+		return err
 	}
 	public, err := seal.ReadPublicKey(flags.public)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	var class *classfile.File
-	if flags.mergeInto != "" {
-		if class, err = openClass(&flags); err != nil {
-			return err
-		}
-	}
-	if flags.name == "" {
-		flags.name = flags.path
-	}
 	if flags.cluster == "" && !flags.anyCluster {
 		flags.cluster = public.Cluster()
 	}
-	scope, err := flags.scope(time.Now())
+	return flags.seal(c, func(scope seal.Scope, value secret.Bytes) (string, error) { return seal.Seal(public, scope, value) })
+}
+
+// sealer seals a value for a scope.
+type sealer func(seal.Scope, secret.Bytes) (string, error)
+
+// check refuses flags that do not go together.
+func (f *sealFlags) check(outputSaid bool) error {
+	if f.from.used() && !outputSaid {
+		f.output = "entry"
+	}
+	switch {
+	case f.public == "":
+		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote")
+	case f.output != "text" && f.output != "entry" && f.output != "class":
+		return usagef("--output: must be text, entry or class")
+	case f.mergeInto != "" && outputSaid:
+		return usagef("--merge-into writes a file and prints no text; leave out --output")
+	case f.class != "" && f.mergeInto == "" && f.output != "class":
+		return usagef("--class is the class of --output class, or one in the file of --merge-into; both are missing")
+	case f.output == "class" && f.class == "":
+		return usagef("--class is missing; give the new class's name")
+	}
+	return f.from.check(f)
+}
+
+// seal seals the one value or the many that the flags name, and delivers them.
+func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
+	var class *classfile.File
+	var err error
+	if f.mergeInto != "" {
+		if class, err = openClass(f); err != nil {
+			return err
+		}
+	}
+	if f.from.used() {
+		return f.sealMany(c, class, with)
+	}
+	if f.name == "" {
+		f.name = f.path
+	}
+	scope, err := f.scope(time.Now())
 	if err != nil {
 		return err
 	}
-	value, err := readValue(c, flags)
+	value, err := readValue(c, *f)
 	if err != nil {
 		return err
 	}
-	text, err := seal.Seal(public, scope, value)
+	text, err := with(scope, value)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	return flags.deliver(c, class, text)
+	if f.output == "text" && class == nil {
+		_, err := fmt.Fprintln(c.OutOrStdout(), text)
+		return err
+	}
+	entry := classfile.Entry{Path: f.path, Name: f.name, Sealed: text}
+	if class == nil && entry.Path == "" {
+		entry.Path = f.name
+	}
+	if class == nil && entry.Path == "" {
+		return usagef("--path is missing; an entry has one")
+	}
+	return f.deliver(c, class, "of object "+f.name, entry)
 }
 
 // openClass opens the file to merge into and takes from it what no flag says.
@@ -148,14 +197,16 @@ func openClass(flags *sealFlags) (*classfile.File, error) {
 	if err != nil {
 		return nil, usagef("--merge-into: %s %w", flags.mergeInto, err)
 	}
-	if flags.path == "" && flags.name == "" {
-		return nil, usagef("--path is missing; give the path of the object in the class")
-	}
-	if flags.name == "" {
-		flags.name = class.ObjectName(flags.path)
-	}
-	if flags.path == "" && !class.Has(flags.name) {
-		flags.path = flags.name
+	if !flags.from.used() {
+		if flags.path == "" && flags.name == "" {
+			return nil, usagef("--path is missing; give the path of the object in the class")
+		}
+		if flags.name == "" {
+			flags.name = class.ObjectName(flags.path)
+		}
+		if flags.path == "" && !class.Has(flags.name) {
+			flags.path = flags.name
+		}
 	}
 	switch namespace := class.Namespace(); {
 	case namespace == "" || flags.anyNamespace:
@@ -208,32 +259,34 @@ func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
 	return scope, nil
 }
 
-// deliver prints the text or puts it into the class.
-func (f sealFlags) deliver(c *cobra.Command, class *classfile.File, text string) error {
-	entry := classfile.Entry{Path: f.path, Name: f.name, Sealed: text}
-	switch {
-	case class != nil:
-		edited, err := class.Put(entry)
+// deliver prints the entries, alone or in a class of their own, or puts them into
+// the class that there is. what names them for people.
+func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string, entries ...classfile.Entry) error {
+	if class != nil {
+		edited, err := class.Put(entries...)
 		if err != nil {
 			return usagef("--merge-into: %s: %w", f.mergeInto, err)
 		}
 		if err := replaceFile(f.mergeInto, edited, 0); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value of object %s now\n", f.mergeInto, f.name)
+		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value %s now\n", f.mergeInto, what)
 		return nil
-	case f.output == "entry":
-		if entry.Path == "" {
-			entry.Path = f.name
+	}
+	if f.output == "class" {
+		data, err := classfile.New(f.class, f.namespace, entries...)
+		if err != nil {
+			return usagef("%w", err)
 		}
-		if entry.Path == "" {
-			return usagef("--path is missing; an entry has one")
-		}
-		_, err := fmt.Fprint(c.OutOrStdout(), entry.Lines())
+		_, err = c.OutOrStdout().Write(data)
 		return err
 	}
-	_, err := fmt.Fprintln(c.OutOrStdout(), text)
-	return err
+	for _, entry := range entries {
+		if _, err := fmt.Fprint(c.OutOrStdout(), entry.Lines()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readValue reads the value and says so if it ends in a newline that may be

@@ -154,7 +154,7 @@ func (v *classValidator) target(i int, o Object) {
 		}
 	}
 	if o.Path != "" {
-		if text := badPath(o.Path); text != "" {
+		if text := WrongPath(o.Path); text != "" {
 			v.wrong(i, "path", "%s", text)
 		}
 		if o.Mode != nil && *o.Mode&^0o777 != 0 {

@@ -115,8 +115,8 @@ func TestPathsThatTheDriverRefusesAreRefused(t *testing.T) {
 		strings.Repeat("é", 127):   "",
 		"a b":                      "",
 	} {
-		if got := badPath(path); got != want {
-			t.Errorf("badPath(%.20q) = %q, want %q", path, got, want)
+		if got := WrongPath(path); got != want {
+			t.Errorf("WrongPath(%.20q) = %q, want %q", path, got, want)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func FuzzPathsThatPassPassTheDriver(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		if path == "" || badPath(path) != "" {
+		if path == "" || WrongPath(path) != "" {
 			return
 		}
 		if err := fileutil.Validate([]*driver.File{{Path: path}}); err != nil {

@@ -17,9 +17,9 @@ const (
 	mostPath      = 4096
 )
 
-// badPath says why a path cannot be a file in a volume and what would be right,
+// WrongPath says why a path cannot be a file in a volume and what would be right,
 // or nothing.
-func badPath(p string) string {
+func WrongPath(p string) string {
 	components := strings.Split(p, "/")
 	switch {
 	case !utf8.ValidString(p):
@@ -82,7 +82,7 @@ func (v *classValidator) directories() {
 	}
 	var entries []entry
 	for i, o := range v.class.Objects {
-		if o.Path != "" && badPath(o.Path) == "" {
+		if o.Path != "" && WrongPath(o.Path) == "" {
 			entries = append(entries, entry{o.Path, i})
 		}
 	}

@@ -207,7 +207,7 @@ func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 	}
 	b.version(o, version)
 	for _, entry := range entries {
-		if text := badPath(o.Path + "/" + entry.Name); text != "" {
+		if text := WrongPath(o.Path + "/" + entry.Name); text != "" {
 			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", store.ErrInvalid, printable(entry.Name), printable(o.Path), text))
 			continue
 		}

@@ -45,16 +45,7 @@ type Error struct {
 
 // Error lists the problems as compilers do, one on each line:
 // "lanyard.yaml:12: cache.refresh: is 0s and must be from 1s to 720h".
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, problem := range e.Problems {
-		lines[i] = e.Path + ": " + problem.String()
-		if problem.Line > 0 {
-			lines[i] = fmt.Sprintf("%s:%d: %s", e.Path, problem.Line, problem)
-		}
-	}
-	return strings.Join(lines, "\n")
-}
+func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
 // Load reads the file at path and checks it as far as that is possible without
 // knowing the types of stores; see File.Explain for the rest. The error is an

@@ -53,16 +53,7 @@ type Error struct {
 
 // Error lists the problems as compilers do, one on each line:
 // "ring.yaml:12: keys[0].state: must be write, read or retired".
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, problem := range e.Problems {
-		lines[i] = e.Path + ": " + problem.String()
-		if problem.Line > 0 {
-			lines[i] = fmt.Sprintf("%s:%d: %s", e.Path, problem.Line, problem)
-		}
-	}
-	return strings.Join(lines, "\n")
-}
+func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
 // read returns the file's content. The error is an *Error.
 func read(path string) ([]byte, error) {

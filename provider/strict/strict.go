@@ -56,6 +56,19 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "; ")
 }
 
+// In lists all problems as compilers do, one on each line:
+// "ring.yaml:12: keys[0].state: must be write, read or retired".
+func (p Problems) In(file string) string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = file + ": " + problem.String()
+		if problem.Line > 0 {
+			lines[i] = fmt.Sprintf("%s:%d: %s", file, problem.Line, problem)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Unmarshal decodes the one document in data into what into points to: a
 // struct, map or list. The error is a Problems. What the document leaves out
 // keeps what it holds, so that into may carry defaults; an empty document

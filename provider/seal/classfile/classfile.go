@@ -24,6 +24,8 @@ type File struct {
 	index int      // the class's place among the documents
 	class *yaml.Node
 	spec  *yaml.Node
+	// objects are the class's objects, as far as they can be read.
+	objects []*yaml.Node
 }
 
 // Entry is an object with a sealed value. Name is what the value is sealed for;
@@ -66,7 +68,7 @@ func Open(data []byte, name string) (*File, error) {
 		}
 		names = append(names, called)
 		if name == "" || called == name {
-			found = append(found, &File{lines: splitLines(data), index: i, class: document, spec: spec})
+			found = append(found, &File{lines: splitLines(data), index: i, class: document, spec: spec, objects: objectsOf(spec)})
 		}
 	}
 	switch {
@@ -90,7 +92,7 @@ func (f *File) Namespace() string {
 // ObjectName is what the class calls the object of a path: the name that the
 // file gives it, or else the path.
 func (f *File) ObjectName(path string) string {
-	for _, object := range f.objects() {
+	for _, object := range f.objects {
 		if name := scalar(lookup(object, "name")); name != "" && scalar(lookup(object, "path")) == path {
 			return name
 		}
@@ -101,7 +103,7 @@ func (f *File) ObjectName(path string) string {
 // Has says whether the class has an object that is called name: by its name, or
 // by its path if it has none.
 func (f *File) Has(name string) bool {
-	for _, object := range f.objects() {
+	for _, object := range f.objects {
 		if idOf(object) == name {
 			return true
 		}
@@ -109,27 +111,46 @@ func (f *File) Has(name string) bool {
 	return false
 }
 
-// objects are the class's objects, as far as they can be read.
-func (f *File) objects() []*yaml.Node {
-	list, err := parseList(scalar(lookup(lookup(f.spec, "parameters"), "objects")))
+// objectsOf are the objects of a class, as far as they can be read.
+func objectsOf(spec *yaml.Node) []*yaml.Node {
+	list, err := parseList(scalar(lookup(lookup(spec, "parameters"), "objects")))
 	if err != nil || list == nil {
 		return nil
 	}
 	return list.Content
 }
 
-// Put returns the file with the entry's sealed value in it: in the place of the
-// one before if the class has the object, else as a new object at the end.
-func (f *File) Put(entry Entry) ([]byte, error) {
-	lines, err := f.edit(entry)
+// Put returns the file with the entries' sealed values in it: in the place of the
+// one before if the class has the object, else as new objects at the end, in the
+// entries' order. The error tells every entry that cannot be put.
+func (f *File) Put(entries ...Entry) ([]byte, error) {
+	if err := distinct(entries); err != nil {
+		return nil, err
+	}
+	lines, err := f.edit(entries)
 	if err != nil {
 		return nil, err
 	}
 	edited := []byte(strings.Join(lines, ""))
-	if err := f.verify(edited, entry); err != nil {
+	if err := f.verify(edited, entries); err != nil {
 		return nil, err
 	}
 	return edited, nil
+}
+
+// New is a file with a new class that has nothing but the entries. An empty
+// namespace leaves it to who applies the file.
+func New(name, namespace string, entries ...Entry) ([]byte, error) {
+	if err := distinct(entries); err != nil {
+		return nil, err
+	}
+	lines := []string{"apiVersion: secrets-store.csi.x-k8s.io/v1", "kind: SecretProviderClass", "metadata:", "  name: " + plain(name)}
+	if namespace != "" {
+		lines = append(lines, "  namespace: "+plain(namespace))
+	}
+	lines = append(lines, "spec:", "  provider: lanyard")
+	lines = append(lines, indented(newParameters(entries), 2)...)
+	return []byte(strings.Join(lines, "\n") + "\n"), nil
 }
 
 func parse(data []byte) ([]*yaml.Node, error) {

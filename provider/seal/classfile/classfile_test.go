@@ -221,6 +221,59 @@ func TestPutRefuses(t *testing.T) {
 	}
 }
 
+func TestPutsManyAtOnce(t *testing.T) {
+	file, err := classfile.Open([]byte(class), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := file.Put(
+		classfile.Entry{Path: "z", Sealed: "lanyard.v1.Z"},
+		classfile.Entry{Path: "app/cert", Name: "cert", Sealed: "lanyard.v1.C"},
+		classfile.Entry{Path: "a", Sealed: "lanyard.v1.A"},
+		classfile.Entry{Path: "db/password", Sealed: "lanyard.v1.P"},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.NewReplacer(
+		"lanyard.v1.OLD", "lanyard.v1.P",
+		"        sealed:\n", "        sealed: lanyard.v1.C\n",
+		"          grüße\n", "          grüße\n      - path: z\n        sealed: lanyard.v1.Z\n      - path: a\n        sealed: lanyard.v1.A\n",
+	).Replace(class)
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+
+	// What cannot be put is told at once, and one object twice is a mistake.
+	_, err = file.Put(classfile.Entry{Path: "vault/key", Sealed: "lanyard.v1.A"}, classfile.Entry{Path: "app.properties", Sealed: "lanyard.v1.B"})
+	if err == nil || !strings.Contains(err.Error(), "vault/key") || !strings.Contains(err.Error(), "app.properties") {
+		t.Errorf("error %v does not tell both objects", err)
+	}
+	if _, err := file.Put(classfile.Entry{Path: "a", Sealed: "lanyard.v1.A"}, classfile.Entry{Path: "b", Name: "a", Sealed: "lanyard.v1.B"}); err == nil || !strings.Contains(err.Error(), `"a"`) {
+		t.Errorf("one object twice: %v", err)
+	}
+}
+
+// A new class is one that Put can go on with.
+func TestNewClass(t *testing.T) {
+	data, err := classfile.New("web", "prod", classfile.Entry{Path: "a/b", Sealed: "lanyard.v1.A"}, classfile.Entry{Path: "c", Name: "d", Sealed: "lanyard.v1.C"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata:\n  name: web\n  namespace: prod\nspec:\n  provider: lanyard\n  parameters:\n    objects: |\n" +
+		"      - path: a/b\n        sealed: lanyard.v1.A\n      - path: c\n        name: d\n        sealed: lanyard.v1.C\n"
+	if string(data) != want {
+		t.Errorf("got\n%s", data)
+	}
+	file, err := classfile.Open(data, "web")
+	if err != nil || file.Namespace() != "prod" || !file.Has("d") {
+		t.Errorf("opened: %v", err)
+	}
+	if data, err := classfile.New("web", ""); err != nil || strings.Contains(string(data), "namespace") {
+		t.Errorf("without a namespace: %s, %v", data, err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ data, class, tells string }{
 		"a file without a class":      {"kind: Secret\n", "", "no SecretProviderClass"},
@@ -267,7 +320,10 @@ func FuzzPut(f *testing.F) {
 		if err != nil {
 			return
 		}
-		edited, err := file.Put(classfile.Entry{Path: path, Name: file.ObjectName(path), Sealed: "lanyard.v1.FUZZ"})
+		edited, err := file.Put(
+			classfile.Entry{Path: path, Name: file.ObjectName(path), Sealed: "lanyard.v1.FUZZ"},
+			classfile.Entry{Path: "user", Sealed: "lanyard.v1.FUZZ2"},
+		)
 		if err != nil {
 			return
 		}
@@ -282,7 +338,7 @@ func FuzzPut(f *testing.F) {
 				}
 			}
 		}
-		if kept < len(lines)-1 {
+		if kept < len(lines)-2 {
 			t.Errorf("kept %d of %d lines of\n%s\ngot\n%s", kept, len(lines), data, edited)
 		}
 	})

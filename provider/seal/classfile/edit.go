@@ -9,18 +9,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// edit returns the file's lines with the entry in them.
-func (f *File) edit(entry Entry) ([]string, error) {
+// edit returns the file's lines with the entries in them.
+func (f *File) edit(entries []Entry) ([]string, error) {
 	key, parameters := lookupPair(f.spec, "parameters")
 	if parameters == nil {
 		provider, _ := lookupPair(f.spec, "provider")
 		if f.spec.Style&yaml.FlowStyle != 0 {
 			return nil, inBraces("spec")
 		}
-		return f.insertBelow(provider, provider.Column-1, newParameters(entry)), nil
+		return f.insertBelow(provider, provider.Column-1, newParameters(entries)), nil
 	}
 	if isEmpty(parameters) {
-		return f.insertBelow(key, key.Column+1, newObjects(entry)), nil
+		return f.insertBelow(key, key.Column+1, newObjects(entries)), nil
 	}
 	if parameters.Kind != yaml.MappingNode || parameters.Style&yaml.FlowStyle != 0 {
 		return nil, inBraces("spec.parameters")
@@ -28,14 +28,14 @@ func (f *File) edit(entry Entry) ([]string, error) {
 	key, objects := lookupPair(parameters, "objects")
 	if objects == nil {
 		above, _ := lookupPair(f.spec, "parameters")
-		return f.insertBelow(above, parameters.Content[0].Column-1, newObjects(entry)), nil
+		return f.insertBelow(above, parameters.Content[0].Column-1, newObjects(entries)), nil
 	}
 	if isEmpty(objects) {
 		lines, ok := f.replaceAt(key.Line-1, key.Column-1, "objects:", "objects: |")
 		if !ok {
 			return nil, notLiteral()
 		}
-		return (&File{lines: lines}).insertBelow(key, key.Column+1, newEntry(entry)), nil
+		return (&File{lines: lines}).insertBelow(key, key.Column+1, newEntries(entries)), nil
 	}
 	block, ok := f.literal(key, objects)
 	if !ok {
@@ -45,14 +45,21 @@ func (f *File) edit(entry Entry) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	existing, err := find(list, entry)
+	fresh, changed, err := divide(list, entries)
 	if err != nil {
 		return nil, err
 	}
-	if existing == nil {
-		return f.append(block, list, entry), nil
+	// From the end on, so that what is still to be changed stays in its line.
+	edited := &File{lines: f.lines}
+	if len(fresh) > 0 {
+		edited.lines = f.append(block, list, fresh)
 	}
-	return f.replace(block, existing, entry)
+	for _, one := range slices.Backward(changed) {
+		if edited.lines, err = edited.replace(block, one.object, one.entry); err != nil {
+			return nil, fmt.Errorf("object %s: %w", one.entry.id(), err)
+		}
+	}
+	return edited.lines, nil
 }
 
 // block is where the text of a literal block scalar stands in the file.
@@ -96,13 +103,13 @@ func (f *File) literal(key, value *yaml.Node) (block, bool) {
 	return b, true
 }
 
-// append adds the entry as a new object after the last.
-func (f *File) append(b block, list *yaml.Node, entry Entry) []string {
+// append adds the entries as new objects after the last.
+func (f *File) append(b block, list *yaml.Node, entries []Entry) []string {
 	indent := b.indent
 	if list != nil {
 		indent += list.Column - 1
 	}
-	return insert(f.lines, b.end, indented(newEntry(entry), indent))
+	return insert(f.lines, b.end, indented(newEntries(entries), indent))
 }
 
 // replace puts the sealed text in the place of the one that the object has, or

@@ -1,11 +1,51 @@
 package classfile
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// distinct refuses entries of one object.
+func distinct(entries []Entry) error {
+	ids := map[string]bool{}
+	for _, entry := range entries {
+		if ids[entry.id()] {
+			return fmt.Errorf("two values are for one object, %q", entry.id())
+		}
+		ids[entry.id()] = true
+	}
+	return nil
+}
+
+// change is an entry for an object that the class has.
+type change struct {
+	object *yaml.Node
+	entry  Entry
+}
+
+// divide tells the entries of new objects from those of objects in the list,
+// which come in the list's order.
+func divide(list *yaml.Node, entries []Entry) (fresh []Entry, changed []change, err error) {
+	var problems []error
+	for _, entry := range entries {
+		object, err := find(list, entry)
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case object == nil:
+			fresh = append(fresh, entry)
+		default:
+			changed = append(changed, change{object, entry})
+		}
+	}
+	slices.SortFunc(changed, func(a, b change) int { return cmp.Compare(a.object.Line, b.object.Line) })
+	return fresh, changed, errors.Join(problems...)
+}
 
 // find returns the object that the entry is for; nil if the list has none.
 func find(list *yaml.Node, entry Entry) (*yaml.Node, error) {
@@ -61,12 +101,20 @@ func newEntry(e Entry) []string {
 	return append(lines, "  sealed: "+e.Sealed)
 }
 
-func newObjects(e Entry) []string {
-	return append([]string{"objects: |"}, indented(newEntry(e), 2)...)
+func newEntries(entries []Entry) []string {
+	var lines []string
+	for _, entry := range entries {
+		lines = append(lines, newEntry(entry)...)
+	}
+	return lines
 }
 
-func newParameters(e Entry) []string {
-	return append([]string{"parameters:"}, indented(newObjects(e), 2)...)
+func newObjects(entries []Entry) []string {
+	return append([]string{"objects: |"}, indented(newEntries(entries), 2)...)
+}
+
+func newParameters(entries []Entry) []string {
+	return append([]string{"parameters:"}, indented(newObjects(entries), 2)...)
 }
 
 // plain writes a name as a YAML scalar, quoted if it must be.

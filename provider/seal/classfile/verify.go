@@ -10,8 +10,8 @@ import (
 
 // verify makes sure that the edit did what it should and nothing else, by what
 // the YAML means. Positions in YAML are subtle, and a class must not be spoiled.
-func (f *File) verify(edited []byte, entry Entry) error {
-	failed := errors.New("the value cannot be put into this file without changing other parts; add the entry by hand (lanyard seal --output entry)")
+func (f *File) verify(edited []byte, entries []Entry) error {
+	failed := errors.New("the values cannot be put into this file without changing other parts; add the entries by hand (lanyard seal --output entry)")
 	before, err := parse([]byte(strings.Join(f.lines, "")))
 	if err != nil {
 		return failed
@@ -38,7 +38,7 @@ func (f *File) verify(edited []byte, entry Entry) error {
 			return failed
 		}
 	}
-	if !onlyEntryChanged(objectsBefore, objectsAfter, entry) {
+	if !onlyEntriesChanged(objectsBefore, objectsAfter, entries) {
 		return failed
 	}
 	return nil
@@ -65,22 +65,31 @@ func takeObjects(class any) ([]any, bool) {
 	return objects, true
 }
 
-// onlyEntryChanged is true if after is before with the entry's sealed value.
-func onlyEntryChanged(before, after []any, entry Entry) bool {
-	sealed := 0
-	for i := range after {
-		if field(after[i], "sealed") == entry.Sealed {
-			sealed++
-			if fields, ok := after[i].(map[string]any); !ok || !isCalled(fields, entry.id()) {
-				return false
-			}
-			forget(after[i])
-			if i < len(before) {
-				forget(before[i])
-			}
-		}
+// onlyEntriesChanged is true if after is before with the entries' sealed values.
+func onlyEntriesChanged(before, after []any, entries []Entry) bool {
+	if len(after) < len(before) {
+		return false
 	}
-	if len(after) == len(before)+1 {
+	bySealed := map[string]Entry{}
+	for _, entry := range entries {
+		bySealed[entry.Sealed] = entry
+	}
+	found := 0
+	for i := range after {
+		text, isText := field(after[i], "sealed").(string)
+		entry, ok := bySealed[text]
+		if !isText || !ok {
+			continue
+		}
+		found++
+		if fields, ok := after[i].(map[string]any); !ok || !isCalled(fields, entry.id()) {
+			return false
+		}
+		forget(after[i])
+		if i < len(before) {
+			forget(before[i])
+			continue
+		}
 		want := map[string]any{}
 		if entry.Path != "" {
 			want["path"] = entry.Path
@@ -90,7 +99,7 @@ func onlyEntryChanged(before, after []any, entry Entry) bool {
 		}
 		before = append(before, want)
 	}
-	return sealed == 1 && reflect.DeepEqual(before, after)
+	return found == len(entries) && len(bySealed) == len(entries) && reflect.DeepEqual(before, after)
 }
 
 func isCalled(object map[string]any, id string) bool {

@@ -1,0 +1,121 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/seal/classfile"
+	"github.com/lanyardhq/lanyard/provider/seal/source"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// sealSource are the flags of seal that name a file of many values.
+type sealSource struct{ env, json, secret string }
+
+func (s *sealSource) add(c *cobra.Command) {
+	c.Flags().StringVar(&s.env, "from-env", "", "seal every variable of this .env `FILE`; - for standard input")
+	c.Flags().StringVar(&s.json, "from-json", "", "seal every value of the object in this JSON `FILE`; - for standard input")
+	c.Flags().StringVar(&s.secret, "from-secret", "", "seal every value of the native Secrets in this YAML or JSON `FILE`; - for standard input")
+}
+
+// used says whether one of the flags was given.
+func (s *sealSource) used() bool { return s.env != "" || s.json != "" || s.secret != "" }
+
+// check refuses what does not go together with a file of many values.
+func (s *sealSource) check(f *sealFlags) error {
+	given := 0
+	for _, file := range []string{s.env, s.json, s.secret} {
+		if file != "" {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return nil
+	case given > 1:
+		return usagef("--from-env, --from-json and --from-secret name one file together; give one of them")
+	case f.output == "text":
+		return usagef("--output text is one sealed value, and a file holds many; leave it out for entries, or give --output class")
+	case f.file != "" || f.trimNewline:
+		return usagef("--file and --trim-newline are for one value; leave them out with a file of many")
+	case f.name != "":
+		return usagef("--name is for one value; those of a file are called by their paths, or as the class calls them")
+	}
+	return nil
+}
+
+// read reads the file. Its name is that which the user knows.
+func (s *sealSource) read(c *cobra.Command) (values []source.Value, name, namespace string, err error) {
+	name = s.env + s.json + s.secret
+	file := name
+	if name == "-" {
+		file, name = "", "standard input"
+	}
+	data, err := readInput(c, file, source.MaxFile)
+	if err != nil {
+		return nil, name, "", err
+	}
+	switch {
+	case s.env != "":
+		values, err = source.Env(data)
+	case s.json != "":
+		values, err = source.JSON(data)
+	default:
+		values, namespace, err = source.Secrets(data)
+	}
+	return values, name, namespace, err
+}
+
+// sealMany seals all values of a file, or none.
+func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with sealer) error {
+	values, file, namespace, err := f.from.read(c)
+	var problems strict.Problems
+	if err != nil && !errors.As(err, &problems) {
+		return err
+	}
+	folder := ""
+	if f.path != "" {
+		folder = f.path + "/"
+	}
+	for _, value := range values {
+		if text := provider.WrongPath(folder + value.Path); text != "" {
+			problems = append(problems, strict.Problem{Line: value.Line, Text: "the path " + text})
+		}
+	}
+	if len(problems) > 0 {
+		return usagef("%s", problems.In(file))
+	}
+	if namespace != "" && !f.anyNamespace {
+		if f.namespace != "" && f.namespace != namespace {
+			return usagef("%s: the Secret is in namespace %q, and its values would be sealed for %q; remove metadata.namespace, or give --namespace %s", file, namespace, f.namespace, namespace)
+		}
+		f.namespace = namespace
+	}
+	now := time.Now()
+	entries := make([]classfile.Entry, len(values))
+	for i, value := range values {
+		entry := classfile.Entry{Path: folder + value.Path}
+		if class != nil {
+			if name := class.ObjectName(entry.Path); name != entry.Path {
+				entry.Name = name
+			}
+		}
+		one := *f
+		if one.name = entry.Name; one.name == "" {
+			one.name = entry.Path
+		}
+		scope, err := one.scope(now)
+		if err != nil {
+			return err
+		}
+		if entry.Sealed, err = with(scope, value.Data); err != nil {
+			return usagef("%s: line %d: %w", file, value.Line, err)
+		}
+		entries[i] = entry
+	}
+	return f.deliver(c, class, fmt.Sprintf("of each of %d objects", len(entries)), entries...)
+}

@@ -1,0 +1,232 @@
+package source
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Secrets reads native Secret manifests: YAML or JSON documents of kind Secret,
+// and lists of them. Documents of other kinds are passed over. A value's path is
+// its key, or what programs look for where the Secret's type says what it is:
+// "config.json" for an image registry's credentials. Where a file holds several
+// Secrets, each has a folder of its name. namespace is the one that they all
+// name; empty if none does. The error is a strict.Problems.
+func Secrets(data []byte) (values []Value, namespace string, err error) {
+	if err := tooLarge(data); err != nil {
+		return nil, "", err
+	}
+	c := newCollector()
+	if line := notUTF8(data); line > 0 {
+		c.wrong(line, "", "is not UTF-8 text")
+		_, err := c.result()
+		return nil, "", err
+	}
+	m := &manifestReader{collector: c}
+	secrets := m.secrets(data)
+	for i, s := range secrets {
+		namespace := text(find(find(s, "metadata"), "namespace"))
+		if i > 0 && namespace != m.namespace {
+			m.wrong(s.Line, "metadata.namespace", "is another one than that of the Secret before, and one class is in one namespace; divide the file")
+		}
+		m.namespace = namespace
+		folder := ""
+		if len(secrets) > 1 {
+			folder = text(find(find(s, "metadata"), "name")) + "/"
+			if folder == "/" {
+				m.wrong(s.Line, "metadata.name", "is missing; it is the Secret's folder where a file holds several")
+			}
+		}
+		m.secret(s, folder)
+	}
+	if len(secrets) == 0 && len(m.problems) == 0 {
+		m.wrong(0, "", "holds no document of kind Secret")
+	}
+	values, err = m.result()
+	return values, m.namespace, err
+}
+
+type manifestReader struct {
+	*collector
+	namespace string
+}
+
+// secrets are the documents of kind Secret.
+func (m *manifestReader) secrets(data []byte) []*yaml.Node {
+	var found []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			m.wrong(lineOf(err), "", "is not valid YAML")
+			return nil
+		}
+		if len(document.Content) > 0 {
+			found = append(found, m.unfold(document.Content[0])...)
+		}
+	}
+}
+
+// lineOf is the line that an error of the YAML package tells, or zero. Its words
+// are left out, because they can quote what is there.
+func lineOf(err error) int {
+	match := regexp.MustCompile(`line (\d+)`).FindStringSubmatch(err.Error())
+	if match == nil {
+		return 0
+	}
+	line, err := strconv.Atoi(match[1])
+	if err != nil {
+		return 0
+	}
+	return line
+}
+
+// unfold returns a Secret, or the Secrets of a list.
+func (m *manifestReader) unfold(node *yaml.Node) []*yaml.Node {
+	switch kind, version := text(find(node, "kind")), text(find(node, "apiVersion")); {
+	case kind == "Secret" && version != "v1":
+		m.wrong(node.Line, "apiVersion", "must be v1")
+	case kind == "Secret":
+		return []*yaml.Node{node}
+	case (kind == "List" || kind == "SecretList") && version == "v1":
+		var found []*yaml.Node
+		if items := find(node, "items"); items != nil && items.Kind == yaml.SequenceNode {
+			for _, item := range items.Content {
+				found = append(found, m.unfold(item)...)
+			}
+		}
+		return found
+	}
+	return nil
+}
+
+// secret adds the values of one Secret.
+func (m *manifestReader) secret(s *yaml.Node, folder string) {
+	before := len(m.values)
+	kind := text(find(s, "type"))
+	had := map[string]bool{}
+	for i := 0; s.Kind == yaml.MappingNode && i+1 < len(s.Content); i += 2 {
+		field, value := s.Content[i], s.Content[i+1]
+		if field.Value != "data" && field.Value != "stringData" {
+			continue
+		}
+		if had[field.Value] {
+			m.wrong(field.Line, field.Value, "stands twice in the Secret; write all values below one of them")
+		}
+		had[field.Value] = true
+		m.entries(field.Value, value, kind, folder)
+	}
+	for _, key := range neededKeys(kind) {
+		if _, ok := m.lines[folder+pathOf(kind, key)]; !ok {
+			m.wrong(s.Line, "data", "has no %s, which a Secret of type %s must have", key, kind)
+		}
+	}
+	if len(m.values) == before && len(m.problems) == 0 {
+		m.wrong(s.Line, "data", "holds no values")
+	}
+}
+
+// entries adds the values of data or stringData.
+func (m *manifestReader) entries(field string, entries *yaml.Node, kind, folder string) {
+	if entries.Kind == yaml.ScalarNode && entries.Tag == "!!null" {
+		return
+	}
+	if entries.Kind != yaml.MappingNode {
+		m.wrong(entries.Line, field, "must be a map of keys and values, without anchors and aliases")
+		return
+	}
+	for i := 0; i+1 < len(entries.Content); i += 2 {
+		key, value := entries.Content[i], entries.Content[i+1]
+		at := field + "." + key.Value
+		switch {
+		case !isKey(key):
+			m.wrong(key.Line, field, "has a key that is none of a Secret: letters, digits, '-', '_' and '.', at most 253, and neither . nor ..")
+		case value.Kind != yaml.ScalarNode || value.Tag != "!!str":
+			m.wrong(key.Line, at, "must be text; put a number or a truth value between quotes")
+		case field == "stringData":
+			m.add(key.Line, at, folder+pathOf(kind, key.Value), []byte(value.Value))
+		default:
+			// As the API server does: line breaks within base64 mean nothing.
+			decoded, err := base64.StdEncoding.DecodeString(value.Value)
+			if err != nil {
+				m.wrong(key.Line, at, "is not base64 with padding; write plain text below stringData")
+				continue
+			}
+			m.add(key.Line, at, folder+pathOf(kind, key.Value), decoded)
+		}
+	}
+}
+
+// isKey is true for what the API server takes as a key of a Secret.
+func isKey(key *yaml.Node) bool {
+	name := key.Value
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+	}
+	return key.Kind == yaml.ScalarNode && name != "" && len(name) <= 253 && name != "." && !strings.HasPrefix(name, "..") && !strings.ContainsFunc(name, odd)
+}
+
+// The types of Secrets whose keys are fixed.
+// https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
+const (
+	typeTLS          = "kubernetes.io/tls"
+	typeSSH          = "kubernetes.io/ssh-auth"
+	typeDockerConfig = "kubernetes.io/dockerconfigjson"
+	typeDockerLegacy = "kubernetes.io/dockercfg"
+	dockerConfigKey  = ".dockerconfigjson"
+)
+
+// neededKeys are those without which the API server refuses the type.
+func neededKeys(kind string) []string {
+	switch kind {
+	case typeTLS:
+		return []string{"tls.crt", "tls.key"}
+	case typeSSH:
+		return []string{"ssh-privatekey"}
+	case typeDockerConfig:
+		return []string{dockerConfigKey}
+	case typeDockerLegacy:
+		return []string{".dockercfg"}
+	}
+	return nil
+}
+
+// pathOf is the file of a key: what programs look for in a folder. Docker and its
+// kin read config.json; all other types have such names for keys already.
+func pathOf(kind, key string) string {
+	if kind == typeDockerConfig && key == dockerConfigKey {
+		return "config.json"
+	}
+	return key
+}
+
+// find returns a member of a map; nil if there is none.
+func find(mapping *yaml.Node, name string) *yaml.Node {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Kind == yaml.ScalarNode && mapping.Content[i].Value == name {
+			return mapping.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// text is a scalar's text; empty for anything else.
+func text(node *yaml.Node) string {
+	if node == nil || node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return node.Value
+}
