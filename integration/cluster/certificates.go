@@ -22,10 +22,12 @@ const lifetime = 7 * 24 * time.Hour
 const (
 	authorityFile    = "ca.crt"
 	authorityKeyFile = "ca.key"
+	// administrator names the administrator's certificate and kubeconfig.
+	administrator = "kubeconfig"
 )
 
 // makeCredentials makes the authority, the key that signs the tokens of service
-// accounts, and what each part presents to the API server.
+// accounts, and what API servers and their administrator present.
 func (c *Cluster) makeCredentials() error {
 	if err := c.makeAuthority(); err != nil {
 		return err
@@ -40,11 +42,19 @@ func (c *Cluster) makeCredentials() error {
 	if err := c.Certificate("apiserver-kubelet", pkix.Name{CommonName: "kube-apiserver-kubelet", Organization: []string{"system:masters"}}); err != nil {
 		return err
 	}
+	return c.Certificate(administrator, pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}})
+}
+
+// makeNodeCredentials makes what the other parts present, with their
+// kubeconfigs.
+func (c *Cluster) makeNodeCredentials() error {
+	if err := c.writeKubeconfig(administrator, c.Server(), c.clientCertificate(administrator)); err != nil {
+		return err
+	}
 	if err := c.Certificate("kubelet-serving", pkix.Name{CommonName: "system:node:" + Node, Organization: []string{"system:nodes"}}, Address); err != nil {
 		return err
 	}
 	for file, subject := range map[string]pkix.Name{
-		"kubeconfig":                    {CommonName: "admin", Organization: []string{"system:masters"}},
 		"controller-manager.kubeconfig": {CommonName: "system:kube-controller-manager"},
 		"scheduler.kubeconfig":          {CommonName: "system:kube-scheduler"},
 		"kubelet.kubeconfig":            {CommonName: "system:node:" + Node, Organization: []string{"system:nodes"}},
@@ -52,13 +62,17 @@ func (c *Cluster) makeCredentials() error {
 		if err := c.Certificate(file, subject); err != nil {
 			return err
 		}
-		if err := c.writeKubeconfig(file, credentials{
-			ClientCertificate: c.Path(file + ".crt"), ClientKey: c.Path(file + ".key"),
-		}); err != nil {
+		if err := c.writeKubeconfig(file, c.Server(), c.clientCertificate(file)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// clientCertificate is a certificate that Certificate made, for a kubeconfig.
+func (c *Cluster) clientCertificate(name string) credentials {
+	certificate, key := c.CertificateFiles(name)
+	return credentials{ClientCertificate: certificate, ClientKey: key}
 }
 
 // AuthorityFile is the path of the certificate, in PEM, of the authority that

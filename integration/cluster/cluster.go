@@ -35,7 +35,6 @@ const (
 	kubeletRoot = "kubelet"
 
 	kubernetesVersion = "v1.34.4"
-	apiPort           = "16443"
 	podNetwork        = "10.88.0.0/24"
 	serviceNetwork    = "10.96.0.0/16"
 )
@@ -51,21 +50,46 @@ type Cluster struct {
 	// Kubeconfig is the path of the administrator's kubeconfig.
 	Kubeconfig string
 
+	at       endpoints
+	mortal   bool // its parts end with the program that started them
 	progress func(string)
+}
+
+// endpoints are where a control plane listens: ports of one address.
+type endpoints struct {
+	address             string
+	api, etcd, etcdPeer string
+}
+
+// server is the URL of an API server at a port.
+func (e endpoints) server(port string) string { return "https://" + e.address + ":" + port }
+
+// etcdURL is where API servers find etcd, which listens on loopback alone.
+func (e endpoints) etcdURL() string { return "http://127.0.0.1:" + e.etcd }
+
+// nodeEndpoints are those of a cluster with a node.
+var nodeEndpoints = endpoints{address: Address, api: "16443", etcd: "12379", etcdPeer: "12380"}
+
+// Options say what a cluster has beside its own.
+type Options struct {
+	// BeforeAPIServer, if it is set, is called when the certificates are made
+	// and etcd runs, and starts what the API server depends on. The API server
+	// gets the flags beside its own.
+	BeforeAPIServer func(context.Context, *Cluster) (flags []string, err error)
 }
 
 // Up starts a cluster below dir, which must not exist or hold a cluster that
 // Down took down, and returns when its node is ready and the driver is
 // registered. progress is told what is being done. After an error whatever was
 // started is left for Down.
-func Up(ctx context.Context, dir string, progress func(string)) (*Cluster, error) {
+func Up(ctx context.Context, dir string, opts Options, progress func(string)) (*Cluster, error) {
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(dir); err == nil {
 		return nil, fmt.Errorf("there is something at %s already: take it down first", dir)
 	}
-	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), progress: progress}
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), at: nodeEndpoints, progress: progress}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -73,7 +97,7 @@ func Up(ctx context.Context, dir string, progress func(string)) (*Cluster, error
 		{"Kubernetes and the driver: built once, about ten minutes on two cores", c.build},
 		{"folders, network and certificates", c.prepare},
 		{"etcd", c.startEtcd},
-		{"API server", c.startAPIServer},
+		{"API server", func(ctx context.Context) error { return c.startNodesAPIServer(ctx, opts.BeforeAPIServer) }},
 		{"controller manager and scheduler", c.startControllers},
 		{"containerd", c.StartContainerd},
 		{"image of test pods", c.importWorkload},
@@ -92,7 +116,7 @@ func Up(ctx context.Context, dir string, progress func(string)) (*Cluster, error
 // Open returns the cluster that runs below dir. os.ErrNotExist means that there
 // is none.
 func Open(dir string, progress func(string)) (*Cluster, error) {
-	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), progress: progress}
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), at: nodeEndpoints, progress: progress}
 	if _, err := os.Stat(c.Kubeconfig); err != nil {
 		return nil, err
 	}
@@ -174,7 +198,10 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	if err := c.prepareNetwork(ctx); err != nil {
 		return err
 	}
-	return errors.Join(c.saveKernelSettings(), c.makeCredentials())
+	if err := c.makeCredentials(); err != nil {
+		return err
+	}
+	return errors.Join(c.saveKernelSettings(), c.makeNodeCredentials())
 }
 
 // shareMounts makes the folder a mount of its own whose mounts reach containers

@@ -21,8 +21,6 @@ const (
 	partScheduler         = "scheduler"
 )
 
-const etcdAddress = "http://127.0.0.1:12379"
-
 // build makes sure that the binaries are in the cache, and notes where.
 func (c *Cluster) build(ctx context.Context) error {
 	for _, source := range []binaries.Source{kubernetes, driver} {
@@ -62,26 +60,45 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	peer := "http://127.0.0.1:" + c.at.etcdPeer
 	if err := c.Start(Part{Name: partEtcd, Command: []string{
 		etcd, "--name=node", "--data-dir=" + c.Path("etcd"),
-		"--listen-client-urls=" + etcdAddress, "--advertise-client-urls=" + etcdAddress,
-		"--listen-peer-urls=http://127.0.0.1:12380", "--initial-advertise-peer-urls=http://127.0.0.1:12380",
-		"--initial-cluster=node=http://127.0.0.1:12380",
+		"--listen-client-urls=" + c.at.etcdURL(), "--advertise-client-urls=" + c.at.etcdURL(),
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=node=" + peer,
 	}}); err != nil {
 		return err
 	}
-	return c.await(ctx, partEtcd, func(ctx context.Context) error { return get(ctx, http.DefaultClient, etcdAddress+"/health") })
+	return c.await(ctx, partEtcd, func(ctx context.Context) error { return get(ctx, http.DefaultClient, c.at.etcdURL()+"/health") })
 }
 
-func (c *Cluster) startAPIServer(ctx context.Context) error {
+// startNodesAPIServer starts the API server of a cluster with a node.
+func (c *Cluster) startNodesAPIServer(ctx context.Context, before func(context.Context, *Cluster) ([]string, error)) error {
+	flags := []string{"--advertise-address=" + c.at.address}
+	if before != nil {
+		more, err := before(ctx, c)
+		if err != nil {
+			return err
+		}
+		flags = append(flags, more...)
+	}
+	if err := c.startAPIServer(ctx, partAPIServer, c.at.api, flags...); err != nil {
+		return err
+	}
+	return c.awaitAPIServer(ctx, partAPIServer, c.at.api)
+}
+
+// startAPIServer starts an API server at a port, with flags beside those that
+// all of them have.
+func (c *Cluster) startAPIServer(ctx context.Context, part, port string, flags ...string) error {
 	apiserver, err := binary(ctx, kubernetes, "kube-apiserver")
 	if err != nil {
 		return err
 	}
-	if err := c.Start(Part{Name: partAPIServer, Command: []string{
+	return c.Start(Part{Name: part, Command: append([]string{
 		apiserver,
-		"--etcd-servers=" + etcdAddress,
-		"--bind-address=" + Address, "--advertise-address=" + Address, "--secure-port=" + apiPort,
+		"--etcd-servers=" + c.at.etcdURL(),
+		"--bind-address=" + c.at.address, "--secure-port=" + port,
 		"--tls-cert-file=" + c.Path("apiserver.crt"), "--tls-private-key-file=" + c.Path("apiserver.key"),
 		"--client-ca-file=" + c.AuthorityFile(),
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
@@ -91,14 +108,16 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		"--kubelet-client-certificate=" + c.Path("apiserver-kubelet.crt"), "--kubelet-client-key=" + c.Path("apiserver-kubelet.key"),
 		"--kubelet-certificate-authority=" + c.AuthorityFile(), "--kubelet-preferred-address-types=InternalIP",
 		"--allow-privileged=true", "--profiling=false",
-	}}); err != nil {
-		return err
-	}
+	}, flags...)})
+}
+
+// awaitAPIServer waits until an API server is ready.
+func (c *Cluster) awaitAPIServer(ctx context.Context, part, port string) error {
 	client, err := c.httpClient()
 	if err != nil {
 		return err
 	}
-	return c.await(ctx, partAPIServer, func(ctx context.Context) error { return get(ctx, client, server+"/readyz") })
+	return c.await(ctx, part, func(ctx context.Context) error { return get(ctx, client, c.at.server(port)+"/readyz") })
 }
 
 func (c *Cluster) startControllers(ctx context.Context) error {
@@ -131,7 +150,7 @@ func (c *Cluster) httpClient() (*http.Client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority)
-	pair, err := tls.LoadX509KeyPair(c.CertificateFiles("kubeconfig"))
+	pair, err := tls.LoadX509KeyPair(c.CertificateFiles(administrator))
 	if err != nil {
 		return nil, err
 	}

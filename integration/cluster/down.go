@@ -25,7 +25,7 @@ func Down(ctx context.Context, dir string, progress func(string)) error {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), progress: progress}
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), at: nodeEndpoints, progress: progress}
 	var failed []error
 	for _, step := range []struct {
 		name string

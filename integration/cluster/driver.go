@@ -156,7 +156,7 @@ func (c *Cluster) driverCredentials(ctx context.Context) error {
 	if err := c.write("driver.token", []byte(token.Status.Token)); err != nil {
 		return err
 	}
-	return c.writeKubeconfig("driver.kubeconfig", credentials{TokenFile: c.Path("driver.token")})
+	return c.writeKubeconfig("driver.kubeconfig", c.Server(), credentials{TokenFile: c.Path("driver.token")})
 }
 
 // driverManifests are those that the driver's release holds, but for its

@@ -5,17 +5,15 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// server is the API server's URL.
-const server = "https://" + Address + ":" + apiPort
-
 // Server is the API server's URL.
-func (c *Cluster) Server() string { return server }
+func (c *Cluster) Server() string { return c.at.server(c.at.api) }
 
 // credentials are how a kubeconfig's user is known: files of a client
 // certificate, or a token's file.
 type credentials struct{ ClientCertificate, ClientKey, TokenFile string }
 
-func (c *Cluster) writeKubeconfig(file string, as credentials) error {
+// writeKubeconfig writes the access to an API server as somebody.
+func (c *Cluster) writeKubeconfig(file, server string, as credentials) error {
 	config := api.NewConfig()
 	config.Clusters["lanyard"] = &api.Cluster{Server: server, CertificateAuthority: c.AuthorityFile()}
 	config.AuthInfos["user"] = &api.AuthInfo{

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Part is a process of the cluster. It outlives the program that started it;
-// its process id is kept in a file, by which any program finds it again.
+// Part is a process of the cluster. It outlives the program that started it,
+// unless it is of a Plane; its process id is kept in a file, by which any program finds it again.
 type Part struct {
 	// Name is unique in the cluster; what the process prints is in the file
 	// of that name, with .log, in Logs.
@@ -54,6 +54,9 @@ func (c *Cluster) Start(part Part) error {
 	}
 	// A session of its own keeps a terminal's Ctrl-C from it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: part.User}
+	if c.mortal {
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func configuration(p *plugin, name string, others ...string) string {
 }
 
 func kmsEntry(p *plugin, name string) string {
-	return fmt.Sprintf("  - kms: {apiVersion: v2, name: %s, endpoint: \"unix://%s\", timeout: 3s}\n", name, p.socket)
+	return fmt.Sprintf("  - kms: {apiVersion: v2, name: %s, endpoint: \"unix://%s\", timeout: 3s}\n", name, p.Socket)
 }
 
 func (a *apiServer) transformer() value.Transformer {
@@ -173,7 +173,7 @@ func TestTheConfigurationThatCheckPrintsIsTheAPIServersOwn(t *testing.T) {
 	t.Parallel()
 	p := newPlugin(newVault(t), "one", "write", "two", "read").start()
 	name := unique("printed")
-	printed, err := p.command("kms", "check", "--ring", filepath.Join(p.directory, "ring.yaml"), "--socket", p.socket, "--name", name).Output()
+	printed, err := p.Command("kms", "check", "--ring", p.RingFile(), "--socket", p.Socket, "--name", name).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func TestRotationUnderLoadFailsNoRequestAndLeavesNothingStale(t *testing.T) {
 		left := 0
 		for _, key := range e.keys() {
 			for _, p := range plugins {
-				if keyIDOf(t, e.get(key)) != p.names("two") {
+				if keyIDOf(t, e.get(key)) != p.KeyID("two") {
 					left++
 				}
 			}
@@ -323,8 +323,8 @@ func TestAPluginThatIsKilledLeavesNothingToMend(t *testing.T) {
 	if err := a.write("k", "the value"); err != nil {
 		t.Fatal(err)
 	}
-	p.kill()
-	if _, err := os.Lstat(p.socket); err != nil {
+	p.Kill()
+	if _, err := os.Lstat(p.Socket); err != nil {
 		t.Fatalf("no socket was left behind: %v", err)
 	}
 	a.reads("k", "the value")

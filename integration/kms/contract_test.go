@@ -23,9 +23,9 @@ import (
 // client is the API server's own client of a plugin.
 func client(t *testing.T, p *plugin) service.Service {
 	t.Helper()
-	endpoint := "unix://" + p.socket
-	if strings.HasPrefix(p.socket, "@") {
-		endpoint = "unix:///" + p.socket
+	endpoint := "unix://" + p.Socket
+	if strings.HasPrefix(p.Socket, "@") {
+		endpoint = "unix:///" + p.Socket
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -78,7 +78,7 @@ func TestUpstreamsClientIsContent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlugin(newVault(t), "one", "write")
 			if socket != "" {
-				p.socket = socket
+				p.Socket = socket
 			}
 			c := client(t, p.start())
 			keyID := status(t, c)
@@ -91,7 +91,7 @@ func TestUpstreamsClientIsContent(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, secret := range []string{"the value", p.proxy.Address, p.mount, "one", "test"} {
+				for _, secret := range []string{"the value", p.Proxy.Address, p.v.Mount, "one", "test"} {
 					if bytes.Contains(stored, []byte(secret)) {
 						t.Errorf("etcd would hold %q", secret)
 					}
@@ -149,7 +149,8 @@ func TestSeedsOfAnotherClusterAreRefused(t *testing.T) {
 	t.Parallel()
 	v := newVault(t)
 	here, there := newPlugin(v, "one", "write").start(), newPlugin(v, "one", "write")
-	there.write(there.directory+"/ring.yaml", strings.ReplaceAll(readFile(t, there.directory+"/ring.yaml"), "cluster: test", "cluster: other"))
+	there.Cluster = "other"
+	there.ring("one", "write")
 	there.start()
 	ours, theirs := client(t, here), client(t, there)
 	if status(t, ours) == status(t, theirs) {
@@ -194,7 +195,7 @@ func TestAnswersThatCannotBeTrustedAreErrors(t *testing.T) {
 		"a broken line":     {Hangup: true},
 	} {
 		// One at a time: the faults are the proxy's.
-		remove := p.proxy.Add(fault)
+		remove := p.Proxy.Add(fault)
 		if got, err := c.Decrypt(t.Context(), "uid", &service.DecryptRequest{Ciphertext: sealed.Ciphertext, KeyID: sealed.KeyID, Annotations: sealed.Annotations}); err == nil {
 			t.Errorf("%s: decrypted to %d bytes", name, len(got))
 		}

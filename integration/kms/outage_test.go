@@ -48,17 +48,17 @@ type outageLab struct {
 	row []string
 }
 
-func down(lab *outageLab) { lab.proxy.Add(faultproxy.Fault{Refuse: true}) }
+func down(lab *outageLab) { lab.Proxy.Add(faultproxy.Fault{Refuse: true}) }
 
-func clearFaults(lab *outageLab) { lab.proxy.Clear() }
+func clearFaults(lab *outageLab) { lab.Proxy.Clear() }
 
 func answers(code int) func(*outageLab) {
 	return func(lab *outageLab) {
-		lab.proxy.Add(faultproxy.Fault{Status: code, Body: `{"errors":["no"]}`})
+		lab.Proxy.Add(faultproxy.Fault{Status: code, Body: `{"errors":["no"]}`})
 	}
 }
 
-func slow(by time.Duration) func(*outageLab) { return func(lab *outageLab) { lab.proxy.SetDelay(by) } }
+func slow(by time.Duration) func(*outageLab) { return func(lab *outageLab) { lab.Proxy.SetDelay(by) } }
 
 // outages are in the order of the table.
 func outages() []outage {
@@ -73,8 +73,8 @@ func outages() []outage {
 		{"key service throttles every call", 4, "", answers(http.StatusTooManyRequests), clearFaults},
 		{"the plugin's credentials are revoked", 1, "", (*outageLab).revoke, (*outageLab).login},
 		{"the plugin's credentials are revoked", 4, "", (*outageLab).revoke, (*outageLab).login},
-		{"the plugin is killed and does not come back", 1, "", func(lab *outageLab) { lab.kill() }, func(lab *outageLab) { lab.start() }},
-		{"the plugin is killed and does not come back", 4, "", func(lab *outageLab) { lab.kill() }, func(lab *outageLab) { lab.start() }},
+		{"the plugin is killed and does not come back", 1, "", func(lab *outageLab) { lab.Kill() }, func(lab *outageLab) { lab.start() }},
+		{"the plugin is killed and does not come back", 4, "", func(lab *outageLab) { lab.Kill() }, func(lab *outageLab) { lab.start() }},
 		{"the plugin restarts while the key service is unreachable", 1, "", restartDown, clearFaults},
 		{"the plugin restarts while the key service is unreachable", 4, "", restartDown, clearFaults},
 	}
@@ -82,21 +82,21 @@ func outages() []outage {
 
 func restartDown(lab *outageLab) {
 	down(lab)
-	lab.kill()
+	lab.Kill()
 	lab.start()
 }
 
 // login gives the plugin a token of its own.
 func (lab *outageLab) login() {
-	lab.policy = "kms-" + lab.mount
-	shared.Must(lab.T, http.MethodPut, "sys/policy/"+lab.policy, map[string]any{"policy": fmt.Sprintf(`path "%s/*" { capabilities = ["read", "update"] }`, lab.mount)})
-	answer := shared.Must(lab.T, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{lab.policy, "default"}, "ttl": "1h"})
+	lab.policy = "kms-" + lab.v.Mount
+	lab.v.Must(lab.T, http.MethodPut, "sys/policy/"+lab.policy, map[string]any{"policy": fmt.Sprintf(`path "%s/*" { capabilities = ["read", "update"] }`, lab.v.Mount)})
+	answer := lab.v.Must(lab.T, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{lab.policy, "default"}, "ttl": "1h"})
 	lab.accessor = answer.Auth.Accessor
-	lab.vault.write(lab.token, answer.Auth.ClientToken)
+	lab.v.must(lab.v.UseToken(answer.Auth.ClientToken))
 }
 
 func (lab *outageLab) revoke() {
-	shared.Must(lab.T, http.MethodPost, "auth/token/revoke-accessor", map[string]any{"accessor": lab.accessor})
+	lab.v.Must(lab.T, http.MethodPost, "auth/token/revoke-accessor", map[string]any{"accessor": lab.accessor})
 }
 
 // The times of encryptionconfig: a good status holds for 20 s, a bad one for 3 s.
@@ -116,7 +116,7 @@ func TestOutages(t *testing.T) {
 	var labs []*outageLab
 	for i, o := range outages() {
 		lab := &outageLab{plugin: newPlugin(newVault(t), "one", "write"), outage: o, name: unique(fmt.Sprintf("outage%d", i))}
-		lab.extra += o.ring
+		lab.Settings += o.ring
 		lab.ring("one", "write")
 		lab.login()
 		lab.start()

@@ -48,7 +48,7 @@ type Server struct {
 	Admin string
 
 	options Options
-	output  *output
+	output  *Output
 	process *exec.Cmd
 	ended   chan struct{} // closed when process has ended
 }
@@ -81,7 +81,7 @@ func prepare(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		Root: root, SocketDir: filepath.Join(root, "sockets"), ConfigFile: filepath.Join(root, "lanyard.yaml"),
-		Admin: "http://" + admin, options: opts, output: &output{},
+		Admin: "http://" + admin, options: opts, output: &Output{},
 	}
 	if err := os.Mkdir(s.SocketDir, 0o700); err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ type Lab struct {
 // Up brings a lab up below dir and tells progress what it does. What it started
 // before an error is left for Down.
 func Up(ctx context.Context, dir string, progress func(string)) (*Lab, error) {
-	node, err := cluster.Up(ctx, dir, progress)
+	node, err := cluster.Up(ctx, dir, cluster.Options{}, progress)
 	if err != nil {
 		return nil, err
 	}
