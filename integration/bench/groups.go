@@ -23,6 +23,8 @@ func groups() []group {
 		{"poll", "110 pods of one service account", measurePolls},
 		{"accounts", "110 service accounts at once", measureAccounts},
 		{"aws", "AWS", measureAWS},
+		{"azure", "Azure", measureAzure},
+		{"gcp", "Google", measureGCP},
 		{"memory", "memory", measureMemory},
 		{"start", "start to first answered mount", measureStart},
 		{"binary", "the binary", measureBinary},

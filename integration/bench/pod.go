@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -40,31 +41,43 @@ func claims(account string, n int) issuer.Claims {
 }
 
 // request is what the driver sends for a volume of the service account's nth
-// pod, which has a token of its own.
+// pod, which has a token of its own for Vault once that is started.
 func (l *lab) request(account string, n int, class map[string]string) (*v1alpha1.MountRequest, error) {
-	who := claims(account, n)
+	if l.issuer == nil {
+		return l.requestOf(claims(account, n), "", class)
+	}
+	return l.requestWithToken(l.issuer, claims(account, n), class)
+}
+
+// requestWithToken is what the driver sends for a volume of a pod that has a
+// token with these claims.
+func (l *lab) requestWithToken(from *issuer.Issuer, who issuer.Claims, class map[string]string) (*v1alpha1.MountRequest, error) {
+	token, err := from.Token(who)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := json.Marshal(map[string]any{who.Audience: map[string]any{"token": token, "expirationTimestamp": who.Expires}})
+	if err != nil {
+		return nil, err
+	}
+	return l.requestOf(who, string(tokens), class)
+}
+
+// requestOf is what the driver sends for a volume of a pod with the tokens, if
+// there are any.
+func (l *lab) requestOf(who issuer.Claims, tokens string, class map[string]string) (*v1alpha1.MountRequest, error) {
 	attributes := map[string]string{
 		"csi.storage.k8s.io/pod.name":            who.Pod,
-		"csi.storage.k8s.io/pod.namespace":       namespace,
+		"csi.storage.k8s.io/pod.namespace":       who.Namespace,
 		"csi.storage.k8s.io/pod.uid":             who.PodUID,
-		"csi.storage.k8s.io/serviceAccount.name": account,
+		"csi.storage.k8s.io/serviceAccount.name": who.ServiceAccount,
 		"csi.storage.k8s.io/ephemeral":           "true",
 		"secretProviderClass":                    "bench",
 	}
-	for name, value := range class {
-		attributes[name] = value
+	if tokens != "" {
+		attributes["csi.storage.k8s.io/serviceAccount.tokens"] = tokens
 	}
-	if l.issuer != nil {
-		token, err := l.issuer.Token(who)
-		if err != nil {
-			return nil, err
-		}
-		tokens, err := json.Marshal(map[string]any{audience: map[string]any{"token": token, "expirationTimestamp": who.Expires}})
-		if err != nil {
-			return nil, err
-		}
-		attributes["csi.storage.k8s.io/serviceAccount.tokens"] = string(tokens)
-	}
+	maps.Copy(attributes, class)
 	text, err := json.Marshal(attributes)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,7 @@ package conforms
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"testing"
 
@@ -30,13 +28,8 @@ func startAWS(t *testing.T) *aws {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(tokens.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
 	a := &aws{Server: awstest.New(t), tokens: tokens, roles: map[conformance.Account]string{}, repair: func() {}}
-	a.Trust(issuer.Name, key)
+	a.Trust(issuer.Name, tokens.PublicKey())
 	for _, account := range accounts {
 		a.roles[account] = a.PutRole(account.Name, awstest.Role{Accounts: []string{account.String()}, Reads: []string{account.Name + "/*"}})
 		a.Associate(account.String(), a.roles[account])

@@ -2,10 +2,8 @@ package conforms
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,12 +28,7 @@ func newAzure(t *testing.T) store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(tokens.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Trust(issuer.Name, key)
+	server.Trust(issuer.Name, tokens.PublicKey())
 	vault := server.Vault("shop-kv")
 	for _, account := range accounts {
 		client := "client-of-" + account.Name

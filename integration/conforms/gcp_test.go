@@ -2,9 +2,7 @@ package conforms
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"strings"
 	"sync"
@@ -30,12 +28,7 @@ func newGCP(t *testing.T) store {
 		t.Fatal(err)
 	}
 	server := gcptest.New(t)
-	block, _ := pem.Decode([]byte(tokens.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Trust(issuer.Name, key)
+	server.Trust(issuer.Name, tokens.PublicKey())
 	server.PutProvider(audience, gcptest.Provider{Pool: pool, Issuer: issuer.Name, TokenAudience: pool})
 	for _, account := range accounts {
 		server.Grant("projects/"+account.Name+"-project", gcptest.Workload(pool, account.Namespace, account.Name))

@@ -1,8 +1,6 @@
 package dialects
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -21,12 +19,7 @@ func ownAWS(t *testing.T) (server *awstest.Server, from *issuer.Issuer, role str
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(from.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Trust(issuer.Name, key)
+	server.Trust(issuer.Name, from.PublicKey())
 	server.Load(t, filepath.Join(testdata("aws"), "aws.yaml"))
 	server.Add(awstest.Fault{Region: "us-west-1", Fail: awstest.Fail(503, "ServiceUnavailable", "")})
 	role = server.PutRole("web", awstest.Role{Accounts: []string{"shop/web"}, Reads: []string{"*"}})

@@ -1,8 +1,6 @@
 package dialects
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,12 +24,7 @@ func ownAzure(t *testing.T) (*azuretest.Server, *issuer.Issuer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(from.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Trust(issuer.Name, key)
+	server.Trust(issuer.Name, from.PublicKey())
 	server.Federate("client-of-web", azuretest.Federation{Issuer: issuer.Name, Subject: identitytest.Subject("shop/web"), Audience: azureAudience})
 	server.SetMachine("", "client-of-nodes")
 	content, err := os.ReadFile(filepath.Join(testdata("azure"), "vault.yaml"))

@@ -1,9 +1,7 @@
 package dialects
 
 import (
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -27,12 +25,7 @@ func ownGCP(t *testing.T) (*gcptest.Server, *issuer.Issuer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode([]byte(from.PublicKeyPEM()))
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Trust(issuer.Name, key)
+	server.Trust(issuer.Name, from.PublicKey())
 	server.PutProvider(gcpAudience, gcptest.Provider{Pool: gcpPool, Issuer: issuer.Name, TokenAudience: gcpPool})
 	server.SetNode("node@shop.iam.gserviceaccount.com", "shop", "europe-west3", "one")
 	for _, project := range []string{"projects/shop", "projects/example.com:legacy"} {

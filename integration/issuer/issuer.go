@@ -55,7 +55,10 @@ func New() (*Issuer, error) {
 	return &Issuer{key: key, publicPEM: string(block)}, nil
 }
 
-// PublicKeyPEM is what checks the tokens' signatures.
+// PublicKey is what checks the tokens' signatures.
+func (i *Issuer) PublicKey() *ecdsa.PublicKey { return &i.key.PublicKey }
+
+// PublicKeyPEM is PublicKey in PEM.
 func (i *Issuer) PublicKeyPEM() string { return i.publicPEM }
 
 // Token returns a signed token (RFC 7519) with the claims that Kubernetes

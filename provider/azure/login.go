@@ -75,7 +75,7 @@ func (v *Vault) login(ctx context.Context, as identity.Identity, want challenge)
 func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{
 		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: v.config.AuthorityHost},
-		Transport: v.transport,
+		Transport: v.discovery,
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "lanyard"},
 	}
@@ -145,6 +145,7 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 	if err == nil {
 		return outcome{}
 	}
+	v.discovery.forget()
 	var failed *azidentity.AuthenticationFailedError
 	if !errors.As(err, &failed) || failed.RawResponse == nil {
 		return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), passes: true}

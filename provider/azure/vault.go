@@ -84,6 +84,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 		tries:      retrier{host: address.Host, timeout: config.Timeout, retries: config.Retries},
 		challenges: credential.New[challenge](credential.Options{Now: p.now}),
 		logins:     credential.New[secret.Bytes](credential.Options{Now: p.now}),
+		discovery:  &discovery{transport: transport, now: p.now},
 	}, nil
 }
 
@@ -98,6 +99,7 @@ type Vault struct {
 
 	challenges *credential.Cache[challenge]
 	logins     *credential.Cache[secret.Bytes]
+	discovery  *discovery
 }
 
 // Object is what a call is for, in the words of errors.

@@ -14,6 +14,7 @@ package awstest
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,16 +72,28 @@ type Role struct {
 	Without []string
 }
 
-// New starts a server that ends with the test.
-func New(t testing.TB) *Server {
+// New starts a server on the loopback address that ends with the test.
+func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
+
+// NewAt is New at another IP address of this machine, for those who cannot
+// reach its loopback address, such as pods.
+func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s := Start()
+	s, err := Start(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(s.Close)
 	return s
 }
 
-// Start starts a server for a program that is no test. It ends with Close.
-func Start() *Server {
+// Start starts a server for a program that is no test, at an IP address of this
+// machine. It ends with Close.
+func Start(address string) (*Server, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		clock: time.Now, life: time.Hour,
 		roles: map[string]Role{}, sessions: map[string]*session{},
@@ -92,9 +105,10 @@ func Start() *Server {
 		"AmazonSSM.GetParameters":            s.getParameters,
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
-	s.http = httptest.NewServer(s)
+	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s}} //nolint:gosec // its clients are tests
+	s.http.Start()
 	s.URL = s.http.URL
-	return s
+	return s, nil
 }
 
 // Close ends the server.

@@ -49,7 +49,8 @@ type Server struct {
 	// CACert is the authority that signed the server's certificate, in PEM.
 	CACert string
 
-	signing *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
+	secure, plain *httptest.Server
+	signing       *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
 
 	mu         sync.Mutex
 	clock      func() time.Time
@@ -72,9 +73,20 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	s, err := Start(address)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server for a program that is no test, at an IP address of this
+// machine. It ends with Close.
+func Start(address string) (*Server, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{
 		signing: key, clock: time.Now, life: time.Hour, pageSize: 25,
@@ -83,36 +95,42 @@ func NewAt(t testing.TB, address string) *Server {
 	}
 	certificate, authority, err := serverCertificate(address)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	secure := unstarted(t, address, s.serve)
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	secure.EnableHTTP2 = true
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break connections on purpose
-	secure.StartTLS()
-	t.Cleanup(secure.Close)
-	plain := unstarted(t, address, s.serveMetadata)
-	plain.Start()
-	t.Cleanup(plain.Close)
+	if s.secure, err = unstarted(address, s.serve); err != nil {
+		return nil, err
+	}
+	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	s.secure.EnableHTTP2 = true
+	s.secure.StartTLS()
+	if s.plain, err = unstarted(address, s.serveMetadata); err != nil {
+		s.secure.Close()
+		return nil, err
+	}
+	s.plain.Start()
 
-	s.Endpoint = strings.TrimPrefix(secure.URL, "https://")
-	s.Authority = secure.URL
-	s.Metadata = plain.URL
+	s.Endpoint = strings.TrimPrefix(s.secure.URL, "https://")
+	s.Authority = s.secure.URL
+	s.Metadata = s.plain.URL
 	s.CACert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}))
-	return s
+	return s, nil
+}
+
+// Close ends the server.
+func (s *Server) Close() {
+	s.secure.Close()
+	s.plain.Close()
 }
 
 // unstarted is a server that has a port of the address.
-func unstarted(t testing.TB, address string, serve http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(address, "0"))
+func unstarted(address string, serve http.HandlerFunc) (*httptest.Server, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	server := httptest.NewUnstartedServer(serve)
-	_ = server.Listener.Close() //nolint:errcheck // that of the loopback address, which nobody has used
-	server.Listener = listener
-	return server
+	// Tests break connections on purpose, of which nothing is to be said.
+	config := &http.Server{Handler: serve, ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // its clients are tests
+	return &httptest.Server{Listener: listener, Config: config}, nil
 }
 
 // serverCertificate is one for the address, and for every host that Azure has

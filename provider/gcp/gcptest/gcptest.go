@@ -46,6 +46,7 @@ type Server struct {
 	kms      *keyManagement
 	identity *httptest.Server
 	grpc     []*grpc.Server
+	served   sync.WaitGroup
 
 	mu        sync.Mutex
 	providers map[string]Provider        // by audience
@@ -66,14 +67,33 @@ type token struct {
 	expires   time.Time
 }
 
-// New starts a server without TLS that ends with the test.
-func New(t testing.TB) *Server { t.Helper(); return start(t, false) }
+// New starts a server on the loopback address without TLS that ends with the
+// test.
+func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
+
+// NewAt is New at another IP address of this machine, for those who cannot
+// reach its loopback address, such as pods.
+func NewAt(t testing.TB, address string) *Server { t.Helper(); return ending(t, address, false) }
 
 // NewTLS starts a server with TLS, whose certificates Authority has signed.
-func NewTLS(t testing.TB) *Server { t.Helper(); return start(t, true) }
+func NewTLS(t testing.TB) *Server { t.Helper(); return ending(t, "127.0.0.1", true) }
 
-func start(t testing.TB, secure bool) *Server {
+// ending is a server that ends with the test.
+func ending(t testing.TB, address string, secure bool) *Server {
 	t.Helper()
+	s, err := start(address, secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server without TLS for a program that is no test, at an IP
+// address of this machine. It ends with Close.
+func Start(address string) (*Server, error) { return start(address, false) }
+
+func start(address string, secure bool) (*Server, error) {
 	s := &Server{
 		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{}, calls: map[string]int{},
@@ -84,26 +104,46 @@ func start(t testing.TB, secure bool) *Server {
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", s.generateAccessToken)
 	mux.HandleFunc("POST /token", s.assertion)
 	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
-	s.identity = httptest.NewUnstartedServer(mux)
+	listener, err := listen(address)
+	if err != nil {
+		return nil, err
+	}
+	s.identity = &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux}} //nolint:gosec // its clients are tests
 	if secure {
 		s.identity.StartTLS()
 		s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.identity.Certificate().Raw}))
 	} else {
 		s.identity.Start()
 	}
-	t.Cleanup(s.identity.Close)
 	s.Identity = s.identity.URL
-	s.Endpoint = s.listen(t, false)
-	s.RegionalEndpoint = s.listen(t, true)
-	return s
+	if s.Endpoint, err = s.serveGRPC(address, false); err == nil {
+		s.RegionalEndpoint, err = s.serveGRPC(address, true)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
-// listen serves Secret Manager at an address of its own.
-func (s *Server) listen(t testing.TB, regional bool) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+// Close ends the server.
+func (s *Server) Close() {
+	s.identity.Close()
+	s.Stop()
+	s.served.Wait()
+}
+
+// listen has a port of the address.
+func listen(address string) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
+}
+
+// serveGRPC serves Secret Manager and Cloud KMS at a port of their own and
+// returns their endpoint.
+func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err error) {
+	listener, err := listen(address)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	scheme, options := "http://", []grpc.ServerOption(nil)
 	if s.identity.TLS != nil {
@@ -114,10 +154,8 @@ func (s *Server) listen(t testing.TB, regional bool) string {
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
 	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	s.grpc = append(s.grpc, server)
-	var served sync.WaitGroup
-	served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop
-	t.Cleanup(func() { server.Stop(); served.Wait() })
-	return scheme + listener.Addr().String()
+	s.served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop
+	return scheme + listener.Addr().String(), nil
 }
 
 // Stop makes Secret Manager unreachable for good.

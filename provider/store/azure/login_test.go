@@ -48,6 +48,32 @@ func TestOneLoginServesAllPodsOfAServiceAccountAndNoOther(t *testing.T) {
 	}
 }
 
+// The official client asks for the tenant's metadata before each login.
+func TestEntraIDsMetadataIsAskedForOnce(t *testing.T) {
+	f := newFixture(t)
+	f.vault.Put("db", "hunter2")
+	for _, account := range []string{"prod/api", "prod/job"} {
+		f.azure.Federate(webClient, azuretest.Federation{Issuer: azuretest.IssuerName, Subject: identitytest.Subject(account), Audience: audience})
+	}
+	s := f.open(map[string]any{"retries": 0})
+	login := func(account string, wrong bool, discoveries int) {
+		t.Helper()
+		if _, err := s.Read(t.Context(), f.pod(account), db); (err != nil) != wrong {
+			t.Errorf("%s: %v", account, err)
+		}
+		if n := f.azure.Calls("discovery"); n != discoveries {
+			t.Errorf("%d questions for the metadata with the login of %s, want %d", n, account, discoveries)
+		}
+	}
+	repair := f.azure.Add(azuretest.Fault{Action: "discovery", Body: "{}"})
+	login("prod/web", true, 1)
+	repair()
+	login("prod/web", false, 2) // what no login came of is not kept
+	login("prod/api", false, 2)
+	login("prod/stranger", true, 2)
+	login("prod/job", false, 3) // nor what may have been why one was refused
+}
+
 func TestWhatTheSettingsLeaveOutTheVaultIsAskedForOnce(t *testing.T) {
 	for name, more := range map[string]map[string]any{
 		"the tenant":              {"tenantID": nil},
