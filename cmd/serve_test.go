@@ -163,7 +163,7 @@ func TestServeFollowsItsConfigurationFile(t *testing.T) {
 	write("bounds: {requestBytes: 16Ki}")
 	s.eventually("bound on requests", func() bool {
 		_, err := s.mount(large)
-		return status.Code(err) == codes.ResourceExhausted
+		return status.Code(err) == codes.OutOfRange
 	})
 	write("bounds: {requestBytes: 1}\nstores: {v: {type: nosuch}}")
 	s.eventually("word of the bad file", func() bool {
@@ -175,7 +175,7 @@ func TestServeFollowsItsConfigurationFile(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", want, s.log)
 		}
 	}
-	if _, err := s.mount(large); status.Code(err) != codes.ResourceExhausted {
+	if _, err := s.mount(large); status.Code(err) != codes.OutOfRange {
 		t.Errorf("the good configuration is gone: %v", err)
 	}
 }

@@ -37,6 +37,24 @@ func (a answer) failure() (f failure, failed bool) {
 	return failure{}, false
 }
 
+// open says whether the kubelet takes the mount for one that may still go on. It
+// then leaves the target directory where it is, and a driver with rotation
+// switched on answers its next try from that directory's age, without asking the
+// provider: the pod starts with an empty volume. Other codes have the kubelet
+// remove the directory and begin anew.
+// isFinalError in https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/volume/csi/csi_client.go
+func (f failure) open() bool {
+	switch f.code {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+// whyFinal is why no failure may be open.
+const whyFinal = "after Unavailable, ResourceExhausted, Aborted, Canceled and DeadlineExceeded the kubelet keeps the target directory, whose age the driver then takes for that of a mounted volume: the pod starts with an empty one"
+
 // refused is the failure of a mount that had to fail.
 func (a answer) refused(what string) (failure, error) {
 	f, failed := a.failure()

@@ -81,7 +81,7 @@ func (f *fake) volume(ctx context.Context, r fakeRequest) (*v1alpha1.MountRespon
 		size += len(value)
 	}
 	if size > 4<<20-64<<10 && f.defect != "no bound on answers" {
-		return nil, status.Error(codes.ResourceExhausted, "the volume is too large for the driver")
+		return nil, status.Error(f.code("too large is ResourceExhausted", codes.ResourceExhausted, codes.OutOfRange), "the volume is too large for the driver")
 	}
 	return response, nil
 }
@@ -151,7 +151,7 @@ func (f *fake) ask(ctx context.Context, account Account, object fakeObject) ([]b
 	f.reads++
 	if f.failing || f.defect == "outage without end" && f.seen["outage "+object.Name] > 0 {
 		f.seen["outage "+object.Name]++
-		return nil, status.Errorf(codes.Unavailable, "%s: the store does not answer", object.Name)
+		return nil, status.Errorf(f.code("an outage is Unavailable", codes.Unavailable, codes.Internal), "%s: the store does not answer", object.Name)
 	}
 	if f.defect == "a failure is remembered" && f.seen["missing "+object.Name] > 0 {
 		return nil, errNotFound
@@ -168,9 +168,17 @@ func (f *fake) ask(ctx context.Context, account Account, object fakeObject) ([]b
 	return value, nil
 }
 
+// code is the one that the kubelet takes as final, or with the defect the other.
+func (f *fake) code(defect string, open, final codes.Code) codes.Code {
+	if f.defect == defect {
+		return open
+	}
+	return final
+}
+
 // failed tells a failure as the defect wants.
 func (f *fake) failed(r fakeRequest, err error) (*v1alpha1.MountResponse, error) {
-	if status.Code(err) == codes.Unavailable && f.defect == "an outage is empty" {
+	if status.Code(err) == codes.Internal && f.defect == "an outage is empty" {
 		return &v1alpha1.MountResponse{ObjectVersion: []*v1alpha1.ObjectVersion{{Id: "a", Version: "1"}}}, nil
 	}
 	if !errors.Is(err, errNotFound) {

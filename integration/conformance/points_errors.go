@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
 func errorPoints() []Point {
@@ -47,11 +45,11 @@ func errorPoints() []Point {
 			},
 		},
 		{
-			ID: "E-04", Promise: "a missing secret is not Unavailable",
-			Source: serviceConfig, Why: "the driver itself calls again what is Unavailable, three times a second apart, and the text then begins with that",
+			ID: "E-04", Promise: "a missing secret fails with a code that the kubelet takes as final",
+			Source: nodePublish, Why: whyFinal,
 			check: func(ctx context.Context, s *session) error {
 				a, _, err := s.missing(ctx)
-				if f, _ := a.failure(); f.code == codes.Unavailable {
+				if f, _ := a.failure(); f.open() {
 					err = fmt.Errorf("the code is %s: %q", f.code, f.text)
 				}
 				return err

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"google.golang.org/grpc/codes"
 )
 
 func outagePoints() []Point {
 	needs := []func(*Provider) string{outage}
 	return []Point{
 		{
-			ID: "O-01", Promise: "while the store is unreachable, what was never read fails as Unavailable before the kubelet gives up",
-			Source: serviceConfig, Why: "Unavailable is what the driver tries again, and a text in time is what the pod's event shows; later there is only “context deadline exceeded”",
+			ID: "O-01", Promise: "while the store is unreachable, what was never read fails before the kubelet gives up, with a code that the kubelet takes as final",
+			Source: nodePublish, Why: whyFinal,
 			needs: needs, Optional: true,
 			check: func(ctx context.Context, s *session) error {
 				object, _, err := s.putNew(ctx, s.Accounts[0], "unread")
@@ -26,7 +24,7 @@ func outagePoints() []Point {
 						return err
 					}
 					f, err := a.refused("a class whose store is unreachable")
-					if err == nil && f.code != codes.Unavailable {
+					if err == nil && f.open() {
 						err = fmt.Errorf("the code is %s: %q", f.code, f.text)
 					}
 					return err

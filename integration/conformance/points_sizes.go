@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -85,8 +84,8 @@ func tooLarge(ctx context.Context, s *session) error {
 		return fmt.Errorf("the provider sent more than the driver takes, and gRPC refused it: %s", f.text)
 	case f.text == "":
 		return fmt.Errorf("the refusal with code %s has no text", f.code)
-	case f.code == codes.Unavailable:
-		return fmt.Errorf("the refusal has code %s, so that the driver tries again what cannot succeed", f.code)
+	case f.open():
+		return fmt.Errorf("the refusal has code %s, which the kubelet does not take as final", f.code)
 	}
 	return nil
 }

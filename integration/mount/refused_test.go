@@ -258,7 +258,7 @@ func TestRefusedRequestTellsWhatIsWrongWithIt(t *testing.T) {
 			"the mount request's attributes are not a JSON object of strings (byte 1 is not what belongs there); the caller is not a Secrets Store CSI driver",
 		},
 		"10 MiB": {
-			web.attributes(asWeb(strings.Repeat("#", 10<<20))), codes.ResourceExhausted,
+			web.attributes(asWeb(strings.Repeat("#", 10<<20))), codes.OutOfRange,
 			`the mount request holds 10.00 MiB and this node accepts 1.00 MiB; most of it is the parameter "objects" with 10.00 MiB; divide the SecretProviderClass into several, or have the operator raise bounds.requestBytes`,
 		},
 		"10,000 objects": {
@@ -288,7 +288,7 @@ func TestVolumeAboveTheDriversLimitIsRefusedByItsLargestFiles(t *testing.T) {
 		objects += fmt.Sprintf("\n- {path: large-%d, store: vault, key: secret/data/%s, property: value}", i, key)
 	}
 	const want = "too large: the volume's files have 4500387 bytes together, and the driver takes 4128768; the largest are large-8 (500008 bytes), large-7 (500007 bytes), large-6 (500006 bytes): move some to another class, in a volume of its own"
-	if got := n.refused(t, web, asWeb(objects), codes.ResourceExhausted); got != want {
+	if got := n.refused(t, web, asWeb(objects), codes.OutOfRange); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	// One file less is within it.
@@ -308,7 +308,7 @@ func TestVolumeOfManyLongPathsIsRefusedBeforeTheDriverRefusesIt(t *testing.T) {
 	for i := range 900 {
 		objects += fmt.Sprintf("\n- {path: %s-%03d, store: vault, key: secret/data/web/db, property: value}", strings.Repeat("p", 196), i)
 	}
-	if got, want := n.refused(t, web, asWeb(objects), codes.ResourceExhausted), "too large: the volume's files have 4078800 bytes together and their versions 229500, and the driver takes 4128768; "; !strings.HasPrefix(got, want) {
+	if got, want := n.refused(t, web, asWeb(objects), codes.OutOfRange), "too large: the volume's files have 4078800 bytes together and their versions 229500, and the driver takes 4128768; "; !strings.HasPrefix(got, want) {
 		t.Errorf("got\n%.300s\nwant\n%s…", got, want)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -28,9 +26,6 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 	took := time.Since(start)
 	if err != nil {
 		failed := statusOf(err)
-		if failed.Code() == codes.Unavailable && !timeForRetry(ctx, took) {
-			noRetry(ctx)
-		}
 		klog.ErrorS(nil, "Mount failed", "pod", podRef(req), "serviceAccount", shown(req.Identity.ServiceAccount), "class", shown(class), "dialect", s.dialect, "code", failed.Code().String(), "took", took, "cause", failed.Message())
 		return nil, failed.Err()
 	}
@@ -50,22 +45,6 @@ func (s *service) mount(ctx context.Context, req provider.Request) (*provider.Vo
 		defer cancel()
 	}
 	return s.mounter.Mount(ctx, req)
-}
-
-// timeForRetry says whether another attempt as long as this one would end
-// before the caller gives up.
-func timeForRetry(ctx context.Context, took time.Duration) bool {
-	const backoff = 2 * time.Second // the driver waits 1 to 1.1 s between attempts
-	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) > took+backoff
-}
-
-// noRetry keeps the caller from trying again on its own, for with the last
-// attempt's deadline the reason for the failure would be lost.
-// https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
-func noRetry(ctx context.Context) {
-	// There is no stream to tell only if the caller is gone already.
-	_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")) //nolint:errcheck // see above
 }
 
 // response is a volume as the driver wants it. The contents are shared, not

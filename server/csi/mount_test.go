@@ -65,8 +65,8 @@ func TestEveryKindOfFailureHasItsCode(t *testing.T) {
 		{&provider.MountError{Kind: store.ErrNotFound, Text: "x"}, codes.NotFound, "x"},
 		{&provider.MountError{Kind: store.ErrUnauthenticated, Text: "x"}, codes.Unauthenticated, "x"},
 		{&provider.MountError{Kind: store.ErrDenied, Text: "x"}, codes.PermissionDenied, "x"},
-		{&provider.MountError{Kind: store.ErrUnavailable, Text: "x"}, codes.Unavailable, "x"},
-		{&provider.MountError{Kind: provider.ErrTooLarge, Text: "x"}, codes.ResourceExhausted, "x"},
+		{&provider.MountError{Kind: store.ErrUnavailable, Text: "x"}, codes.Unknown, "x"},
+		{&provider.MountError{Kind: provider.ErrTooLarge, Text: "x"}, codes.OutOfRange, "x"},
 		{&provider.MountError{Kind: provider.ErrPrecondition, Text: "x"}, codes.FailedPrecondition, "x"},
 		{&provider.MountError{Kind: provider.ErrInternal, Text: "x"}, codes.Internal, "x"},
 		{&provider.MountError{Kind: nil, Text: "x"}, codes.Internal, "x"},
@@ -95,7 +95,7 @@ func TestTextOfAStatusIsBoundedAndValid(t *testing.T) {
 func TestARequestOfTenMiBIsRefusedInWords(t *testing.T) {
 	f := start(t, empty)
 	_, err := f.client.Mount(t.Context(), message(map[string]string{"objects": strings.Repeat("x", 10<<20)}))
-	wantStatus(t, err, codes.ResourceExhausted, "holds 10.00 MiB and this node accepts 1.00 MiB", `"objects"`, "bounds.requestBytes")
+	wantStatus(t, err, codes.OutOfRange, "holds 10.00 MiB and this node accepts 1.00 MiB", `"objects"`, "bounds.requestBytes")
 	f.SetRequestBytes(11 << 20)
 	if _, err := f.client.Mount(t.Context(), message(map[string]string{"objects": strings.Repeat("x", 10<<20)})); err != nil {
 		t.Errorf("with a higher bound: %v", err)
@@ -136,28 +136,27 @@ func TestAPanicFailsOneCallAndTellsNoSecret(t *testing.T) {
 	}
 }
 
-func TestTheDriverRetriesOnlyWhereThereIsTime(t *testing.T) {
-	for name, test := range map[string]struct {
-		timeout time.Duration
-		want    int32
-	}{
-		"time for more": {time.Minute, 3},
-		"no more time":  {2 * time.Second, 1},
+// After these codes the kubelet leaves the target directory behind, and the
+// driver answers its next try with an empty volume.
+func TestNoFailureLeavesTheMountOpenToTheKubelet(t *testing.T) {
+	for _, kind := range []error{
+		nil, errors.New("unknown"), store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable,
+		provider.ErrTooLarge, provider.ErrPrecondition, provider.ErrInternal,
 	} {
-		t.Run(name, func(t *testing.T) {
-			var calls atomic.Int32
-			f := start(t, func(context.Context, provider.Request) (*provider.Volume, error) {
-				calls.Add(1)
-				return nil, &provider.MountError{Kind: store.ErrUnavailable, Text: "vault: sealed"}
-			})
-			ctx, cancel := context.WithTimeout(t.Context(), test.timeout)
-			defer cancel()
-			_, err := f.client.Mount(ctx, message(nil))
-			wantStatus(t, err, codes.Unavailable, "vault: sealed")
-			if n := calls.Load(); n != test.want {
-				t.Errorf("%d attempts, want %d", n, test.want)
-			}
+		var calls atomic.Int32
+		f := start(t, func(context.Context, provider.Request) (*provider.Volume, error) {
+			calls.Add(1)
+			return nil, &provider.MountError{Kind: kind, Text: "vault: sealed"}
 		})
+		_, err := f.client.Mount(t.Context(), message(nil))
+		switch code := status.Code(err); code {
+		case codes.OK, codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
+			t.Errorf("%v has the code %v", kind, code)
+		}
+		// The kubelet is who tries again.
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%v: %d attempts, want 1", kind, n)
+		}
 	}
 }
 
@@ -169,7 +168,7 @@ func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := f.client.Mount(ctx, message(nil))
-	wantStatus(t, err, codes.Unavailable, "vault: no answer")
+	wantStatus(t, err, codes.Unknown, "vault: no answer")
 }
 
 func TestLogHasOneLineForAMountAndNoParameters(t *testing.T) {

@@ -101,7 +101,7 @@ func tooLarge(size, most int64, parameters map[string]string) error {
 	if largest != "" {
 		text += "; most of it is the parameter " + strconv.Quote(shown(largest)) + " with " + megabytes(int64(length))
 	}
-	return status.Error(codes.ResourceExhausted, text+"; divide the SecretProviderClass into several, or have the operator raise bounds.requestBytes")
+	return status.Error(codes.OutOfRange, text+"; divide the SecretProviderClass into several, or have the operator raise bounds.requestBytes")
 }
 
 func megabytes(n int64) string {

@@ -126,8 +126,8 @@ func TestWrongRequestsAreRefusedWithoutRepeatingThem(t *testing.T) {
 		"a mode that is none": {func(m *v1alpha1.MountRequest) { m.Permission = "s3cr3t" }, codes.InvalidArgument, "permission"},
 		"too much of one parameter": {func(m *v1alpha1.MountRequest) {
 			replace(m, message(map[string]string{"objects": strings.Repeat("s3cr3t", 1<<18)}))
-		}, codes.ResourceExhausted, `the parameter "objects" with 1.50 MiB; divide the SecretProviderClass`},
-		"too much that is not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = strings.Repeat("s3cr3t", 1<<18) }, codes.ResourceExhausted, "holds 1.50 MiB and this node accepts 1.00 MiB; divide"},
+		}, codes.OutOfRange, `the parameter "objects" with 1.50 MiB; divide the SecretProviderClass`},
+		"too much that is not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = strings.Repeat("s3cr3t", 1<<18) }, codes.OutOfRange, "holds 1.50 MiB and this node accepts 1.00 MiB; divide"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := message(nil)

@@ -36,8 +36,16 @@ func statusOf(err error) *status.Status {
 	return status.New(codes.Internal, "internal error; the provider's log on this node says more")
 }
 
-// codeOf is the code for a kind of failure. Only Unavailable is retried by the
-// driver on its own.
+// codeOf is the code for a kind of failure. It is never one by which the kubelet
+// takes the mount for one that may still go on: Unavailable, ResourceExhausted,
+// Aborted, and for a caller that waits, Canceled and DeadlineExceeded. After those
+// the kubelet leaves the target directory where it is; a driver with rotation
+// switched on then takes the directory for a volume that was mounted a moment
+// ago, answers the next try without asking the provider, and the pod starts with
+// an empty volume.
+//
+// isFinalError in https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/volume/csi/csi_client.go,
+// rotationCacheDuration in the driver's pkg/secrets-store/nodeserver.go (v1.6.0).
 func codeOf(kind error) codes.Code {
 	for _, known := range []struct {
 		kind error
@@ -47,8 +55,8 @@ func codeOf(kind error) codes.Code {
 		{store.ErrNotFound, codes.NotFound},
 		{store.ErrUnauthenticated, codes.Unauthenticated},
 		{store.ErrDenied, codes.PermissionDenied},
-		{store.ErrUnavailable, codes.Unavailable},
-		{provider.ErrTooLarge, codes.ResourceExhausted},
+		{store.ErrUnavailable, codes.Unknown},
+		{provider.ErrTooLarge, codes.OutOfRange},
 		{provider.ErrPrecondition, codes.FailedPrecondition},
 		{provider.ErrInternal, codes.Internal},
 		{context.Canceled, codes.Canceled},
