@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/provider/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
 )
 
@@ -104,7 +105,7 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := createFile(flags.out, data.Reveal(), 0o600); errors.Is(err, fs.ErrExist) {
+	if err := atomicfile.Create(flags.out, data.Reveal(), 0o600); errors.Is(err, fs.ErrExist) {
 		return exists
 	} else if err != nil {
 		return err
@@ -145,7 +146,7 @@ func changeKeyRing(c *cobra.Command, flags keygenFlags) error {
 		if err != nil {
 			return err
 		}
-		if err := replaceFile(flags.out, data.Reveal(), 0o600); err != nil {
+		if err := atomicfile.Replace(flags.out, data.Reveal(), 0o600); err != nil {
 			return err
 		}
 	}
@@ -178,9 +179,9 @@ func writePublic(c *cobra.Command, path string, ring *seal.KeyRing) error {
 		return nil
 	}
 	data := ring.Public().Marshal()
-	err := createFile(path, data, 0o644)
+	err := atomicfile.Create(path, data, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		err = replaceFile(path, data, 0)
+		err = atomicfile.Replace(path, data, 0)
 	}
 	if err != nil {
 		return fmt.Errorf("the key ring is written, its public part is not: %w", err)

@@ -1,14 +1,9 @@
 package cmd
 
 import (
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -56,82 +51,4 @@ func readSealedText(c *cobra.Command, args []string, file string) (string, error
 		return "", usagef("there is no sealed text; give it as the argument, in --file, or on standard input")
 	}
 	return text, nil
-}
-
-// createFile writes a new file that appears whole or not at all. The error
-// wraps fs.ErrExist if there is one already.
-func createFile(path string, data []byte, mode fs.FileMode) error {
-	temporary, err := writeTemporary(path, data, mode)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary) //nolint:errcheck // what is left is only a second name
-	// Unlike a rename, a link never replaces a file that appeared meanwhile.
-	if err := os.Link(temporary, path); err != nil {
-		return err
-	}
-	return syncFolder(path)
-}
-
-// replaceFile writes a file in the place of an existing one, whole or not at
-// all. It keeps the old one's owner and, if mode is zero, its mode. Behind a
-// symbolic link the file that it points to is replaced.
-func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if mode == 0 {
-		mode = info.Mode().Perm()
-	}
-	temporary, err := writeTemporary(path, data, mode)
-	if err != nil {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && (int(owner.Uid) != os.Geteuid() || int(owner.Gid) != os.Getegid()) {
-		if err := os.Chown(temporary, int(owner.Uid), int(owner.Gid)); err != nil {
-			return errors.Join(fmt.Errorf("%s would change its owner: %w", path, err), os.Remove(temporary))
-		}
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	return syncFolder(path)
-}
-
-// writeTemporary writes a file beside path and returns its name.
-func writeTemporary(path string, data []byte, mode fs.FileMode) (string, error) {
-	file, err := os.CreateTemp(filepath.Dir(path), ".lanyard-*") // mode 0600
-	if err != nil {
-		// The temporary name would only confuse.
-		var failed *fs.PathError
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return "", fmt.Errorf("%s cannot be written: %w", path, err)
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Chmod(mode)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(file.Name()))
-	}
-	return file.Name(), nil
-}
-
-// syncFolder makes a new name in path's folder survive a power cut.
-func syncFolder(path string) error {
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -131,7 +128,7 @@ func (f *kmsMigrateFlags) run(c *cobra.Command) error {
 	bar := newProgressBar(c.ErrOrStderr())
 	report := migrate.Run(c.Context(), migrate.Options{
 		Client: objects, Rate: f.rate, Workers: f.workers, PageSize: f.pageSize,
-		DryRun: f.dryRun, Checkpoint: checkpoint, Progress: bar.show,
+		DryRun: f.dryRun, Checkpoint: checkpoint, Progress: func(p migrate.Progress) { bar.show(p.Resource, p.Done, p.Total) },
 	}, found)
 	bar.end()
 	if err := f.print(c.OutOrStdout(), report); err != nil {
@@ -234,57 +231,4 @@ func (f *kmsMigrateFlags) conclude(w io.Writer, report migrate.Report, checkpoin
 	}
 	_, err := fmt.Fprintln(w, "nothing was under an old key")
 	return err
-}
-
-// progressBar shows how far a migration is: one line that is written over on a
-// terminal, a line now and then elsewhere.
-type progressBar struct {
-	out      io.Writer
-	terminal bool
-	began    time.Time
-	last     time.Time
-	shown    bool
-}
-
-const (
-	barWidth   = 30
-	barOften   = 100 * time.Millisecond
-	barSeldom  = 10 * time.Second
-	clearToEnd = "\x1b[K"
-)
-
-func newProgressBar(out io.Writer) *progressBar {
-	file, ok := out.(*os.File)
-	now := time.Now()
-	return &progressBar{out: out, terminal: ok && isTerminal(file), began: now, last: now}
-}
-
-func (b *progressBar) show(p migrate.Progress) {
-	often := barSeldom
-	if b.terminal {
-		often = barOften
-	}
-	now := time.Now()
-	if now.Sub(b.last) < often {
-		return
-	}
-	b.last, b.shown = now, true
-	share := 1.0
-	if p.Total > 0 {
-		share = float64(p.Done) / float64(p.Total)
-	}
-	if !b.terminal {
-		fmt.Fprintf(b.out, "%s: %d of about %d after %s\n", p.Resource, p.Done, p.Total, now.Sub(b.began).Round(time.Second))
-		return
-	}
-	filled := int(share * barWidth)
-	fmt.Fprintf(b.out, "\r%s [%s%s] %3.0f %%  %d of about %d  %s%s", p.Resource, strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled),
-		100*share, p.Done, p.Total, now.Sub(b.began).Round(time.Second), clearToEnd)
-}
-
-// end leaves the terminal with an empty line.
-func (b *progressBar) end() {
-	if b.terminal && b.shown {
-		fmt.Fprint(b.out, "\r"+clearToEnd)
-	}
 }

@@ -3,14 +3,12 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
@@ -111,25 +109,5 @@ func TestKMSMigrateRefusesWrongFlagsAndFiles(t *testing.T) {
 		if code != exitUsage || !strings.Contains(stderr, c.want) || strings.Contains(stderr, "hunter2") {
 			t.Errorf("%v: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)
 		}
-	}
-}
-
-func TestProgressIsALineNowAndThenWithoutATerminal(t *testing.T) {
-	var out strings.Builder
-	bar := newProgressBar(io.Writer(&out))
-	bar.show(migrate.Progress{Resource: "secrets", Done: 1, Total: 9})
-	bar.last = time.Now().Add(-barSeldom)
-	bar.show(migrate.Progress{Resource: "secrets", Done: 3, Total: 9})
-	bar.show(migrate.Progress{Resource: "secrets", Done: 4, Total: 9})
-	bar.end()
-	if out.String() != "secrets: 3 of about 9 after 0s\n" {
-		t.Errorf("%q", out.String())
-	}
-	out.Reset()
-	bar.terminal, bar.last = true, time.Time{}
-	bar.show(migrate.Progress{Resource: "secrets", Done: 3, Total: 9})
-	bar.end()
-	if want := "\rsecrets [==========                    ]  33 %  3 of about 9  0s\x1b[K\r\x1b[K"; out.String() != want {
-		t.Errorf("%q", out.String())
 	}
 }

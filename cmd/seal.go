@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/provider/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/classfile"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -267,7 +268,7 @@ func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string
 		if err != nil {
 			return usagef("--merge-into: %s: %w", f.mergeInto, err)
 		}
-		if err := replaceFile(f.mergeInto, edited, 0); err != nil {
+		if err := atomicfile.Replace(f.mergeInto, edited, 0); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value %s now\n", f.mergeInto, what)

@@ -1,0 +1,187 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/seal/reseal"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// resealFlags are the flags of reseal.
+type resealFlags struct {
+	keyRing, public string
+	narrow          reseal.Narrowing
+	notAfter        string
+	workers         int
+	dryRun          bool
+	output          string
+}
+
+func newReseal() *cobra.Command {
+	var flags resealFlags
+	c := &cobra.Command{
+		Use:   "reseal --key-ring FILE --public FILE PATH...",
+		Short: "Seal the values in files again, to a new key or more narrowly",
+		Long: `Open every sealed value in the files with the key ring, and seal it again to a
+public key. Of directories, all YAML and JSON files are taken, hidden ones left
+out. Only the values' texts change; comments, order and formatting stay, and so
+do values in comments.
+
+The scope stays as it is, or becomes narrower: --namespace and its like make a
+part exact that was any, and refuse a value that is sealed for another name;
+--not-after shortens. No scope is ever made wider.
+
+A value that is under the new key already is left as it is, so that the command
+may be interrupted anywhere and run again. Each file is written whole or not at
+all, and not if somebody changed it meanwhile. A value that cannot be opened is
+reported and stays; the others are sealed all the same.
+
+Exit codes: 0 every value is under the new key, 1 some are not, 2 wrong flags or
+files.`,
+		Example: `  # after lanyard keygen --rotate
+  lanyard reseal --key-ring ring.yaml --public public.yaml deploy/
+
+  # what would be done, as JSON
+  lanyard reseal --key-ring ring.yaml --public public.yaml --dry-run -o json deploy/
+
+  # bind values for any service account to one, and let them end with the year
+  lanyard reseal --key-ring ring.yaml --public public.yaml --service-account web \
+    --not-after 2026-12-31T00:00:00Z web.yaml`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("no file or directory is named; see %s --help", c.CommandPath())
+			}
+			return nil
+		},
+		ValidArgsFunction: manifests,
+		RunE:              flags.run,
+	}
+	c.Flags().StringVar(&flags.keyRing, "key-ring", "", "open with this private key ring `FILE`")
+	c.Flags().StringVar(&flags.public, "public", "", "seal to this public key `FILE`")
+	c.Flags().StringVar(&flags.narrow.Cluster, "cluster", "", "narrow values for any cluster to this `NAME`")
+	c.Flags().StringVarP(&flags.narrow.Namespace, "namespace", "n", "", "narrow values for any namespace to this `NAME`")
+	c.Flags().StringVar(&flags.narrow.ServiceAccount, "service-account", "", "narrow values for any service account to this `NAME`")
+	c.Flags().BoolVar(&flags.narrow.ExactObjects, "exact-names", false, "narrow values that open as any object to the object in whose place they stand")
+	c.Flags().StringVar(&flags.notAfter, "not-after", "", "let values that are open for longer end at this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
+	c.Flags().IntVar(&flags.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
+	c.Flags().BoolVar(&flags.dryRun, "dry-run", false, "open every value and write nothing")
+	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text or json")
+	offer(c, "output", "text", "json")
+	return c
+}
+
+func (f *resealFlags) run(c *cobra.Command, paths []string) error {
+	switch {
+	case f.keyRing == "":
+		return usagef("--key-ring is missing; give the private key ring that the values were sealed to")
+	case f.public == "":
+		return usagef("--public is missing; give the public key file to seal to")
+	case f.workers < 1 || f.workers > 128:
+		return usagef("--workers must be from 1 to 128")
+	case f.output != "text" && f.output != "json":
+		return usagef("--output: must be text or json")
+	}
+	if f.notAfter != "" {
+		var problem string
+		if f.narrow.NotAfter, problem = parseNotAfter(f.notAfter, time.Now()); problem != "" {
+			return usagef("--not-after: %s", problem)
+		}
+	}
+	ring, err := seal.ReadKeyRing(f.keyRing)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	to, err := seal.ReadPublicKey(f.public)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	files, err := reseal.Find(paths)
+	if err != nil {
+		return usageError{err}
+	}
+	bar := newProgressBar(c.ErrOrStderr())
+	report := reseal.Run(c.Context(), reseal.Options{
+		Open: opener(seal.Keys{Ring: ring}),
+		Seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
+			return seal.Seal(to, scope, value)
+		},
+		Current:  func(sealed *seal.Sealed) bool { return sealed.KeyID() == to.ID() },
+		Narrow:   f.narrow,
+		Workers:  f.workers,
+		DryRun:   f.dryRun,
+		Progress: func(done, total int) { bar.show("values", done, total) },
+	}, files)
+	bar.end()
+	if err := f.print(c.OutOrStdout(), report); err != nil {
+		return err
+	}
+	return f.conclude(c.ErrOrStderr(), report)
+}
+
+// opener opens values as the holder of the keys, whatever they are sealed for.
+func opener(keys seal.Keys) func(context.Context, *seal.Sealed) (secret.Bytes, error) {
+	return func(ctx context.Context, sealed *seal.Sealed) (secret.Bytes, error) {
+		as, object, now := meeting(sealed.Scope(), time.Now())
+		return sealed.Open(ctx, keys, as, object, now)
+	}
+}
+
+// print tells what failed, or everything in JSON.
+func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
+	if f.output == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(report)
+	}
+	for _, file := range report.Files {
+		if file.Problem != "" {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", file.Path, file.Problem); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, value := range file.Values {
+			if value.State != reseal.Failed {
+				continue
+			}
+			object := ""
+			if value.Object != "" {
+				object = "object " + value.Object + ": "
+			}
+			if _, err := fmt.Fprintf(w, "%s:%d: %s%s\n", file.Path, value.Line, object, value.Reason); err != nil {
+				return err
+			}
+		}
+	}
+	done := "resealed"
+	if report.DryRun {
+		done = "to be resealed"
+	}
+	_, err := fmt.Fprintf(w, "%s %s, %d current already, %d failed, in %s\n", count(report.Resealed, "value"), done, report.Current, report.Failed, count(len(report.Files), "file"))
+	return err
+}
+
+// conclude says what is to be done next.
+func (f *resealFlags) conclude(w io.Writer, report reseal.Report) error {
+	switch {
+	case report.Interrupted:
+		return errors.New("interrupted; every file is whole, run it again for the rest")
+	case !report.Complete():
+		return errors.New("not every value is under the new key; do not retire the old one, mend what is listed and run it again")
+	case report.Resealed+report.Current == 0:
+		return usagef("there are no sealed values in these files")
+	case report.DryRun:
+		fmt.Fprintln(w, "nothing was written")
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package reseal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+)
+
+// Narrowing is what scopes become. An empty field leaves that part as it is. A
+// part that is any becomes the name; one that is exactly the name stays; one
+// that is another name is refused, since a value would move to others.
+type Narrowing struct {
+	Cluster        string
+	Namespace      string
+	ServiceAccount string
+	// ExactObjects makes a value that opens as an object of any name that of the
+	// object in whose place it stands.
+	ExactObjects bool
+	// NotAfter is the last moment for values that are open for longer.
+	NotAfter time.Time
+}
+
+// apply narrows a scope. object is where the value stands; empty if that is not
+// known.
+func (n Narrowing) apply(scope seal.Scope, object string) (seal.Scope, error) {
+	var problems []error
+	narrow := func(what string, part *seal.Name, name string) {
+		switch {
+		case name == "" || !part.IsAny() && part.String() == name:
+		case part.IsAny():
+			*part = seal.Exact(name)
+		default:
+			problems = append(problems, fmt.Errorf("it is sealed for %s %q, and to seal it for %q would give it to others", what, part.String(), name))
+		}
+	}
+	narrow("cluster", &scope.Cluster, n.Cluster)
+	narrow("namespace", &scope.Namespace, n.Namespace)
+	narrow("service account", &scope.ServiceAccount, n.ServiceAccount)
+	if n.ExactObjects && scope.Object.IsAny() {
+		if object == "" {
+			problems = append(problems, errors.New("it opens as an object of any name, and which object it belongs to is not told by the file, which is no class"))
+		}
+		narrow("object", &scope.Object, object)
+	}
+	if !n.NotAfter.IsZero() && (scope.NotAfter.IsZero() || scope.NotAfter.After(n.NotAfter)) {
+		scope.NotAfter = n.NotAfter
+	}
+	return scope, errors.Join(problems...)
+}
+
+// same compares scopes as sealed values carry them, in whole seconds.
+func same(a, b seal.Scope) bool {
+	return a.Cluster == b.Cluster && a.Namespace == b.Namespace && a.ServiceAccount == b.ServiceAccount && a.Object == b.Object &&
+		a.NotAfter.IsZero() == b.NotAfter.IsZero() && (a.NotAfter.IsZero() || a.NotAfter.Unix() == b.NotAfter.Unix())
+}
