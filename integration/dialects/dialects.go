@@ -4,6 +4,9 @@
 // compared byte for byte with those beside the class. The same class, converted
 // to the native dialect, must give the same files.
 //
+// The classes of docs/gallery are mounted too; each needs its files in
+// gallery_test.go.
+//
 // There is nothing to import here. The classes are in the dialects' own
 // testdata. To add a dialect, start with golden_test.go, which says how they are
 // laid out, and with vault_test.go.

@@ -113,6 +113,12 @@ func compare(t *testing.T, p pod, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compareFiles(t, p, want, expect)
+}
+
+// compareFiles compares a pod's volume with files and expectations.
+func compareFiles(t *testing.T, p pod, want map[string][]byte, expect expectations) {
+	t.Helper()
 	got := p.files(t)
 	for name, file := range got {
 		contents, exact := want[name]
