@@ -45,7 +45,7 @@ func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Pla
 		awskms.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(google),
-		sealed.NewType(nil),
+		sealed.NewType(sealed.Options{KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
 		file.NewType(),
 	}
 }

@@ -63,7 +63,10 @@ func atMostOneText(c *cobra.Command, args []string) error {
 type inspection struct {
 	Suite int    `json:"suite"`
 	KeyID string `json:"keyId"`
-	Scope struct {
+	// Key and KeyVersion are of a key service; empty for a public key.
+	Key        string `json:"key,omitempty"`
+	KeyVersion string `json:"keyVersion,omitempty"`
+	Scope      struct {
 		Cluster        *string `json:"cluster"` // null is any, here and below
 		Namespace      *string `json:"namespace"`
 		ServiceAccount *string `json:"serviceAccount"`
@@ -85,6 +88,7 @@ func inspect(sealed *seal.Sealed, text string, now time.Time) inspection {
 	}
 	scope := sealed.Scope()
 	found := inspection{Suite: int(sealed.Suite()), KeyID: sealed.KeyID().String(), ValueSize: sealed.Size(), TextSize: len(text)}
+	found.Key, found.KeyVersion, _ = sealed.ServiceKey()
 	found.Scope.Cluster, found.Scope.Namespace = exact(scope.Cluster), exact(scope.Namespace)
 	found.Scope.ServiceAccount, found.Scope.Object = exact(scope.ServiceAccount), exact(scope.Object)
 	if !scope.NotAfter.IsZero() {
@@ -103,9 +107,14 @@ func (i inspection) print(out io.Writer, sealed *seal.Sealed) error {
 	}
 	scope := sealed.Scope()
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range [][2]string{
+	rows := [][2]string{
 		{"suite", sealed.Suite().String()},
 		{"key id", i.KeyID},
+	}
+	if i.Key != "" {
+		rows = append(rows, [2]string{"key", i.Key}, [2]string{"key version", i.KeyVersion})
+	}
+	for _, row := range append(rows, [][2]string{
 		{"cluster", scope.Cluster.String()},
 		{"namespace", scope.Namespace.String()},
 		{"service account", scope.ServiceAccount.String()},
@@ -113,7 +122,7 @@ func (i inspection) print(out io.Writer, sealed *seal.Sealed) error {
 		{"not after", notAfter},
 		{"value", count(i.ValueSize, "byte")},
 		{"text", count(i.TextSize, "byte")},
-	} {
+	}...) {
 		fmt.Fprintf(table, "%s:\t%s\n", row[0], row[1]) // an error comes from Flush
 	}
 	return table.Flush()

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	keyaws "github.com/lanyardhq/lanyard/provider/key/aws"
@@ -9,16 +10,43 @@ import (
 	keygcp "github.com/lanyardhq/lanyard/provider/key/gcp"
 	keylocal "github.com/lanyardhq/lanyard/provider/key/local"
 	keyvault "github.com/lanyardhq/lanyard/provider/key/vault"
+	"github.com/lanyardhq/lanyard/provider/person"
 	"github.com/lanyardhq/lanyard/provider/store"
+	storegcp "github.com/lanyardhq/lanyard/provider/store/gcp"
 )
 
-// keyTypes are all kinds of key service. A new one is one line here.
+// keyTypes are all kinds of key service, for a process that serves a node. A new
+// one is one line here and in the two functions below.
 func keyTypes(tokens identity.TokenSource, calls *store.Calls) []key.Type {
 	return []key.Type{
 		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
 		keyaws.NewType(aws.New(aws.Options{Tokens: tokens, Calls: calls})),
 		keyazure.NewType(keyazure.Options{Tokens: tokens, Calls: calls}),
 		keygcp.NewType(keygcp.Options{Tokens: tokens, Calls: calls}),
+		keylocal.NewType(),
+	}
+}
+
+// podKeyTypes are the same for a process whose keys pods use: what the stores
+// know of the clouds and the cluster, the keys know too.
+func podKeyTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform, google storegcp.Options) []key.Type {
+	return []key.Type{
+		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
+		keyaws.NewType(amazon),
+		keyazure.NewType(keyazure.Options{Tokens: tokens, Calls: calls}),
+		keygcp.NewType(keygcp.Options{Tokens: tokens, Calls: calls, Cluster: google.Cluster, MayAsk: google.MayAsk}),
+		keylocal.NewType(),
+	}
+}
+
+// personKeyTypes are the same for a command, where a key that says nothing of
+// credentials is used with those of who runs the command.
+func personKeyTypes() []key.Type {
+	return []key.Type{
+		keyvault.NewType(keyvault.Options{Person: person.Vault()}),
+		keyaws.NewType(aws.New(aws.Options{Person: person.AWS()})),
+		keyazure.NewType(keyazure.Options{Person: person.Azure()}),
+		keygcp.NewType(keygcp.Options{Person: person.Google(gcp.Scope)}),
 		keylocal.NewType(),
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // sealFlags are the flags of seal.
 type sealFlags struct {
-	public                                               string
+	public, key                                          string
 	cluster, namespace, serviceAccount, name             string
 	anyCluster, anyNamespace, anyServiceAccount, anyName bool
 	notAfter                                             string
@@ -30,11 +30,23 @@ type sealFlags struct {
 func newSeal() *cobra.Command {
 	var flags sealFlags
 	c := &cobra.Command{
-		Use:   "seal --public FILE --namespace NAME --service-account NAME --name OBJECT",
+		Use:   "seal {--public FILE | --key FILE} --namespace NAME --service-account NAME --name OBJECT",
 		Short: "Seal values so that they may be committed to Git",
-		Long: `Encrypt a value to a cluster's public key, for one object of one service account
-in one namespace. It needs no network and no right to decrypt, and whoever has
-the public key can do it.
+		Long: `Encrypt values, each for one object of one service account in one namespace.
+
+With --public it is encrypted to a cluster's public key: that needs no network
+and no right to decrypt, and whoever has the public key can do it. With --key it
+is encrypted with a data key of its own, which a key service wraps for this
+scope; the key service then decides and logs who opens it. The file names the
+key and holds nothing secret:
+
+  kind: lanyard.seal-key.v1
+  name: prod
+  cluster: production
+  service: {type: aws, key: "arn:aws:kms:eu-west-1:111122223333:alias/sealed"}
+
+A key that says nothing of credentials is used with your own, as vault, aws, az
+or gcloud would find them.
 
 The value is read from standard input or --file, byte for byte, and never from
 an argument, which other users of the machine and the shell's history could see.
@@ -44,7 +56,7 @@ says so; --trim-newline leaves one newline out.
 
 By default all four parts of the scope are exact: moved to another cluster,
 namespace, service account or object, the text does not open. The cluster is the
-public key's unless --cluster says otherwise.
+key's unless --cluster says otherwise.
 
 The text is printed; --output entry prints it as an entry for a class's objects,
 --output class a whole new class that --class names; --merge-into puts it into a
@@ -69,6 +81,10 @@ The manual's page about sealed values says what such files may hold.`,
   kubectl get secret web -o yaml | lanyard seal --public public.yaml \
     --service-account web --from-secret - --output class --class web
 
+  # with a key of a key service
+  lanyard seal --key seal-key.yaml --service-account web --merge-into web.yaml \
+    --path db/password < password
+
   # for 90 days, for every service account of the namespace
   lanyard seal --public public.yaml -n prod --any-service-account --name api-token \
     --not-after 90d < token`,
@@ -82,11 +98,12 @@ The manual's page about sealed values says what such files may hold.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runSeal(c, flags) },
 	}
 	c.Flags().StringVar(&flags.public, "public", "", "the public key `FILE`, which lanyard keygen --public-out writes")
-	c.Flags().StringVar(&flags.cluster, "cluster", "", "seal for this cluster `NAME`; the public key's if left out")
+	c.Flags().StringVar(&flags.key, "key", "", "the `FILE` that names a key of a key service")
+	c.Flags().StringVar(&flags.cluster, "cluster", "", "seal for this cluster `NAME`; the key's if left out")
 	c.Flags().StringVarP(&flags.namespace, "namespace", "n", "", "seal for this namespace `NAME`")
 	c.Flags().StringVar(&flags.serviceAccount, "service-account", "", "seal for this service account `NAME`")
 	c.Flags().StringVar(&flags.name, "name", "", "seal for this `OBJECT`: its name in the class, or its path if it has none; --path if left out")
-	c.Flags().BoolVar(&flags.anyCluster, "any-cluster", false, "open in every cluster whose key ring has the key")
+	c.Flags().BoolVar(&flags.anyCluster, "any-cluster", false, "open in every cluster that has the key")
 	c.Flags().BoolVar(&flags.anyNamespace, "any-namespace", false, "open in every namespace")
 	c.Flags().BoolVar(&flags.anyServiceAccount, "any-service-account", false, "open for every service account")
 	c.Flags().BoolVar(&flags.anyName, "any-name", false, "open as an object of any name")
@@ -106,14 +123,15 @@ func runSeal(c *cobra.Command, flags sealFlags) error {
 	if err := flags.check(c.Flags().Changed("output")); err != nil {
 		return err
 	}
-	public, err := seal.ReadPublicKey(flags.public)
+	to, err := openSealKey(flags.public, flags.key)
 	if err != nil {
 		return usagef("%w", err)
 	}
+	defer to.close()
 	if flags.cluster == "" && !flags.anyCluster {
-		flags.cluster = public.Cluster()
+		flags.cluster = to.cluster
 	}
-	return flags.seal(c, func(scope seal.Scope, value secret.Bytes) (string, error) { return seal.Seal(public, scope, value) })
+	return flags.seal(c, func(scope seal.Scope, value secret.Bytes) (string, error) { return to.seal(c.Context(), scope, value) })
 }
 
 // sealer seals a value for a scope.
@@ -125,8 +143,10 @@ func (f *sealFlags) check(outputSaid bool) error {
 		f.output = "entry"
 	}
 	switch {
-	case f.public == "":
-		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote")
+	case f.public == "" && f.key == "":
+		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote, or with --key a file that names a key of a key service")
+	case f.public != "" && f.key != "":
+		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.output != "text" && f.output != "entry" && f.output != "class":
 		return usagef("--output: must be text, entry or class")
 	case f.mergeInto != "" && outputSaid:
@@ -164,7 +184,7 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	}
 	text, err := with(scope, value)
 	if err != nil {
-		return usagef("%w", err)
+		return sealingFailed(err)
 	}
 	if f.output == "text" && class == nil {
 		_, err := fmt.Fprintln(c.OutOrStdout(), text)

@@ -113,7 +113,7 @@ func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with seale
 			return err
 		}
 		if entry.Sealed, err = with(scope, value.Data); err != nil {
-			return usagef("%s: line %d: %w", file, value.Line, err)
+			return sealingFailed(fmt.Errorf("%s: line %d: %w", file, value.Line, err))
 		}
 		entries[i] = entry
 	}

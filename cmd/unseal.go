@@ -13,35 +13,43 @@ import (
 
 // unsealFlags are the flags of unseal.
 type unsealFlags struct {
-	keyRing, file, object string
-	as                    identity.Identity
-	ignoreScope           bool
+	keyRing, key, file, object string
+	as                         identity.Identity
+	ignoreScope                bool
 }
 
 func newUnseal() *cobra.Command {
 	var flags unsealFlags
 	c := &cobra.Command{
-		Use:   "unseal --key-ring FILE [TEXT]",
-		Short: "Open a sealed value as the holder of the key ring",
+		Use:   "unseal {--key-ring FILE | --key FILE} [TEXT]",
+		Short: "Open a sealed value as the holder of its key",
 		Long: `Open a sealed value and print it, byte for byte, to standard output. The text
 is the argument, or is read from --file or standard input.
 
 The flags say which workload's place to take, and the value's scope is checked
 as the provider would check it, so that unseal answers whether that workload
-gets the value. The cluster is the key ring's unless --cluster says otherwise.
-With --ignore-scope the holder of the key opens a value whatever it is sealed
-for and whenever it expired.`,
+gets the value. The cluster is the key's unless --cluster says otherwise. With
+--ignore-scope the holder of the key opens a value whatever it is sealed for and
+whenever it expired.
+
+With --key the key service is asked with your own credentials, and not with the
+workload's: whether the key service lets the workload open the value is for its
+policies to say.`,
 		Example: `  # would the service account web get it?
   lanyard unseal --key-ring ring.yaml -n prod --service-account web --name db/password < sealed.txt
 
   # what is in it?
-  lanyard unseal --key-ring ring.yaml --ignore-scope lanyard.v1.AQFd...`,
+  lanyard unseal --key-ring ring.yaml --ignore-scope lanyard.v1.AQFd...
+
+  # of a key service
+  lanyard unseal --key seal-key.yaml --ignore-scope --file sealed.txt`,
 		Args: atMostOneText,
 		RunE: func(c *cobra.Command, args []string) error { return runUnseal(c, args, flags) },
 	}
 	c.Flags().StringVar(&flags.keyRing, "key-ring", "", "the private key ring `FILE`")
+	c.Flags().StringVar(&flags.key, "key", "", "the `FILE` that names a key of a key service")
 	c.Flags().StringVar(&flags.file, "file", "", "read the text from this `FILE`")
-	c.Flags().StringVar(&flags.as.Cluster, "cluster", "", "the workload's cluster `NAME`; the key ring's if left out")
+	c.Flags().StringVar(&flags.as.Cluster, "cluster", "", "the workload's cluster `NAME`; the key's if left out")
 	c.Flags().StringVarP(&flags.as.Namespace, "namespace", "n", "", "the workload's namespace `NAME`")
 	c.Flags().StringVar(&flags.as.ServiceAccount, "service-account", "", "the workload's service account `NAME`")
 	c.Flags().StringVar(&flags.object, "name", "", "the object's `NAME` in the class: its name, or its path if it has none")
@@ -50,17 +58,18 @@ for and whenever it expired.`,
 }
 
 func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
-	if flags.keyRing == "" {
-		return usagef("--key-ring is missing; give the private key ring's file")
+	if (flags.keyRing == "") == (flags.key == "") {
+		return usagef("give either --key-ring, the private key ring's file, or --key, the file that names a key of a key service")
 	}
 	named := flags.as.Cluster != "" || flags.as.Namespace != "" || flags.as.ServiceAccount != "" || flags.object != ""
 	if flags.ignoreScope && named {
 		return usagef("--ignore-scope does not look at --cluster, --namespace, --service-account and --name; leave them out")
 	}
-	ring, err := seal.ReadKeyRing(flags.keyRing)
+	keys, cluster, closeKeys, err := openKeys(flags.keyRing, flags.key)
 	if err != nil {
 		return usagef("%w", err)
 	}
+	defer closeKeys()
 	text, err := readSealedText(c, args, flags.file)
 	if err != nil {
 		return err
@@ -72,14 +81,14 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 
 	as, object, now := flags.as, flags.object, time.Now()
 	if as.Cluster == "" {
-		as.Cluster = ring.Cluster()
+		as.Cluster = cluster
 	}
 	if flags.ignoreScope {
 		as, object, now = meeting(sealed.Scope(), now)
 	} else if missing := unsaid(sealed.Scope(), as, object); len(missing) > 0 {
 		return usagef("%s", strings.Join(append(missing, "or give --ignore-scope to open it as the holder of the key"), "; "))
 	}
-	value, err := sealed.Open(c.Context(), seal.Keys{Ring: ring}, as, object, now)
+	value, err := sealed.Open(c.Context(), keys, as, object, now)
 	if err != nil {
 		return err
 	}
@@ -87,6 +96,23 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 		return errors.New("the value could not be written to standard output")
 	}
 	return nil
+}
+
+// openKeys reads a key ring, or the file that names a key of a key service,
+// whichever is not empty, and says which cluster it is for.
+func openKeys(keyRing, service string) (keys seal.Keys, cluster string, closeKeys func(), err error) {
+	if service != "" {
+		with, err := seal.ReadServiceKey(service, personKeyTypes())
+		if err != nil {
+			return seal.Keys{}, "", nil, err
+		}
+		return seal.Keys{Services: []*seal.ServiceKey{with}}, with.Cluster(), with.Close, nil
+	}
+	ring, err := seal.ReadKeyRing(keyRing)
+	if err != nil {
+		return seal.Keys{}, "", nil, err
+	}
+	return seal.Keys{Ring: ring}, ring.Cluster(), func() {}, nil
 }
 
 // meeting is a workload and a time that meet the scope.

@@ -209,7 +209,13 @@ func (p *planner) source(i int, o Object, name string, ref store.Reference) int 
 		p.plan.cost += optionCost * len(canonical)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
-	refresh := firstNonZero(o.Refresh, p.class.Refresh, p.config.Cache.Refresh)
+	refresh := firstNonZero(o.Refresh, p.class.Refresh)
+	if refresh == 0 {
+		refresh = p.config.Cache.Refresh
+		if steady, ok := s.connection.store.(store.Steady); ok {
+			refresh = max(refresh, steady.RefreshOf(ref))
+		}
+	}
 	index, known := p.bySource[id]
 	if !known {
 		index = len(p.plan.sources)

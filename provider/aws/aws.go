@@ -6,7 +6,7 @@
 // service accounts (IRSA) exchange it at STS, EKS Pod Identity at the agent on
 // the node; a chain of further roles may follow. The package never reads AWS_*
 // or proxy variables of its environment, shared configuration files or the
-// node's instance profile, never lets one service account use another's
+// node's instance profile (a command's options hand it what they lead to), never lets one service account use another's
 // credentials, and never repeats a token in an error.
 //
 // Start with New and Platform.Open; Access.Do is how every call is made. The
@@ -46,6 +46,9 @@ type Options struct {
 	Cluster Cluster
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
+	// Person finds the credentials of who runs a command, for NodePerson; nil
+	// where pods are served.
+	Person awssdk.CredentialsProvider
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -56,6 +59,7 @@ type Options struct {
 type Platform struct {
 	tokens      identity.TokenSource
 	cluster     Cluster
+	person      awssdk.CredentialsProvider
 	now         func() time.Time
 	pool        *pool
 	credentials *credential.Cache[awssdk.Credentials]
@@ -74,7 +78,7 @@ func New(opts Options) *Platform {
 		opts.Calls = store.NewCalls(64)
 	}
 	return &Platform{
-		tokens: opts.Tokens, cluster: opts.Cluster, now: opts.Now, pool: newPool(opts.Calls),
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, pool: newPool(opts.Calls),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
 		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
 	}

@@ -84,6 +84,18 @@ func (n *Node) Check(problems *Problems) {
 	}
 }
 
+// methodPerson is no method that settings can name: see OpenAsPerson.
+const methodPerson = "person"
+
+// KnowsPerson is true if the Platform finds the credentials of who runs the
+// command.
+func (p *Platform) KnowsPerson() bool { return p.person != nil }
+
+// OpenAsPerson is OpenAsNode with the credentials of Options.Person.
+func (p *Platform) OpenAsPerson(storeType string, settings Settings) *Access {
+	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})
+}
+
 // OpenAsNode is Open for what the node does on its own behalf: every call is
 // made with the node's credentials, whatever identity Do is given. node has
 // passed Check.
@@ -116,9 +128,12 @@ func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant,
 
 // nodeExchange gets the credentials of the last role.
 func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk.Credentials, failed *CallError) {
-	if a.node.Method == methodInstanceRole {
+	switch a.node.Method {
+	case methodPerson:
+		got, failed = a.askPerson(ctx)
+	case methodInstanceRole:
 		got, failed = a.askMetadata(ctx)
-	} else {
+	default:
 		got, failed = a.askWithFile(ctx, regions)
 	}
 	for _, next := range a.node.Chain {
@@ -132,6 +147,23 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 	}
 	return got, failed
 }
+
+// askPerson takes what the person's own tools would use. It is for the SDK to
+// repeat what may pass, and its words are kept for their remedies.
+func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
+	found, err := a.platform.person.Retrieve(ctx)
+	if err != nil {
+		return awssdk.Credentials{}, Failf(store.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", Printable(err.Error()))
+	}
+	if !found.CanExpire {
+		found.Expires = a.platform.now().Add(personTime)
+	}
+	return found, nil
+}
+
+// personTime is after how long credentials that do not expire are looked for
+// again.
+const personTime = time.Hour
 
 // askWithFile exchanges the token of the file.
 func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {

@@ -13,6 +13,8 @@ const (
 	methodWorkloadIdentity = "workloadIdentity"
 	methodServicePrincipal = "servicePrincipal"
 	methodManagedIdentity  = "managedIdentity"
+	// methodPerson is no method that settings can name: see AsPerson.
+	methodPerson = "the identity of who runs the command"
 )
 
 const (
@@ -51,7 +53,13 @@ type Auth struct {
 	// tokens are had. For managedIdentity.
 	IdentityID       string `yaml:"identityID"`
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
+
+	person bool // Method is methodPerson
 }
+
+// AsPerson lets the settings log in as Options.Person. It comes before Check,
+// and is for settings that say nothing of a login.
+func (s *Settings) AsPerson() { s.Auth.Method, s.Auth.person = methodPerson, true }
 
 // fieldsOf are the fields of a method beside method itself and the audience,
 // which has a default and cannot be told from it.
@@ -66,7 +74,7 @@ func fieldsOf(method string) []string {
 }
 
 // usesNode is true if the node's identity reads, and not the pod's own.
-func (a *Auth) usesNode() bool { return a.Method == methodManagedIdentity }
+func (a *Auth) usesNode() bool { return a.Method == methodManagedIdentity || a.person }
 
 // implied is the method that the other fields speak of. The node's identity is
 // never implied.
@@ -78,6 +86,9 @@ func (a *Auth) implied() string {
 }
 
 func (a *Auth) check(byOperator bool, problems *Problems) {
+	if a.person {
+		return
+	}
 	methods := []string{methodWorkloadIdentity, methodServicePrincipal, methodManagedIdentity}
 	if a.Method == "" {
 		a.Method = a.implied()

@@ -35,12 +35,26 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 		Audience: auth.Audience, Role: auth.ClientID + " " + want.resource,
 	}
 	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, want) }
-	if auth.usesNode() {
+	switch {
+	case auth.person:
+		key = credential.Key{Issuer: methodPerson, Role: want.tenant + " " + want.resource}
+		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askPerson(ctx, want) }
+	case auth.usesNode():
 		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}
 	grant, err := v.logins.Get(ctx, key, exchange)
 	return grant, key, err
+}
+
+// askPerson gets a token with what the person's own tools would use. The words
+// of the library are kept for their remedies.
+func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
+	got, err := v.person.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
+	if err != nil {
+		return secret.Bytes{}, time.Time{}, Fail(store.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", Printable(err.Error()))
+	}
+	return secret.NewString(got.Token), got.ExpiresOn, nil
 }
 
 // login exchanges the pod's own token or secret for one of Entra ID's.

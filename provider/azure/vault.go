@@ -41,6 +41,9 @@ type Options struct {
 	Tokens identity.TokenSource
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
+	// Person is who runs a command, for settings that say AsPerson; nil where
+	// pods are served.
+	Person azcore.TokenCredential
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -49,6 +52,7 @@ type Options struct {
 // same TLS settings share. It is safe for concurrent use.
 type Pool struct {
 	tokens     identity.TokenSource
+	person     azcore.TokenCredential
 	now        func() time.Time
 	transports *transports
 }
@@ -64,7 +68,7 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
 }
 
 // Connect returns the vault of settings that have passed Check, and reads the
@@ -80,7 +84,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 		return nil, err
 	}
 	return &Vault{
-		config: config, podTokens: p.tokens, transport: transport, release: release,
+		config: config, podTokens: p.tokens, person: p.person, transport: transport, release: release,
 		tries:      retrier{host: address.Host, timeout: config.Timeout, retries: config.Retries},
 		challenges: credential.New[challenge](credential.Options{Now: p.now}),
 		logins:     credential.New[secret.Bytes](credential.Options{Now: p.now}),
@@ -93,6 +97,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 type Vault struct {
 	config    *Settings
 	podTokens identity.TokenSource
+	person    azcore.TokenCredential // for methodPerson
 	transport *sharedTransport
 	release   func() // of the transport
 	tries     retrier

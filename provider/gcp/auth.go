@@ -17,6 +17,8 @@ const (
 	MethodMetadata = "metadata"
 	// MethodKeyFile signs in with a service account's key on the node.
 	MethodKeyFile = "keyFile"
+	// methodPerson is no method that settings can name: see AsPerson.
+	methodPerson = "person"
 )
 
 // Where Google's identity services are.
@@ -61,7 +63,13 @@ type Auth struct {
 	IAMEndpoint      string `yaml:"iamEndpoint"`
 	OAuthEndpoint    string `yaml:"oauthEndpoint"`
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
+
+	person bool // Method is methodPerson
 }
+
+// AsPerson lets the settings sign in as Options.Person. It comes before Check,
+// and is for settings that say nothing of a sign-in.
+func (a *Auth) AsPerson() { a.Method, a.person = methodPerson, true }
 
 // DefaultAuth is what holds where nothing is said.
 func DefaultAuth() Auth {
@@ -79,6 +87,9 @@ const badAccount = "must be a service account's e-mail address, such as web@my-p
 // Check reports what is wrong. byOperator is true for settings of the operator's
 // configuration.
 func (a *Auth) Check(byOperator bool, problems *Problems) {
+	if a.person {
+		return
+	}
 	methods := []string{MethodWorkloadIdentity, MethodMetadata, MethodKeyFile}
 	if !slices.Contains(methods, a.Method) {
 		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))

@@ -22,7 +22,7 @@ func (s *SignIn) impersonate(ctx context.Context, id identity.Identity, own secr
 		Delegates []string `json:"delegates,omitempty"`
 		Scope     []string `json:"scope"`
 		Lifetime  string   `json:"lifetime"`
-	}{Scope: []string{scope}, Lifetime: "3600s"}
+	}{Scope: []string{Scope}, Lifetime: "3600s"}
 	for _, delegate := range delegates {
 		body.Delegates = append(body.Delegates, accountName(delegate))
 	}

@@ -62,7 +62,7 @@ func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Byte
 		var err error
 		granted, err = (&jwt.Config{
 			Email: key.Email, PrivateKey: []byte(key.Key), PrivateKeyID: key.KeyID,
-			Scopes: []string{scope}, TokenURL: endpoint + "/token", Audience: tokenURL,
+			Scopes: []string{Scope}, TokenURL: endpoint + "/token", Audience: tokenURL,
 		}).TokenSource(ctx).Token()
 		if err == nil && (granted.AccessToken == "" || granted.Expiry.IsZero()) {
 			return errNoAnswer

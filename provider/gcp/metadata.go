@@ -32,7 +32,7 @@ func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, er
 		refused: "give the provider's pod a service account that has one of Google's, or use auth.method workloadIdentity",
 		kind:    store.ErrUnauthenticated, local: true,
 	}, func(ctx context.Context, client *http.Client) error {
-		req, err := s.metadataRequest(ctx, "instance/service-accounts/default/token?scopes="+url.QueryEscape(scope))
+		req, err := s.metadataRequest(ctx, "instance/service-accounts/default/token?scopes="+url.QueryEscape(Scope))
 		if err != nil {
 			return err
 		}

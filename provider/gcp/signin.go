@@ -17,15 +17,16 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// scope is that of every access token.
+// Scope is that of every access token.
 // https://cloud.google.com/secret-manager/docs/accessing-the-api#oauth-scopes
-const scope = "https://www.googleapis.com/auth/cloud-platform"
+const Scope = "https://www.googleapis.com/auth/cloud-platform"
 
 // keyName is what Google's own provider calls a service account's key in the
 // Secret of nodePublishSecretRef.
 const keyName = "key.json"
 
-// Options are what a SignIn is made of. All but Cluster and MayAsk are required.
+// Options are what a SignIn is made of. All but Cluster,
+// Person and MayAsk are required.
 type Options struct {
 	// Auth has passed its Check.
 	Auth Auth
@@ -36,6 +37,9 @@ type Options struct {
 	// Cluster tells the annotations of service accounts; nil means that none
 	// are followed.
 	Cluster Cluster
+	// Person is who runs a command, for settings that say AsPerson; nil where
+	// pods are served.
+	Person oauth2.TokenSource
 	// MayAsk says whether the operator lets Cluster be asked now; nil means
 	// yes.
 	MayAsk func() bool
@@ -88,6 +92,8 @@ type principal struct {
 func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal, error) {
 	auth := &s.Auth
 	switch auth.Method {
+	case methodPerson:
+		return principal{key: credential.Key{Issuer: methodPerson}, exchange: s.personToken, who: "who runs this command"}, nil
 	case MethodMetadata:
 		return principal{
 			key:      credential.Key{Issuer: "metadata " + auth.MetadataEndpoint},
@@ -118,6 +124,16 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 		return principal{}, err
 	}
 	return s.workload(id, account, delegates), nil
+}
+
+// personToken signs in with what the person's own tools would use. The words of
+// the library are kept for their remedies.
+func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
+	granted, err := s.Person.Token()
+	if err != nil || granted.AccessToken == "" {
+		return secret.Bytes{}, time.Time{}, fail(store.ErrUnauthenticated, "no credentials of Google Cloud were found for who runs this command; run gcloud auth application-default login: %s", Printable(fmt.Sprint(err)))
+	}
+	return secret.NewString(granted.AccessToken), granted.Expiry, nil
 }
 
 // workload is the pod's own principal, or the service account that it acts as.
@@ -176,7 +192,7 @@ func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Byt
 			Audience:             audience,
 			SubjectTokenType:     "urn:ietf:params:oauth:token-type:jwt",
 			TokenURL:             auth.STSEndpoint + "/v1/token",
-			Scopes:               []string{scope},
+			Scopes:               []string{Scope},
 			SubjectTokenSupplier: podToken{token.JWT},
 		})
 		if err != nil {

@@ -2,10 +2,7 @@ package keyring
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -78,52 +75,11 @@ func openKey(service map[string]any, at string, types []key.Type, before *Ring) 
 			}
 		}
 	}
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = t.Name()
-	}
-	name, isText := service["type"].(string)
-	index := slices.Index(names, name)
-	switch {
-	case len(service) == 0:
-		return nil, strict.Problems{{Field: at, Text: "is missing; say which key service, with its type and settings"}}
-	case !isText || name == "":
-		return nil, strict.Problems{{Field: at + ".type", Text: fmt.Sprintf("must be one of %s", list(names))}}
-	case index < 0:
-		return nil, strict.Problems{{Field: at + ".type", Text: strict.Unknown("key service", name, names)}}
-	}
-	fields := maps.Clone(service)
-	delete(fields, "type")
-	k, err := types[index].Open(key.Settings{Fields: fields, ByOperator: true})
-	if err != nil {
-		return nil, below(at, err)
+	k, problems := key.Open(types, service, at)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return newOpened(k, service), nil
-}
-
-// below puts what a key service says of its settings at their place.
-func below(at string, err error) strict.Problems {
-	var inner strict.Problems
-	if !errors.As(err, &inner) {
-		return strict.Problems{{Field: at, Text: err.Error()}}
-	}
-	placed := make(strict.Problems, len(inner))
-	for i, problem := range inner {
-		field := at
-		if problem.Field != "" {
-			field += "." + problem.Field
-		}
-		placed[i] = strict.Problem{Field: field, Text: problem.Text}
-	}
-	return placed
-}
-
-func list(names []string) string {
-	sorted := slices.Sorted(slices.Values(names))
-	if len(sorted) == 0 {
-		return "none, because this build knows no key service"
-	}
-	return fmt.Sprint(sorted)
 }
 
 // located adds the lines of the file.

@@ -40,11 +40,7 @@ func (wrapped) open(ctx context.Context, keys Keys, s *Sealed, as identity.Ident
 	if err != nil {
 		return nil, err
 	}
-	service := keys.service(part.name)
-	if service == nil {
-		return nil, fmt.Errorf("%w: the value is sealed with key %s of a key service, in version %s; the keys here are %s; give this key here the name that it was sealed under, or seal the value again with one of these", ErrUnknownKey, part.name, quote(part.version), keys.listServices())
-	}
-	dataKey, err := service.unwrap(ctx, as, part, s.scope)
+	dataKey, err := keys.service(part.name).unwrap(ctx, as, part, s.scope)
 	if err != nil {
 		return nil, err
 	}

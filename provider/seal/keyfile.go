@@ -3,11 +3,12 @@ package seal
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/nodefile"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// MaxKeyFile is the most bytes that a key ring or public key file may have.
+// MaxKeyFile is the most bytes that a key ring, public key or service key file may have.
 const MaxKeyFile = 1 << 20
 
 // ReadKeyRing reads the key ring file at path. It refuses a file that group or
@@ -36,4 +37,18 @@ func ReadPublicKey(path string) (*PublicKey, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
+}
+
+// ReadServiceKey reads the file at path as ParseServiceKey does. The error names
+// the path.
+func ReadServiceKey(path string, types []key.Type) (*ServiceKey, error) {
+	data, err := nodefile.Read(path, MaxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := ParseServiceKey(data, types)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return opened, nil
 }

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,20 @@ type Keys struct {
 	// Services open what is sealed with a key service. Each has a name of its
 	// own.
 	Services []*ServiceKey
+}
+
+// Check returns an error that wraps ErrUnknownKey if none of the keys can be the
+// value's, as far as that is told without a call: which keys are in the ring is
+// looked at when the value is opened.
+func (k Keys) Check(s *Sealed) error {
+	name, version, isService := s.ServiceKey()
+	switch {
+	case isService && k.service(name) == nil:
+		return fmt.Errorf("%w: the value is sealed with key %s of a key service, in version %s; the keys of key services here are: %s; give the key the name here that it was sealed under, or seal the value again with one of these", ErrUnknownKey, name, quote(version), k.listServices())
+	case !isService && k.Ring == nil:
+		return fmt.Errorf("%w: the value is sealed to the public key %s, and there is no key ring here; name the key ring, or seal the value again with a key service", ErrUnknownKey, s.key)
+	}
+	return nil
 }
 
 // service returns the ServiceKey of the name; nil if there is none.

@@ -128,12 +128,19 @@ func wantKind(data []byte, want string) error {
 	if isYAML := yaml.Unmarshal(data, &file) == nil; !isYAML || file.Kind == want {
 		return nil
 	}
+	is := map[string]string{
+		publicKind:  "this is a public key, which opens nothing",
+		ringKind:    "this is a private key ring",
+		serviceKind: "this names a key of a key service",
+	}[file.Kind]
+	remedy := map[string]string{
+		publicKind:  "give a public key, which lanyard keygen --public-out writes",
+		ringKind:    "give the key ring that lanyard keygen wrote",
+		serviceKind: "give a file that names a key of a key service",
+	}[want]
 	text := fmt.Sprintf("must be %s", want)
-	switch {
-	case want == publicKind && file.Kind == ringKind:
-		text = "this is a private key ring; give its public part, which lanyard keygen --public-out writes"
-	case want == ringKind && file.Kind == publicKind:
-		text = "this is a public key, which opens nothing; give the key ring that it belongs to"
+	if is != "" {
+		text = is + "; " + remedy
 	}
 	return strict.Problems{{Line: 1, Field: "kind", Text: text}}
 }

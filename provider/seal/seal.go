@@ -137,6 +137,9 @@ func (s *Sealed) Open(ctx context.Context, keys Keys, as identity.Identity, obje
 	if err := s.scope.Match(as, object, now); err != nil {
 		return secret.Bytes{}, err
 	}
+	if err := keys.Check(s); err != nil {
+		return secret.Bytes{}, err
+	}
 	value, err := s.scheme.open(ctx, keys, s, as)
 	if err != nil {
 		return secret.Bytes{}, err

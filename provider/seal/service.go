@@ -18,15 +18,16 @@ import (
 // to. Who seals and who opens must give it the same name; how each reaches the
 // key service, and as whom, is their own. It is safe for concurrent use.
 type ServiceKey struct {
-	name   string
-	key    key.Key
-	asNode bool
+	name    string
+	cluster string
+	key     key.Key
+	asNode  bool
 }
 
 // NewServiceKey names a key of 1 to MaxServiceKey letters, digits, dots, dashes
 // and underscores. If asNode is true the key service is asked with the node's
-// own credentials for whichever workload, and else with the workload's. The key
-// stays the caller's to close.
+// own credentials for whichever workload, and else with the workload's. Closing
+// it closes opened.
 func NewServiceKey(name string, opened key.Key, asNode bool) (*ServiceKey, error) {
 	if text := WrongServiceKeyName(name); text != "" {
 		return nil, errors.New("the key's name " + text)
@@ -36,6 +37,12 @@ func NewServiceKey(name string, opened key.Key, asNode bool) (*ServiceKey, error
 
 // Name is what values are sealed to.
 func (k *ServiceKey) Name() string { return k.name }
+
+// Cluster is the name of the cluster that the key is for; empty if none is known.
+func (k *ServiceKey) Cluster() string { return k.cluster }
+
+// Close releases what the key holds. No call runs during or after it.
+func (k *ServiceKey) Close() { k.key.Close() }
 
 // SealWith encrypts value with a data key of its own, which the key service
 // wraps for the scope, and returns the text. It asks the key service once, with

@@ -29,15 +29,20 @@ func localKey(t testing.TB, keys ...string) key.Key {
 		lines.WriteString(plain + "\n")
 	}
 	path := filepath.Join(t.TempDir(), "keys")
-	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, lines.String())
 	opened, err := local.NewType().Open(key.Settings{Fields: map[string]any{"file": path}, ByOperator: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(opened.Close)
 	return opened
+}
+
+func writeFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newLine is a new key for a key file.
@@ -405,7 +410,7 @@ func TestKeepsTheKindAndTheTextOfARefusal(t *testing.T) {
 					t.Errorf("error %v, want %v", err, c.kind)
 				}
 				for _, other := range []error{store.ErrInvalid, store.ErrDenied, store.ErrUnauthenticated, store.ErrUnavailable, store.ErrNotFound} {
-					if other != c.kind && errors.Is(err, other) {
+					if !errors.Is(other, c.kind) && errors.Is(err, other) {
 						t.Errorf("error %v is %v too", err, other)
 					}
 				}

@@ -45,8 +45,8 @@ type scheme interface {
 	// overhead is how many bytes longer a body is than its value. The error
 	// wraps ErrMalformed. A body may be shorter than its overhead.
 	overhead(head header, body []byte) (int, error)
-	// open returns the value of a body that overhead has found in order, or an
-	// error that wraps ErrUnknownKey, ErrRetiredKey, ErrKeyService or
+	// open returns the value of a body that overhead and keys.Check have found
+	// in order, or an error that wraps ErrUnknownKey, ErrRetiredKey, ErrKeyService or
 	// ErrAuthentication, or is ctx's.
 	open(ctx context.Context, keys Keys, s *Sealed, as identity.Identity) ([]byte, error)
 }
@@ -100,9 +100,6 @@ func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
 }
 
 func (hybrid) open(_ context.Context, keys Keys, s *Sealed, _ identity.Identity) ([]byte, error) {
-	if keys.Ring == nil {
-		return nil, fmt.Errorf("%w: the value is sealed to the public key %s, and there is no key ring here; name the key ring, or seal the value again with a key service", ErrUnknownKey, s.key)
-	}
 	key, err := keys.Ring.private(s.key)
 	if err != nil {
 		return nil, err

@@ -156,6 +156,16 @@ type Result struct {
 	Err   error
 }
 
+// Steady is a Store some of whose references name a value that never changes, so
+// that only the right to read it can end.
+type Steady interface {
+	Store
+	// RefreshOf is how old the value may be before it is read again, where
+	// neither object nor class says it, if that is longer than what the operator
+	// says of all values; zero if the value may change. ref has passed Check.
+	RefreshOf(ref Reference) time.Duration
+}
+
 // NodeReader is a Store that can read with the node's own files or credentials
 // instead of the pod's identity. The engine lets only those pods use it that
 // the operator names.

@@ -15,6 +15,8 @@ const (
 	methodAppRole    = "approle"
 	methodTokenFile  = "tokenFile"
 	methodCert       = "cert"
+	// methodPerson is no method that settings can name: see AsPerson.
+	methodPerson = "the token of who runs the command"
 )
 
 // AuthSettings say how to log in.
@@ -42,6 +44,8 @@ type AuthSettings struct {
 
 	// CertRole is for cert; empty lets Vault choose by the certificate.
 	CertRole string `yaml:"certRole"`
+
+	person bool // Method is methodPerson
 }
 
 // fieldsOf are the fields of a method beside method itself and the audience.
@@ -59,10 +63,13 @@ func fieldsOf(method string) []string {
 
 // usesNode is true if the node's credentials log in, and not the pod's own.
 func (a *AuthSettings) usesNode() bool {
-	return a.Method == methodTokenFile || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
+	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 
 func (a *AuthSettings) check(tls TLSSettings, problems *Problems) {
+	if a.person {
+		return
+	}
 	methods := []string{methodKubernetes, methodJWT, methodAppRole, methodTokenFile, methodCert}
 	if a.Method == "" {
 		problems.Add("auth.method", "is missing; must be one of %s", strings.Join(methods, ", "))

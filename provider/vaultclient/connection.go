@@ -3,7 +3,8 @@
 // of values and the key service are built on it, so they log in, repeat calls
 // and explain failures alike. It knows no path of the API but the logins'.
 //
-// It never reads VAULT_* or proxy variables of its environment, never lets one
+// It never reads VAULT_* or proxy variables of its environment (a command's
+// options hand it what they hold), never lets one
 // identity use another's login, and never repeats a token in an error.
 //
 // Start with Pool.Connect and Connection.Ask; sessions.go is how logins are
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -32,14 +34,26 @@ type Options struct {
 	Tokens identity.TokenSource
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
+	// Person is who runs a command; nil where pods are served.
+	Person *Person
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
+}
+
+// Person is who runs a command, as Vault's own tools know him.
+type Person struct {
+	// Token finds the token that settings of AsPerson log in with.
+	Token func() (secret.Bytes, error)
+	// Address, Namespace and CACertFile stand in for settings of AsPerson that
+	// do not say them; they may be empty.
+	Address, Namespace, CACertFile string
 }
 
 // Pool holds the connections to every address, which all who connect with the
 // same address and TLS settings share. It is safe for concurrent use.
 type Pool struct {
 	tokens     identity.TokenSource
+	person     *Person
 	now        func() time.Time
 	transports *transports
 }
@@ -55,7 +69,7 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
@@ -71,7 +85,9 @@ func (p *Pool) Connect(settings *Settings) (*Connection, error) {
 		release()
 		return nil, Fail(store.ErrInvalid, "address: is not a URL")
 	}
-	return &Connection{client: client, sessions: newSessions(settings, client, p.tokens, p.now), now: p.now, release: release}, nil
+	sessions := newSessions(settings, client, p.tokens, p.now)
+	sessions.person = p.person
+	return &Connection{client: client, sessions: sessions, now: p.now, release: release}, nil
 }
 
 // Connection is one way to log in at one address. It is safe for concurrent

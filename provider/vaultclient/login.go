@@ -15,8 +15,19 @@ import (
 
 // login logs in and returns the session.
 func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, error) {
-	if s.auth.Method == methodTokenFile {
-		return s.adopt(ctx)
+	switch s.auth.Method {
+	case methodTokenFile:
+		token, err := readCredential(s.auth.TokenFile)
+		if err != nil {
+			return nil, Fail(store.ErrUnauthenticated, "auth.tokenFile: %v", err)
+		}
+		return s.adopt(ctx, token)
+	case methodPerson:
+		token, err := s.person.Token()
+		if err != nil {
+			return nil, Fail(store.ErrUnauthenticated, "%v", err)
+		}
+		return s.adopt(ctx, token)
 	}
 	fields, secrets, err := s.credentials(ctx, as)
 	if err != nil {
@@ -132,21 +143,17 @@ func credential(as identity.Identity, field, name string) (secret.Bytes, error) 
 	return value, nil
 }
 
-// adopt takes the token of a file and asks Vault how long it lives.
+// adopt takes a token that is there and asks Vault how long it lives.
 // https://developer.hashicorp.com/vault/api-docs/auth/token#lookup-a-token-self
-func (s *sessions) adopt(ctx context.Context) (*Session, error) {
-	token, err := readCredential(s.auth.TokenFile)
-	if err != nil {
-		return nil, Fail(store.ErrUnauthenticated, "auth.tokenFile: %v", err)
-	}
+func (s *sessions) adopt(ctx context.Context, token secret.Bytes) (*Session, error) {
 	start := s.now()
 	resp, err := s.client.call(ctx, Request{Method: http.MethodGet, Path: "auth/token/lookup-self", token: token, Repeatable: true})
 	if err != nil {
 		return nil, s.asLogin(err)
 	}
 	if !resp.OK() {
-		return nil, Fail(store.ErrUnauthenticated, "auth.tokenFile: Vault does not accept the token in %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
-			s.auth.TokenFile, resp.Status)
+		return nil, Fail(store.ErrUnauthenticated, "Vault does not accept %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
+			s.who(), resp.Status)
 	}
 	var about struct {
 		TTL       Seconds `json:"ttl"`
@@ -154,7 +161,7 @@ func (s *sessions) adopt(ctx context.Context) (*Session, error) {
 		NumUses   int     `json:"num_uses"`
 	}
 	if resp.Answer == nil || json.Unmarshal(resp.Answer.Data, &about) != nil {
-		return nil, Fail(store.ErrUnavailable, "auth.tokenFile: Vault does not say how long the token lives; look at what stands between the node and Vault")
+		return nil, Fail(store.ErrUnavailable, "Vault does not say how long %s lives; look at what stands between the node and Vault", s.who())
 	}
 	granted := &Auth{LeaseDuration: about.TTL, Renewable: about.Renewable && time.Duration(about.TTL) > 0, NumUses: about.NumUses}
 	return newSession(token, granted, start, false), nil
@@ -194,6 +201,8 @@ func (s *sessions) who() string {
 			return fmt.Sprintf("the default role at auth/%s", Printable(s.auth.Mount))
 		}
 		return fmt.Sprintf("role %q at auth/%s", s.auth.Role, Printable(s.auth.Mount))
+	case methodPerson:
+		return methodPerson
 	case methodTokenFile:
 		return "the token in " + Printable(s.auth.TokenFile)
 	case methodCert:

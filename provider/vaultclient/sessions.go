@@ -31,6 +31,7 @@ type sessions struct {
 	client *client
 	auth   AuthSettings
 	tokens identity.TokenSource
+	person *Person // for methodPerson
 	now    func() time.Time
 
 	// lifetime ends, and work is waited for, on close. A login runs under it

@@ -82,6 +82,23 @@ func DefaultSettings() Settings {
 	return Settings{Timeout: defaultTimeout, Retries: defaultRetries, Auth: AuthSettings{Audience: defaultAudience}}
 }
 
+// AsPerson lets the settings log in with the person's token, who must be that of
+// the Pool's Options. It comes before Check, and is for settings that say nothing
+// of a login.
+func (s *Settings) AsPerson(person *Person) {
+	s.Auth.Method, s.Auth.person = methodPerson, true
+	if s.Address == "" {
+		// What else is of the environment belongs to its address.
+		s.Address = person.Address
+		if s.Namespace == "" {
+			s.Namespace = person.Namespace
+		}
+		if s.TLS == (TLSSettings{}) {
+			s.TLS.CACertFile = person.CACertFile
+		}
+	}
+}
+
 // Check completes the settings and notes all that is wrong with them.
 // byOperator is true if they stand in the operator's configuration; only then
 // may they name files of the node.

@@ -23,8 +23,8 @@ type kmsKey struct {
 	clients aws.Clients[*kms.Client]
 }
 
-func newKey(access *aws.Access, config *settings, named arn) *kmsKey {
-	k := &kmsKey{access: access, arn: named, asNode: config.Node != nil}
+func newKey(access *aws.Access, config *settings, named arn, asNode bool) *kmsKey {
+	k := &kmsKey{access: access, arn: named, asNode: asNode}
 	k.clients.New = func(region string) *kms.Client { return newClient(access, region, config.SourceARN) }
 	return k
 }

@@ -32,15 +32,20 @@ func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
 // Name is "aws".
 func (t *Type) Name() string { return typeName }
 
-// Open checks the settings, which docs/keys/aws.md lists. It makes no call.
+// Open checks the settings, which docs/keys/aws.md lists. Without node and auth,
+// the key is used with the credentials of the platform's Person, if it has one.
+// It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, arn, problems := parseSettings(given)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	access := t.platform.Open(observed, config.Settings)
-	if config.Node != nil {
-		access = t.platform.OpenAsNode(observed, config.Settings, *config.Node)
+	_, saysAuth := given.Fields["auth"]
+	switch {
+	case config.Node != nil:
+		return newKey(t.platform.OpenAsNode(observed, config.Settings, *config.Node), config, arn, true), nil
+	case t.platform.KnowsPerson() && !saysAuth:
+		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true), nil
 	}
-	return newKey(access, config, arn), nil
+	return newKey(t.platform.Open(observed, config.Settings), config, arn, false), nil
 }

@@ -24,21 +24,25 @@ type Options = azure.Options
 
 // Type is the kind of key service named "azure". It holds the connections,
 // which all keys with the same addresses and TLS settings share.
-type Type struct{ pool *azure.Pool }
+type Type struct {
+	pool   *azure.Pool
+	person bool
+}
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	opts.Observed = "key-azure"
-	return &Type{pool: azure.NewPool(opts)}
+	return &Type{pool: azure.NewPool(opts), person: opts.Person != nil}
 }
 
 // Name is "azure".
 func (t *Type) Name() string { return "azure" }
 
 // Open checks the settings, which docs/keys/azure.md lists, and reads the
-// certificate file that they name. It makes no call.
+// certificate file that they name. Without auth, the key is used as
+// Options.Person, if there is one. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given)
+	config, problems := parseSettings(given, t.person)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings) (*settings, gcp.Problems) {
+func parseSettings(given key.Settings, person bool) (*settings, gcp.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
 	var problems gcp.Problems
 	if err := strict.DecodeMap(given.Fields, config); err != nil {
@@ -54,6 +54,9 @@ func parseSettings(given key.Settings) (*settings, gcp.Problems) {
 	}
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, &problems)
+	if _, says := given.Fields["auth"]; !says && person {
+		config.Auth.AsPerson()
+	}
 	config.Auth.Check(given.ByOperator, &problems)
 	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)

@@ -16,6 +16,8 @@ package gcp
 import (
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -32,6 +34,12 @@ type Options struct {
 	Cluster gcp.Cluster
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *store.Calls
+	// MayAsk says whether the operator lets Cluster be asked now; nil means
+	// yes.
+	MayAsk func() bool
+	// Person is who runs a command, and signs in where settings say nothing of
+	// it; nil where pods are served.
+	Person oauth2.TokenSource
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -63,7 +71,7 @@ func (t *Type) Name() string { return "gcp" }
 // Open checks the settings, which docs/keys/gcp.md lists, and reads the file of
 // authorities if they name one. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given)
+	config, problems := parseSettings(given, t.opts.Person != nil)
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
@@ -79,7 +87,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	return &kmsKey{
 		config: config, conn: conn, release: release,
 		signIn: gcp.NewSignIn(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster,
+			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster, MayAsk: t.opts.MayAsk, Person: t.opts.Person,
 			Timeout: config.Timeout, Retries: config.Retries,
 		}),
 	}, nil

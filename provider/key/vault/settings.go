@@ -39,10 +39,13 @@ type settings struct {
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings) (*settings, vaultclient.Problems) {
+func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, vaultclient.Problems) {
 	config := &settings{Settings: vaultclient.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
 	if problems := vaultclient.Decode(given.Fields, config); len(problems) > 0 {
 		return nil, problems
+	}
+	if _, says := given.Fields["auth"]; !says && person != nil {
+		config.AsPerson(person)
 	}
 	var problems vaultclient.Problems
 	config.Check(given.ByOperator, &problems)

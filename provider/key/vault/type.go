@@ -22,21 +22,26 @@ type Options = vaultclient.Options
 
 // Type is the kind of key service named "vault". It holds the connections to
 // every address, which all keys with the same address and TLS settings share.
-type Type struct{ pool *vaultclient.Pool }
+type Type struct {
+	pool   *vaultclient.Pool
+	person *vaultclient.Person // nil where pods are served
+}
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	opts.Observed = "key-vault"
-	return &Type{pool: vaultclient.NewPool(opts)}
+	return &Type{pool: vaultclient.NewPool(opts), person: opts.Person}
 }
 
 // Name is "vault".
 func (t *Type) Name() string { return "vault" }
 
 // Open checks the settings, which docs/keys/vault.md lists, and reads the
-// certificate files that they name. It makes no call.
+// certificate files that they name. Without auth, the key is used with the token
+// of Options.Person, if there is one, who may give the address too. It makes no
+// call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given)
+	config, problems := parseSettings(given, t.person)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

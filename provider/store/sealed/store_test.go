@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -82,9 +83,13 @@ func settings(path string) store.Settings {
 	return store.Settings{Fields: map[string]any{"keyRing": path}, ByOperator: true}
 }
 
+func newType(types ...key.Type) *sealed.Type {
+	return sealed.NewType(sealed.Options{Now: func() time.Time { return noon }, KeyTypes: types})
+}
+
 func openStore(t *testing.T, path string) store.Store {
 	t.Helper()
-	s, err := sealed.NewType(func() time.Time { return noon }).Open(settings(path))
+	s, err := newType().Open(settings(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +107,7 @@ func TestContract(t *testing.T) {
 		other.ServiceAccount = "api"
 		good := sealTo(t, ring, scopeFor(web, "o"), "v")
 		return &storetest.Fixture{
-			Type:     sealed.NewType(nil),
+			Type:     sealed.NewType(sealed.Options{}),
 			Settings: settings(path),
 			Identity: web,
 			Stranger: &other,
@@ -127,7 +132,7 @@ func TestContract(t *testing.T) {
 func TestOnlyTheOperatorNamesTheKeyRing(t *testing.T) {
 	s := settings(ringFile(t, newRing(t)))
 	s.ByOperator = false
-	_, err := sealed.NewType(nil).Open(s)
+	_, err := sealed.NewType(sealed.Options{}).Open(s)
 	if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "operator") {
 		t.Errorf("Open from a class: %v", err)
 	}
@@ -144,7 +149,7 @@ func TestRefusesAKeyRingThatCannotBeUsed(t *testing.T) {
 	replace(t, public, newRing(t).Public().Marshal(), 0o600)
 	for name, path := range map[string]string{"missing": filepath.Join(dir, "none"), "readable by others": open, "a public key": public, "a directory": dir} {
 		t.Run(name, func(t *testing.T) {
-			_, err := sealed.NewType(nil).Open(settings(path))
+			_, err := sealed.NewType(sealed.Options{}).Open(settings(path))
 			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keyRing: ") || !strings.Contains(err.Error(), path) {
 				t.Errorf("Open: %v", err)
 			}

@@ -1,65 +1,96 @@
 // Package sealed is the store of sealed values: ciphertexts that stand in the
-// class itself, opened with a key ring on the node. There is nothing to reach
-// and nothing to log in to; what a pod may read is what each value's scope says
-// of its cluster, namespace, service account and object.
+// class itself, opened with a key ring on the node, or by a key service that is
+// asked with the pod's own identity. What a pod may read is what each value's
+// scope says of its cluster, namespace, service account and object, and beyond
+// that what the key service's policies say.
 //
-// The package never writes, and never returns a value to an identity that the
-// value is not sealed for. Start with Type; package seal is the format.
+// The package never writes, never keeps a data key, and never returns a value to
+// an identity that the value is not sealed for. Start with Type; keys.go is how
+// keys of key services are named. Package seal is the format.
 package sealed
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
-// Type is the kind of store named "sealed".
-type Type struct {
-	now func() time.Time
+// Options are what a Type is made of.
+type Options struct {
+	// Now tells the time for values that expire; nil means time.Now.
+	Now func() time.Time
+	// KeyTypes are the kinds of key service that there are.
+	KeyTypes []key.Type
 }
 
-// NewType returns the Type. now tells the time for values that expire; nil
-// means time.Now.
-func NewType(now func() time.Time) *Type {
-	if now == nil {
-		now = time.Now
+// Type is the kind of store named "sealed".
+type Type struct{ opts Options }
+
+// NewType returns the Type.
+func NewType(opts Options) *Type {
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
-	return &Type{now: now}
+	return &Type{opts: opts}
 }
 
 // Name is "sealed".
 func (*Type) Name() string { return "sealed" }
 
-// WorkloadSettings is empty: the key ring is the operator's alone.
+// WorkloadSettings is empty: keys are the operator's alone.
 func (*Type) WorkloadSettings() []string { return nil }
+
+// The default and the bound of Refresh. A sealed value never changes, so asking
+// again finds out one thing: that the right to open it has ended.
+const (
+	defaultRefresh = time.Hour
+	mostRefresh    = 30 * 24 * time.Hour
+)
 
 // settings are the fields of a store of this type.
 type settings struct {
 	// KeyRing is the path of the key ring file on the node.
 	KeyRing string `yaml:"keyRing"`
+	// Keys are keys of key services.
+	Keys []keySettings `yaml:"keys"`
+	// Refresh is after how long a key service is asked again whether the pod
+	// may still open a value.
+	Refresh time.Duration `yaml:"refresh"`
 }
 
-// Open reads the key ring once, so that a wrong one is known when it is
-// configured and not when a pod starts.
+// Open reads the key ring and opens the keys once, so that wrong ones are known
+// when they are configured and not when a pod starts. It makes no call.
 func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, wrongKeyRing("a store of type sealed reads the node's key ring, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone")
+		return nil, store.Fail(store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "a store of type sealed has the keys that open values, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone"}})
 	}
-	var s settings
+	s := settings{Refresh: defaultRefresh}
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
 		return nil, store.Fail(store.ErrInvalid, err)
 	}
-	if s.KeyRing == "" {
-		return nil, wrongKeyRing("is missing; give the path of the key ring that lanyard keygen wrote")
+	var problems strict.Problems
+	if s.KeyRing == "" && len(s.Keys) == 0 {
+		problems = append(problems, strict.Problem{Field: "keyRing", Text: "is missing; give the path of the key ring that lanyard keygen wrote, or in keys the keys of key services"})
 	}
-	ring, err := openRing(s.KeyRing)
-	if err != nil {
-		return nil, wrongKeyRing(err.Error())
+	if s.Refresh < time.Second || s.Refresh > mostRefresh {
+		problems = append(problems, strict.Problem{Field: "refresh", Text: fmt.Sprintf("must be between 1s and %s", mostRefresh)})
 	}
-	return &sealedStore{ring: ring, now: t.now}, nil
-}
-
-func wrongKeyRing(text string) error {
-	return store.Fail(store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: text}})
+	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
+	if s.KeyRing != "" {
+		ring, err := openRing(s.KeyRing)
+		if err != nil {
+			problems = append(problems, strict.Problem{Field: "keyRing", Text: err.Error()})
+		}
+		opened.ring = ring
+	}
+	var wrong strict.Problems
+	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
+	if problems = append(problems, wrong...); len(problems) > 0 {
+		opened.Close()
+		return nil, store.Fail(store.ErrInvalid, problems)
+	}
+	return opened, nil
 }

@@ -1,0 +1,89 @@
+package aws_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	platform "github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/key/aws"
+	"github.com/lanyardhq/lanyard/provider/person"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// setPerson gives this process the environment of someone who has the role of a
+// web identity, as a CI job has, and of no one else.
+func (f *fixture) setPerson(t *testing.T, role string) {
+	t.Helper()
+	none := filepath.Join(t.TempDir(), "none")
+	for name, value := range map[string]string{
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none,
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_REGION": ireland, "AWS_ENDPOINT_URL_STS": f.URL,
+		"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": f.nodeFile,
+	} {
+		t.Setenv(name, value)
+	}
+}
+
+func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
+	f := newFixture(t)
+	shared := platform.New(platform.Options{Person: person.AWS()})
+	t.Cleanup(shared.Close)
+	typ := aws.NewType(shared)
+	open := func(fields map[string]any) key.Key {
+		opened, err := typ.Open(key.Settings{Fields: fields, ByOperator: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(opened.Close)
+		return opened
+	}
+	bare := map[string]any{"key": f.key, "endpoint": f.URL, "retries": 0, "timeout": "2s"}
+
+	f.setPerson(t, f.node)
+	opened := open(bare)
+	wantPlain(t, opened, node, encrypt(t, opened, node, scope), scope)
+	if _, err := opened.Encrypt(t.Context(), f.pod(t, "prod/web"), secret.NewString("v"), scope); !errors.Is(err, store.ErrDenied) {
+		t.Errorf("a pod uses the person's credentials: %v", err)
+	}
+
+	t.Run("and a key that says auth is still for pods", func(t *testing.T) {
+		_, err := open(f.asPod(f.key, nil).Fields).Encrypt(t.Context(), node, secret.NewString("v"), scope)
+		if !errors.Is(err, store.ErrUnauthenticated) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("who has none is told how to log in", func(t *testing.T) {
+		f.setPerson(t, "")
+		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "")
+		other := platform.New(platform.Options{Person: person.AWS()})
+		t.Cleanup(other.Close)
+		opened, err := aws.NewType(other).Open(key.Settings{Fields: bare, ByOperator: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = opened.Encrypt(t.Context(), node, secret.NewString("v"), scope)
+		if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "AWS_PROFILE") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A role whose policy demands the context of its own namespace opens nothing
+// else, whatever asks with it.
+func TestAPolicyPartsNamespacesByTheContext(t *testing.T) {
+	f := newFixture(t)
+	f.kms.Demand(f.web, "namespace", "prod")
+	as := f.pod(t, "prod/web")
+	writer, reader := f.open(t, f.asNode(f.key, nil)), f.open(t, f.asPod(f.key, nil))
+	own := key.Context{"cluster": "test", "namespace": "prod", "service-account": "web"}
+	others := key.Context{"cluster": "test", "namespace": "dev", "service-account": "web"}
+	wantPlain(t, reader, as, encrypt(t, writer, node, own), own)
+	if _, err := reader.Decrypt(t.Context(), as, encrypt(t, writer, node, others), others); !errors.Is(err, store.ErrDenied) {
+		t.Errorf("another namespace's: %v", err)
+	}
+}

@@ -1,0 +1,77 @@
+package sealed
+
+import (
+	"fmt"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// maxKeys is the most keys of key services in one store.
+const maxKeys = 64
+
+// Who a key service is asked as.
+const (
+	openAsPod  = "pod"
+	openAsNode = "node"
+)
+
+// keySettings is a key of a key service.
+type keySettings struct {
+	// Name is what values are sealed to.
+	Name string `yaml:"name"`
+	// OpenAs is pod, or node for a key service that cannot tell pods apart.
+	OpenAs string `yaml:"openAs"`
+	// Service is the key service: its type, and the type's own settings, in
+	// which placeholders stand for the pod's namespace and service account.
+	Service map[string]any `yaml:"service"`
+}
+
+// openKeys opens the keys, or says all that is wrong with them. What is opened
+// is the caller's to close, whatever is wrong with the rest.
+func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey, problems strict.Problems) {
+	add := func(field, format string, args ...any) {
+		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+	}
+	if len(given) > maxKeys {
+		add("keys", "has %d keys, at most %d are possible", len(given), maxKeys)
+		return nil, problems
+	}
+	names := map[string]int{}
+	for i, k := range given {
+		at := fmt.Sprintf("keys[%d]", i)
+		if text := seal.WrongServiceKeyName(k.Name); text != "" {
+			add(at+".name", "%s", text)
+			continue
+		}
+		if first, twice := names[k.Name]; twice {
+			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
+			continue
+		}
+		names[k.Name] = i
+		switch k.OpenAs {
+		case "", openAsPod, openAsNode:
+		default:
+			add(at+".openAs", "must be pod, which asks the key service as the pod, or node")
+			continue
+		}
+		asNode := k.OpenAs == openAsNode
+		if asNode && hasPlaceholder(k.Service) {
+			add(at+".service", "has a placeholder for the pod's namespace or service account, which the node has not; remove it, or let openAs be pod")
+			continue
+		}
+		service, wrong := openService(types, k.Service, at+".service")
+		if problems = append(problems, wrong...); len(wrong) > 0 {
+			continue
+		}
+		named, err := seal.NewServiceKey(k.Name, service, asNode)
+		if err != nil {
+			service.Close()
+			add(at+".name", "%s", err)
+			continue
+		}
+		opened = append(opened, named)
+	}
+	return opened, problems
+}

@@ -1,0 +1,209 @@
+package sealed
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The placeholders of settings. They let one configuration give each namespace
+// a role or a key of its own. Neither can hold anything but letters, digits,
+// dashes and dots.
+const (
+	namespacePlaceholder = "{namespace}"
+	accountPlaceholder   = "{serviceAccount}"
+)
+
+// maxWorkloads is the most workloads whose keys stay open between calls, so that
+// their logins are kept. A node runs some hundred pods.
+const maxWorkloads = 1024
+
+// openService opens the key of the settings: one for all, or one for each
+// workload where they have placeholders.
+func openService(types []key.Type, service map[string]any, at string) (key.Key, strict.Problems) {
+	if !hasPlaceholder(service) {
+		return key.Open(types, service, at)
+	}
+	k := &workloadKey{types: types, service: service, opened: map[workload]*workloadsOwn{}}
+	// What is wrong with the settings is wrong for every workload.
+	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), at)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	k.name = sample.Name()
+	sample.Close()
+	return k, nil
+}
+
+// workload is what placeholders stand for.
+type workload struct{ namespace, account string }
+
+// workloadKey is a key whose settings differ from workload to workload. It is a
+// key.Key for pods alone.
+type workloadKey struct {
+	types   []key.Type
+	service map[string]any
+	name    string
+
+	mu     sync.Mutex
+	opened map[workload]*workloadsOwn
+	calls  uint64 // so far, to tell which key was used last
+}
+
+// workloadsOwn is the key of one workload. All of it is guarded by the
+// workloadKey's mu.
+type workloadsOwn struct {
+	key.Key
+	users int    // calls under way
+	used  uint64 // the number of the call that used it last
+}
+
+// Name implements key.Key: the name for a service account called default.
+func (k *workloadKey) Name() string { return k.name }
+
+// Encrypt implements key.Key.
+func (k *workloadKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
+	own, release, err := k.of(as)
+	if err != nil {
+		return key.Ciphertext{}, err
+	}
+	defer release()
+	return own.Encrypt(ctx, as, plaintext, bound)
+}
+
+// Decrypt implements key.Key.
+func (k *workloadKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
+	own, release, err := k.of(as)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer release()
+	return own.Decrypt(ctx, as, ciphertext, bound)
+}
+
+// Current implements key.Key.
+func (k *workloadKey) Current(ctx context.Context, as identity.Identity) (string, error) {
+	own, release, err := k.of(as)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return own.Current(ctx, as)
+}
+
+// Close implements key.Key.
+func (k *workloadKey) Close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, own := range k.opened {
+		own.Close()
+	}
+	clear(k.opened)
+}
+
+// of is the workload's own key, opened when it is first asked for. It stays open
+// until release is called, and after that as long as there is room.
+func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err error) {
+	who := workload{as.Namespace, as.ServiceAccount}
+	if who.namespace == "" || who.account == "" || strings.ContainsFunc(who.namespace+who.account, notNameText) {
+		return nil, nil, store.Fail(store.ErrDenied, errors.New("the key is for pods, by their namespace and service account"))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found := k.opened[who]
+	if found == nil {
+		made, problems := key.Open(k.types, k.settingsOf(who), "service")
+		if len(problems) > 0 {
+			return nil, nil, store.Fail(store.ErrInvalid, problems)
+		}
+		k.makeRoom()
+		found = &workloadsOwn{Key: made}
+		k.opened[who] = found
+	}
+	k.calls++
+	found.users, found.used = found.users+1, k.calls
+	return found.Key, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		found.users--
+	}, nil
+}
+
+// makeRoom closes the key that was used longest ago, if there are too many and
+// it is not in use. k.mu is held.
+func (k *workloadKey) makeRoom() {
+	if len(k.opened) < maxWorkloads {
+		return
+	}
+	var oldest workload
+	for who, own := range k.opened {
+		if own.users == 0 && (k.opened[oldest] == nil || own.used < k.opened[oldest].used) {
+			oldest = who
+		}
+	}
+	if own := k.opened[oldest]; own != nil {
+		own.Close()
+		delete(k.opened, oldest)
+	}
+}
+
+// notNameText is true of what no name of a namespace or service account holds.
+func notNameText(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.'
+}
+
+// settingsOf are the settings with the workload in the place of placeholders.
+func (k *workloadKey) settingsOf(who workload) map[string]any {
+	replaced := strings.NewReplacer(namespacePlaceholder, who.namespace, accountPlaceholder, who.account)
+	return replaceIn(k.service, replaced).(map[string]any) //nolint:forcetypeassert // a map stays one
+}
+
+// replaceIn returns a copy of settings in which every text is replaced.
+func replaceIn(value any, replacer *strings.Replacer) any {
+	switch value := value.(type) {
+	case string:
+		return replacer.Replace(value)
+	case map[string]any:
+		replaced := maps.Clone(value)
+		for name, field := range replaced {
+			replaced[name] = replaceIn(field, replacer)
+		}
+		return replaced
+	case []any:
+		replaced := make([]any, len(value))
+		for i, item := range value {
+			replaced[i] = replaceIn(item, replacer)
+		}
+		return replaced
+	}
+	return value
+}
+
+// hasPlaceholder is true if a text of the settings has one.
+func hasPlaceholder(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return strings.Contains(value, namespacePlaceholder) || strings.Contains(value, accountPlaceholder)
+	case map[string]any:
+		for _, field := range value {
+			if hasPlaceholder(field) {
+				return true
+			}
+		}
+	case []any:
+		for _, item := range value {
+			if hasPlaceholder(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
