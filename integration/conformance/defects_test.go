@@ -168,12 +168,12 @@ func TestWhatAProviderLacksIsToldWithTheReason(t *testing.T) {
 func TestDescriptionThatCannotBeUsedIsRefused(t *testing.T) {
 	_, err := Check(context.Background(), Provider{
 		Kill: func(context.Context) error { return nil }, Fail: func(context.Context) error { return nil },
-		Lacks: map[string]string{"E-05": "never mind", "X-99": "what"}, LargestVolume: 5 << 20,
+		Lacks: map[string]string{"E-05": "never mind", "X-99": "what"}, LargestVolume: 5 << 20, LargestValue: 1,
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"Name and SocketDir", "Accounts", "Put, Delete and Class", "Kill and Start", "Fail and Recover", "point E-05 is not optional", "no point X-99", "LargestVolume"} {
+	for _, part := range []string{"Name and SocketDir", "Accounts", "Put, Delete and Class", "Kill and Start", "Fail and Recover", "point E-05 is not optional", "no point X-99", "LargestVolume", "LargestValue"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}

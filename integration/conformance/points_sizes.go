@@ -10,13 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const (
-	// driverMessage is what the driver takes: --max-call-recv-msg-size's
-	// default.
-	driverMessage = 4 << 20
-	// largeValue is the largest value that a store is given.
-	largeValue = 128 << 10
-)
+// driverMessage is what the driver takes: --max-call-recv-msg-size's default.
+const driverMessage = 4 << 20
 
 func sizePoints() []Point {
 	return []Point{
@@ -29,7 +24,7 @@ func sizePoints() []Point {
 			ID: "L-02", Promise: "a large volume is answered, in a message below 4 MiB",
 			Source: maxMessageSize, Why: "the driver takes 4 MiB unless an operator raises --max-call-recv-msg-size",
 			check: func(ctx context.Context, s *session) error {
-				objects, want, err := s.putLarge(ctx, s.LargestVolume/largeValue)
+				objects, want, err := s.putLarge(ctx, s.LargestVolume/s.LargestValue)
 				if err != nil {
 					return err
 				}
@@ -68,7 +63,7 @@ func manyObjects(ctx context.Context, s *session) error {
 }
 
 func tooLarge(ctx context.Context, s *session) error {
-	objects, _, err := s.putLarge(ctx, driverMessage/largeValue+4)
+	objects, _, err := s.putLarge(ctx, driverMessage/s.LargestValue+4)
 	if err != nil {
 		return err
 	}
@@ -95,7 +90,7 @@ func (s *session) putLarge(ctx context.Context, n int) ([]Object, map[string][]b
 	var objects []Object
 	want := map[string][]byte{}
 	for i := range n {
-		value := bytes.Repeat(fmt.Appendf(nil, "%x", randomBytes(16)), largeValue/32)
+		value := bytes.Repeat(fmt.Appendf(nil, "%x", randomBytes(16)), s.LargestValue/32)
 		object, err := s.put(ctx, s.Accounts[0], "large-"+strconv.Itoa(i), value)
 		if err != nil {
 			return nil, nil, err

@@ -53,8 +53,11 @@ type Provider struct {
 
 	// LargestVolume is how many bytes the files of one volume may have
 	// together at least. Zero means 3 MiB; more than that is not asked of
-	// anyone. Values are at most 128 KiB each.
+	// anyone.
 	LargestVolume int
+	// LargestValue is how many bytes a value of the store may have. Zero means
+	// 128 KiB; larger ones are asked of nobody.
+	LargestValue int
 	// ManyObjects is how many objects a class may have at least. Zero means
 	// 200.
 	ManyObjects int
@@ -106,6 +109,8 @@ type Object struct {
 const (
 	defaultRotatesWithin = 2 * time.Minute
 	defaultLargestVolume = 3 << 20
+	defaultLargestValue  = 128 << 10
+	leastLargestValue    = 1 << 10
 	defaultManyObjects   = 200
 )
 
@@ -145,11 +150,17 @@ func (p *Provider) complete() error {
 	if p.LargestVolume == 0 {
 		p.LargestVolume = defaultLargestVolume
 	}
+	if p.LargestValue == 0 {
+		p.LargestValue = defaultLargestValue
+	}
 	if p.ManyObjects == 0 {
 		p.ManyObjects = defaultManyObjects
 	}
 	if p.LargestVolume > defaultLargestVolume {
 		w.add("LargestVolume: is above %d, which nobody is asked for", defaultLargestVolume)
+	}
+	if p.LargestValue < leastLargestValue || p.LargestValue > defaultLargestValue {
+		w.add("LargestValue: must be from %d to %d", leastLargestValue, defaultLargestValue)
 	}
 	if len(w) > 0 {
 		return fmt.Errorf("the description of the provider cannot be used: %w", errors.Join(w...))

@@ -2,6 +2,7 @@ package conforms
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -31,7 +32,7 @@ func startAWS(t *testing.T) *aws {
 	a := &aws{Server: awstest.New(t), tokens: tokens, roles: map[conformance.Account]string{}, repair: func() {}}
 	a.Trust(issuer.Name, tokens.PublicKey())
 	for _, account := range accounts {
-		a.roles[account] = a.PutRole(account.Name, awstest.Role{Accounts: []string{account.String()}, Reads: []string{account.Name + "/*"}})
+		a.roles[account] = a.PutRole(account.Name, awstest.Role{Accounts: []string{account.String()}, Reads: []string{account.Name + "/*", "/" + account.Name + "/*"}})
 		a.Associate(account.String(), a.roles[account])
 	}
 	return a
@@ -70,11 +71,77 @@ func (a *aws) store(config string, named func(owner conformance.Account) string,
 func newAWS(t *testing.T) store {
 	t.Helper()
 	a := startAWS(t)
+	return a.store(a.config("aws-secrets-manager"), ownStore, awsAudience)
+}
+
+const awsAudience = "sts.amazonaws.com"
+
+// config has a store of the type for each service account.
+func (a *aws) config(typeName string) string {
 	config := ""
 	for _, account := range accounts {
-		config += fmt.Sprintf("  %s: {type: aws-secrets-manager, region: %s, retries: 0, endpoint: '%[3]s', auth: {role: '%[4]s', stsEndpoint: '%[3]s'}}\n", account.Name, awsRegion, a.URL, a.roles[account])
+		config += fmt.Sprintf("  %s: {type: %s, region: %s, retries: 0, endpoint: '%[4]s', auth: {role: '%[5]s', stsEndpoint: '%[4]s'}}\n", ownStore(account), typeName, awsRegion, a.URL, a.roles[account])
 	}
-	return a.store(config, func(owner conformance.Account) string { return owner.Name }, "sts.amazonaws.com")
+	return config
+}
+
+func ownStore(owner conformance.Account) string { return owner.Name }
+
+// newAWSParameters has parameters, which are text, in base64.
+func newAWSParameters(t *testing.T) store {
+	t.Helper()
+	a := startAWS(t)
+	s := a.store(a.config("aws-parameter-store"), ownStore, awsAudience)
+	// Names are letters, digits and some signs.
+	parameter := func(owner conformance.Account, name string) string { return fmt.Sprintf("/%s/%x", owner.Name, name) }
+	s.put = func(_ context.Context, owner conformance.Account, name string, value []byte) error {
+		a.PutParameter(awsRegion, parameter(owner, name), "SecureString", base64.StdEncoding.EncodeToString(value))
+		return nil
+	}
+	s.remove = func(_ context.Context, owner conformance.Account, name string) error {
+		a.DeleteParameter(awsRegion, parameter(owner, name))
+		return nil
+	}
+	s.object = func(owner conformance.Account, object conformance.Object) (map[string]any, error) {
+		return map[string]any{"store": ownStore(owner), "key": parameter(owner, object.Name), "encoding": "base64"}, nil
+	}
+	s.reads = func() int { return a.Calls("ssm:GetParameters") }
+	// https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+	s.largestValue = base64.StdEncoding.DecodedLen(8 << 10)
+	return s
+}
+
+// newAWSKMS has ciphertexts in the classes themselves, under a key that is the
+// owner's. A secret that does not exist is one under a key that is nobody's.
+func newAWSKMS(t *testing.T) store {
+	t.Helper()
+	a := startAWS(t)
+	service := a.NewKMS()
+	nobodys := service.Create(t, awsRegion, false)
+	keys := map[conformance.Account]string{}
+	for _, account := range accounts {
+		keys[account] = service.Create(t, awsRegion, false)
+		a.PutRole(account.Name, awstest.Role{Accounts: []string{account.String()}, Reads: []string{keys[account]}})
+	}
+	g := newGit(func(owner conformance.Account, _ string, value []byte) (string, error) {
+		key := keys[owner]
+		if value == nil {
+			key = nobodys
+		}
+		return base64.StdEncoding.EncodeToString(service.Encrypt(t, key, value, nil)), nil
+	})
+	s := a.store(a.config("aws-kms"), ownStore, awsAudience)
+	s.put, s.remove = g.put, g.remove
+	s.object = func(owner conformance.Account, object conformance.Object) (map[string]any, error) {
+		text, err := g.text(owner, object)
+		return map[string]any{"store": ownStore(owner), "key": text}, err
+	}
+	s.reads = func() int { return a.Calls("kms:Decrypt") }
+	// https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html
+	s.largestValue = 4 << 10
+	// A class, with all of its values, is one object of the API server's.
+	s.largestVolume = 512 << 10
+	return s
 }
 
 // newAWSForDialect has the one store that classes of the dialect read from, with

@@ -30,7 +30,10 @@ func TestLanyardKeepsItsPromisesToTheDriver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, newStore := range map[string]func(*testing.T) store{"vault": newVault, "aws": newAWS, "azure": newAzure, "gcp": newGCP, "file": newFiles, "sealed": newSealed} {
+	for name, newStore := range map[string]func(*testing.T) store{
+		"vault": newVault, "azure": newAzure, "gcp": newGCP, "file": newFiles, "sealed": newSealed,
+		"aws secrets": newAWS, "aws parameters": newAWSParameters, "aws kms": newAWSKMS,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conformance.Run(t, provider(t, binary, newStore(t)))
@@ -53,7 +56,8 @@ type store struct {
 	tokens        func(ctx context.Context, pod conformance.Pod) (map[string]conformance.Token, error)
 	reads         func() int
 	fail, recover func(context.Context) error
-	largest       int
+	largestVolume int
+	largestValue  int
 }
 
 // provider starts Lanyard with the store and describes both to the suite.
@@ -70,7 +74,7 @@ stores:
 %s`, cluster, refresh, key, s.config)})
 	return conformance.Provider{
 		Name: "lanyard", SocketDir: server.SocketDir, Accounts: accounts,
-		Put: s.put, Delete: s.remove, Tokens: s.tokens, Reads: s.reads, Fail: s.fail, Recover: s.recover, LargestVolume: s.largest,
+		Put: s.put, Delete: s.remove, Tokens: s.tokens, Reads: s.reads, Fail: s.fail, Recover: s.recover, LargestVolume: s.largestVolume, LargestValue: s.largestValue,
 		Class: func(owner conformance.Account, objects []conformance.Object) (map[string]string, error) {
 			return class(s, owner, objects)
 		},

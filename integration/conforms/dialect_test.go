@@ -54,7 +54,7 @@ func inDialect(t *testing.T, name, binary string, s store, class dialectClass) c
 	})
 	return conformance.Provider{
 		Name: name, SocketDir: server.SocketDir, Accounts: accounts,
-		Put: s.put, Delete: s.remove, Tokens: s.tokens, Reads: s.reads, Fail: s.fail, Recover: s.recover,
+		Put: s.put, Delete: s.remove, Tokens: s.tokens, Reads: s.reads, Fail: s.fail, Recover: s.recover, LargestValue: s.largestValue,
 		Class: func(owner conformance.Account, objects []conformance.Object) (map[string]string, error) {
 			return class(s, owner, objects)
 		},
