@@ -43,6 +43,15 @@ var (
 	// key. The error wraps the kind of package store too, and its text is the
 	// key service's.
 	ErrKeyService = errors.New("the key service refused")
+	// ErrUnsigned means that the value has no signature where one is required.
+	ErrUnsigned = errors.New("sealed value is not signed")
+	// ErrUnknownSealer means that the value is signed by a key that is not
+	// trusted to seal for who asks.
+	ErrUnknownSealer = errors.New("unknown sealer")
+	// ErrSignature means that the signature is not the sealer's, or of another
+	// value.
+	ErrSignature = errors.New("wrong signature of sealed value")
+
 	// ErrAuthentication means that the key is right and the value is not what
 	// was sealed: a bit of its header, wrapped or encapsulated key or ciphertext changed.
 	ErrAuthentication = errors.New("sealed value was altered")

@@ -44,6 +44,11 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("header encodes again as %x", got)
 		}
 		body := sealed.Size() + 16
+		if _, signed := sealed.Sealer(); signed != (raw[1] >= 0x80) {
+			t.Fatalf("signed %v, and the byte of the suite is %x", signed, raw[1])
+		} else if signed {
+			body += 64
+		}
 		if name, version, ok := sealed.ServiceKey(); ok {
 			wrapped := len(raw) - len(got) - body - 3*2 - len(name) - len(version)
 			if wrapped < 1 || wrapped > seal.MaxWrapped || !bytes.Equal(got[2:18], specServiceKeyID(name, version)) {

@@ -10,8 +10,8 @@ import (
 const formatVersion = 1
 
 // maxHeader is the longest header: version, suite, key id, four exact names
-// with their tags and lengths, and a not-after time with its tag.
-const maxHeader = 1 + 1 + keyIDSize + 4*3 + MaxCluster + MaxNamespace + MaxServiceAccount + MaxObject + 1 + 8
+// with their tags and lengths, a not-after time with its tag, and a sealer.
+const maxHeader = 1 + 1 + keyIDSize + 4*3 + MaxCluster + MaxNamespace + MaxServiceAccount + MaxObject + 1 + 8 + 1 + sealerIDSize
 
 // The bytes before an optional field. Any other value is malformed.
 const (
@@ -25,12 +25,17 @@ type header struct {
 	suite Suite
 	key   KeyID
 	scope Scope
+	by    signer
 }
 
 // encode is the one encoding of h, whose scope is valid.
 func (h header) encode() []byte {
 	out := make([]byte, 0, 128)
-	out = append(out, formatVersion, byte(h.suite))
+	suite := byte(h.suite)
+	if h.by.kind != 0 {
+		suite |= signedBit
+	}
+	out = append(out, formatVersion, suite)
 	out = append(out, h.key[:]...)
 	for _, name := range []Name{h.scope.Cluster, h.scope.Namespace, h.scope.ServiceAccount, h.scope.Object} {
 		if name.any {
@@ -42,10 +47,15 @@ func (h header) encode() []byte {
 		out = append(out, name.exact...)
 	}
 	if h.scope.NotAfter.IsZero() {
-		return append(out, tagAbsent)
+		out = append(out, tagAbsent)
+	} else {
+		out = append(out, tagPresent)
+		out = binary.BigEndian.AppendUint64(out, uint64(h.scope.NotAfter.Unix())) //nolint:gosec // a valid scope is after 1970
 	}
-	out = append(out, tagPresent)
-	return binary.BigEndian.AppendUint64(out, uint64(h.scope.NotAfter.Unix())) //nolint:gosec // a valid scope is after 1970
+	if h.by.kind == 0 {
+		return out
+	}
+	return append(append(out, h.by.kind), h.by.id[:]...)
 }
 
 // decodeHeader reads the header that data begins with and returns what follows
@@ -55,7 +65,8 @@ func decodeHeader(data []byte) (header, []byte, error) {
 	if version := r.byte("format version"); r.err == nil && version != formatVersion {
 		return header{}, nil, fmt.Errorf("%w: %d inside a text of version %d; use a newer lanyard, or seal the value again", ErrUnknownVersion, version, formatVersion)
 	}
-	h := header{suite: Suite(r.byte("suite"))}
+	suite := r.byte("suite")
+	h := header{suite: Suite(suite &^ signedBit)}
 	if r.err == nil {
 		if _, err := h.suite.scheme(); err != nil {
 			return header{}, nil, err
@@ -68,6 +79,13 @@ func decodeHeader(data []byte) (header, []byte, error) {
 	h.scope.Object = r.name("object name", MaxObject)
 	if r.present("not-after") {
 		h.scope.NotAfter = r.time("not-after")
+	}
+	if suite&signedBit != 0 {
+		h.by.kind = r.byte("kind of signature")
+		copy(h.by.id[:], r.take(sealerIDSize, "sealer id"))
+		if r.err == nil && h.by.kind != sealerEd25519 {
+			return header{}, nil, fmt.Errorf("%w: a signature of kind %d; use a newer lanyard, or seal the value again with this one", ErrUnknownSuite, h.by.kind)
+		}
 	}
 	if r.err != nil {
 		return header{}, nil, r.err

@@ -13,6 +13,12 @@ type Keys struct {
 	// Services open what is sealed with a key service. Each has a name of its
 	// own.
 	Services []*ServiceKey
+
+	// Signatures say whose values are opened; nil opens whoever's.
+	Signatures *Signatures
+	// Only are the names of sealers of which a value must be signed by one;
+	// empty leaves it to Signatures.
+	Only []string
 }
 
 // Check returns an error that wraps ErrUnknownKey if none of the keys can be the

@@ -129,14 +129,18 @@ func wantKind(data []byte, want string) error {
 		return nil
 	}
 	is := map[string]string{
-		publicKind:  "this is a public key, which opens nothing",
-		ringKind:    "this is a private key ring",
-		serviceKind: "this names a key of a key service",
+		publicKind:       "this is a public key, which opens nothing",
+		ringKind:         "this is a private key ring",
+		serviceKind:      "this names a key of a key service",
+		sealerKind:       "this is the private key of a sealer",
+		sealerPublicKind: "this is the public key of a sealer, which checks signatures",
 	}[file.Kind]
 	remedy := map[string]string{
-		publicKind:  "give a public key, which lanyard keygen --public-out writes",
-		ringKind:    "give the key ring that lanyard keygen wrote",
-		serviceKind: "give a file that names a key of a key service",
+		publicKind:       "give a public key, which lanyard keygen --public-out writes",
+		ringKind:         "give the key ring that lanyard keygen wrote",
+		serviceKind:      "give a file that names a key of a key service",
+		sealerKind:       "give the sealer's private key, which lanyard keygen --sealer wrote",
+		sealerPublicKind: "give the sealer's public part, which lanyard keygen --sealer --public-out writes",
 	}[want]
 	text := fmt.Sprintf("must be %s", want)
 	if is != "" {

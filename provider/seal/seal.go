@@ -12,8 +12,9 @@
 // A text of version 1 stays readable as long as its key is in the ring or at the
 // key service: later versions and suites are added beside it. The package makes
 // no network call but a ServiceKey's, never writes a file, and never returns a
-// value together with an error. It does not say who sealed a value: whoever has
-// the public key, or may encrypt at the key service, can seal.
+// value together with an error. Whoever has the public key, or may encrypt at the
+// key service, can seal: who sealed a value is said by a signature alone, which
+// SignedBy makes and Signatures demand.
 package seal
 
 import (
@@ -30,18 +31,19 @@ import (
 // calls never return the same text. It fails if the scope is not valid or the
 // value is empty or longer than MaxValue. An empty value is refused because it
 // is nearly always a command that failed further up the pipe.
-func Seal(to *PublicKey, scope Scope, value secret.Bytes) (string, error) {
+func Seal(to *PublicKey, scope Scope, value secret.Bytes, options ...Option) (string, error) {
 	if err := checkSealing(scope, value); err != nil {
 		return "", err
 	}
-	head := header{suite: SuiteHPKE, key: to.id, scope: scope}.encode()
+	how := sealingOf(options)
+	head := header{suite: SuiteHPKE, key: to.id, scope: scope, by: how.signer()}.encode()
 	sealed, err := hybrid{}.seal(to, head, value.Reveal())
 	if err != nil {
 		// Only a failure of the cryptographic module comes here; its text is
 		// not known and so not passed on.
 		return "", fmt.Errorf("the value could not be encrypted to key %s", to.id)
 	}
-	return encodeText(textPrefix, sealed), nil
+	return encodeText(textPrefix, how.sign(sealed)), nil
 }
 
 // checkSealing refuses what no suite can seal.
@@ -67,6 +69,8 @@ type Sealed struct {
 	encoded []byte // the header as it stood in the text
 	body    []byte
 	size    int // of the value
+	// signature is what ends the value; empty if it is not signed.
+	signature []byte
 }
 
 // Parse reads the text of a sealed value; it needs no key. It accepts exactly
@@ -86,6 +90,14 @@ func Parse(text string) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
+	var signature []byte
+	encoded := data[:len(data)-len(body)]
+	if head.by.kind != 0 {
+		if len(body) < signatureSize {
+			return nil, malformed("it is cut off in the signature; copy the whole text")
+		}
+		body, signature = body[:len(body)-signatureSize], body[len(body)-signatureSize:]
+	}
 	longer, err := code.overhead(head, body)
 	if err != nil {
 		return nil, err
@@ -96,7 +108,7 @@ func Parse(text string) (*Sealed, error) {
 	} else if size > MaxValue {
 		return nil, malformed("it holds a value of %d bytes, at most %d are possible", size, MaxValue)
 	}
-	return &Sealed{header: head, scheme: code, encoded: data[:len(data)-len(body)], body: body, size: size}, nil
+	return &Sealed{header: head, scheme: code, encoded: encoded, body: body, size: size, signature: signature}, nil
 }
 
 // Suite is how the value is encrypted.
@@ -131,10 +143,14 @@ func (s *Sealed) Format(f fmt.State, _ rune) {
 // The scope is looked at before the key, so that no plain value comes to exist
 // for a workload that may not have it. A key service is asked as the workload, or
 // as the node where the ServiceKey says so, and gives up when ctx ends. The error
-// wraps one of the errors of Scope.Match, or ErrUnknownKey, ErrRetiredKey,
+// wraps one of the errors of Scope.Match, or of Signatures.Check, or
+// ErrUnknownKey, ErrRetiredKey,
 // ErrKeyService with a kind of package store, or ErrAuthentication, or is ctx's.
 func (s *Sealed) Open(ctx context.Context, keys Keys, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
 	if err := s.scope.Match(as, object, now); err != nil {
+		return secret.Bytes{}, err
+	}
+	if err := keys.Signatures.Check(s, as.Namespace, keys.Only); err != nil {
 		return secret.Bytes{}, err
 	}
 	if err := keys.Check(s); err != nil {

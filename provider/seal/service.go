@@ -49,7 +49,7 @@ func (k *ServiceKey) Close() { k.key.Close() }
 // this machine's own credentials, which need no right to decrypt. It fails as
 // Seal does, or with the key service's error, which wraps ErrKeyService and a
 // kind of package store.
-func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.Bytes) (string, error) {
+func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.Bytes, options ...Option) (string, error) {
 	if err := checkSealing(scope, value); err != nil {
 		return "", err
 	}
@@ -69,12 +69,13 @@ func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.B
 	if err != nil {
 		return "", serviceError{kind: store.ErrUnavailable, text: fmt.Sprintf("key %s: %v", with.name, err)}
 	}
-	head := header{suite: SuiteKeyService, key: part.id(), scope: scope}.encode()
+	how := sealingOf(options)
+	head := header{suite: SuiteKeyService, key: part.id(), scope: scope, by: how.signer()}.encode()
 	sealed, err := sealUnder(dataKey, slices.Concat(head, encoded), value.Reveal())
 	if err != nil {
 		return "", fmt.Errorf("the value could not be encrypted with a data key of key %s", with.name)
 	}
-	return encodeText(textPrefix, sealed), nil
+	return encodeText(textPrefix, how.sign(sealed)), nil
 }
 
 // unwrap has the key service decrypt a data key for the workload.

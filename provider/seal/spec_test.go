@@ -33,7 +33,11 @@ func specHeaderSize(data []byte) int {
 		}
 		at++
 	}
-	return at + 1 + 8*int(data[at])
+	at += 1 + 8*int(data[at])
+	if data[1] >= 0x80 {
+		at += 17
+	}
+	return at
 }
 
 // specOpen is the section "Suite 1".
@@ -107,9 +111,12 @@ func TestSpecificationIsEnough(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened[data[1]] = true
+			if data[1] >= 0x80 {
+				data = specVerified(t, file.Sealers, data)
+			}
 			n := specHeaderSize(data)
 			var got []byte
-			if data[1] == 1 {
+			if data[1]&0x7f == 1 {
 				got = specOpen(t, seeds[v.Key], data[:n], data[n:])
 			} else {
 				got = specOpenWith(t, file.Services[0].Keys, data[:n], data[n:], *v.Scope)
@@ -119,7 +126,7 @@ func TestSpecificationIsEnough(t *testing.T) {
 			}
 		})
 	}
-	if len(opened) != 2 {
-		t.Errorf("vectors open of %d suites, want 2", len(opened))
+	if len(opened) != 4 {
+		t.Errorf("vectors open of %d suites, want 2, signed and not", len(opened))
 	}
 }

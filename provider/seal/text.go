@@ -11,7 +11,7 @@ const textPrefix = "lanyard.v1."
 
 // maxText is the longest text that can be a sealed value: three bytes are four
 // characters.
-const maxText = len(textPrefix) + ((maxHeader+maxBody)*4+2)/3
+const maxText = len(textPrefix) + ((maxHeader+maxBody+signatureSize)*4+2)/3
 
 // textEncoding is base64url without padding (RFC 4648, section 5) that refuses
 // set bits after the last byte, so that a value has one text only.

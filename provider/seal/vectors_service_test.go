@@ -24,12 +24,12 @@ func (b *vectorBook) services() []vectorService {
 }
 
 // sealWith seals with a key of the name whose key file has that line alone.
-func (b *vectorBook) sealWith(name, line string, scope seal.Scope, value []byte) string {
+func (b *vectorBook) sealWith(name, line string, scope seal.Scope, value []byte, options ...seal.Option) string {
 	with, err := seal.NewServiceKey(name, localKey(b.t, b.lines[line]), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	text, err := seal.SealWith(b.t.Context(), with, scope, secret.New(value))
+	text, err := seal.SealWith(b.t.Context(), with, scope, secret.New(value), options...)
 	if err != nil {
 		b.t.Fatal(err)
 	}

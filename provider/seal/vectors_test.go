@@ -31,6 +31,9 @@ var allErrors = map[string]error{
 	"unknown-key":           seal.ErrUnknownKey,
 	"retired-key":           seal.ErrRetiredKey,
 	"key-service":           seal.ErrKeyService,
+	"unsigned":              seal.ErrUnsigned,
+	"unknown-sealer":        seal.ErrUnknownSealer,
+	"signature":             seal.ErrSignature,
 	"authentication":        seal.ErrAuthentication,
 }
 
@@ -39,6 +42,8 @@ type vectorFile struct {
 	Comment  string          `json:"comment"`
 	Keys     []vectorKey     `json:"keys"`
 	Services []vectorService `json:"services"`
+	Sealers  []vectorSealer  `json:"sealers"`
+	Unsigned []string        `json:"unsigned"` // namespaces
 	Vectors  []vector        `json:"vectors"`
 }
 
@@ -55,6 +60,14 @@ type vectorService struct {
 	Keys []string `json:"keys"` // lines of a key file
 }
 
+// vectorSealer is a sealer that is trusted for the namespaces.
+type vectorSealer struct {
+	ID         string   `json:"id"`
+	Seed       string   `json:"seed"`
+	Public     string   `json:"public"`
+	Namespaces []string `json:"namespaces"`
+}
+
 type vector struct {
 	Name   string       `json:"name"`
 	Text   string       `json:"text"`
@@ -64,6 +77,7 @@ type vector struct {
 	Errors []string     `json:"errors"`
 	Key    string       `json:"key,omitempty"`
 	Scope  *vectorScope `json:"scope,omitempty"`
+	Sealer string       `json:"sealer,omitempty"`
 	Value  string       `json:"value,omitempty"`
 }
 
@@ -121,6 +135,14 @@ func vectorKeys(t testing.TB, file vectorFile) seal.Keys {
 	for _, service := range file.Services {
 		keys.Services = append(keys.Services, named(t, service.Name, localKey(t, service.Keys...), true))
 	}
+	keys.Signatures = &seal.Signatures{Unsigned: file.Unsigned}
+	for _, sealer := range file.Sealers {
+		key, err := seal.ParseSealerKey("vector", "lanyard.sealer-public.v1."+base64url(unhex(t, sealer.Public)))
+		if err != nil || key.ID().String() != sealer.ID {
+			t.Fatalf("sealer %s: %v", sealer.ID, err)
+		}
+		keys.Signatures.Trusted = append(keys.Signatures.Trusted, seal.TrustedSealer{Key: key, Namespaces: sealer.Namespaces})
+	}
 	return keys
 }
 
@@ -158,6 +180,9 @@ func TestVectors(t *testing.T) {
 			}
 			if got := scopeOf(sealed.Scope()); !sameJSON(t, got, *v.Scope) || sealed.KeyID().String() != v.Key {
 				t.Errorf("key %s, scope %+v", sealed.KeyID(), sealed.Scope())
+			}
+			if id, signed := sealed.Sealer(); signed != (v.Sealer != "") || signed && id.String() != v.Sealer {
+				t.Errorf("signed by %s", id)
 			}
 		})
 	}

@@ -29,6 +29,7 @@ type vectorBook struct {
 	t       *testing.T
 	keys    map[string]hpke.PublicKey
 	lines   map[string]string // of the key file of the key service, by what they stand for
+	signers map[string]*seal.Sealer
 	vectors []vector
 }
 
@@ -43,13 +44,13 @@ func (b *vectorBook) key(name, state string) vectorKey {
 	return vectorKey{ID: hex.EncodeToString(specKeyID(public.Bytes())), State: state, Seed: hex.EncodeToString(seed[:]), Public: hex.EncodeToString(public.Bytes())}
 }
 
-func (b *vectorBook) seal(key string, scope seal.Scope, value []byte) string {
+func (b *vectorBook) seal(key string, scope seal.Scope, value []byte, options ...seal.Option) string {
 	raw := b.keys[key].Bytes()
 	public, err := seal.ParsePublicKey([]byte("kind: lanyard.public-key.v1\nid: \"" + hex.EncodeToString(specKeyID(raw)) + "\"\npublic: lanyard.public.v1." + base64url(raw) + "\n"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	text, err := seal.Seal(public, scope, secret.New(value))
+	text, err := seal.Seal(public, scope, secret.New(value), options...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -84,6 +85,7 @@ func TestWriteVectors(t *testing.T) {
 	}
 	b.key("unknown", "")
 	file.Services = b.services()
+	file.Sealers, file.Unsigned = b.sealers(), []string{"prod", "test", "n*"}
 
 	b.addOpening()
 	b.addMismatches()
@@ -91,6 +93,7 @@ func TestWriteVectors(t *testing.T) {
 	b.addHeaders()
 	b.addFlips()
 	b.addKeyServices()
+	b.addSigned()
 
 	file.Vectors = b.vectors
 	data, err := json.MarshalIndent(file, "", " ")
