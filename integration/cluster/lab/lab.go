@@ -29,6 +29,11 @@ const (
 	// Namespace is where Lanyard runs, Release the name it is installed by.
 	Namespace = "lanyard"
 	Release   = "lanyard"
+	// InLab is the variable in the environment of scenarios that tells them to
+	// take the lab as it is: whoever runs them has brought it up.
+	InLab = "LANYARD_IN_LAB"
+	// SocketDirectory is where the chart has Lanyard put its sockets.
+	SocketDirectory = "/etc/kubernetes/secrets-store-csi-providers"
 )
 
 // Lab is a lab that is up.
@@ -97,8 +102,7 @@ func Down(ctx context.Context, dir string, progress func(string)) error {
 // removeSocketDirectory removes what the chart's hostPath volume made, unless
 // someone else uses it.
 func removeSocketDirectory() error {
-	const directory = "/etc/kubernetes/secrets-store-csi-providers"
-	sockets, err := os.ReadDir(directory)
+	sockets, err := os.ReadDir(SocketDirectory)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -106,16 +110,16 @@ func removeSocketDirectory() error {
 		return err
 	}
 	for _, entry := range sockets {
-		if err := os.Remove(filepath.Join(directory, entry.Name())); err != nil {
+		if err := os.Remove(filepath.Join(SocketDirectory, entry.Name())); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(directory); err != nil {
+	if err := os.Remove(SocketDirectory); err != nil {
 		return err
 	}
 	// Others may keep things in the folder above.
-	if above, err := os.ReadDir(filepath.Dir(directory)); err == nil && len(above) == 0 {
-		return os.Remove(filepath.Dir(directory))
+	if above, err := os.ReadDir(filepath.Dir(SocketDirectory)); err == nil && len(above) == 0 {
+		return os.Remove(filepath.Dir(SocketDirectory))
 	}
 	return nil
 }

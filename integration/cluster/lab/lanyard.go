@@ -79,6 +79,11 @@ func (l *Lab) BuildImage(ctx context.Context, tag string) error {
 	if err != nil {
 		return err
 	}
+	return l.BuildImageFrom(ctx, source, tag)
+}
+
+// BuildImageFrom is BuildImage for the source in another folder.
+func (l *Lab) BuildImageFrom(ctx context.Context, source, tag string) error {
 	opts := image.Options{
 		Source: source, Certificates: image.DebianCertificates, Version: tag,
 		Created: time.Unix(0, 0), Architectures: []string{"amd64"},

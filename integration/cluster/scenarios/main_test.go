@@ -29,8 +29,6 @@ import (
 )
 
 const (
-	// inLab is set in the environment of the process that runs the tests.
-	inLab = "LANYARD_IN_LAB"
 	// atOnce is how many scenarios run beside each other unless -parallel says
 	// otherwise. They mostly wait, so more than there are cores.
 	atOnce = 6
@@ -40,7 +38,7 @@ const (
 // afterwards must outlive a panic and the end of the tests' time.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if os.Getenv(inLab) == "" && flag.Lookup("test.list").Value.String() == "" {
+	if os.Getenv(lab.InLab) == "" && flag.Lookup("test.list").Value.String() == "" {
 		os.Exit(supervise())
 	}
 	given := false
@@ -107,7 +105,7 @@ func runTests(ctx context.Context) error {
 		return err
 	}
 	tests := exec.CommandContext(ctx, self, os.Args[1:]...)
-	tests.Env = append(os.Environ(), inLab+"=1")
+	tests.Env = append(os.Environ(), lab.InLab+"=1")
 	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
 	return tests.Run()
 }
