@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X githu
 MODULES := . integration integration/conformance
 LINTED := $(MODULES) integration/cluster integration/driver integration/mlog integration/vault
 
-.PHONY: help run build image manifests test e2e cluster cluster-down bench lint fuzz tidy clean
+.PHONY: help run build image manifests test e2e e2e-defects cluster cluster-down bench lint fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,9 +30,13 @@ run: build ## the product on one screen: no cluster, no services
 
 test: ## every test, with the race detector, the real Vault and the real driver
 	@for module in $(MODULES); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
+	@cd integration/cluster && go vet ./... && go test ./defects
 
-e2e: ## every scenario in a real cluster, or RUN=NAME; needs root and Debian's packages of .ci/run
+e2e: ## every scenario in a real cluster, or RUN=NAME, with a soak of SOAK (default 1m); needs root and Debian's packages of .ci/run
 	@cd integration/cluster && go test -v -count 1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./scenarios
+
+e2e-defects: ## plants each defect of docs/testing.md and sees the scenarios go red, or NAMES of them; needs what e2e needs
+	@cd integration/cluster && go run ./defects/cmd $(NAMES)
 
 cluster: ## the same cluster, left there for trying things out and for `make e2e`
 	@cd integration/cluster && go run ./cmd up
