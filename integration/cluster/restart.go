@@ -9,22 +9,18 @@ import (
 	"syscall"
 )
 
-// CrashDriver kills the driver and starts it again. What is mounted stays; calls
-// in flight fail, and the kubelet makes them again.
-func (c *Cluster) CrashDriver(ctx context.Context) error {
-	if err := c.Kill(ctx, partDriver); err != nil {
-		return err
-	}
-	return c.StartDriver(ctx)
+// KillDriver ends the driver as a crash does. What is mounted stays; the kubelet
+// makes its calls again until StartDriver.
+func (c *Cluster) KillDriver(ctx context.Context) error { return c.Kill(ctx, partDriver) }
+
+// KillNode ends the kubelet and containerd without warning, as a reboot does.
+// Containers run on, as the machine does.
+func (c *Cluster) KillNode(ctx context.Context) error {
+	return errors.Join(c.Kill(ctx, partKubelet), c.Kill(ctx, partContainerd))
 }
 
-// Reboot is what a reboot is to the node's services: the kubelet and containerd
-// end without warning and start again, and find what they left. Containers run
-// on, as the machine does.
-func (c *Cluster) Reboot(ctx context.Context) error {
-	if err := errors.Join(c.Kill(ctx, partKubelet), c.Kill(ctx, partContainerd)); err != nil {
-		return err
-	}
+// StartNode starts both again after KillNode, and waits until the node is ready.
+func (c *Cluster) StartNode(ctx context.Context) error {
 	if err := c.StartContainerd(ctx); err != nil {
 		return err
 	}
