@@ -50,7 +50,7 @@ func TestCrashes(t *testing.T) {
 		objects += "\n- {path: " + name + ", store: proxied, key: secret/data/$namespace/" + name + ", property: value}"
 	}
 	s.must(c.rotate(0))
-	s.class("files", c.proxy, objects, "refresh", "1s")
+	s.proxiedClass("files", c.proxy, objects, "refresh", "1s")
 	c.watched = watchFiles(c.files)
 	c.wave("first", nothing, nothing)
 	lastTurn := c.keepTurning()

@@ -37,7 +37,7 @@ func TestHundredPodsAtOnce(t *testing.T) {
 	s := alone(t)
 	p := s.proxy()
 	s.put("db", map[string]any{"password": wholeText("one for all")})
-	s.class("db", p, "[{path: password, store: proxied, key: secret/data/$namespace/db, property: password}]", "refresh", "1h")
+	s.proxiedClass("db", p, "[{path: password, store: proxied, key: secret/data/$namespace/db, property: password}]", "refresh", "1h")
 	began := time.Now()
 	var names []string
 	for i := range podsAtOnce {
@@ -78,7 +78,7 @@ func TestHundredsOfVolumes(t *testing.T) {
 			s.put(fmt.Sprint(name, "/", i), map[string]any{"value": loadValue(name, i)})
 			objects += fmt.Sprintf("\n- {path: 'secret-%d', store: proxied, key: 'secret/data/$namespace/%s/%d', property: value}", i, name, i)
 		}
-		s.class(name, p, objects, "refresh", "1h")
+		s.proxiedClass(name, p, objects, "refresh", "1h")
 		for v := range volumesOfEach {
 			volumes = append(volumes, s.inlineVolume(name, fmt.Sprint(name, "-", v)))
 		}

@@ -15,7 +15,7 @@ func TestVaultDown(t *testing.T) {
 	p := s.proxy()
 	s.newAccount("stranger")
 	s.put("db", map[string]any{"password": "old"})
-	s.class("db", p, "[{path: password, store: proxied, key: secret/data/$namespace/db, property: password}]", "refresh", "1s")
+	s.proxiedClass("db", p, "[{path: password, store: proxied, key: secret/data/$namespace/db, property: password}]", "refresh", "1s")
 	s.start(pod{Name: "running", Classes: []string{"db"}})
 	before, err := s.Provider(t.Context())
 	s.must(err)

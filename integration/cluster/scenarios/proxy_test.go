@@ -59,9 +59,9 @@ func (s *scenario) readsSince(p *faultproxy.Proxy, name string, moment time.Time
 	return times
 }
 
-// class makes a class that reads from the proxy. objects are YAML; more are
+// proxiedClass makes a class that reads from the proxy. objects are YAML; more are
 // further parameters, name and value in turn.
-func (s *scenario) class(name string, p *faultproxy.Proxy, objects string, more ...string) {
+func (s *scenario) proxiedClass(name string, p *faultproxy.Proxy, objects string, more ...string) {
 	s.t.Helper()
 	parameters := map[string]any{"stores": s.stores(p), "objects": s.text(objects)}
 	for i := 0; i < len(more); i += 2 {

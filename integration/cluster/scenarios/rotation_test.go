@@ -27,9 +27,9 @@ func TestRotation(t *testing.T) {
 	object := func(name string) string {
 		return "{path: " + name + ", store: proxied, key: secret/data/$namespace/" + name + ", property: value}"
 	}
-	s.class("turns", p, "["+object("turning")+", "+object("lasting")+"]", "refresh", "1s")
-	s.class("steady", p, "["+object("steady")+"]", "refresh", "1s")
-	s.class("quiet", p, "["+object("quiet")+"]", "refresh", "1h")
+	s.proxiedClass("turns", p, "["+object("turning")+", "+object("lasting")+"]", "refresh", "1s")
+	s.proxiedClass("steady", p, "["+object("steady")+"]", "refresh", "1s")
+	s.proxiedClass("quiet", p, "["+object("quiet")+"]", "refresh", "1h")
 	s.start(pod{Name: "web", Classes: []string{"turns", "steady", "quiet"}})
 
 	steady, quiet := s.writing("web", "steady"), s.writing("web", "quiet")
@@ -136,8 +136,8 @@ func TestLeasesAreReplacedWithoutAGap(t *testing.T) {
 	s := beside(t)
 	p := s.proxy()
 	s.must(s.DatabaseRole(t.Context(), s.namespace, ttl, most))
-	s.class("login", p, "[{path: db, expand: true, store: proxied, key: database/creds/$namespace}]", "refresh", "1s")
-	s.class("certificate", p, "[{path: tls, expand: true, store: proxied, key: pki/issue/web, options: {body: {common_name: web, ttl: "+ttl.String()+"}}}]", "refresh", "1s")
+	s.proxiedClass("login", p, "[{path: db, expand: true, store: proxied, key: database/creds/$namespace}]", "refresh", "1s")
+	s.proxiedClass("certificate", p, "[{path: tls, expand: true, store: proxied, key: pki/issue/web, options: {body: {common_name: web, ttl: "+ttl.String()+"}}}]", "refresh", "1s")
 	s.start(pod{Name: "web", Classes: []string{"login", "certificate"}})
 
 	login, certificate := s.volume("web", "login"), s.volume("web", "certificate")

@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 		name := fmt.Sprint("account-", a)
 		s.newAccount(name)
 		s.put(name, map[string]any{"value": wholeText(name)})
-		s.class(name, p, "[{path: password, store: proxied, key: secret/data/$namespace/"+name+", property: value}]", "refresh", "1s")
+		s.proxiedClass(name, p, "[{path: password, store: proxied, key: secret/data/$namespace/"+name+", property: value}]", "refresh", "1s")
 		k.volumes = append(k.volumes, s.inlineVolume(name, name))
 		k.comeAndGo(k.volumes[a])
 	}
