@@ -26,7 +26,7 @@ func TestVaultDown(t *testing.T) {
 	s.create(pod{Name: "stranger", Account: "stranger", Classes: []string{"db"}})
 	s.start(pod{Name: "late", Classes: []string{"db"}})
 	s.holds("late", "db", map[string]string{"password": "old"})
-	s.refused("stranger", "object 1 (password): proxied: ", "cannot be reached")
+	s.waitsInVain("stranger", "object 1 (password): proxied: ", "cannot be reached")
 	s.holds("running", "db", map[string]string{"password": "old"})
 
 	s.put("db", map[string]any{"password": "new"})

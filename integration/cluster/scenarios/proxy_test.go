@@ -45,14 +45,14 @@ func (s *scenario) stores(p *faultproxy.Proxy) string {
 	return strings.TrimSpace(text.String())
 }
 
-// secret is where the scenario's secret of the name is in Vault's API.
-func (s *scenario) secret(name string) string { return "secret/data/" + s.namespace + "/" + name }
+// pathOf is where the scenario's secret of the name is in Vault's API.
+func (s *scenario) pathOf(name string) string { return "secret/data/" + s.namespace + "/" + name }
 
 // readsSince are the times at which the secret was read through the proxy after
 // a moment.
 func (s *scenario) readsSince(p *faultproxy.Proxy, name string, moment time.Time) (times []time.Time) {
 	for _, request := range p.Requests() {
-		if request.Method == http.MethodGet && request.Path == s.secret(name) && request.At.After(moment) {
+		if request.Method == http.MethodGet && request.Path == s.pathOf(name) && request.At.After(moment) {
 			times = append(times, request.At)
 		}
 	}
@@ -105,9 +105,9 @@ func (s *scenario) versions(pod, class string) (map[string]string, error) {
 	return found, nil
 }
 
-// refused waits until an event of the pod has all the texts. That the pod starts
+// waitsInVain waits until an event of the pod has all the texts. That the pod starts
 // meanwhile is what must not happen.
-func (s *scenario) refused(name string, texts ...string) {
+func (s *scenario) waitsInVain(name string, texts ...string) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("an event of pod %s says %q", name, texts), func() error {
 		if s.get(name).Status.Phase == corev1.PodRunning {
