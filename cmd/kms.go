@@ -90,7 +90,7 @@ API server is told, not what the process lives by.`,
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 5*time.Second, "`TIME` that calls in flight may take to end when the plugin stops")
 	f.log.add(c)
 	c.SuggestionsMinimumDistance = 2
-	c.AddCommand(newKMSCheck(), newKMSMigrate())
+	c.AddCommand(newKMSCheck(), newKMSMigrate(), newKMSRetire())
 	return c
 }
 

@@ -8,24 +8,14 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
 
 // kmsMigrateFlags are the flags of kms migrate.
 type kmsMigrateFlags struct {
-	kubeconfig string
-	context    string
-	encryption string
-	resources  []string
-	rate       float64
-	workers    int
-	pageSize   int64
+	objects    kmsObjectFlags
 	checkpoint string
 	dryRun     bool
 	output     string
@@ -68,48 +58,29 @@ flags or files.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`FILE` to reach the API server with; without it $KUBECONFIG, ~/.kube/config or the pod's own")
-	flags.StringVar(&f.context, "context", "", "`NAME` of the kubeconfig's context, if not its current one")
-	flags.StringVar(&f.encryption, "encryption-config", "", "EncryptionConfiguration `FILE` whose resources are meant; its keys are not looked at")
-	flags.StringSliceVar(&f.resources, "resources", []string{"secrets"}, "`RESOURCES` as in an EncryptionConfiguration: secrets, deployments.apps, *.apps, *.*")
-	flags.Float64Var(&f.rate, "rate", 50, "the most `OBJECTS` to rewrite in a second")
-	flags.IntVar(&f.workers, "workers", 8, "the most `CALLS` in flight")
-	flags.Int64Var(&f.pageSize, "page-size", 500, "`OBJECTS` to list at a time")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "`FILE` that remembers what is done until all is")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count the objects; which of them are stale is known only by rewriting them")
 	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
 	offer(c, "output", "text", "json")
+	f.objects.add(c)
 	return c
 }
 
 func (f *kmsMigrateFlags) check(named bool) error {
-	switch {
-	case f.encryption != "" && named:
-		return usagef("--encryption-config and --resources both say which resources; give one of them")
-	case f.rate <= 0 || f.rate > 10000:
-		return usagef("--rate must be above 0 and at most 10000")
-	case f.workers < 1 || f.workers > 128:
-		return usagef("--workers must be from 1 to 128")
-	case f.pageSize < 1 || f.pageSize > 10000:
-		return usagef("--page-size must be from 1 to 10000")
-	case f.output != "text" && f.output != "json":
+	if f.output != "text" && f.output != "json" {
 		return usagef("--output must be text or json")
 	}
-	return nil
+	return f.objects.check(named)
 }
 
 func (f *kmsMigrateFlags) run(c *cobra.Command) error {
-	names, err := f.names()
+	names, err := f.objects.names()
 	if err != nil {
 		return err
 	}
-	config, err := f.client()
+	opts, config, err := f.objects.options("lanyard-kms-migrate")
 	if err != nil {
 		return err
-	}
-	objects, err := metadata.NewForConfig(config)
-	if err != nil {
-		return usageError{err}
 	}
 	resources, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
@@ -119,65 +90,19 @@ func (f *kmsMigrateFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	var checkpoint *migrate.Checkpoint
 	if f.checkpoint != "" {
-		if checkpoint, err = migrate.OpenCheckpoint(f.checkpoint, config.Host); err != nil {
+		if opts.Checkpoint, err = migrate.OpenCheckpoint(f.checkpoint, config.Host); err != nil {
 			return usageError{err}
 		}
 	}
 	bar := newProgressBar(c.ErrOrStderr())
-	report := migrate.Run(c.Context(), migrate.Options{
-		Client: objects, Rate: f.rate, Workers: f.workers, PageSize: f.pageSize,
-		DryRun: f.dryRun, Checkpoint: checkpoint, Progress: func(p migrate.Progress) { bar.show(p.Resource, p.Done, p.Total) },
-	}, found)
+	opts.DryRun, opts.Progress = f.dryRun, bar.objects
+	report := migrate.Run(c.Context(), opts, found)
 	bar.end()
 	if err := f.print(c.OutOrStdout(), report); err != nil {
 		return err
 	}
-	return f.conclude(c.ErrOrStderr(), report, checkpoint)
-}
-
-// client reaches the API server as kubectl would.
-func (f *kmsMigrateFlags) client() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
-	if err != nil {
-		return nil, usagef("no API server is known: %w; name a kubeconfig with --kubeconfig", err)
-	}
-	config.UserAgent = "lanyard-kms-migrate/" + thisBuild().Version
-	// The rate is held by the migration itself.
-	config.QPS, config.Burst = -1, 0
-	return config, nil
-}
-
-// names are the resources that are meant.
-func (f *kmsMigrateFlags) names() ([]string, error) {
-	if f.encryption == "" {
-		return f.resources, nil
-	}
-	data, err := readFileMost(f.encryption)
-	if err != nil {
-		return nil, unreadable(f.encryption, err)
-	}
-	var file struct {
-		Kind      string `yaml:"kind"`
-		Resources []struct {
-			Resources []string `yaml:"resources"`
-		} `yaml:"resources"`
-	}
-	// What the parser says may quote the file, which may hold keys.
-	if err := yaml.Unmarshal(data, &file); err != nil || file.Kind != "EncryptionConfiguration" {
-		return nil, usagef("%s: is not an EncryptionConfiguration", f.encryption)
-	}
-	var names []string
-	for _, one := range file.Resources {
-		names = append(names, one.Resources...)
-	}
-	if len(names) == 0 {
-		return nil, usagef("%s: names no resources", f.encryption)
-	}
-	return names, nil
+	return f.conclude(c.ErrOrStderr(), report, opts.Checkpoint)
 }
 
 func (f *kmsMigrateFlags) print(w io.Writer, report migrate.Report) error {
@@ -199,14 +124,19 @@ func (f *kmsMigrateFlags) print(w io.Writer, report migrate.Report) error {
 		if r.Problem != "" {
 			fmt.Fprintf(w, "%s: %s\n", r.Resource, r.Problem)
 		}
-		for _, failed := range r.Failures {
-			fmt.Fprintf(w, "%s %s: %s\n", r.Resource, failed.Object, failed.Reason)
-		}
-		if more := r.Failed - len(r.Failures); more > 0 {
-			fmt.Fprintf(w, "%s: and %d more\n", r.Resource, more)
-		}
+		printFailures(w, r.Resource, r.Failures, r.Failed)
 	}
 	return nil
+}
+
+// printFailures names the first of the objects of a resource that failed.
+func printFailures(w io.Writer, resource string, failures []migrate.Failure, failed int) {
+	for _, one := range failures {
+		fmt.Fprintf(w, "%s %s: %s\n", resource, one.Object, one.Reason)
+	}
+	if more := failed - len(failures); more > 0 {
+		fmt.Fprintf(w, "%s: and %d more\n", resource, more)
+	}
 }
 
 // conclude says what is to be done next.

@@ -39,7 +39,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	klog.SetOutput(io.Discard)
-	if parts, err = kmsplugin.Setup(context.Background(), os.Stderr); err != nil {
+	if parts, err = kmsplugin.Setup(context.Background(), os.Stderr, "-race"); err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, parts.Close()) }()

@@ -22,15 +22,15 @@ type Parts struct {
 	mounts    atomic.Int64
 }
 
-// Setup builds lanyard with the race detector and starts a Vault. Close ends
-// it. log takes the Vault's errors.
-func Setup(ctx context.Context, log io.Writer) (*Parts, error) {
+// Setup builds lanyard and starts a Vault. Close ends it. log takes the Vault's
+// errors. flags are given to the compiler.
+func Setup(ctx context.Context, log io.Writer, flags ...string) (*Parts, error) {
 	directory, err := os.MkdirTemp("", "lanyard-kms-")
 	if err != nil {
 		return nil, err
 	}
 	p := &Parts{directory: directory}
-	if p.binary, err = lanyardserver.Build(ctx, directory); err != nil {
+	if p.binary, err = lanyardserver.BuildWith(ctx, directory, flags...); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	if p.server, err = vaultserver.Start(ctx, vaultserver.Options{Log: log}); err != nil {

@@ -7,7 +7,7 @@
 // leaves the API server.
 //
 // See GuaranteedUpdate in k8s.io/apiserver/pkg/storage/etcd3/store.go. Start
-// with Resolve and Run.
+// with Resolve and Run; CountKeys tells what is under which key without writing.
 package migrate
 
 import (
@@ -113,6 +113,10 @@ func Run(ctx context.Context, opts Options, resources []Resource) Report {
 	report := Report{Resources: []ResourceReport{}}
 	for _, resource := range resources {
 		run := &resourceRun{Options: opts, resource: resource, limiter: limiter, report: ResourceReport{Resource: resource.String()}}
+		run.visit = run.rewrite
+		if opts.DryRun {
+			run.visit = func(context.Context, v1.ObjectMeta) (outcome, error) { return skipped, nil }
+		}
 		run.all(ctx)
 		report.Resources = append(report.Resources, run.report)
 		if ctx.Err() != nil {

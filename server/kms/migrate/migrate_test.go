@@ -32,6 +32,8 @@ type apiServer struct {
 	objects map[string]*object // by resource and name: secrets a/b
 	next    int
 	patches map[string]int
+	// reads and keys are what was read out of etcd, by resource and by key.
+	reads, keys map[string]int
 	// answer, if it returns true, has answered a request in place of the rest.
 	answer func(w http.ResponseWriter, r *http.Request, name string) bool
 }
@@ -43,7 +45,7 @@ type object struct {
 }
 
 func serve(t *testing.T) *apiServer {
-	a := &apiServer{T: t, objects: map[string]*object{}, patches: map[string]int{}, next: 100}
+	a := &apiServer{T: t, objects: map[string]*object{}, patches: map[string]int{}, reads: map[string]int{"secrets": 7}, keys: map[string]int{oldHash: 5}, next: 100}
 	a.Server = httptest.NewServer(a)
 	t.Cleanup(a.Close)
 	return a
@@ -68,6 +70,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := strings.Split(strings.Trim(r.URL.Path, "/"), "/"); {
 	case r.URL.Path == "/api" || r.URL.Path == "/apis":
 		a.groups(w, r.URL.Path == "/api")
+	case r.URL.Path == "/metrics":
+		a.metrics(w)
 	case len(path) == 2 && path[0] == "api":
 		reply(w, map[string]any{"kind": "APIResourceList", "groupVersion": "v1", "resources": []any{
 			resource("secrets", true, "list", "patch"), resource("secrets/status", true, "list", "patch"),
@@ -78,8 +82,11 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"):
 		a.Errorf("%s %s asks for more than metadata: %s", r.Method, r.URL, r.Header.Get("Accept"))
 		w.WriteHeader(http.StatusNotAcceptable)
-	case r.Method == http.MethodGet:
+	case r.Method == http.MethodGet && r.URL.Query().Has("limit"):
 		a.list(w, r, path[len(path)-1])
+	case r.Method == http.MethodGet:
+		resource, name := named(path)
+		a.read(w, r, resource, name)
 	case r.Method == http.MethodPatch:
 		a.patch(w, r, path)
 	default:
@@ -134,6 +141,7 @@ func (a *apiServer) list(w http.ResponseWriter, r *http.Request, resource string
 	}
 	items := []any{}
 	for _, name := range names {
+		a.count(resource, a.objects[resource+" "+name].stale)
 		items = append(items, a.objects[resource+" "+name].metadata())
 	}
 	reply(w, map[string]any{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": about, "items": items})
@@ -145,11 +153,17 @@ func (o *object) metadata() map[string]any {
 	}}
 }
 
-func (a *apiServer) patch(w http.ResponseWriter, r *http.Request, path []string) {
-	name, resource := path[len(path)-1], path[len(path)-2]
+// named is the object of a path.
+func named(path []string) (resource, name string) {
+	name, resource = path[len(path)-1], path[len(path)-2]
 	if i := slices.Index(path, "namespaces"); i >= 0 && len(path) > i+3 {
 		name = path[i+1] + "/" + name
 	}
+	return resource, name
+}
+
+func (a *apiServer) patch(w http.ResponseWriter, r *http.Request, path []string) {
+	resource, name := named(path)
 	a.patches[resource+" "+name]++
 	if a.answer != nil && a.answer(w, r, name) {
 		return

@@ -21,8 +21,8 @@ const (
 	// or away.
 	mostAttempts = 5
 	firstPause   = time.Second
-	// patchTime is how long one attempt may take.
-	patchTime = 30 * time.Second
+	// attemptTime is how long one attempt may take.
+	attemptTime = 30 * time.Second
 	// mostRelists is how often a list may be begun anew because its pages have
 	// expired. It goes on where it was.
 	mostRelists = 1000
@@ -33,6 +33,8 @@ type resourceRun struct {
 	Options
 	resource Resource
 	limiter  *rate.Limiter
+	// visit does with an object what the run is for.
+	visit    func(context.Context, v1.ObjectMeta) (outcome, error)
 	total    int
 	relisted bool
 
@@ -40,7 +42,7 @@ type resourceRun struct {
 	report ResourceReport
 }
 
-// all lists the resource page by page and has each object rewritten.
+// all lists the resource page by page and visits each object.
 func (r *resourceRun) all(ctx context.Context) {
 	after, done := r.Checkpoint.at(r.resource)
 	if done {
@@ -87,7 +89,7 @@ func (r *resourceRun) pages(ctx context.Context, after string) (string, error) {
 		if page.RemainingItemCount != nil {
 			r.total += int(*page.RemainingItemCount)
 		}
-		if err := r.rewriteAll(ctx, todo); err != nil {
+		if err := r.visitAll(ctx, todo); err != nil {
 			return after, err
 		}
 		if len(todo) > 0 {
@@ -111,9 +113,8 @@ func (r *resourceRun) page(ctx context.Context, next string) (*v1.PartialObjectM
 	return r.Client.Resource(r.resource.GroupVersionResource).List(ctx, v1.ListOptions{Limit: r.PageSize, Continue: next})
 }
 
-// rewriteAll has the objects of a page rewritten, several at a time. The error
-// is ctx's.
-func (r *resourceRun) rewriteAll(ctx context.Context, objects []v1.PartialObjectMetadata) error {
+// visitAll visits the objects of a page, several at a time. The error is ctx's.
+func (r *resourceRun) visitAll(ctx context.Context, objects []v1.PartialObjectMetadata) error {
 	var group errgroup.Group
 	group.SetLimit(max(1, r.Workers))
 	for _, object := range objects {
@@ -121,12 +122,7 @@ func (r *resourceRun) rewriteAll(ctx context.Context, objects []v1.PartialObject
 			break
 		}
 		group.Go(func() error {
-			r.tally(object.ObjectMeta, func() (outcome, error) {
-				if r.DryRun {
-					return skipped, nil
-				}
-				return r.rewrite(ctx, object.ObjectMeta)
-			})
+			r.tally(object.ObjectMeta, func() (outcome, error) { return r.visit(ctx, object.ObjectMeta) })
 			return nil
 		})
 	}
@@ -153,17 +149,27 @@ func (r *resourceRun) rewrite(ctx context.Context, object v1.ObjectMeta) (outcom
 	if err != nil {
 		return 0, err
 	}
+	return r.attempts(ctx, func(ctx context.Context) (outcome, error) {
+		resourceVersion, err := r.patch(ctx, object, patch)
+		if err == nil && resourceVersion != object.ResourceVersion {
+			return rewritten, nil
+		}
+		return current, err
+	})
+}
+
+// attempts makes one request of the API server, again while that is busy or
+// away.
+func (r *resourceRun) attempts(ctx context.Context, once func(context.Context) (outcome, error)) (outcome, error) {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		if err := r.limiter.Wait(ctx); err != nil {
 			return 0, err
 		}
-		result, err := r.patch(ctx, object, patch)
+		result, err := r.attempt(ctx, once)
 		switch {
-		case err == nil && result == object.ResourceVersion:
-			return current, nil
 		case err == nil:
-			return rewritten, nil
+			return result, nil
 		case apierrors.IsNotFound(err):
 			return gone, nil
 		case apierrors.IsConflict(err):
@@ -180,9 +186,13 @@ func (r *resourceRun) rewrite(ctx context.Context, object v1.ObjectMeta) (outcom
 	}
 }
 
-func (r *resourceRun) patch(ctx context.Context, object v1.ObjectMeta, patch []byte) (resourceVersion string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patchTime)
+func (r *resourceRun) attempt(ctx context.Context, once func(context.Context) (outcome, error)) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
+	return once(ctx)
+}
+
+func (r *resourceRun) patch(ctx context.Context, object v1.ObjectMeta, patch []byte) (resourceVersion string, err error) {
 	// Of an object without a namespace the namespace is empty.
 	result, err := r.Client.Resource(r.resource.GroupVersionResource).Namespace(object.Namespace).
 		Patch(ctx, object.Name, types.MergePatchType, patch, v1.PatchOptions{FieldManager: "lanyard-kms-migrate"})

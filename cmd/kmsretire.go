@@ -1,0 +1,210 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/discovery"
+
+	"github.com/lanyardhq/lanyard/provider/atomicfile"
+	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/server/kms"
+	"github.com/lanyardhq/lanyard/server/kms/migrate"
+)
+
+// kmsRetireFlags are the flags of kms retire.
+type kmsRetireFlags struct {
+	objects kmsObjectFlags
+	ring    string
+	socket  string
+	name    string
+	dryRun  bool
+	output  string
+}
+
+func newKMSRetire() *cobra.Command {
+	var f kmsRetireFlags
+	c := &cobra.Command{
+		Use:   "retire KEY",
+		Short: "Retire a key of the ring if nothing is encrypted under it any more",
+		Long: `Retire has the API server read every object of the encrypted resources out of
+etcd and tells from its metrics with which keys that was done. If all was done
+with the key that the plugin writes with now, it sets the state of KEY in the
+ring file to retired and changes nothing else there. If not, it says how many
+objects still need another key, and changes nothing.
+
+Run it on a control plane node, when lanyard kms migrate has found nothing to
+rewrite, and bring the ring file to the others. It must reach one API server
+alone, not a load balancer, and needs the rights to list and get the resources
+and to get /metrics. Only metadata leaves the API server.
+
+Exit codes: 0 the key is retired or could be, 1 something still needs it or it
+could not be found out, 2 wrong flags or files.`,
+		Example: `  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml
+  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml --encryption-config encryption.yaml --dry-run`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("kms retire takes one argument, the name of the key in the ring; see %s --help", c.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.check(c.Flags().Changed("resources")); err != nil {
+				return err
+			}
+			return f.run(c, args[0])
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.ring, "ring", "", "the key ring `FILE`")
+	flags.StringVar(&f.socket, "socket", defaultKMSSocket, "`PATH` of the plugin's socket; @NAME for an abstract one")
+	flags.StringVar(&f.name, "name", "lanyard", "the provider's `NAME` in the EncryptionConfiguration")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only count, and leave the ring file as it is")
+	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
+	offer(c, "output", "text", "json")
+	f.objects.add(c)
+	return c
+}
+
+func (f *kmsRetireFlags) check(named bool) error {
+	switch {
+	case f.ring == "":
+		return usagef("--ring is missing; name the key ring file")
+	case f.output != "text" && f.output != "json":
+		return usagef("--output must be text or json")
+	}
+	return f.objects.check(named)
+}
+
+// kmsRetireReport is what kms retire has found.
+type kmsRetireReport struct {
+	Key string `json:"key"`
+	// Retired says that the ring file has been changed.
+	Retired bool `json:"retired"`
+	// WritesWith is the hash of the key ID that the plugin names.
+	WritesWith string `json:"writesWith"`
+	// Needing is how many objects need another key, or could not be read.
+	Needing   int             `json:"needing"`
+	Resources []migrate.Count `json:"resources"`
+}
+
+func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
+	data, err := readFileMost(f.ring)
+	if err != nil {
+		return unreadable(f.ring, err)
+	}
+	// What would be wrong with it is said before anything is counted.
+	retired, err := keyring.Retire(data, name)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", f.ring, err)}
+	}
+	keyID, err := kms.Ask(c.Context(), f.socket)
+	if err != nil {
+		return fmt.Errorf("the plugin at %s is not content, so with which key it writes is not known: %w", f.socket, err)
+	}
+	report := kmsRetireReport{Key: name, WritesWith: migrate.HashOf(keyID)}
+	if report.Resources, err = f.count(c.Context(), c.ErrOrStderr(), report.WritesWith); err != nil {
+		return err
+	}
+	for _, count := range report.Resources {
+		report.Needing += count.Beside(report.WritesWith) + count.Failed
+	}
+	if report.Needing == 0 && !f.dryRun {
+		if err := atomicfile.ReplaceUnchanged(f.ring, data, retired); err != nil {
+			return err
+		}
+		report.Retired = true
+	}
+	if err := f.print(c.OutOrStdout(), report); err != nil {
+		return err
+	}
+	return f.conclude(c.ErrOrStderr(), report)
+}
+
+// count counts at the API server, after that has been held against the plugin.
+func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWith string) ([]migrate.Count, error) {
+	names, err := f.objects.names()
+	if err != nil {
+		return nil, err
+	}
+	opts, config, err := f.objects.options("lanyard-kms-retire")
+	if err != nil {
+		return nil, err
+	}
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	resources, err := migrate.Resolve(client, names)
+	if err != nil {
+		return nil, err
+	}
+	metrics := migrate.Metrics(func(ctx context.Context) ([]byte, error) {
+		return client.RESTClient().Get().AbsPath("/metrics").Do(ctx).Raw()
+	})
+	named, err := metrics.Names(ctx, f.name)
+	switch {
+	case err != nil:
+		return nil, err
+	case named == "":
+		return nil, fmt.Errorf("the API server at %s has no KMS v2 provider named %s in its EncryptionConfiguration; give its name with --name", config.Host, f.name)
+	case named != writesWith:
+		return nil, fmt.Errorf("the API server at %s writes with another key than the plugin at %s names; it asks every minute, so wait a little; if that does not help they are of different nodes, and a ring differs", config.Host, f.socket)
+	}
+	bar := newProgressBar(progress)
+	opts.Progress = bar.objects
+	counts, err := migrate.CountKeys(ctx, opts, metrics, f.name, resources)
+	bar.end()
+	return counts, err
+}
+
+func (f *kmsRetireFlags) print(w io.Writer, report kmsRetireReport) error {
+	if f.output == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(report)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RESOURCE\tOBJECTS\tWRITE KEY\tOTHER KEYS\tGONE\tFAILED")
+	for _, r := range report.Resources {
+		most := ""
+		if r.AtMost {
+			most = "at most "
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s%d\t%d\t%d\n", r.Resource, r.Objects, r.Keys[report.WritesWith], most, r.Beside(report.WritesWith), r.Gone, r.Failed)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range report.Resources {
+		printFailures(w, r.Resource, r.Failures, r.Failed)
+	}
+	return nil
+}
+
+// conclude says what is to be done next.
+func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
+	most := ""
+	if slices.ContainsFunc(report.Resources, func(r migrate.Count) bool { return r.AtMost && r.Beside(report.WritesWith) > 0 }) {
+		most = "at most "
+	}
+	need := "need"
+	if report.Needing == 1 {
+		need = "needs"
+	}
+	switch {
+	case report.Needing > 0:
+		return fmt.Errorf("key %s is not retired: %s%s still %s another key than the one that is written with; run lanyard kms migrate until it rewrites nothing, and this after that", report.Key, most, count(report.Needing, "object"), need)
+	case !report.Retired:
+		_, err := fmt.Fprintf(w, "nothing needs key %s; it can be retired\n", report.Key)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "key %s is retired in %s; bring the file to the other control plane nodes, and keep the key as long as you keep backups of etcd\n", report.Key, f.ring)
+	return err
+}

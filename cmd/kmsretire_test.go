@@ -1,0 +1,118 @@
+package cmd
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// retirementServer is an API server with two Secrets, which it reads with a key
+// ID, or the first of them with another while old is set; and a kubeconfig for
+// it.
+func retirementServer(t *testing.T, keyID string, old *atomic.Bool) (kubeconfig string) {
+	t.Helper()
+	var withNew, withOld atomic.Int64
+	hash := func(id string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id))) }
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		const item = `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"namespace":"prod","name":"%s","uid":"u","resourceVersion":"1"}}`
+		switch {
+		case r.URL.Path == "/api":
+			fmt.Fprint(w, `{"kind":"APIVersions","versions":["v1"]}`)
+		case r.URL.Path == "/apis":
+			fmt.Fprint(w, `{"kind":"APIGroupList","groups":[]}`)
+		case r.URL.Path == "/api/v1":
+			fmt.Fprint(w, `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"secrets","kind":"Secret","namespaced":true,"verbs":["list","patch"]}]}`)
+		case r.URL.Path == "/metrics":
+			fmt.Fprintf(w, "apiserver_storage_transformation_operations_total{resource=\"secrets\",status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} %d\n", withNew.Load()+withOld.Load())
+			fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{key_id_hash=%q,provider_name=\"lanyard\"} 1e9\n", hash(keyID))
+			for id, n := range map[string]int64{keyID: withNew.Load(), "old": withOld.Load()} {
+				fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_total{key_id_hash=%q,provider_name=\"lanyard\",transformation_type=\"from_storage\"} %d\n", hash(id), n)
+			}
+		case r.URL.Query().Has("limit"):
+			fmt.Fprintf(w, `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{},"items":[%s,%s]}`, fmt.Sprintf(item, "a"), fmt.Sprintf(item, "b"))
+		case r.Method != http.MethodGet:
+			t.Errorf("%s %s", r.Method, r.URL)
+		default:
+			if strings.HasSuffix(r.URL.Path, "/a") && old.Load() {
+				withOld.Add(1)
+			} else {
+				withNew.Add(1)
+			}
+			fmt.Fprintf(w, item, filepath.Base(r.URL.Path))
+		}
+	}))
+	t.Cleanup(server.Close)
+	return kubeconfigFor(t, server.URL)
+}
+
+func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
+	directory := socketDirectory(t)
+	ring := ringOf(t, directory, "new", "write", "old", "read")
+	s := serveKMS(t, directory, ring)
+	s.eventually("key ID", func() bool { return s.keyID() != "" })
+	var old atomic.Bool
+	old.Store(true)
+	kubeconfig := retirementServer(t, s.keyID(), &old)
+	other := retirementServer(t, "another", &old)
+	call := func(kubeconfig string, more ...string) (code int, stdout, stderr string) {
+		return runLanyard(append([]string{"kms", "retire", "old", "--ring", ring, "--socket", filepath.Join(directory, "kms.sock"), "--kubeconfig", kubeconfig}, more...)...)
+	}
+	holds := func(want string) {
+		t.Helper()
+		if text, err := os.ReadFile(ring); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("the ring is %s (%v), want %s in it", text, err, want)
+		}
+	}
+	code, stdout, stderr := call(kubeconfig)
+	if code != exitFailed || !strings.Contains(stdout, "secrets   2        1          1 ") || !strings.Contains(stderr, "key old is not retired: 1 object still needs") {
+		t.Errorf("early: %d\n%s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := call(other); code != exitFailed || !strings.Contains(stderr, "writes with another key than the plugin") {
+		t.Errorf("an API server that is not in step: %d %s", code, stderr)
+	}
+	if code, _, stderr := call(kubeconfig, "--name", "other"); code != exitFailed || !strings.Contains(stderr, "has no KMS v2 provider named other") {
+		t.Errorf("another provider: %d %s", code, stderr)
+	}
+	if code, _, stderr := call(kubeconfig, "--socket", filepath.Join(directory, "none")); code != exitFailed || !strings.Contains(stderr, "is not content") {
+		t.Errorf("no plugin: %d %s", code, stderr)
+	}
+	holds("{name: old, state: read,")
+	old.Store(false)
+	if code, stdout, stderr := call(kubeconfig, "--dry-run", "--output", "json"); code != exitOK || !strings.Contains(stdout, `"needing": 0`) || !strings.Contains(stderr, "it can be retired") {
+		t.Errorf("dry run: %d\n%s%s", code, stdout, stderr)
+	}
+	holds("{name: old, state: read,")
+	if code, stdout, stderr := call(kubeconfig); code != exitOK || !strings.Contains(stderr, "key old is retired in "+ring) {
+		t.Errorf("at last: %d\n%s%s", code, stdout, stderr)
+	}
+	holds("{name: old, state: retired,")
+}
+
+func TestKMSRetireRefusesWrongFlagsAndKeys(t *testing.T) {
+	ring := ringOf(t, t.TempDir(), "new", "write", "old", "retired")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "takes one argument"},
+		{[]string{"old"}, "--ring is missing"},
+		{[]string{"old", "--ring", "/nonexistent"}, "/nonexistent: no such file"},
+		{[]string{"old", "--ring", ring, "--output", "xml"}, "--output must be text or json"},
+		{[]string{"old", "--ring", ring, "--rate", "0"}, "--rate must be above 0"},
+		{[]string{"old", "--ring", ring}, "is retired; only a key with state read"},
+		{[]string{"new", "--ring", ring}, "is write; only a key with state read"},
+		{[]string{"gone", "--ring", ring}, "has no key named gone"},
+	} {
+		code, _, stderr := runLanyard(append([]string{"kms", "retire"}, c.args...)...)
+		if code != exitUsage || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)
+		}
+	}
+}
