@@ -13,16 +13,21 @@ import (
 )
 
 func newInspect() *cobra.Command {
-	var file, output string
+	var file, output, sealer string
 	c := &cobra.Command{
 		Use:   "inspect [TEXT]",
 		Short: "Tell what a sealed value is sealed for, without a key",
 		Long: `Tell the suite, the key, the scope and the size of a sealed value. The text is
 public, so that it may be an argument; else it is read from --file or standard
 input. No key is needed, and none is checked: only opening the value proves that
-nobody changed what is shown here.`,
+nobody changed what is shown here.
+
+With --sealer the value's signature is checked by the sealer's public part. That
+proves that the sealer made it and nobody changed it since; if it does not fit
+nothing is told, and the exit code is 1.`,
 		Example: `  lanyard inspect lanyard.v1.AQFd...
-  lanyard inspect --output json --file sealed.txt`,
+  lanyard inspect --output json --file sealed.txt
+  lanyard inspect --sealer sealer-public.yaml --file sealed.txt`,
 		Args: atMostOneText,
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
@@ -37,6 +42,16 @@ nobody changed what is shown here.`,
 				return usagef("%w", err)
 			}
 			found := inspect(sealed, text, time.Now())
+			if sealer != "" {
+				key, err := seal.ReadSealerKey(sealer)
+				if err != nil {
+					return usagef("--sealer: %w", err)
+				}
+				if err := sealed.VerifiedBy(key); err != nil {
+					return err
+				}
+				found.SignatureChecked = true
+			}
 			if output == "json" {
 				encoder := json.NewEncoder(c.OutOrStdout())
 				encoder.SetIndent("", "  ")
@@ -47,6 +62,7 @@ nobody changed what is shown here.`,
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "read the text from this `FILE`")
+	c.Flags().StringVar(&sealer, "sealer", "", "check the signature by the public part of a sealer in this `FILE`")
 	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
 	offer(c, "output", "text", "json")
 	return c
@@ -66,7 +82,10 @@ type inspection struct {
 	// Key and KeyVersion are of a key service; empty for a public key.
 	Key        string `json:"key,omitempty"`
 	KeyVersion string `json:"keyVersion,omitempty"`
-	Scope      struct {
+	// Sealer is the id of the key that signed, empty if the value is unsigned.
+	Sealer           string `json:"sealer,omitempty"`
+	SignatureChecked bool   `json:"signatureChecked,omitempty"`
+	Scope            struct {
 		Cluster        *string `json:"cluster"` // null is any, here and below
 		Namespace      *string `json:"namespace"`
 		ServiceAccount *string `json:"serviceAccount"`
@@ -89,6 +108,9 @@ func inspect(sealed *seal.Sealed, text string, now time.Time) inspection {
 	scope := sealed.Scope()
 	found := inspection{Suite: int(sealed.Suite()), KeyID: sealed.KeyID().String(), ValueSize: sealed.Size(), TextSize: len(text)}
 	found.Key, found.KeyVersion, _ = sealed.ServiceKey()
+	if id, signed := sealed.Sealer(); signed {
+		found.Sealer = id.String()
+	}
 	found.Scope.Cluster, found.Scope.Namespace = exact(scope.Cluster), exact(scope.Namespace)
 	found.Scope.ServiceAccount, found.Scope.Object = exact(scope.ServiceAccount), exact(scope.Object)
 	if !scope.NotAfter.IsZero() {
@@ -113,6 +135,12 @@ func (i inspection) print(out io.Writer, sealed *seal.Sealed) error {
 	}
 	if i.Key != "" {
 		rows = append(rows, [2]string{"key", i.Key}, [2]string{"key version", i.KeyVersion})
+	}
+	switch {
+	case i.SignatureChecked:
+		rows = append(rows, [2]string{"signed by", i.Sealer + " (checked)"})
+	case i.Sealer != "":
+		rows = append(rows, [2]string{"signed by", i.Sealer + " (not checked)"})
 	}
 	for _, row := range append(rows, [][2]string{
 		{"cluster", scope.Cluster.String()},

@@ -18,6 +18,7 @@ import (
 type keygenFlags struct {
 	out, publicOut, cluster, retire string
 	rotate, export                  bool
+	sealer                          string
 }
 
 func newKeygen() *cobra.Command {
@@ -45,13 +46,17 @@ was sealed to it cannot be opened any more, and is refused as retired.`,
   lanyard keygen --out ring.yaml --retire 5d1f0c77a1b2c3d4e5f60718293a4b5c
 
   # the public part once more
-  lanyard keygen --out ring.yaml --export --public-out public.yaml`,
+  lanyard keygen --out ring.yaml --export --public-out public.yaml
+
+  # the key of a sealer, whose signature an operator may demand
+  lanyard keygen --sealer ci --out sealer.yaml --public-out sealer-public.yaml`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return runKeygen(c, flags) },
 	}
 	c.Flags().StringVar(&flags.out, "out", "", "the key ring `FILE`: new, or the one to change")
 	c.Flags().StringVar(&flags.publicOut, "public-out", "", "write the public part to this `FILE`")
 	c.Flags().StringVar(&flags.cluster, "cluster", "", "the `NAME` of the cluster in the provider's configuration; sealing takes it from the public part")
+	c.Flags().StringVar(&flags.sealer, "sealer", "", "make the key of a sealer with this `NAME` instead, which signs values for lanyard seal --sign-with")
 	c.Flags().BoolVar(&flags.rotate, "rotate", false, "add a new write key to an existing key ring")
 	c.Flags().StringVar(&flags.retire, "retire", "", "remove the private part of the key with this `ID`")
 	c.Flags().BoolVar(&flags.export, "export", false, "only write the public part of an existing key ring")
@@ -67,6 +72,9 @@ func noArguments(c *cobra.Command, args []string) error {
 }
 
 func runKeygen(c *cobra.Command, flags keygenFlags) error {
+	if flags.sealer != "" {
+		return newSealerKey(c, flags)
+	}
 	changes := 0
 	for _, set := range []bool{flags.rotate, flags.retire != "", flags.export} {
 		if set {

@@ -130,6 +130,9 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 // opener opens values as the holder of the keys, whatever they are sealed for.
 func opener(keys seal.Keys) func(context.Context, *seal.Sealed) (secret.Bytes, error) {
 	return func(ctx context.Context, sealed *seal.Sealed) (secret.Bytes, error) {
+		if id, signed := sealed.Sealer(); signed {
+			return secret.Bytes{}, fmt.Errorf("is signed by sealer %s, and would be unsigned then; let that sealer seal it again", id)
+		}
 		as, object, now := meeting(sealed.Scope(), time.Now())
 		return sealed.Open(ctx, keys, as, object, now)
 	}

@@ -17,7 +17,7 @@ import (
 
 // sealFlags are the flags of seal.
 type sealFlags struct {
-	public, key                                          string
+	public, key, signWith                                string
 	cluster, namespace, serviceAccount, name             string
 	anyCluster, anyNamespace, anyServiceAccount, anyName bool
 	notAfter                                             string
@@ -85,6 +85,10 @@ The manual's page about sealed values says what such files may hold.`,
   lanyard seal --key seal-key.yaml --service-account web --merge-into web.yaml \
     --path db/password < password
 
+  # signed by a sealer, where the operator demands it
+  lanyard seal --public public.yaml --sign-with sealer.yaml --service-account web \
+    --merge-into web.yaml --path db/password < password
+
   # for 90 days, for every service account of the namespace
   lanyard seal --public public.yaml -n prod --any-service-account --name api-token \
     --not-after 90d < token`,
@@ -99,6 +103,7 @@ The manual's page about sealed values says what such files may hold.`,
 	}
 	c.Flags().StringVar(&flags.public, "public", "", "the public key `FILE`, which lanyard keygen --public-out writes")
 	c.Flags().StringVar(&flags.key, "key", "", "the `FILE` that names a key of a key service")
+	c.Flags().StringVar(&flags.signWith, "sign-with", "", "sign with the private key of a sealer in this `FILE`, which lanyard keygen --sealer wrote")
 	c.Flags().StringVar(&flags.cluster, "cluster", "", "seal for this cluster `NAME`; the key's if left out")
 	c.Flags().StringVarP(&flags.namespace, "namespace", "n", "", "seal for this namespace `NAME`")
 	c.Flags().StringVar(&flags.serviceAccount, "service-account", "", "seal for this service account `NAME`")
@@ -123,7 +128,11 @@ func runSeal(c *cobra.Command, flags sealFlags) error {
 	if err := flags.check(c.Flags().Changed("output")); err != nil {
 		return err
 	}
-	to, err := openSealKey(flags.public, flags.key)
+	signed, err := signing(flags.signWith)
+	if err != nil {
+		return err
+	}
+	to, err := openSealKey(flags.public, flags.key, signed...)
 	if err != nil {
 		return usagef("%w", err)
 	}

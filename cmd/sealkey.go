@@ -17,14 +17,14 @@ type sealKey struct {
 
 // openSealKey reads the file of a public key, or the one that names a key of a
 // key service, whichever is not empty.
-func openSealKey(public, service string) (*sealKey, error) {
+func openSealKey(public, service string, options ...seal.Option) (*sealKey, error) {
 	if service != "" {
 		with, err := seal.ReadServiceKey(service, personKeyTypes())
 		if err != nil {
 			return nil, err
 		}
 		return &sealKey{cluster: with.Cluster(), close: with.Close, seal: func(ctx context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
-			return seal.SealWith(ctx, with, scope, value)
+			return seal.SealWith(ctx, with, scope, value, options...)
 		}}, nil
 	}
 	to, err := seal.ReadPublicKey(public)
@@ -32,8 +32,21 @@ func openSealKey(public, service string) (*sealKey, error) {
 		return nil, err
 	}
 	return &sealKey{cluster: to.Cluster(), close: func() {}, seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
-		return seal.Seal(to, scope, value)
+		return seal.Seal(to, scope, value, options...)
 	}}, nil
+}
+
+// signing are the options that sign with the sealer's key in the file, if one is
+// named.
+func signing(file string) ([]seal.Option, error) {
+	if file == "" {
+		return nil, nil
+	}
+	by, err := seal.ReadSealer(file)
+	if err != nil {
+		return nil, usagef("--sign-with: %w", err)
+	}
+	return []seal.Option{seal.SignedBy(by)}, nil
 }
 
 // sealingFailed is a usage error, unless the key service is to blame.

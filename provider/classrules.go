@@ -133,7 +133,7 @@ func (v *classValidator) beside(i int, o Object, source string) {
 	}{
 		{"store", o.Store != "", ""},
 		{"version", o.Version != "", ""},
-		{"options", len(o.Options) > 0, ""},
+		{"options", template && len(o.Options) > 0, ""},
 		{"property", template && o.Property != "", ", and set it on the objects that the template uses"},
 		{"encoding", template && o.Encoding != "", ", and set it on the objects that the template uses"},
 		{"optional", template && o.Optional, ", and set it on the objects that the template uses"},

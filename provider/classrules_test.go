@@ -54,7 +54,6 @@ func TestValidateRefusesByObjectFieldAndRemedy(t *testing.T) {
 		"store's name":            {from(func(o *Object) { o.Store = "my vault" }), "object 1 (a): store: " + badStoreName},
 		"sealed with store":       {Object{Path: "a", Sealed: "s", Store: "v"}, "object 1 (a): store: has no meaning beside sealed; remove it"},
 		"sealed with version":     {Object{Path: "a", Sealed: "s", Version: "1"}, "object 1 (a): version: has no meaning beside sealed; remove it"},
-		"sealed with options":     {Object{Path: "a", Sealed: "s", Options: map[string]any{"a": 1}}, "object 1 (a): options: has no meaning beside sealed; remove it"},
 		"template with store":     {Object{Path: "a", Template: "t", Store: "v"}, "object 1 (a): store: has no meaning beside template; remove it"},
 		"template with property":  {Object{Path: "a", Template: "t", Property: "p"}, "object 1 (a): property: has no meaning beside template; remove it, and " + beside},
 		"template with encoding":  {Object{Path: "a", Template: "t", Encoding: "hex"}, "object 1 (a): encoding: has no meaning beside template; remove it, and " + beside},

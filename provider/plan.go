@@ -146,7 +146,7 @@ func (p *planner) add(i int, o Object) {
 			problem("template", err)
 		}
 	case o.Sealed != "":
-		planned.source = p.source(i, o, sealedStore, store.Reference{Key: o.Sealed, Object: o.ID()})
+		planned.source = p.source(i, o, sealedStore, store.Reference{Key: o.Sealed, Object: o.ID(), Options: o.Options})
 	case o.Key != "":
 		planned.source = p.source(i, o, o.Store, store.Reference{Key: o.Key, Version: o.Version, Options: o.Options})
 	}

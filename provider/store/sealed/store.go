@@ -16,31 +16,38 @@ import (
 type sealedStore struct {
 	ring     *ringFile // nil if there is none
 	services []*seal.ServiceKey
-	refresh  time.Duration
-	now      func() time.Time
+	// signatures are those that are demanded; nil if none are.
+	signatures *seal.Signatures
+	refresh    time.Duration
+	now        func() time.Time
 }
 
-// keys are those of now.
-func (s *sealedStore) keys() seal.Keys {
-	keys := seal.Keys{Services: s.services}
+// keys are those of now, for a value that must be signed by one of the sealers,
+// if any are named.
+func (s *sealedStore) keys(only []string) seal.Keys {
+	keys := seal.Keys{Services: s.services, Signatures: s.signatures, Only: only}
 	if s.ring != nil {
 		keys.Ring = s.ring.current()
 	}
 	return keys
 }
 
-// Check parses the text, and refuses one that no key of the store's can open;
-// the scope is not looked at.
+// Check parses the text, and refuses one that no key of the store's can open, or
+// whose signature no sealer's is; the scope is not looked at.
 func (s *sealedStore) Check(ref store.Reference) error {
 	if ref.Version != "" {
 		return store.Fail(store.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
 	}
-	if len(ref.Options) > 0 {
-		return store.Fail(store.ErrInvalid, errors.New("options: a sealed value has none; remove the field"))
+	only, err := wanted(ref)
+	if err != nil {
+		return store.Fail(store.ErrInvalid, err)
 	}
 	sealed, err := seal.Parse(ref.Key)
 	if err == nil {
-		err = s.keys().Check(sealed)
+		err = s.signatures.CheckAnywhere(sealed, only)
+	}
+	if err == nil {
+		err = s.keys(nil).Check(sealed)
 	}
 	if err != nil {
 		return store.Fail(store.ErrInvalid, err)
@@ -58,11 +65,15 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	if err := ctx.Err(); err != nil {
 		return store.Value{}, err
 	}
+	only, err := wanted(ref)
+	if err != nil {
+		return store.Value{}, store.Fail(store.ErrInvalid, err)
+	}
 	sealed, err := seal.Parse(ref.Key)
 	if err != nil {
 		return store.Value{}, store.Fail(store.ErrInvalid, err)
 	}
-	value, err := sealed.Open(ctx, s.keys(), as, ref.Object, s.now())
+	value, err := sealed.Open(ctx, s.keys(only), as, ref.Object, s.now())
 	if ended := ctx.Err(); err != nil && ended != nil && errors.Is(err, ended) {
 		return store.Value{}, err
 	}
@@ -89,8 +100,8 @@ func (s *sealedStore) Close() {
 	}
 }
 
-// kindOf maps an error of Open: a scope that does not match is a refusal, what a
-// key service says keeps its kind, and whatever only sealing again can mend is
+// kindOf maps an error of Open: a scope that does not match and a sealer who is not
+// trusted are refusals, what a key service says keeps its kind, and whatever only sealing again can mend is
 // an invalid reference.
 func kindOf(err error) error {
 	if errors.Is(err, seal.ErrKeyService) {
@@ -100,8 +111,11 @@ func kindOf(err error) error {
 			}
 		}
 	}
-	for _, scope := range []error{seal.ErrOtherCluster, seal.ErrOtherNamespace, seal.ErrOtherServiceAccount, seal.ErrOtherObject, seal.ErrExpired} {
-		if errors.Is(err, scope) {
+	for _, refusal := range []error{
+		seal.ErrOtherCluster, seal.ErrOtherNamespace, seal.ErrOtherServiceAccount, seal.ErrOtherObject, seal.ErrExpired,
+		seal.ErrUnsigned, seal.ErrUnknownSealer,
+	} {
+		if errors.Is(err, refusal) {
 			return store.ErrDenied
 		}
 	}

@@ -56,6 +56,10 @@ type settings struct {
 	KeyRing string `yaml:"keyRing"`
 	// Keys are keys of key services.
 	Keys []keySettings `yaml:"keys"`
+	// Sealers are who must have signed a value, and Unsigned the namespaces
+	// whose values may be without a signature.
+	Sealers  []sealerSettings `yaml:"sealers"`
+	Unsigned []string         `yaml:"unsigned"`
 	// Refresh is after how long a key service is asked again whether the pod
 	// may still open a value.
 	Refresh time.Duration `yaml:"refresh"`
@@ -87,6 +91,8 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 		opened.ring = ring
 	}
 	var wrong strict.Problems
+	opened.signatures, wrong = s.signatures()
+	problems = append(problems, wrong...)
 	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
 	if problems = append(problems, wrong...); len(problems) > 0 {
 		opened.Close()

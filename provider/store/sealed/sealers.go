@@ -1,0 +1,101 @@
+package sealed
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
+)
+
+// The bounds of sealers.
+const (
+	maxSealers  = 256
+	maxPatterns = 256
+)
+
+// sealerSettings is a sealer that is trusted.
+type sealerSettings struct {
+	// Name is what errors and classes call the sealer.
+	Name string `yaml:"name"`
+	// Public is its public key: the field of that name in the file that lanyard
+	// keygen --sealer writes.
+	Public string `yaml:"public"`
+	// Namespaces are those that it may seal for, in which * stands for any text.
+	Namespaces []string `yaml:"namespaces"`
+}
+
+// signatures are what the settings demand, or what is wrong with them. Without
+// sealers nothing is demanded.
+func (s *settings) signatures() (*seal.Signatures, strict.Problems) {
+	var problems strict.Problems
+	add := func(field, format string, args ...any) {
+		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+	}
+	if len(s.Sealers) == 0 && len(s.Unsigned) > 0 {
+		add("unsigned", "is the exception to sealers, of which there are none; remove it, or name sealers")
+	}
+	if len(s.Sealers) > maxSealers {
+		add("sealers", "has %d sealers, at most %d are possible", len(s.Sealers), maxSealers)
+		return nil, problems
+	}
+	patterns := func(field string, given []string) {
+		if len(given) > maxPatterns {
+			add(field, "has %d namespaces, at most %d are possible; use * for any text", len(given), maxPatterns)
+			return
+		}
+		for i, pattern := range given {
+			if text := seal.WrongNamespacePattern(pattern); text != "" {
+				add(fmt.Sprintf("%s[%d]", field, i), "%s", text)
+			}
+		}
+	}
+	found := &seal.Signatures{Unsigned: s.Unsigned}
+	patterns("unsigned", s.Unsigned)
+	for i, sealer := range s.Sealers {
+		at := fmt.Sprintf("sealers[%d]", i)
+		key, err := seal.ParseSealerKey(sealer.Name, sealer.Public)
+		if err != nil {
+			add(at, "%s", err)
+			continue
+		}
+		if slices.ContainsFunc(found.Trusted, func(other seal.TrustedSealer) bool { return other.Key.Name() == sealer.Name }) {
+			add(at+".name", "is another sealer's too; give each sealer a name of its own")
+		}
+		if len(sealer.Namespaces) == 0 {
+			add(at+".namespaces", `is missing; name the namespaces that it may seal for, or "*" for all`)
+		}
+		patterns(at+".namespaces", sealer.Namespaces)
+		found.Trusted = append(found.Trusted, seal.TrustedSealer{Key: key, Namespaces: sealer.Namespaces})
+	}
+	if len(found.Trusted) == 0 {
+		found = nil
+	}
+	return found, problems
+}
+
+// wanted are the names in the options of an object: the sealers of which the
+// value must be signed by one.
+func wanted(ref store.Reference) ([]string, error) {
+	var options struct {
+		Sealers []string `yaml:"sealers"`
+	}
+	if err := strict.DecodeMap(ref.Options, &options); err != nil {
+		var problems strict.Problems
+		if !errors.As(err, &problems) {
+			problems = strict.Problems{{Text: "cannot be read"}}
+		}
+		for i := range problems {
+			if problems[i].Field = "options." + problems[i].Field; problems[i].Field == "options." {
+				problems[i].Field = "options"
+			}
+		}
+		return nil, problems
+	}
+	if _, says := ref.Options["sealers"]; says && (len(options.Sealers) == 0 || slices.Contains(options.Sealers, "")) {
+		return nil, strict.Problems{{Field: "options.sealers", Text: "must name one sealer at least, as the operator's configuration calls it"}}
+	}
+	return options.Sealers, nil
+}
