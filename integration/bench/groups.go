@@ -26,6 +26,7 @@ func groups() []group {
 		{"azure", "Azure", measureAzure},
 		{"gcp", "Google", measureGCP},
 		{"memory", "memory", measureMemory},
+		{"seal", "sealed values", measureSeal},
 		{"start", "start to first answered mount", measureStart},
 		{"binary", "the binary", measureBinary},
 	}

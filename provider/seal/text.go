@@ -37,13 +37,13 @@ func decodeText(text string) ([]byte, error) {
 // decodeBase64 decodes the one spelling that textEncoding makes.
 func decodeBase64(encoded string) ([]byte, error) {
 	// Go's decoder skips line breaks, even a strict one.
-	if strings.ContainsAny(encoded, " \t\r\n") {
-		return nil, malformed("it has white space or line breaks; write it in one piece")
-	}
+	broken := strings.IndexByte(encoded, '\n') >= 0 || strings.IndexByte(encoded, '\r') >= 0
 	data, err := textEncoding().DecodeString(encoded)
 	switch {
-	case err == nil:
+	case err == nil && !broken:
 		return data, nil
+	case strings.ContainsAny(encoded, " \t\r\n"):
+		return nil, malformed("it has white space or line breaks; write it in one piece")
 	case strings.Contains(encoded, "="):
 		return nil, malformed("it has base64 padding (=), or it was copied with something else")
 	case strings.ContainsAny(encoded, "+/"):
