@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,9 +17,9 @@ import (
 
 // keygenFlags are the flags of keygen.
 type keygenFlags struct {
-	out, publicOut, cluster, retire string
-	rotate, export                  bool
-	sealer                          string
+	out, publicOut, cluster, retire, key string
+	rotate, export, wrap                 bool
+	sealer                               string
 }
 
 func newKeygen() *cobra.Command {
@@ -28,16 +29,27 @@ func newKeygen() *cobra.Command {
 		Short: "Make, rotate and retire the keys of sealed values",
 		Long: `Make a key ring for sealed values, or change one.
 
-The key ring is a plain local key file, which is for development: whoever reads
-it can open every value that was ever sealed to its keys. It is written with
-mode 0600 and never over a file that exists. --public-out writes its public
-part, which developers seal to and which may be committed to Git.
+With --key the private keys are wrapped by a key of a key service, which the file
+names as for lanyard seal --key; you need the right to encrypt with it, the nodes
+that to decrypt. Without it the ring is a plain local key file, which is for
+development: whoever reads it can open every value that was ever sealed to its
+keys. A ring is written with mode 0600 and never over a file that exists.
+--public-out writes its public part, which developers seal to and which may be
+committed to Git.
 
 Rotation adds a new key that values are sealed to from then on; the old key
 still opens what was sealed to it. Retiring removes an old key for good: what
-was sealed to it cannot be opened any more, and is refused as retired.`,
+was sealed to it cannot be opened any more, and is refused as retired. --wrap
+makes a wrapped ring of a plain one. Of several that change one ring at the same
+time, each waits for the one before.`,
 		Example: `  # a new key ring for the cluster "dev", and its public part
   lanyard keygen --out ring.yaml --cluster dev --public-out public.yaml
+
+  # the same, wrapped by a key of a key service
+  lanyard keygen --out ring.yaml --cluster dev --public-out public.yaml --key seal-key.yaml
+
+  # wrap a plain ring; destroy its copies, and rotate
+  lanyard keygen --out ring.yaml --wrap --key seal-key.yaml
 
   # a new write key; hand the new public part to the developers
   lanyard keygen --out ring.yaml --rotate --public-out public.yaml
@@ -57,6 +69,8 @@ was sealed to it cannot be opened any more, and is refused as retired.`,
 	c.Flags().StringVar(&flags.publicOut, "public-out", "", "write the public part to this `FILE`")
 	c.Flags().StringVar(&flags.cluster, "cluster", "", "the `NAME` of the cluster in the provider's configuration; sealing takes it from the public part")
 	c.Flags().StringVar(&flags.sealer, "sealer", "", "make the key of a sealer with this `NAME` instead, which signs values for lanyard seal --sign-with")
+	c.Flags().StringVar(&flags.key, "key", "", "wrap private keys with the key of a key service that this `FILE` names")
+	c.Flags().BoolVar(&flags.wrap, "wrap", false, "wrap the private keys of an existing plain key ring, with --key")
 	c.Flags().BoolVar(&flags.rotate, "rotate", false, "add a new write key to an existing key ring")
 	c.Flags().StringVar(&flags.retire, "retire", "", "remove the private part of the key with this `ID`")
 	c.Flags().BoolVar(&flags.export, "export", false, "only write the public part of an existing key ring")
@@ -76,7 +90,7 @@ func runKeygen(c *cobra.Command, flags keygenFlags) error {
 		return newSealerKey(c, flags)
 	}
 	changes := 0
-	for _, set := range []bool{flags.rotate, flags.retire != "", flags.export} {
+	for _, set := range []bool{flags.rotate, flags.retire != "", flags.export, flags.wrap} {
 		if set {
 			changes++
 		}
@@ -85,9 +99,13 @@ func runKeygen(c *cobra.Command, flags keygenFlags) error {
 	case flags.out == "":
 		return usagef("--out is missing; give the key ring's file")
 	case changes > 1:
-		return usagef("--rotate, --retire and --export do one thing each; give one of them")
+		return usagef("--rotate, --retire, --export and --wrap do one thing each; give one of them")
 	case changes > 0 && flags.cluster != "":
 		return usagef("--cluster is for a new key ring; an existing one keeps its cluster")
+	case flags.wrap && flags.key == "":
+		return usagef("--wrap wraps with a key of a key service; say which with --key")
+	case flags.key != "" && (flags.retire != "" || flags.export):
+		return usagef("--retire and --export ask no key service; leave out --key")
 	case flags.export && flags.publicOut == "":
 		return usagef("--export writes the public part; say where with --public-out")
 	}
@@ -109,6 +127,13 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 	if err := mayWritePublic(flags.publicOut, ring); err != nil {
 		return err
 	}
+	kind := "a plain local key file, for development"
+	if flags.key != "" {
+		if ring, err = flags.wrapped(c, ring); err != nil {
+			return err
+		}
+		kind = "wrapped by key " + ring.WrappedBy()
+	}
 	data, err := ring.Marshal()
 	if err != nil {
 		return err
@@ -118,39 +143,37 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 	} else if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "key ring:   %s (a plain local key file, for development)\n", flags.out)
+	fmt.Fprintf(c.OutOrStdout(), "key ring:   %s (%s)\n", flags.out, kind)
 	if flags.cluster == "" {
 		fmt.Fprintln(c.ErrOrStderr(), "note: without --cluster, seal has to be told for which cluster each value is")
 	}
 	return writePublic(c, flags.publicOut, ring)
 }
 
+// lockTime is how long keygen waits for another that changes the same ring.
+const lockTime = 30 * time.Second
+
 func changeKeyRing(c *cobra.Command, flags keygenFlags) error {
+	ctx, cancel := context.WithTimeout(c.Context(), lockTime)
+	defer cancel()
+	unlock, err := atomicfile.Lock(ctx, flags.out)
+	if err != nil {
+		return usageError{err}
+	}
+	defer unlock()
 	ring, err := seal.ReadKeyRing(flags.out)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	done := ""
-	switch {
-	case flags.rotate:
-		done = fmt.Sprintf("key %s only opens values from now on\n", ring.Public().ID())
-		ring, err = ring.Rotate(time.Now())
-	case flags.retire != "":
-		var id seal.KeyID
-		if id, err = seal.ParseKeyID(flags.retire); err != nil {
-			return usagef("--retire: %w", err)
-		}
-		done = fmt.Sprintf("key %s is retired: what was sealed to it cannot be opened any more\n", id)
-		ring, err = ring.Retire(id)
-	}
+	changed, done, err := flags.change(c, ring)
 	if err != nil {
-		return fmt.Errorf("%s: %w", flags.out, err)
+		return err
 	}
-	if err := mayWritePublic(flags.publicOut, ring); err != nil {
+	if err := mayWritePublic(flags.publicOut, changed); err != nil {
 		return err
 	}
 	if !flags.export {
-		data, err := ring.Marshal()
+		data, err := changed.Marshal()
 		if err != nil {
 			return err
 		}
@@ -159,7 +182,66 @@ func changeKeyRing(c *cobra.Command, flags keygenFlags) error {
 		}
 	}
 	fmt.Fprintf(c.OutOrStdout(), "key ring:   %s\n%s", flags.out, done)
-	return writePublic(c, flags.publicOut, ring)
+	return writePublic(c, flags.publicOut, changed)
+}
+
+// change returns the ring as the flags want it, and says what became of it.
+func (f *keygenFlags) change(c *cobra.Command, ring *seal.KeyRing) (changed *seal.KeyRing, done string, err error) {
+	switch {
+	case f.wrap:
+		if ring.WrappedBy() != "" {
+			return nil, "", usagef("%s is wrapped by key %s already; --rotate wraps a new key under its newest version", f.out, ring.WrappedBy())
+		}
+		changed, err = f.wrapped(c, ring)
+		return changed, "the private keys are wrapped; destroy every copy of the plain file, and rotate: who had one still has the keys\n", err
+	case f.rotate:
+		changed, err = f.rotated(c, ring)
+		return changed, fmt.Sprintf("key %s only opens values from now on\n", ring.Public().ID()), err
+	case f.retire != "":
+		id, err := seal.ParseKeyID(f.retire)
+		if err != nil {
+			return nil, "", usagef("--retire: %w", err)
+		}
+		if changed, err = ring.Retire(id); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", f.out, err)
+		}
+		return changed, fmt.Sprintf("key %s is retired: what was sealed to it cannot be opened any more\n", id), nil
+	}
+	return ring, "", nil
+}
+
+// rotated returns the ring with a new write key, which is wrapped if the others
+// are.
+func (f *keygenFlags) rotated(c *cobra.Command, ring *seal.KeyRing) (*seal.KeyRing, error) {
+	wrapper := ring.WrappedBy()
+	switch {
+	case wrapper != "" && f.key == "":
+		return nil, usagef("%s is wrapped by key %s of a key service, and so will be its new key; give the file that names it with --key", f.out, wrapper)
+	case wrapper == "" && f.key != "":
+		return nil, usagef("%s is a plain key ring; wrap it first, with --wrap --key", f.out)
+	}
+	rotated, err := ring.Rotate(time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.out, err)
+	}
+	if wrapper == "" {
+		return rotated, nil
+	}
+	return f.wrapped(c, rotated)
+}
+
+// wrapped returns the ring with its private keys wrapped by the key of --key.
+func (f *keygenFlags) wrapped(c *cobra.Command, ring *seal.KeyRing) (*seal.KeyRing, error) {
+	with, err := seal.ReadServiceKey(f.key, personKeyTypes())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer with.Close()
+	wrapped, err := ring.Wrap(c.Context(), with)
+	if err != nil {
+		return nil, sealingFailed(err)
+	}
+	return wrapped, nil
 }
 
 // mayWritePublic refuses to replace a file that is not this ring's public part,

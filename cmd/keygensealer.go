@@ -15,7 +15,7 @@ import (
 // newSealerKey makes a sealer's key and writes both of its files, or neither.
 func newSealerKey(c *cobra.Command, flags keygenFlags) error {
 	switch {
-	case flags.rotate || flags.retire != "" || flags.export || flags.cluster != "":
+	case flags.rotate || flags.retire != "" || flags.export || flags.wrap || flags.key != "" || flags.cluster != "":
 		return usagef("--sealer makes the key of a sealer, which belongs to no cluster and has no older keys; to replace one, make another and let the operator trust both for a while")
 	case flags.out == "":
 		return usagef("--out is missing; give the file for the sealer's private key")

@@ -18,29 +18,32 @@ import (
 
 // resealFlags are the flags of reseal.
 type resealFlags struct {
-	keyRing, public string
-	narrow          reseal.Narrowing
-	notAfter        string
-	workers         int
-	dryRun          bool
-	output          string
+	keyRing, openKey string
+	public, key      string
+	narrow           reseal.Narrowing
+	notAfter         string
+	workers          int
+	dryRun           bool
+	output           string
 }
 
 func newReseal() *cobra.Command {
 	var flags resealFlags
 	c := &cobra.Command{
-		Use:   "reseal --key-ring FILE --public FILE PATH...",
+		Use:   "reseal [--key-ring FILE] [--open-key FILE] {--public FILE | --key FILE} PATH...",
 		Short: "Seal the values in files again, to a new key or more narrowly",
-		Long: `Open every sealed value in the files with the key ring, and seal it again to a
-public key. Of directories, all YAML and JSON files are taken, hidden ones left
-out. Only the values' texts change; comments, order and formatting stay, and so
-do values in comments.
+		Long: `Open every sealed value in the files, with a key ring, a key of a key service or
+both, and seal it again: to a public key, or with a key of a key service. Of
+directories, all YAML and JSON files are taken, hidden ones left out. Only the
+values' texts change; comments, order and formatting stay, and so do values in
+comments. Key services are asked with your own credentials.
 
 The scope stays as it is, or becomes narrower: --namespace and its like make a
 part exact that was any, and refuse a value that is sealed for another name;
 --not-after shortens. No scope is ever made wider.
 
-A value that is under the new key already is left as it is, so that the command
+A value that is under the new key already, and of a key service under its newest
+version, is left as it is, so that the command
 may be interrupted anywhere and run again. Each file is written whole or not at
 all, and not if somebody changed it meanwhile. A value that cannot be opened is
 reported and stays; the others are sealed all the same.
@@ -49,6 +52,12 @@ Exit codes: 0 every value is under the new key, 1 some are not, 2 wrong flags or
 files.`,
 		Example: `  # after lanyard keygen --rotate
   lanyard reseal --key-ring ring.yaml --public public.yaml deploy/
+
+  # from a key ring to a key service
+  lanyard reseal --key-ring ring.yaml --key seal-key.yaml deploy/
+
+  # after a rotation of the key service's key
+  lanyard reseal --open-key seal-key.yaml --key seal-key.yaml deploy/
 
   # what would be done, as JSON
   lanyard reseal --key-ring ring.yaml --public public.yaml --dry-run -o json deploy/
@@ -66,7 +75,9 @@ files.`,
 		RunE:              flags.run,
 	}
 	c.Flags().StringVar(&flags.keyRing, "key-ring", "", "open with this private key ring `FILE`")
+	c.Flags().StringVar(&flags.openKey, "open-key", "", "open with the key of a key service that this `FILE` names; it may wrap the key ring too")
 	c.Flags().StringVar(&flags.public, "public", "", "seal to this public key `FILE`")
+	c.Flags().StringVar(&flags.key, "key", "", "seal with the key of a key service that this `FILE` names")
 	c.Flags().StringVar(&flags.narrow.Cluster, "cluster", "", "narrow values for any cluster to this `NAME`")
 	c.Flags().StringVarP(&flags.narrow.Namespace, "namespace", "n", "", "narrow values for any namespace to this `NAME`")
 	c.Flags().StringVar(&flags.narrow.ServiceAccount, "service-account", "", "narrow values for any service account to this `NAME`")
@@ -81,10 +92,12 @@ files.`,
 
 func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	switch {
-	case f.keyRing == "":
-		return usagef("--key-ring is missing; give the private key ring that the values were sealed to")
-	case f.public == "":
-		return usagef("--public is missing; give the public key file to seal to")
+	case f.keyRing == "" && f.openKey == "":
+		return usagef("--key-ring is missing; give the private key ring that the values were sealed to, or with --open-key the file that names their key of a key service")
+	case f.public == "" && f.key == "":
+		return usagef("--public is missing; give the public key file to seal to, or with --key the file that names a key of a key service")
+	case f.public != "" && f.key != "":
+		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.workers < 1 || f.workers > 128:
 		return usagef("--workers must be from 1 to 128")
 	case f.output != "text" && f.output != "json":
@@ -96,13 +109,19 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 			return usagef("--not-after: %s", problem)
 		}
 	}
-	ring, err := seal.ReadKeyRing(f.keyRing)
+	keys, _, closeKeys, err := openKeys(f.keyRing, f.openKey, "--open-key")
 	if err != nil {
-		return usagef("%w", err)
+		return usageError{err}
 	}
-	to, err := seal.ReadPublicKey(f.public)
+	defer closeKeys()
+	to, err := openSealKey(f.public, f.key)
 	if err != nil {
-		return usagef("%w", err)
+		return usageError{err}
+	}
+	defer to.close()
+	current, err := to.current(c.Context())
+	if err != nil {
+		return err
 	}
 	files, err := reseal.Find(paths)
 	if err != nil {
@@ -110,11 +129,9 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
-		Open: opener(seal.Keys{Ring: ring}),
-		Seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
-			return seal.Seal(to, scope, value)
-		},
-		Current:  func(sealed *seal.Sealed) bool { return sealed.KeyID() == to.ID() },
+		Open:     opener(keys),
+		Seal:     to.seal,
+		Current:  current,
 		Narrow:   f.narrow,
 		Workers:  f.workers,
 		DryRun:   f.dryRun,

@@ -12,6 +12,9 @@ import (
 type sealKey struct {
 	cluster string // that the key is for
 	seal    func(context.Context, seal.Scope, secret.Bytes) (string, error)
+	// current finds out how to tell a value that is sealed with the key already,
+	// and under its newest version.
+	current func(context.Context) (func(*seal.Sealed) bool, error)
 	close   func()
 }
 
@@ -23,7 +26,7 @@ func openSealKey(public, service string, options ...seal.Option) (*sealKey, erro
 		if err != nil {
 			return nil, err
 		}
-		return &sealKey{cluster: with.Cluster(), close: with.Close, seal: func(ctx context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
+		return &sealKey{cluster: with.Cluster(), close: with.Close, current: currentOf(with), seal: func(ctx context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
 			return seal.SealWith(ctx, with, scope, value, options...)
 		}}, nil
 	}
@@ -31,9 +34,22 @@ func openSealKey(public, service string, options ...seal.Option) (*sealKey, erro
 	if err != nil {
 		return nil, err
 	}
-	return &sealKey{cluster: to.Cluster(), close: func() {}, seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
+	current := func(context.Context) (func(*seal.Sealed) bool, error) {
+		return func(sealed *seal.Sealed) bool { return sealed.KeyID() == to.ID() }, nil
+	}
+	return &sealKey{cluster: to.Cluster(), close: func() {}, current: current, seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
 		return seal.Seal(to, scope, value, options...)
 	}}, nil
+}
+
+func currentOf(with *seal.ServiceKey) func(context.Context) (func(*seal.Sealed) bool, error) {
+	return func(ctx context.Context) (func(*seal.Sealed) bool, error) {
+		newest, err := with.Current(ctx)
+		return func(sealed *seal.Sealed) bool {
+			name, version, ok := sealed.ServiceKey()
+			return ok && name == with.Name() && version == newest
+		}, err
+	}
 }
 
 // signing are the options that sign with the sealer's key in the file, if one is

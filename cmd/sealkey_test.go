@@ -59,7 +59,7 @@ func TestSealRefusesKeysOfKeyServices(t *testing.T) {
 	}{
 		"two ways to seal":           {2, "two ways", "v", append(seal(key), "--public", b.public)},
 		"no way to seal":             {2, "--public is missing", "v", append([]string{"seal"}, forWeb...)},
-		"two ways to unseal":         {2, "either", text, []string{"unseal", "--key", key, "--key-ring", b.ring, "--ignore-scope"}},
+		"no way to unseal":           {2, "--key-ring is missing", text, []string{"unseal", "--ignore-scope"}},
 		"a public key":               {2, "this is a public key, which opens nothing; give a file that names a key of a key service", "v", seal(b.public)},
 		"a key for --public":         {2, "this names a key of a key service; give a public key", "v", append([]string{"seal", "--public", key}, forWeb...)},
 		"no file":                    {2, "no such file", "v", seal(filepath.Join(b.dir, "none"))},

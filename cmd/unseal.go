@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ type unsealFlags struct {
 func newUnseal() *cobra.Command {
 	var flags unsealFlags
 	c := &cobra.Command{
-		Use:   "unseal {--key-ring FILE | --key FILE} [TEXT]",
+		Use:   "unseal [--key-ring FILE] [--key FILE] [TEXT]",
 		Short: "Open a sealed value as the holder of its key",
 		Long: `Open a sealed value and print it, byte for byte, to standard output. The text
 is the argument, or is read from --file or standard input.
@@ -32,8 +33,9 @@ gets the value. The cluster is the key's unless --cluster says otherwise. With
 --ignore-scope the holder of the key opens a value whatever it is sealed for and
 whenever it expired.
 
-With --key the key service is asked with your own credentials, and not with the
-workload's: whether the key service lets the workload open the value is for its
+With --key the key service is asked with your own credentials, for values that
+were sealed with it and for the private keys of a key ring that it wraps, and not
+with the workload's: whether the key service lets the workload open the value is for its
 policies to say.`,
 		Example: `  # would the service account web get it?
   lanyard unseal --key-ring ring.yaml -n prod --service-account web --name db/password < sealed.txt
@@ -58,14 +60,14 @@ policies to say.`,
 }
 
 func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
-	if (flags.keyRing == "") == (flags.key == "") {
-		return usagef("give either --key-ring, the private key ring's file, or --key, the file that names a key of a key service")
+	if flags.keyRing == "" && flags.key == "" {
+		return usagef("--key-ring is missing; give the private key ring's file, or with --key the file that names a key of a key service")
 	}
 	named := flags.as.Cluster != "" || flags.as.Namespace != "" || flags.as.ServiceAccount != "" || flags.object != ""
 	if flags.ignoreScope && named {
 		return usagef("--ignore-scope does not look at --cluster, --namespace, --service-account and --name; leave them out")
 	}
-	keys, cluster, closeKeys, err := openKeys(flags.keyRing, flags.key)
+	keys, cluster, closeKeys, err := openKeys(flags.keyRing, flags.key, "--key")
 	if err != nil {
 		return usagef("%w", err)
 	}
@@ -98,21 +100,37 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 	return nil
 }
 
-// openKeys reads a key ring, or the file that names a key of a key service,
-// whichever is not empty, and says which cluster it is for.
-func openKeys(keyRing, service string) (keys seal.Keys, cluster string, closeKeys func(), err error) {
+// openKeys reads a key ring, the file that names a key of a key service, or both,
+// whichever are not empty, and says which cluster they are for. The private keys
+// of a ring may be wrapped by that key. flag is the one that service comes from.
+func openKeys(keyRing, service, flag string) (keys seal.Keys, cluster string, closeKeys func(), err error) {
+	closeKeys = func() {}
 	if service != "" {
 		with, err := seal.ReadServiceKey(service, personKeyTypes())
 		if err != nil {
 			return seal.Keys{}, "", nil, err
 		}
-		return seal.Keys{Services: []*seal.ServiceKey{with}}, with.Cluster(), with.Close, nil
+		keys.Services, cluster, closeKeys = []*seal.ServiceKey{with}, with.Cluster(), with.Close
+	}
+	if keyRing == "" {
+		return keys, cluster, closeKeys, nil
 	}
 	ring, err := seal.ReadKeyRing(keyRing)
 	if err != nil {
+		closeKeys()
 		return seal.Keys{}, "", nil, err
 	}
-	return seal.Keys{Ring: ring}, ring.Cluster(), func() {}, nil
+	if name := ring.WrappedBy(); name != "" {
+		if len(keys.Services) == 0 || keys.Services[0].Name() != name {
+			closeKeys()
+			return seal.Keys{}, "", nil, fmt.Errorf("%s: the private keys are wrapped by key %s of a key service; give the file that names it with %s", keyRing, name, flag)
+		}
+		ring = ring.Unlock(keys.Services[0], nil)
+		closeService := closeKeys
+		closeKeys = func() { ring.Lock(); closeService() }
+	}
+	keys.Ring = ring
+	return keys, ring.Cluster(), closeKeys, nil
 }
 
 // meeting is a workload and a time that meet the scope.

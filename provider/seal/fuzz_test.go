@@ -79,6 +79,8 @@ func FuzzParseKeyRing(f *testing.F) {
 		f.Add([]byte(marshal(f, r)))
 	}
 	f.Add(ring.Public().Marshal())
+	_, with := newService(f)
+	f.Add([]byte(marshal(f, wrap(f, retired, with))))
 	_, private, _ := strings.Cut(marshal(f, ring), "lanyard.private.v1.")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parsed, err := seal.ParseKeyRing(secret.New(data))

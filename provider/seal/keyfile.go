@@ -11,13 +11,18 @@ import (
 // MaxKeyFile is the most bytes that a key ring, public key or service key file may have.
 const MaxKeyFile = 1 << 20
 
-// ReadKeyRing reads the key ring file at path. It refuses a file that group or
-// others may read or change, or that belongs to anyone but this process's user
-// and root. The error names the path and quotes no key.
+// ReadKeyRing reads the key ring file at path. It refuses a plain one that group
+// or others may read or change, or that belongs to anyone but this process's user
+// and root; a wrapped one tells nothing by itself. The error names the path and
+// quotes no key.
 func ReadKeyRing(path string) (*KeyRing, error) {
 	data, err := nodefile.ReadPrivate(path, MaxKeyFile)
 	if err != nil {
-		return nil, err
+		open, openErr := nodefile.Read(path, MaxKeyFile)
+		if openErr != nil || kindOf(open) != wrappedRingKind {
+			return nil, err
+		}
+		data = open
 	}
 	ring, err := ParseKeyRing(secret.New(data))
 	if err != nil {

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"context"
 	"crypto/hpke"
 	"errors"
 	"fmt"
@@ -36,16 +37,33 @@ type Key struct {
 // KeyRing holds the private keys that open sealed values. It does not change:
 // Rotate and Retire return a new one. It shows no key when printed.
 //
-// A ring is kept as a plain local key file, which is for development: whoever
-// reads the file can open every value that was ever sealed to its keys.
+// A ring is kept with its private keys wrapped by a key service; see Wrap. A
+// plain ring is kept as a local key file, which is for development: whoever reads
+// the file can open every value that was ever sealed to its keys.
 type KeyRing struct {
 	cluster string
 	keys    []ringKey // oldest first
+	// wrapper is the name of the key that wraps the private keys; empty for a
+	// plain ring.
+	wrapper string
+	// opened are the private keys of a wrapped ring that was unlocked.
+	opened *unwrappedKeys
 }
 
+// ringKey is a key in one of three forms: plain, wrapped, or without its private
+// part because it is retired.
 type ringKey struct {
 	Key
-	private hpke.PrivateKey // nil if retired
+	private hpke.PrivateKey // nil unless plain
+	wrapped *wrappedKey     // nil unless wrapped
+}
+
+// public is the key's public part, which a retired one has not.
+func (k ringKey) public() hpke.PublicKey {
+	if k.wrapped != nil {
+		return k.wrapped.public
+	}
+	return k.private.PublicKey()
 }
 
 // NewKeyRing makes a ring with one new write key. cluster is the name that the
@@ -57,7 +75,9 @@ func NewKeyRing(cluster string, now time.Time) (*KeyRing, error) {
 	return (&KeyRing{cluster: cluster}).Rotate(now)
 }
 
-// Rotate returns the ring with a new write key; the one before stays to read.
+// Rotate returns the ring with a new write key; the one before stays to read. The
+// new key is plain: a ring that is wrapped must be wrapped again before it is
+// written.
 func (r *KeyRing) Rotate(now time.Time) (*KeyRing, error) {
 	if len(r.keys) >= maxKeys {
 		return nil, fmt.Errorf("the key ring has %d keys and can hold no more; start a new one", maxKeys)
@@ -67,7 +87,7 @@ func (r *KeyRing) Rotate(now time.Time) (*KeyRing, error) {
 	if err != nil {
 		return nil, errors.New("a key could not be generated")
 	}
-	rotated := &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys)}
+	rotated := r.clone()
 	for i := range rotated.keys {
 		if rotated.keys[i].State == StateWrite {
 			rotated.keys[i].State = StateRead
@@ -94,9 +114,14 @@ func (r *KeyRing) Retire(id KeyID) (*KeyRing, error) {
 		return nil, fmt.Errorf("key %s is retired already", id)
 	case StateRead:
 	}
-	retired := &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys)}
-	retired.keys[i].State, retired.keys[i].private = StateRetired, nil
+	retired := r.clone()
+	retired.keys[i] = ringKey{Key: retired.keys[i].Key}
+	retired.keys[i].State = StateRetired
 	return retired, nil
+}
+
+func (r *KeyRing) clone() *KeyRing {
+	return &KeyRing{cluster: r.cluster, keys: slices.Clone(r.keys), wrapper: r.wrapper, opened: r.opened}
 }
 
 // Cluster is the name of the cluster that the ring is for; it may be empty.
@@ -114,7 +139,7 @@ func (r *KeyRing) Keys() []Key {
 // Public is the public part of the ring's write key.
 func (r *KeyRing) Public() *PublicKey {
 	i := slices.IndexFunc(r.keys, func(key ringKey) bool { return key.State == StateWrite })
-	return &PublicKey{id: r.keys[i].ID, cluster: r.cluster, key: r.keys[i].private.PublicKey()}
+	return &PublicKey{id: r.keys[i].ID, cluster: r.cluster, key: r.keys[i].public()}
 }
 
 // Format implements fmt.Formatter and shows no key.
@@ -123,8 +148,8 @@ func (r *KeyRing) Format(f fmt.State, _ rune) {
 }
 
 // private returns the private key of an id, or an error that wraps
-// ErrUnknownKey or ErrRetiredKey.
-func (r *KeyRing) private(id KeyID) (hpke.PrivateKey, error) {
+// ErrUnknownKey, ErrRetiredKey or ErrKeyService, or is ctx's.
+func (r *KeyRing) private(ctx context.Context, id KeyID) (hpke.PrivateKey, error) {
 	i := r.index(id)
 	if i < 0 {
 		return nil, fmt.Errorf("%w: the value is sealed to key %s, the key ring has %s; seal the value again to this cluster's public key, or add its key to the ring", ErrUnknownKey, id, r.list())
@@ -132,7 +157,13 @@ func (r *KeyRing) private(id KeyID) (hpke.PrivateKey, error) {
 	if r.keys[i].State == StateRetired {
 		return nil, fmt.Errorf("%w: the value is sealed to key %s, which was retired; seal the value again to key %s", ErrRetiredKey, id, r.Public().ID())
 	}
-	return r.keys[i].private, nil
+	if r.keys[i].wrapped == nil {
+		return r.keys[i].private, nil
+	}
+	if r.opened == nil {
+		return nil, fmt.Errorf("%w: the key ring's private keys are wrapped by key %s of a key service, which is not named here; name it beside the ring", ErrUnknownKey, r.wrapper)
+	}
+	return r.opened.private(ctx, r.cluster, r.keys[i])
 }
 
 func (r *KeyRing) index(id KeyID) int {

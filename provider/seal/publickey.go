@@ -99,14 +99,7 @@ func ParsePublicKey(data []byte) (*PublicKey, error) {
 	if err != nil {
 		problems = append(problems, strict.Problem{Field: "id", Text: err.Error()})
 	}
-	kem, _, _ := hpkeParts()
-	var key hpke.PublicKey
-	raw, err := decodeKey(publicPrefix, file.Public)
-	if err == nil {
-		if key, err = kem.NewPublicKey(raw); err != nil {
-			err = errors.New("is not a public key of ML-KEM-768 with X25519")
-		}
-	}
+	key, err := parsePublic(file.Public)
 	if err != nil {
 		problems = append(problems, strict.Problem{Field: "public", Text: err.Error()})
 	} else if keyIDOf(key) != id {
@@ -116,6 +109,30 @@ func ParsePublicKey(data []byte) (*PublicKey, error) {
 		return nil, problems
 	}
 	return &PublicKey{id: id, cluster: file.Cluster, key: key}, nil
+}
+
+func parsePublic(text string) (hpke.PublicKey, error) {
+	raw, err := decodeKey(publicPrefix, text)
+	if err != nil {
+		return nil, err
+	}
+	kem, _, _ := hpkeParts()
+	key, err := kem.NewPublicKey(raw)
+	if err != nil {
+		return nil, errors.New("is not a public key of ML-KEM-768 with X25519")
+	}
+	return key, nil
+}
+
+// kindOf is the kind that a file says it is; empty if it says none.
+func kindOf(data []byte) string {
+	var file struct {
+		Kind string `yaml:"kind"`
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		return ""
+	}
+	return file.Kind
 }
 
 // wantKind refuses a file that says it is another one, before its fields are
@@ -134,6 +151,7 @@ func wantKind(data []byte, want string) error {
 		serviceKind:      "this names a key of a key service",
 		sealerKind:       "this is the private key of a sealer",
 		sealerPublicKind: "this is the public key of a sealer, which checks signatures",
+		wrappedRingKind:  "this is a key ring, its private keys wrapped by a key service",
 	}[file.Kind]
 	remedy := map[string]string{
 		publicKind:       "give a public key, which lanyard keygen --public-out writes",

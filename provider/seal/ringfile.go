@@ -7,19 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 const (
-	ringKind      = "lanyard.key-ring.v1"
-	privatePrefix = "lanyard.private.v1."
+	ringKind        = "lanyard.key-ring.v1"
+	wrappedRingKind = "lanyard.wrapped-key-ring.v1"
+	privatePrefix   = "lanyard.private.v1."
+	wrappedPrefix   = "lanyard.wrapped.v1."
 )
 
-// ringFile is a key ring file as YAML.
+// ringFile is a key ring file as YAML, plain or wrapped.
 type ringFile struct {
 	Kind    string        `yaml:"kind"`
 	Cluster string        `yaml:"cluster"`
+	Wrapper string        `yaml:"key"`
 	Keys    []ringFileKey `yaml:"keys"`
 }
 
@@ -28,29 +32,49 @@ type ringFileKey struct {
 	State   State  `yaml:"state"`
 	Created string `yaml:"created"`
 	Private string `yaml:"private"`
+	Public  string `yaml:"public"`
+	Version string `yaml:"version"`
+	Wrapped string `yaml:"wrapped"`
 }
 
-// Marshal returns the key ring file: YAML that ParseKeyRing reads.
+// Marshal returns the key ring file: YAML that ParseKeyRing reads. Of a ring that
+// is wrapped every key must be; see Wrap.
 func (r *KeyRing) Marshal() (secret.Bytes, error) {
 	var b strings.Builder
-	b.WriteString("# Lanyard key ring: a plain local key file, for development.\n" +
-		"# Whoever can read it can open every value that was ever sealed to its keys.\n" +
-		"# Never commit it. Change it with lanyard keygen only.\n")
-	fmt.Fprintf(&b, "kind: %s\n", ringKind)
+	if r.wrapper == "" {
+		b.WriteString("# Lanyard key ring: a plain local key file, for development.\n" +
+			"# Whoever can read it can open every value that was ever sealed to its keys.\n" +
+			"# Never commit it. Change it with lanyard keygen only.\n")
+		fmt.Fprintf(&b, "kind: %s\n", ringKind)
+	} else {
+		b.WriteString("# Lanyard key ring, its private keys wrapped by a key service. Whoever may\n" +
+			"# decrypt there can open every value that was ever sealed to these keys.\n" +
+			"# Change it with lanyard keygen only.\n")
+		fmt.Fprintf(&b, "kind: %s\n", wrappedRingKind)
+	}
 	if r.cluster != "" {
 		fmt.Fprintf(&b, "cluster: %q\n", r.cluster)
+	}
+	if r.wrapper != "" {
+		fmt.Fprintf(&b, "key: %q\n", r.wrapper)
 	}
 	b.WriteString("keys:\n")
 	for _, key := range r.keys {
 		fmt.Fprintf(&b, "- id: %q\n  state: %s\n  created: %q\n", key.ID, key.State, key.Created.Format(time.RFC3339))
-		if key.State == StateRetired {
-			continue
+		switch {
+		case key.State == StateRetired:
+		case r.wrapper == "":
+			seed, err := key.private.Bytes()
+			if err != nil {
+				return secret.Bytes{}, fmt.Errorf("key %s cannot be written", key.ID)
+			}
+			fmt.Fprintf(&b, "  private: %s\n", encodeText(privatePrefix, seed))
+		case key.wrapped == nil:
+			return secret.Bytes{}, fmt.Errorf("key %s is not wrapped; wrap the ring before it is written", key.ID)
+		default:
+			fmt.Fprintf(&b, "  public: %s\n  version: %q\n  wrapped: %s\n",
+				encodeText(publicPrefix, key.wrapped.public.Bytes()), key.wrapped.made.Version, encodeText(wrappedPrefix, key.wrapped.made.Data))
 		}
-		seed, err := key.private.Bytes()
-		if err != nil {
-			return secret.Bytes{}, fmt.Errorf("key %s cannot be written", key.ID)
-		}
-		fmt.Fprintf(&b, "  private: %s\n", encodeText(privatePrefix, seed))
 	}
 	return secret.NewString(b.String()), nil
 }
@@ -58,8 +82,10 @@ func (r *KeyRing) Marshal() (secret.Bytes, error) {
 // ParseKeyRing reads a key ring file. The error is a strict.Problems that names
 // every wrong field and quotes no key.
 func ParseKeyRing(data secret.Bytes) (*KeyRing, error) {
-	if err := wantKind(data.Reveal(), ringKind); err != nil {
-		return nil, err
+	if kindOf(data.Reveal()) != wrappedRingKind {
+		if err := wantKind(data.Reveal(), ringKind); err != nil {
+			return nil, err
+		}
 	}
 	var file ringFile
 	if err := strict.Unmarshal(data.Reveal(), &file); err != nil {
@@ -76,21 +102,28 @@ func ParseKeyRing(data secret.Bytes) (*KeyRing, error) {
 		add("keys", "has %d keys, at most %d are possible", len(file.Keys), maxKeys)
 		return nil, problems
 	}
-	ring := &KeyRing{cluster: file.Cluster}
+	isWrapped := file.Kind == wrappedRingKind
+	switch text := WrongServiceKeyName(file.Wrapper); {
+	case isWrapped && text != "":
+		add("key", "%s: the name of the key that wraps the private keys", text)
+	case !isWrapped && file.Wrapper != "":
+		add("key", "a plain key ring has none; remove the line")
+	}
+	ring := &KeyRing{cluster: file.Cluster, wrapper: file.Wrapper}
 	writers, seen := 0, map[KeyID]bool{}
 	for i, entry := range file.Keys {
-		key, wrong := entry.parse()
+		one, wrong := entry.parse(isWrapped)
 		for _, problem := range wrong {
 			add(fmt.Sprintf("keys[%d].%s", i, problem.Field), "%s", problem.Text)
 		}
-		if len(wrong) == 0 && seen[key.ID] {
+		if len(wrong) == 0 && seen[one.ID] {
 			add(fmt.Sprintf("keys[%d].id", i), "the same key is in the ring twice")
 		}
-		seen[key.ID] = true
+		seen[one.ID] = true
 		if entry.State == StateWrite {
 			writers++
 		}
-		ring.keys = append(ring.keys, key)
+		ring.keys = append(ring.keys, one)
 	}
 	if writers != 1 {
 		add("keys", "has %d keys of state write, there must be exactly one; lanyard keygen --rotate adds one", writers)
@@ -102,7 +135,7 @@ func ParseKeyRing(data secret.Bytes) (*KeyRing, error) {
 }
 
 // parse reads one key and says what is wrong with it.
-func (k ringFileKey) parse() (ringKey, strict.Problems) {
+func (k ringFileKey) parse(isWrapped bool) (ringKey, strict.Problems) {
 	var problems strict.Problems
 	add := func(field string, err error) {
 		problems = append(problems, strict.Problem{Field: field, Text: err.Error()})
@@ -115,22 +148,62 @@ func (k ringFileKey) parse() (ringKey, strict.Problems) {
 	if err != nil || created.Nanosecond() != 0 || created.Unix() < 0 || created.Unix() > lastSecond {
 		add("created", errors.New("must be a time in whole seconds such as 2026-01-31T12:00:00Z"))
 	}
-	key := ringKey{Key: Key{ID: id, State: k.State, Created: created.UTC()}}
+	one := ringKey{Key: Key{ID: id, State: k.State, Created: created.UTC()}}
 	switch k.State {
 	case StateWrite, StateRead:
-		if key.private, err = parsePrivate(k.Private); err != nil {
-			add("private", err)
-		} else if keyIDOf(key.private.PublicKey()) != id {
-			add("id", errors.New("is not the id of this private key"))
+		if isWrapped {
+			one.wrapped = k.parseWrapped(id, add)
+		} else {
+			one.private = k.parsePlain(id, add)
 		}
 	case StateRetired:
-		if k.Private != "" {
-			add("private", errors.New("a retired key has none; remove the line"))
+		for _, field := range [][2]string{{"private", k.Private}, {"public", k.Public}, {"version", k.Version}, {"wrapped", k.Wrapped}} {
+			if field[1] != "" {
+				add(field[0], errors.New("a retired key has none; remove the line"))
+			}
 		}
 	default:
 		add("state", errors.New("must be write, read or retired"))
 	}
-	return key, problems
+	return one, problems
+}
+
+// parsePlain reads the private part of a key of a plain ring.
+func (k ringFileKey) parsePlain(id KeyID, add func(string, error)) hpke.PrivateKey {
+	if k.Public != "" || k.Version != "" || k.Wrapped != "" {
+		add("wrapped", errors.New("a plain key ring has no fields public, version and wrapped; remove them, or set the kind to "+wrappedRingKind))
+	}
+	private, err := parsePrivate(k.Private)
+	if err != nil {
+		add("private", err)
+	} else if keyIDOf(private.PublicKey()) != id {
+		add("id", errors.New("is not the id of this private key"))
+	}
+	return private
+}
+
+// parseWrapped reads the public and the wrapped private part of a key.
+func (k ringFileKey) parseWrapped(id KeyID, add func(string, error)) *wrappedKey {
+	if k.Private != "" {
+		add("private", errors.New("a wrapped key ring has no plain private key; change the key itself, which has been in the open"))
+	}
+	if wrongVersion(k.Version) {
+		add("version", fmt.Errorf("must be the key's version, 1 to %d bytes", key.MaxVersion))
+	}
+	public, err := parsePublic(k.Public)
+	if err != nil {
+		add("public", err)
+	} else if keyIDOf(public) != id {
+		add("id", errors.New("is not the id of this public key"))
+	}
+	data, err := decodeKey(wrappedPrefix, k.Wrapped)
+	if err == nil && (len(data) < 1 || len(data) > key.MaxCiphertext) {
+		err = fmt.Errorf("has %d bytes, 1 to %d are possible", len(data), key.MaxCiphertext)
+	}
+	if err != nil {
+		add("wrapped", err)
+	}
+	return &wrappedKey{public: public, made: key.Ciphertext{Data: data, Version: k.Version}}
 }
 
 func parsePrivate(text string) (hpke.PrivateKey, error) {

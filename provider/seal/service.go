@@ -41,6 +41,19 @@ func (k *ServiceKey) Name() string { return k.name }
 // Cluster is the name of the cluster that the key is for; empty if none is known.
 func (k *ServiceKey) Cluster() string { return k.cluster }
 
+// AsNode says whether the key service is asked with the node's own credentials.
+func (k *ServiceKey) AsNode() bool { return k.asNode }
+
+// Current is the version that values are sealed with now. It asks the key service
+// once, with this machine's own credentials.
+func (k *ServiceKey) Current(ctx context.Context) (string, error) {
+	version, err := k.key.Current(ctx, identity.Identity{})
+	if err != nil {
+		return "", serviceFailure(ctx, k, err)
+	}
+	return version, nil
+}
+
 // Close releases what the key holds. No call runs during or after it.
 func (k *ServiceKey) Close() { k.key.Close() }
 

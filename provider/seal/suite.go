@@ -99,8 +99,8 @@ func (hybrid) seal(to *PublicKey, header, value []byte) ([]byte, error) {
 	return slices.Concat(header, encapsulated, ciphertext), nil
 }
 
-func (hybrid) open(_ context.Context, keys Keys, s *Sealed, _ identity.Identity) ([]byte, error) {
-	key, err := keys.Ring.private(s.key)
+func (hybrid) open(ctx context.Context, keys Keys, s *Sealed, _ identity.Identity) ([]byte, error) {
+	key, err := keys.Ring.private(ctx, s.key)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package sealed
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"k8s.io/klog/v2"
@@ -14,6 +16,8 @@ import (
 // is looked at when the ring is needed, which costs one stat.
 type ringFile struct {
 	path string
+	// services are where the key is that wraps the ring's private keys.
+	services []*seal.ServiceKey
 
 	mu       sync.Mutex
 	ring     *seal.KeyRing // the last good one
@@ -21,8 +25,8 @@ type ringFile struct {
 	reported string        // the problem that the last look found and that was logged; empty if none
 }
 
-func openRing(path string) (*ringFile, error) {
-	f := &ringFile{path: path}
+func openRing(path string, services []*seal.ServiceKey) (*ringFile, error) {
+	f := &ringFile{path: path, services: services}
 	if err := f.reload(); err != nil {
 		return nil, err
 	}
@@ -61,11 +65,41 @@ func (f *ringFile) reload() error {
 	if err != nil {
 		return err
 	}
+	if ring.WrappedBy() != "" {
+		with, err := f.wrapper(ring.WrappedBy())
+		if err != nil {
+			return err
+		}
+		ring = ring.Unlock(with, f.ring)
+	}
 	if f.ring != nil {
+		f.ring.Lock()
 		klog.InfoS("Read the key ring anew", "path", f.path, "keys", len(ring.Keys()), "writeKey", ring.Public().ID().String())
 	}
 	f.ring, f.read = ring, info
 	return nil
+}
+
+// wrapper is the key that wraps the ring's private keys. Only the node's own
+// credentials may unwrap them: they open what is sealed for every pod.
+func (f *ringFile) wrapper(name string) (*seal.ServiceKey, error) {
+	i := slices.IndexFunc(f.services, func(s *seal.ServiceKey) bool { return s.Name() == name })
+	switch {
+	case i < 0:
+		return nil, fmt.Errorf("%s: the private keys are wrapped by key %s, which is not named here; add it to the store's keys, with openAs: node", f.path, name)
+	case !f.services[i].AsNode():
+		return nil, fmt.Errorf("%s: the private keys are wrapped by key %s, which is asked as the pod; set its openAs to node", f.path, name)
+	}
+	return f.services[i], nil
+}
+
+// close forgets what was unwrapped.
+func (f *ringFile) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ring != nil {
+		f.ring.Lock()
+	}
 }
 
 // sameFile is true if nothing has changed the file between two looks at it. Its

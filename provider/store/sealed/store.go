@@ -93,8 +93,11 @@ func (s *sealedStore) RefreshOf(ref store.Reference) time.Duration {
 	return s.refresh
 }
 
-// Close closes the keys of key services.
+// Close closes the keys of key services, and forgets what they unwrapped.
 func (s *sealedStore) Close() {
+	if s.ring != nil {
+		s.ring.close()
+	}
 	for _, service := range s.services {
 		service.Close()
 	}

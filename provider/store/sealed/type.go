@@ -83,18 +83,20 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 		problems = append(problems, strict.Problem{Field: "refresh", Text: fmt.Sprintf("must be between 1s and %s", mostRefresh)})
 	}
 	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
-	if s.KeyRing != "" {
-		ring, err := openRing(s.KeyRing)
+	var wrong strict.Problems
+	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
+	problems = append(problems, wrong...)
+	// Without its key a wrapped ring cannot be judged.
+	if s.KeyRing != "" && len(wrong) == 0 {
+		ring, err := openRing(s.KeyRing, opened.services)
 		if err != nil {
 			problems = append(problems, strict.Problem{Field: "keyRing", Text: err.Error()})
 		}
 		opened.ring = ring
 	}
-	var wrong strict.Problems
-	opened.signatures, wrong = s.signatures()
-	problems = append(problems, wrong...)
-	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
-	if problems = append(problems, wrong...); len(problems) > 0 {
+	var unusable strict.Problems
+	opened.signatures, unusable = s.signatures()
+	if problems = append(problems, unusable...); len(problems) > 0 {
 		opened.Close()
 		return nil, store.Fail(store.ErrInvalid, problems)
 	}

@@ -1,0 +1,235 @@
+package seal
+
+import (
+	"context"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// wrappedKey is a private key that a key service wrapped, beside its public part.
+type wrappedKey struct {
+	public hpke.PublicKey
+	made   key.Ciphertext
+}
+
+// ringUse is the value of boundUse for the private keys of rings.
+const ringUse = "sealed-key-ring"
+
+// boundToRing is what a private key is bound to at the key service: its own id,
+// so that none can be put in another's place, and the ring's cluster.
+func boundToRing(cluster string, id KeyID) key.Context {
+	bound := key.Context{boundUse: ringUse, "ring-key": id.String()}
+	if cluster != "" {
+		bound[boundCluster] = cluster
+	}
+	return bound
+}
+
+// WrappedBy is the name of the ServiceKey that wraps the private keys; empty for
+// a plain ring.
+func (r *KeyRing) WrappedBy() string { return r.wrapper }
+
+// Wrap returns the ring with every private key that is plain wrapped by a key
+// service, which is asked once for each with this machine's own credentials. It
+// needs no right to decrypt. Whoever wraps a ring that was written plain must
+// destroy what was written. The error is one of Wrap's arguments, or wraps
+// ErrKeyService and a kind of package store.
+func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) {
+	if r.wrapper != "" && r.wrapper != with.name {
+		return nil, fmt.Errorf("the key ring is wrapped by key %s, not by %s; make a new ring with the other key, and seal its values again", r.wrapper, with.name)
+	}
+	ring := r.clone()
+	ring.wrapper = with.name
+	for i, one := range ring.keys {
+		if one.private == nil {
+			continue
+		}
+		seed, err := one.private.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("key %s cannot be wrapped", one.ID)
+		}
+		made, err := with.key.Encrypt(ctx, identity.Identity{}, secret.New(seed), boundToRing(r.cluster, one.ID))
+		if err != nil {
+			return nil, serviceFailure(ctx, with, err)
+		}
+		if wrongVersion(made.Version) {
+			return nil, serviceError{kind: store.ErrUnavailable, text: fmt.Sprintf("key %s: the key service told no version of its key", with.name)}
+		}
+		ring.keys[i] = ringKey{Key: one.Key, wrapped: &wrappedKey{public: one.private.PublicKey(), made: made}}
+	}
+	return ring, nil
+}
+
+// Unlock returns the ring, which is wrapped, so that it opens values: a private
+// key is unwrapped when it is first needed, with the key service's own
+// credentials of this machine, and forgotten after it was not needed for
+// keepUnused. What before has unwrapped of the same keys is taken over; it may be
+// nil. Lock ends it.
+func (r *KeyRing) Unlock(with *ServiceKey, before *KeyRing) *KeyRing {
+	ring := r.clone()
+	ring.opened = &unwrappedKeys{with: with, keys: map[KeyID]*heldKey{}}
+	if before != nil && before.opened != nil {
+		before.opened.mu.Lock()
+		defer before.opened.mu.Unlock()
+		for id, held := range before.opened.keys {
+			if i := ring.index(id); i >= 0 && ring.keys[i].wrapped != nil {
+				ring.opened.hold(id, held.private)
+			}
+		}
+	}
+	return ring
+}
+
+// Lock forgets what Unlock's ring has unwrapped. What is being opened ends as it
+// would have.
+func (r *KeyRing) Lock() {
+	if r.opened != nil {
+		r.opened.forget()
+	}
+}
+
+const (
+	// keepUnused is how long an unwrapped private key is kept after its last
+	// use. Pods are polled every two minutes or so.
+	keepUnused = 15 * time.Minute
+	// unwrapTime is how long the key service may take.
+	unwrapTime = 20 * time.Second
+)
+
+// unwrappedKeys are the private keys of a ring that are in memory.
+type unwrappedKeys struct {
+	with    *ServiceKey
+	flights singleflight.Group // one call for all who wait for a key
+
+	mu     sync.Mutex
+	keys   map[KeyID]*heldKey
+	sweep  *time.Timer // nil while there is nothing to forget
+	closed bool
+}
+
+type heldKey struct {
+	private hpke.PrivateKey
+	used    time.Time
+}
+
+// private returns a private key, unwrapped now or before.
+func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey) (hpke.PrivateKey, error) {
+	u.mu.Lock()
+	held := u.keys[of.ID]
+	if held != nil {
+		held.used = time.Now()
+	}
+	u.mu.Unlock()
+	if held != nil {
+		return held.private, nil
+	}
+	flight := u.flights.DoChan(of.ID.String(), func() (any, error) {
+		// Others wait for it too, and may do so when the first has gone.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwrapTime)
+		defer cancel()
+		private, err := unwrapRingKey(ctx, u.with, cluster, of)
+		if err != nil {
+			return nil, err
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.hold(of.ID, private)
+		return private, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case done := <-flight:
+		if done.Err != nil {
+			return nil, done.Err
+		}
+		private, ok := done.Val.(hpke.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("%w: key %s", ErrUnknownKey, of.ID)
+		}
+		return private, nil
+	}
+}
+
+// unwrapRingKey has the key service unwrap a private key and makes sure that it
+// is the one that the ring means.
+func unwrapRingKey(ctx context.Context, with *ServiceKey, cluster string, of ringKey) (hpke.PrivateKey, error) {
+	seed, err := with.key.Decrypt(ctx, identity.Identity{}, of.wrapped.made, boundToRing(cluster, of.ID))
+	if err != nil {
+		return nil, ringFailure(ctx, with, of.ID, err)
+	}
+	kem, _, _ := hpkeParts()
+	private, err := kem.NewPrivateKey(seed.Reveal())
+	if err != nil || keyIDOf(private.PublicKey()) != of.ID {
+		return nil, serviceError{kind: store.ErrInvalid, text: fmt.Sprintf("key %s unwrapped another private key than %s; take the key ring from its source again", with.name, of.ID)}
+	}
+	return private, nil
+}
+
+// ringFailure is a failure to unwrap a private key. That the key service refuses
+// the node is no answer to the workload, which may have the value: it passes when
+// the operator mends it, and takes nothing away meanwhile.
+func ringFailure(ctx context.Context, with *ServiceKey, id KeyID, err error) error {
+	failed := serviceFailure(ctx, with, err)
+	var service serviceError
+	if !errors.As(failed, &service) {
+		service = serviceError{text: fmt.Sprintf("key %s: %v", with.name, failed)}
+	}
+	if service.kind == nil || errors.Is(service.kind, store.ErrDenied) || errors.Is(service.kind, store.ErrUnauthenticated) {
+		service.kind = store.ErrUnavailable
+	}
+	service.text = fmt.Sprintf("private key %s of the key ring cannot be unwrapped: %s; what is sealed to it is not lost, and opens as soon as the key service unwraps the key", id, service.text)
+	return service
+}
+
+// hold keeps a private key. u.mu is held.
+func (u *unwrappedKeys) hold(id KeyID, private hpke.PrivateKey) {
+	if u.closed {
+		return
+	}
+	u.keys[id] = &heldKey{private: private, used: time.Now()}
+	if u.sweep == nil {
+		u.sweep = time.AfterFunc(keepUnused, u.forgetUnused)
+	}
+}
+
+// forgetUnused drops what was not used for keepUnused, and comes again for the
+// rest.
+func (u *unwrappedKeys) forgetUnused() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	next := time.Duration(-1)
+	for id, held := range u.keys {
+		left := keepUnused - time.Since(held.used)
+		if left <= 0 {
+			delete(u.keys, id)
+		} else if next < 0 || left < next {
+			next = left
+		}
+	}
+	u.sweep = nil
+	if next >= 0 && !u.closed {
+		u.sweep = time.AfterFunc(next, u.forgetUnused)
+	}
+}
+
+func (u *unwrappedKeys) forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	clear(u.keys)
+	if u.sweep != nil {
+		u.sweep.Stop()
+		u.sweep = nil
+	}
+}
