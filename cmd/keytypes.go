@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/azure"
 	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -45,8 +46,8 @@ func personKeyTypes() []key.Type {
 	return []key.Type{
 		keyvault.NewType(keyvault.Options{Person: person.Vault()}),
 		keyaws.NewType(aws.New(aws.Options{Person: person.AWS()})),
-		keyazure.NewType(keyazure.Options{Person: person.Azure()}),
-		keygcp.NewType(keygcp.Options{Person: person.Google(gcp.Scope)}),
+		keyazure.NewType(keyazure.Options{Person: &azure.Person{Credential: person.Azure()}}),
+		keygcp.NewType(keygcp.Options{Person: &gcp.Person{Source: person.Google(gcp.Scope)}}),
 		keylocal.NewType(),
 	}
 }

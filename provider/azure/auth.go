@@ -59,7 +59,27 @@ type Auth struct {
 
 // AsPerson lets the settings log in as Options.Person. It comes before Check,
 // and is for settings that say nothing of a login.
-func (s *Settings) AsPerson() { s.Auth.Method, s.Auth.person = methodPerson, true }
+func (s *Settings) AsPerson(person *Person, problems *Problems) {
+	s.Auth.Method, s.Auth.person = methodPerson, true
+	if person.TrustsSettings {
+		return
+	}
+	for _, set := range []struct {
+		field string
+		given bool
+	}{
+		{"authorityHost", s.AuthorityHost != ""},
+		{"dnsSuffix", s.DNSSuffix != ""},
+		{"environmentFile", s.EnvironmentFile != ""},
+		{"resource", s.Resource != ""},
+		{"endpoint", s.Endpoint != ""},
+		{"tls", s.TLS != TLS{}},
+	} {
+		if set.given {
+			problems.Add(set.field, "has no place beside your own identity, whose tokens go to Azure's own hosts alone; remove it")
+		}
+	}
+}
 
 // fieldsOf are the fields of a method beside method itself and the audience,
 // which has a default and cannot be told from it.

@@ -50,7 +50,7 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 // askPerson gets a token with what the person's own tools would use. The words
 // of the library are kept for their remedies.
 func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
-	got, err := v.person.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
+	got, err := v.person.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, Fail(store.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", Printable(err.Error()))
 	}

@@ -43,16 +43,26 @@ type Options struct {
 	Calls *store.Calls
 	// Person is who runs a command, for settings that say AsPerson; nil where
 	// pods are served.
-	Person azcore.TokenCredential
+	Person *Person
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
+}
+
+// Person is who runs a command.
+type Person struct {
+	// Credential gets the person's access tokens.
+	Credential azcore.TokenCredential
+	// TrustsSettings lets settings say where the tokens go. Otherwise they go to
+	// Azure's own hosts alone: settings may lie in a repository where others
+	// write too.
+	TrustsSettings bool
 }
 
 // Pool holds the connections, which all who connect to one address with the
 // same TLS settings share. It is safe for concurrent use.
 type Pool struct {
 	tokens     identity.TokenSource
-	person     azcore.TokenCredential
+	person     *Person
 	now        func() time.Time
 	transports *transports
 }
@@ -97,7 +107,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 type Vault struct {
 	config    *Settings
 	podTokens identity.TokenSource
-	person    azcore.TokenCredential // for methodPerson
+	person    *Person // for methodPerson
 	transport *sharedTransport
 	release   func() // of the transport
 	tries     retrier

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/oauth2"
+
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
@@ -65,6 +67,15 @@ type Auth struct {
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
 
 	person bool // Method is methodPerson
+}
+
+// Person is who runs a command.
+type Person struct {
+	// Source gets the person's access tokens.
+	Source oauth2.TokenSource
+	// TrustsSettings lets settings say where the tokens go. Otherwise they go to
+	// Google alone: settings may lie in a repository where others write too.
+	TrustsSettings bool
 }
 
 // AsPerson lets the settings sign in as Options.Person. It comes before Check,

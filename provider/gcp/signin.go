@@ -39,7 +39,7 @@ type Options struct {
 	Cluster Cluster
 	// Person is who runs a command, for settings that say AsPerson; nil where
 	// pods are served.
-	Person oauth2.TokenSource
+	Person *Person
 	// MayAsk says whether the operator lets Cluster be asked now; nil means
 	// yes.
 	MayAsk func() bool
@@ -129,7 +129,7 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 // personToken signs in with what the person's own tools would use. The words of
 // the library are kept for their remedies.
 func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
-	granted, err := s.Person.Token()
+	granted, err := s.Person.Source.Token()
 	if err != nil || granted.AccessToken == "" {
 		return secret.Bytes{}, time.Time{}, fail(store.ErrUnauthenticated, "no credentials of Google Cloud were found for who runs this command; run gcloud auth application-default login: %s", Printable(fmt.Sprint(err)))
 	}

@@ -44,8 +44,9 @@ type Options struct {
 type Person struct {
 	// Token finds the token that settings of AsPerson log in with.
 	Token func() (secret.Bytes, error)
-	// Address, Namespace and CACertFile stand in for settings of AsPerson that
-	// do not say them; they may be empty.
+	// Address is the one that the token is for. Namespace is used where settings
+	// name none. CACertFile holds the authority to trust; empty trusts the
+	// system's.
 	Address, Namespace, CACertFile string
 }
 

@@ -85,18 +85,25 @@ func DefaultSettings() Settings {
 // AsPerson lets the settings log in with the person's token, who must be that of
 // the Pool's Options. It comes before Check, and is for settings that say nothing
 // of a login.
-func (s *Settings) AsPerson(person *Person) {
+//
+// The settings may lie in a repository where others write too. So they may say
+// which Vault they are of, and not to which the token goes: that is the person's
+// to say, and so is whom to trust there.
+func (s *Settings) AsPerson(person *Person, problems *Problems) {
 	s.Auth.Method, s.Auth.person = methodPerson, true
-	if s.Address == "" {
-		// What else is of the environment belongs to its address.
-		s.Address = person.Address
-		if s.Namespace == "" {
-			s.Namespace = person.Namespace
-		}
-		if s.TLS == (TLSSettings{}) {
-			s.TLS.CACertFile = person.CACertFile
-		}
+	if s.TLS != (TLSSettings{}) {
+		problems.Add("tls", "has no place beside your own token; say whom to trust with VAULT_CACERT")
 	}
+	if s.Address == "" {
+		s.Address = person.Address
+	}
+	if strings.TrimSuffix(s.Address, "/") != strings.TrimSuffix(person.Address, "/") {
+		problems.Add("address", "is not the Vault that your token is for; if you trust it, set VAULT_ADDR to it")
+	}
+	if s.Namespace == "" {
+		s.Namespace = person.Namespace
+	}
+	s.TLS = TLSSettings{CACertFile: person.CACertFile}
 }
 
 // Check completes the settings and notes all that is wrong with them.

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	platform "github.com/lanyardhq/lanyard/provider/azure"
 	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/azure"
@@ -59,7 +60,7 @@ func (s someone) GetToken(_ context.Context, options policy.TokenRequestOptions)
 func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	f := newFixture(t)
 	bare := func(token func(policy.TokenRequestOptions) string) key.Key {
-		opened, err := azure.NewType(azure.Options{Person: someone{token}}).Open(f.settings(map[string]any{"auth": nil}))
+		opened, err := azure.NewType(azure.Options{Person: &platform.Person{Credential: someone{token}, TrustsSettings: true}}).Open(f.settings(map[string]any{"auth": nil}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,5 +83,21 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	_, err := bare(func(policy.TokenRequestOptions) string { return "" }).Encrypt(t.Context(), node, secret.NewString("v"), scope)
 	if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "az login: planted-cause") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A file in a repository must not lead a person's token elsewhere.
+func TestAPersonsTokenGoesToAzureAlone(t *testing.T) {
+	for field, given := range map[string]any{
+		"endpoint": "elsewhere.example.com:443", "resource": "https://vault.azure.net", "authorityHost": "https://elsewhere.example.com",
+		"dnsSuffix": "elsewhere.example.com", "tls": map[string]any{"caCert": "x"}, "environmentFile": "/tmp/environment",
+	} {
+		opened, err := azure.NewType(azure.Options{Person: &platform.Person{}}).Open(key.Settings{Fields: map[string]any{"vault": "kms-kv", "key": "kms", field: given}, ByOperator: true})
+		if err == nil {
+			opened.Close()
+		}
+		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), field+": has no place") {
+			t.Errorf("%s: error %v", field, err)
+		}
 	}
 }

@@ -27,14 +27,14 @@ var keyName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`)
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, person bool) (*settings, azure.Problems) {
+func parseSettings(given key.Settings, person *azure.Person) (*settings, azure.Problems) {
 	config := &settings{Settings: azure.DefaultSettings(), Algorithm: string(azkeys.EncryptionAlgorithmRSAOAEP256)}
 	problems := azure.Decode(given.Fields, config)
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if _, says := given.Fields["auth"]; !says && person {
-		config.AsPerson()
+	if _, says := given.Fields["auth"]; !says && person != nil {
+		config.AsPerson(person, &problems)
 	}
 	config.Check(given.ByOperator, &problems)
 	if !keyName.MatchString(config.Key) {

@@ -26,13 +26,13 @@ type Options = azure.Options
 // which all keys with the same addresses and TLS settings share.
 type Type struct {
 	pool   *azure.Pool
-	person bool
+	person *azure.Person // nil where pods are served
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	opts.Observed = "key-azure"
-	return &Type{pool: azure.NewPool(opts), person: opts.Person != nil}
+	return &Type{pool: azure.NewPool(opts), person: opts.Person}
 }
 
 // Name is "azure".

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	platform "github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/gcp"
@@ -50,7 +51,7 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	bare := func(source oauth2.TokenSource) key.Key {
 		settings := c.asPod(kmsName, nil)
 		delete(settings.Fields, "auth")
-		opened, err := gcp.NewType(gcp.Options{Person: source}).Open(settings)
+		opened, err := gcp.NewType(gcp.Options{Person: &platform.Person{Source: source, TrustsSettings: true}}).Open(settings)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,5 +72,22 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	_, err = bare(noPerson{}).Encrypt(t.Context(), identity.Identity{}, secret.NewString("v"), scope)
 	if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "gcloud auth application-default login: planted-cause") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A file in a repository must not lead a person's token elsewhere.
+func TestAPersonsTokenGoesToGoogleAlone(t *testing.T) {
+	for want, fields := range map[string]map[string]any{
+		"endpoint: must be a host of googleapis.com": {"key": kmsName, "endpoint": "https://elsewhere.example.com"},
+		"endpoint: must begin with https://":         {"key": kmsName, "endpoint": "http://cloudkms.googleapis.com"},
+		"tls: has no place":                          {"key": kmsName, "tls": map[string]any{"caCert": "x"}},
+	} {
+		opened, err := gcp.NewType(gcp.Options{Person: &platform.Person{Source: noPerson{}}}).Open(key.Settings{Fields: fields, ByOperator: true})
+		if err == nil {
+			opened.Close()
+		}
+		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }

@@ -39,7 +39,7 @@ var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, person bool) (*settings, gcp.Problems) {
+func parseSettings(given key.Settings, person *gcp.Person) (*settings, gcp.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
 	var problems gcp.Problems
 	if err := strict.DecodeMap(given.Fields, config); err != nil {
@@ -52,11 +52,16 @@ func parseSettings(given key.Settings, person bool) (*settings, gcp.Problems) {
 	if !keyForm.MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}
-	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
-	config.TLS.Check(given.ByOperator, &problems)
-	if _, says := given.Fields["auth"]; !says && person {
+	byOperator := given.ByOperator
+	if _, says := given.Fields["auth"]; !says && person != nil {
 		config.Auth.AsPerson()
+		byOperator = byOperator && person.TrustsSettings
+		if _, says := given.Fields["tls"]; says && !person.TrustsSettings {
+			problems.Add("tls", "has no place beside your own credentials, which go to Google alone")
+		}
 	}
+	gcp.CheckEndpoint("endpoint", &config.Endpoint, byOperator, &problems)
+	config.TLS.Check(byOperator, &problems)
 	config.Auth.Check(given.ByOperator, &problems)
 	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)

@@ -16,8 +16,6 @@ package gcp
 import (
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -39,7 +37,7 @@ type Options struct {
 	MayAsk func() bool
 	// Person is who runs a command, and signs in where settings say nothing of
 	// it; nil where pods are served.
-	Person oauth2.TokenSource
+	Person *gcp.Person
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -71,7 +69,7 @@ func (t *Type) Name() string { return "gcp" }
 // Open checks the settings, which docs/keys/gcp.md lists, and reads the file of
 // authorities if they name one. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given, t.opts.Person != nil)
+	config, problems := parseSettings(given, t.opts.Person)
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}

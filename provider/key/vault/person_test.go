@@ -32,7 +32,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 	}{
 		"of the environment":             {f.URL, f.token, map[string]any{"key": "kms"}, nil},
 		"of the file":                    {f.URL, "", map[string]any{"key": "kms"}, nil},
-		"at an address of the settings":  {"https://elsewhere.example.com", "", map[string]any{"key": "kms", "address": f.URL}, nil},
+		"at the settings' own address":   {f.URL + "/", "", map[string]any{"key": "kms", "address": f.URL}, nil},
 		"that Vault does not accept":     {f.URL, "another", map[string]any{"key": "kms"}, store.ErrUnauthenticated},
 		"and not for settings with auth": {f.URL, f.token, map[string]any{"key": "kms", "address": f.URL, "auth": map[string]any{"method": "kubernetes", "role": "r"}}, store.ErrUnauthenticated},
 	} {
@@ -54,6 +54,24 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 			}
 		})
 	}
+	t.Run("and never sent where only the settings say", func(t *testing.T) {
+		for name, fields := range map[string]map[string]any{
+			"address: is not the Vault that your token is for": {"key": "kms", "address": "https://elsewhere.example.com"},
+			"tls: has no place": {"key": "kms", "tls": map[string]any{"insecureSkipVerify": true}},
+		} {
+			t.Setenv("VAULT_ADDR", "https://vault.example.com:8200")
+			t.Setenv("VAULT_TOKEN", f.token)
+			_, err := vault.NewType(vault.Options{Person: person.Vault()}).Open(key.Settings{Fields: fields, ByOperator: true})
+			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), name) {
+				t.Errorf("error %v, want %q", err, name)
+			}
+		}
+		t.Setenv("VAULT_ADDR", "")
+		_, err := vault.NewType(vault.Options{Person: person.Vault()}).Open(key.Settings{Fields: map[string]any{"key": "kms", "address": f.URL}, ByOperator: true})
+		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "set VAULT_ADDR") {
+			t.Errorf("without VAULT_ADDR: %v", err)
+		}
+	})
 	t.Run("and who has none is told how to log in", func(t *testing.T) {
 		t.Setenv("VAULT_ADDR", f.URL)
 		t.Setenv("VAULT_TOKEN", "")

@@ -44,10 +44,10 @@ func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, v
 	if problems := vaultclient.Decode(given.Fields, config); len(problems) > 0 {
 		return nil, problems
 	}
-	if _, says := given.Fields["auth"]; !says && person != nil {
-		config.AsPerson(person)
-	}
 	var problems vaultclient.Problems
+	if _, says := given.Fields["auth"]; !says && person != nil {
+		config.AsPerson(person, &problems)
+	}
 	config.Check(given.ByOperator, &problems)
 	if !vaultclient.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vaultclient.NotPathText) || len(config.Mount) > vaultclient.MaxNameBytes {
 		problems.Add("mount", "must be the path that the Transit engine is enabled at, such as %s, without slashes around it", defaultMount)
