@@ -93,9 +93,11 @@ func TestHundredsOfVolumes(t *testing.T) {
 		}
 	})
 
+	own := s.mountTime()
 	spent, err := timed(volumes, func(v publish.Volume) error { return driver.Publish(t.Context(), v) })
 	s.must(err)
 	t.Logf("publish of %d volumes of %d secrets, %d at once: %s", volumesInTotal, secretsOfEach, publishAtOnce, percentiles(spent))
+	t.Logf("of that %v each, on average, in Lanyard", ((s.mountTime() - own) / volumesInTotal).Round(10*time.Microsecond))
 	logins, reads := p.Count("", "auth/kubernetes/login"), p.Count("", "secret/data/")
 	s.calls(logins, loadAccounts, reads, loadAccounts*secretsOfEach)
 	s.must(checkVolumes(volumes))
@@ -110,6 +112,14 @@ func TestHundredsOfVolumes(t *testing.T) {
 		t.Errorf("they made %d calls at Vault", now-logins-reads)
 	}
 	s.must(checkVolumes(again))
+}
+
+// mountTime is the time that Lanyard has spent on mounts, all together.
+func (s *scenario) mountTime() time.Duration {
+	s.t.Helper()
+	seconds, err := s.Metric(s.t.Context(), "lanyard_mount_seconds_sum")
+	s.must(err)
+	return time.Duration(seconds * float64(time.Second))
 }
 
 func loadValue(account string, i int) string { return fmt.Sprintf("secret %d of %s", i, account) }
