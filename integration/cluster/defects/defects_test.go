@@ -4,7 +4,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -15,7 +17,7 @@ func TestEachDefectFitsTheSourceAndCompiles(t *testing.T) {
 			if err := defect.Plant(t.Context(), dir); err != nil {
 				t.Fatal(err)
 			}
-			build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "./...")
+			build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-trimpath", "-buildvcs=false"}, patched(t, defect)...)...)
 			build.Dir = dir
 			build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
 			if output, err := build.CombinedOutput(); err != nil {
@@ -23,6 +25,22 @@ func TestEachDefectFitsTheSourceAndCompiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// patched are the packages that a defect's patch changes.
+func patched(t *testing.T, defect Defect) (packages []string) {
+	t.Helper()
+	patch, err := patches.ReadFile(defect.Name + ".patch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(patch)) {
+		if file, ok := strings.CutPrefix(strings.TrimSpace(line), "+++ b/"); ok {
+			packages = append(packages, "./"+path.Dir(file))
+		}
+	}
+	slices.Sort(packages)
+	return slices.Compact(packages)
 }
 
 func TestEachPatchIsADefect(t *testing.T) {
