@@ -112,17 +112,26 @@ func sessionName(as identity.Identity) string {
 	return name[:min(len(name), 64)]
 }
 
+// stsOptions are those of a region's STS. An endpoint of the settings is the one
+// that is meant, of whatever kind; the SDK refuses it beside a kind.
+func (a *Access) stsOptions(region string) sts.Options {
+	options := sts.Options{
+		Region: region, HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
+		BaseEndpoint: endpointIn(a.settings.Auth.STSEndpoint, region),
+	}
+	if options.BaseEndpoint == nil {
+		options.EndpointOptions = sts.EndpointResolverOptions{UseFIPSEndpoint: a.FIPS(), UseDualStackEndpoint: a.DualStack()}
+	}
+	return options
+}
+
 // askSTS asks the STS of each region in turn until one answers; what it answers
 // is the same in all of a partition.
 func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
 	var failed *CallError
 	for n, i := range a.health.order(regions, a.platform.now()) {
-		client := sts.New(sts.Options{
-			Region: regions[i], HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
-			BaseEndpoint:    endpointIn(a.settings.Auth.STSEndpoint, regions[i]),
-			EndpointOptions: sts.EndpointResolverOptions{UseFIPSEndpoint: a.FIPS(), UseDualStackEndpoint: a.DualStack()},
-		})
+		client := sts.New(a.stsOptions(regions[i]))
 		share, cancel := ctx, context.CancelFunc(func() {})
 		if deadline, ok := ctx.Deadline(); ok {
 			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(regions)-n))

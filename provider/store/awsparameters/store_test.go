@@ -146,6 +146,8 @@ func TestVersionsLabelsTypesAndARNs(t *testing.T) {
 	f.PutParameter(ireland, "plain", "String", "text")
 	f.PutParameter(ireland, "list", "StringList", "a,b")
 	f.Label(ireland, "/prod/db", "blue", 1)
+	large := strings.Repeat("0123456789abcdef", 4096) // AWS takes 8 KB, emulators more
+	f.PutParameter(ireland, "/large", "SecureString", large)
 	for name, test := range map[string]struct {
 		ref  store.Reference
 		want string
@@ -154,6 +156,7 @@ func TestVersionsLabelsTypesAndARNs(t *testing.T) {
 		"version":            {store.Reference{Key: "/prod/db", Version: "1"}, "one"},
 		"label":              {store.Reference{Key: "/prod/db", Options: option("label", "blue")}, "one"},
 		"text":               {store.Reference{Key: "plain"}, "text"},
+		"of 64 KiB":          {store.Reference{Key: "/large"}, large},
 		"list":               {store.Reference{Key: "list"}, "a,b"},
 		"ARN":                {store.Reference{Key: "arn:aws:ssm:eu-west-1:111122223333:parameter/prod/db"}, "two"},
 		"ARN and version":    {store.Reference{Key: "arn:aws:ssm:eu-west-1:111122223333:parameter/prod/db", Version: "1"}, "one"},
