@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/discovery"
 
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
@@ -82,11 +81,11 @@ func (f *kmsMigrateFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	resources, err := discovery.NewDiscoveryClientForConfig(config)
+	server, err := migrate.NewServer(config)
 	if err != nil {
 		return usageError{err}
 	}
-	found, err := migrate.Resolve(resources, names)
+	found, err := migrate.Resolve(c.Context(), server, names)
 	if err != nil {
 		return err
 	}

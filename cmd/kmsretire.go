@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/discovery"
 
 	"github.com/lanyardhq/lanyard/provider/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/keyring"
@@ -136,17 +135,15 @@ func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWi
 	if err != nil {
 		return nil, err
 	}
-	client, err := discovery.NewDiscoveryClientForConfig(config)
+	server, err := migrate.NewServer(config)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	resources, err := migrate.Resolve(client, names)
+	resources, err := migrate.Resolve(ctx, server, names)
 	if err != nil {
 		return nil, err
 	}
-	metrics := migrate.Metrics(func(ctx context.Context) ([]byte, error) {
-		return client.RESTClient().Get().AbsPath("/metrics").Do(ctx).Raw()
-	})
+	metrics := migrate.Metrics(server.Metrics)
 	named, err := metrics.Names(ctx, f.name)
 	switch {
 	case err != nil:

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 )
 
@@ -67,7 +65,7 @@ func (a *apiServer) metrics(w http.ResponseWriter) {
 
 func (a *apiServer) countKeys(t *testing.T, names ...string) ([]Count, error) {
 	t.Helper()
-	client, err := discovery.NewDiscoveryClientForConfig(a.config())
+	client, err := NewServer(a.config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +73,11 @@ func (a *apiServer) countKeys(t *testing.T, names ...string) ([]Count, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := Resolve(client, names)
+	found, err := Resolve(t.Context(), client, names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := Metrics(func(ctx context.Context) ([]byte, error) {
-		return client.RESTClient().Get().AbsPath("/metrics").Do(ctx).Raw()
-	})
+	read := Metrics(client.Metrics)
 	if hash, err := read.Names(t.Context(), "lanyard"); err != nil || hash != newHash {
 		t.Errorf("the API server writes with %q, %v", hash, err)
 	}

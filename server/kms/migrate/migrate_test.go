@@ -15,7 +15,6 @@ import (
 	"sync"
 	"testing"
 
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
@@ -192,11 +191,11 @@ func (a *apiServer) config() *rest.Config { return &rest.Config{Host: a.URL, QPS
 
 func (a *apiServer) run(ctx context.Context, opts Options, names ...string) Report {
 	a.Helper()
-	resources, err := discovery.NewDiscoveryClientForConfig(a.config())
+	resources, err := NewServer(a.config())
 	if err != nil {
 		a.Fatal(err)
 	}
-	found, err := Resolve(resources, names)
+	found, err := Resolve(ctx, resources, names)
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -409,7 +408,7 @@ func TestCheckpointsOfSomethingElseAreRefused(t *testing.T) {
 
 func TestNamesAreThoseOfAnEncryptionConfiguration(t *testing.T) {
 	a := serve(t)
-	client, err := discovery.NewDiscoveryClientForConfig(a.config())
+	client, err := NewServer(a.config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,12 +420,12 @@ func TestNamesAreThoseOfAnEncryptionConfiguration(t *testing.T) {
 		"*.example.com":       "[widgets.example.com]",
 		"*.*":                 "[namespaces secrets widgets.example.com]",
 	} {
-		found, err := Resolve(client, strings.Fields(names))
+		found, err := Resolve(t.Context(), client, strings.Fields(names))
 		if err != nil || fmt.Sprint(found) != want {
 			t.Errorf("%s: %v, %v, want %s", names, found, err, want)
 		}
 	}
-	_, err = Resolve(client, []string{"secret", "widgets", "bindings", "secrets"})
+	_, err = Resolve(t.Context(), client, []string{"secret", "widgets", "bindings", "secrets"})
 	for _, want := range []string{"secret: the API server serves no such", "widgets: the", "bindings: the"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

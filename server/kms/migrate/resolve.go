@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 )
 
 // Resource is a resource that can be listed and patched.
@@ -24,9 +24,9 @@ func (r Resource) String() string { return r.GroupResource().String() }
 // tells every name that the API server does not serve so that it can be
 // rewritten. A wildcard leaves out what cannot be listed and patched, of which
 // nothing is stored.
-func Resolve(client discovery.ServerResourcesInterface, names []string) ([]Resource, error) {
-	lists, err := client.ServerPreferredResources()
-	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, error) {
+	lists, away, err := server.resources(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("the API server does not tell its resources: %w", err)
 	}
 	served := rewritable(lists)
@@ -44,9 +44,9 @@ func Resolve(client discovery.ServerResourcesInterface, names []string) ([]Resou
 			problems = append(problems, fmt.Errorf("%s: the API server serves no such resource that can be listed and patched", name))
 		}
 	}
-	if err != nil {
+	if len(away) > 0 {
 		// Behind an aggregated API that is away may be what a wildcard means.
-		problems = append(problems, fmt.Errorf("not all groups of the API server answer: %w", err))
+		problems = append(problems, fmt.Errorf("not all groups of the API server answer: %w", errors.Join(away...)))
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -60,7 +60,7 @@ func Resolve(client discovery.ServerResourcesInterface, names []string) ([]Resou
 }
 
 // rewritable are the resources that can be listed and patched.
-func rewritable(lists []*v1.APIResourceList) []Resource {
+func rewritable(lists []v1.APIResourceList) []Resource {
 	var all []Resource
 	for _, list := range lists {
 		version, err := schema.ParseGroupVersion(list.GroupVersion)
