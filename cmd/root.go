@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMount(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())
+	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMount(), newPubkey(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())
 	return root
 }
 
