@@ -25,6 +25,7 @@ type resealFlags struct {
 	workers          int
 	dryRun           bool
 	output           string
+	signatures       resigning
 }
 
 func newReseal() *cobra.Command {
@@ -41,6 +42,10 @@ comments. Key services are asked with your own credentials.
 The scope stays as it is, or becomes narrower: --namespace and its like make a
 part exact that was any, and refuse a value that is sealed for another name;
 --not-after shortens. No scope is ever made wider.
+
+A signed value needs --sign-with, the key of its sealer or of one who trusts that
+sealer (--sealer), so that no signature is lost. An unsigned value gets none
+unless --sign-unsigned says so: who signs vouches for what stands there.
 
 A value that is under the new key already, and of a key service under its newest
 version, is left as it is, so that the command
@@ -83,6 +88,7 @@ files.`,
 	c.Flags().StringVar(&flags.narrow.ServiceAccount, "service-account", "", "narrow values for any service account to this `NAME`")
 	c.Flags().BoolVar(&flags.narrow.ExactObjects, "exact-names", false, "narrow values that open as any object to the object in whose place they stand")
 	c.Flags().StringVar(&flags.notAfter, "not-after", "", "let values that are open for longer end at this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
+	flags.signatures.flags(c)
 	c.Flags().IntVar(&flags.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
 	c.Flags().BoolVar(&flags.dryRun, "dry-run", false, "open every value and write nothing")
 	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text or json")
@@ -114,7 +120,11 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usageError{err}
 	}
 	defer closeKeys()
-	to, err := openSealKey(f.public, f.key)
+	signed, err := f.signatures.read()
+	if err != nil {
+		return err
+	}
+	to, err := openSealKey(f.public, f.key, signed...)
 	if err != nil {
 		return usageError{err}
 	}
@@ -129,9 +139,9 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
-		Open:     opener(keys),
+		Open:     opener(keys, &f.signatures),
 		Seal:     to.seal,
-		Current:  current,
+		Current:  func(sealed *seal.Sealed) bool { return current(sealed) && f.signatures.current(sealed) },
 		Narrow:   f.narrow,
 		Workers:  f.workers,
 		DryRun:   f.dryRun,
@@ -145,10 +155,10 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 }
 
 // opener opens values as the holder of the keys, whatever they are sealed for.
-func opener(keys seal.Keys) func(context.Context, *seal.Sealed) (secret.Bytes, error) {
+func opener(keys seal.Keys, signatures *resigning) func(context.Context, *seal.Sealed) (secret.Bytes, error) {
 	return func(ctx context.Context, sealed *seal.Sealed) (secret.Bytes, error) {
-		if id, signed := sealed.Sealer(); signed {
-			return secret.Bytes{}, fmt.Errorf("is signed by sealer %s, and would be unsigned then; let that sealer seal it again", id)
+		if err := signatures.check(sealed); err != nil {
+			return secret.Bytes{}, err
 		}
 		as, object, now := meeting(sealed.Scope(), time.Now())
 		return sealed.Open(ctx, keys, as, object, now)

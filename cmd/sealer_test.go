@@ -86,15 +86,51 @@ func TestKeygenOfASealerRefuses(t *testing.T) {
 	})
 }
 
-// A signature says who sealed a value. Sealing again would lose it in silence.
-func TestResealLeavesSignedValuesToTheirSealers(t *testing.T) {
+// A signature says who sealed a value: sealing again neither loses one in silence,
+// nor gives one to what the sealer does not vouch for.
+func TestResealSignsAgainWhatItsSealerMayTrust(t *testing.T) {
 	b := newSealBench(t)
-	private, _ := b.sealer("ci")
+	private, public := b.sealer("ci")
+	newer, newerPublic := b.sealer("newer")
 	text := strings.TrimSpace(b.must("v", append([]string{"seal", "--public", b.public, "--sign-with", private}, forWeb...)...))
 	class := b.file("class.yaml", "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n  parameters:\n    objects: |\n      - path: db/password\n        sealed: "+text+"\n")
 	b.must("", "keygen", "--out", b.ring, "--rotate", "--public-out", b.public)
-	code, stdout, _ := b.run("", "reseal", "--key-ring", b.ring, "--public", b.public, class)
-	if code != 1 || !strings.Contains(stdout, "is signed by sealer") || !strings.Contains(b.read(class), text) {
-		t.Errorf("exit code %d: %s", code, stdout)
+	reseal := func(flags ...string) (int, string) {
+		code, stdout, stderr := b.run("", append([]string{"reseal", "--key-ring", b.ring, "--public", b.public, class}, flags...)...)
+		return code, stdout + stderr
 	}
+	now := func() string {
+		return regexp.MustCompile(`lanyard\.v1\.\S+`).FindString(b.read(class))
+	}
+	for tells, flags := range map[string][]string{
+		"is signed by sealer":           nil,
+		"unknown sealer":                {"--sign-with", newer},
+		"say what is signed again with": {"--sealer", public},
+		"this is the private key":       {"--sign-with", newer, "--sealer", private},
+	} {
+		if code, told := reseal(flags...); code == 0 || !strings.Contains(told, tells) || now() != text {
+			t.Errorf("%v: exit code %d: %s", flags, code, told)
+		}
+	}
+	if code, told := reseal("--sign-with", private); code != 0 || now() == text {
+		t.Fatalf("exit code %d: %s", code, told)
+	}
+	b.must(now(), "inspect", "--sealer", public)
+	if code, told := reseal("--sign-with", private); code != 0 || !strings.Contains(told, "1 current already") {
+		t.Errorf("a second time: exit code %d: %s", code, told)
+	}
+	if code, told := reseal("--sign-with", newer, "--sealer", public); code != 0 {
+		t.Fatalf("exit code %d: %s", code, told)
+	}
+	b.must(now(), "inspect", "--sealer", newerPublic)
+
+	unsigned := strings.TrimSpace(b.seal("v"))
+	b.file("class.yaml", strings.Replace(b.read(class), now(), unsigned, 1))
+	if code, told := reseal("--sign-with", newer); code != 1 || !strings.Contains(told, "--sign-unsigned") || now() != unsigned {
+		t.Errorf("exit code %d: %s", code, told)
+	}
+	if code, told := reseal("--sign-with", newer, "--sign-unsigned"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, told)
+	}
+	b.must(now(), "inspect", "--sealer", newerPublic)
 }
