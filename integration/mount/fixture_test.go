@@ -37,11 +37,12 @@ type node struct {
 
 // setup is how a node's provider is configured.
 type setup struct {
-	cache  string // fields of the configuration's cache, in flow style
-	bounds string // the same of bounds
-	auth   string // fields of the Vault store's auth; empty means the jwt method
-	vault  string // further fields of the Vault store
-	more   string // further fields of the configuration
+	cache  string             // fields of the configuration's cache, in flow style
+	bounds string             // the same of bounds
+	auth   string             // fields of the Vault store's auth; empty means the jwt method
+	vault  string             // further fields of the Vault store
+	more   string             // further fields of the configuration
+	sealed func(*node) string // further fields of the sealed store; nil for none
 	flags  []string
 }
 
@@ -85,6 +86,10 @@ func (n *node) config(s setup) string {
 	if s.auth == "" {
 		s.auth = "method: jwt"
 	}
+	sealed := ""
+	if s.sealed != nil {
+		sealed = ", " + s.sealed(n)
+	}
 	return fmt.Sprintf(`cluster: %s
 cache: {%s}
 bounds: {%s}
@@ -95,9 +100,9 @@ stores:
     auth: {%s}
     %s
   files: {type: file, root: %s, allow: ["shop/*"]}
-  sealed: {type: sealed, keyRing: %s}
+  sealed: {type: sealed, keyRing: %s%s}
 %s
-`, cluster, s.cache, s.bounds, n.proxy.Address, s.auth, s.vault, n.files, n.ringFile, s.more)
+`, cluster, s.cache, s.bounds, n.proxy.Address, s.auth, s.vault, n.files, n.ringFile, sealed, s.more)
 }
 
 func (n *node) writeRing(t *testing.T, ring *seal.KeyRing) {
