@@ -20,7 +20,7 @@ import (
 const (
 	// soakTime is how long the soak goes on unless SOAK in the environment says
 	// otherwise; the warming up before takes a quarter of it.
-	soakTime = time.Minute
+	soakTime = 2 * time.Minute
 
 	soakAccounts = 6
 	soakWorkers  = 4
