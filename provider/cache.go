@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,7 @@ type entry struct {
 	asked   time.Time
 	stretch float64   // what its refresh interval is multiplied by
 	retry   time.Time // after a failure: when to ask the store again
+	doubted bool      // a volume could not be made of what is held
 	flight  *flight
 }
 
@@ -188,8 +190,31 @@ func (e *entry) fresh(s *source, now time.Time) bool {
 		// A poll must not issue a credential anew: only the object itself
 		// may ask for that, by a refresh interval of its own.
 		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
+	case e.doubted && e.age(now) >= doubtedFor:
+		return false
 	default:
 		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)
+	}
+}
+
+// doubtedFor is how long a value is kept that a volume could not be made of.
+// Whoever mends the secret waits for its pod; the kubelet, which tries again at
+// ever longer intervals, bounds how often the store is asked.
+const doubtedFor = 5 * time.Second
+
+// doubt marks the values without which a volume could have been made, or all if
+// it is not known which: they may have been mended at the store.
+func (c *cache) doubt(a ask, p *plan, answers []answer, failures []failure) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, s := range p.sources {
+		if !slices.ContainsFunc(failures, func(f failure) bool { return f.source == s || f.source == nil }) {
+			continue
+		}
+		// A pod's own, which has a lease, is never issued anew for this.
+		if e, ok := c.entries.Peek(cacheKey{identity: a.key, source: s.id}); ok && e.held == answers[i].held {
+			e.doubted = true
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ func (c *cache) volume(ctx context.Context, a ask, p *plan, mode fs.FileMode, an
 	}
 	built, failures := build(ctx, a, p, mode, answers)
 	if len(failures) > 0 {
+		c.doubt(a, p, answers, failures)
 		return nil, failures
 	}
 	c.mu.Lock()
