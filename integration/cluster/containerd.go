@@ -62,6 +62,12 @@ func (c *Cluster) ImportImage(ctx context.Context, archive string) error {
 	return err
 }
 
+// TagImage gives an image that the node has another name.
+func (c *Cluster) TagImage(ctx context.Context, name, other string) error {
+	_, err := c.ctr(ctx, "images", "tag", "--force", name, other)
+	return err
+}
+
 // ctr runs containerd's own client in the kubelet's namespace.
 func (c *Cluster) ctr(ctx context.Context, args ...string) (string, error) {
 	return run(ctx, "ctr", append([]string{"--address", c.containerdSocket(), "--namespace", "k8s.io"}, args...)...)

@@ -26,9 +26,10 @@ const (
 	// ClusterName is what the operator's configuration calls the cluster, and
 	// what sealed values are bound to.
 	ClusterName = "lab"
-	// Namespace is where Lanyard runs, Release the name it is installed by.
+	// Namespace is where Lanyard runs.
 	Namespace = "lanyard"
-	Release   = "lanyard"
+	// Release is the name that it is installed by.
+	Release = "lanyard"
 	// InLab is the variable in the environment of scenarios that tells them to
 	// take the lab as it is: whoever runs them has brought it up.
 	InLab = "LANYARD_IN_LAB"

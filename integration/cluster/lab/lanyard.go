@@ -24,9 +24,10 @@ import (
 )
 
 const (
-	// Repository and Tag name the image that is installed.
+	// Repository is that of the image that is installed.
 	Repository = "ghcr.io/lanyardhq/lanyard"
-	Tag        = "lab"
+	// Tag is its tag.
+	Tag = "lab"
 
 	// ProxyAddress is where the store "watched" expects Vault: whoever runs a
 	// scenario puts a proxy there. Nobody listens otherwise.
@@ -186,7 +187,7 @@ func (l *Lab) Helm(ctx context.Context, set ...string) error {
 	for _, value := range set {
 		args = append(args, "--set", value)
 	}
-	if _, err := l.runHelm(ctx, args...); err != nil {
+	if err := l.runHelm(ctx, args...); err != nil {
 		return err
 	}
 	return l.awaitLanyard(ctx)
@@ -218,22 +219,27 @@ func (l *Lab) awaitLanyard(ctx context.Context) error {
 
 // Uninstall removes the release.
 func (l *Lab) Uninstall(ctx context.Context) error {
-	_, err := l.runHelm(ctx, "uninstall", Release, "--namespace", Namespace, "--wait", "--timeout", "2m")
-	return err
+	return l.runHelm(ctx, "uninstall", Release, "--namespace", Namespace, "--wait", "--timeout", "2m")
 }
 
-func (l *Lab) runHelm(ctx context.Context, args ...string) (string, error) {
+// HelmBinary is the path of Helm.
+func (l *Lab) HelmBinary(ctx context.Context) (string, error) {
 	dir, err := binaries.Build(ctx, binaries.Source{Module: "helm", Packages: []string{"helm.sh/helm/v3/cmd/helm"}})
+	return filepath.Join(dir, "helm"), err
+}
+
+func (l *Lab) runHelm(ctx context.Context, args ...string) error {
+	helm, err := l.HelmBinary(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "helm"), args...) //nolint:gosec // built here
+	cmd := exec.CommandContext(ctx, helm, args...) //nolint:gosec // built here
 	cmd.Env = []string{"HOME=" + l.Dir, "KUBECONFIG=" + l.Kubeconfig}
 	output, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("helm %s: %w\n%s", args[0], err, output)
+		return fmt.Errorf("helm %s: %w\n%s", args[0], err, output)
 	}
-	return string(output), nil
+	return nil
 }
 
 func (l *Lab) publicRing() string { return l.Path("public.yaml") }

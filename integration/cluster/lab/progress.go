@@ -14,7 +14,7 @@ import (
 func Progress(to io.Writer) func(string) {
 	start := time.Now()
 	return func(step string) {
-		fmt.Fprintf(to, "%6.1fs  %s\n", time.Since(start).Seconds(), step) //nolint:errcheck // only told
+		fmt.Fprintf(to, "%6.1fs  %s\n", time.Since(start).Seconds(), step)
 	}
 }
 

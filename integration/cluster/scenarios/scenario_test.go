@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,17 +71,22 @@ func (s *scenario) newNamespace() string {
 		GenerateName: name[:min(len(name), 40)] + "-",
 	}}, metav1.CreateOptions{})
 	s.must(err)
-	s.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
+	s.atEnd(func(ctx context.Context) error {
 		if s.t.Failed() {
 			s.keep(ctx, made.Name)
 		}
-		if err := s.Kube.CoreV1().Namespaces().Delete(ctx, made.Name, metav1.DeleteOptions{}); err != nil {
-			s.t.Error(err)
-		}
+		return s.Kube.CoreV1().Namespaces().Delete(ctx, made.Name, metav1.DeleteOptions{})
 	})
 	return made.Name
+}
+
+// elsewhere is the same scenario in another new namespace, which has a service
+// account of the same name.
+func (s *scenario) elsewhere() *scenario {
+	s.t.Helper()
+	other := &scenario{Lab: s.Lab, t: s.t, namespace: s.newNamespace()}
+	other.newAccount(account)
+	return other
 }
 
 // newAccount makes a service account in the scenario's namespace.
@@ -89,6 +95,45 @@ func (s *scenario) newAccount(name string) {
 	_, err := s.Kube.CoreV1().ServiceAccounts(s.namespace).Create(s.t.Context(),
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	s.must(err)
+}
+
+// class applies a native class of the name. Its parameters are YAML, indented as
+// below spec.parameters; see text.
+func (s *scenario) class(name, parameters string, placeholders ...string) {
+	s.t.Helper()
+	s.apply(`
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: `+name+`}
+spec:
+  provider: lanyard
+  parameters:
+`+parameters, placeholders...)
+}
+
+// asWorkload lets a class read from Vault with the role of all workloads.
+const asWorkload = `
+    stores: |
+      vault: {auth: {role: workload}}
+`
+
+// authority is what signed Vault's certificate, as YAML text in quotes.
+func (s *scenario) authority() string {
+	s.t.Helper()
+	pem, err := s.Authority()
+	s.must(err)
+	return strconv.Quote(string(pem))
+}
+
+// atEnd does something when the test ends, however it ends.
+func (s *scenario) atEnd(do func(context.Context) error) {
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := do(ctx); err != nil {
+			s.t.Error(err)
+		}
+	})
 }
 
 // must ends the test if there is an error.
@@ -131,8 +176,8 @@ func (s *scenario) remove(name string) {
 	s.vault(http.MethodDelete, "secret/metadata/"+s.namespace+"/"+name, nil)
 }
 
-// seal seals a value for an object of a class of the scenario's account.
-func (s *scenario) seal(object, value string) string {
+// seal seals a value for an object of a service account's classes.
+func (s *scenario) seal(account, object, value string) string {
 	s.t.Helper()
 	sealed, err := s.Seal(s.t.Context(), s.namespace, account, object, []byte(value))
 	s.must(err)
@@ -148,11 +193,7 @@ func (s *scenario) file(name, content string) {
 	fresh := filepath.Join(dir, ".fresh")
 	s.must(os.WriteFile(fresh, []byte(content), 0o644))
 	s.must(os.Rename(fresh, filepath.Join(dir, name)))
-	s.t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			s.t.Error(err)
-		}
-	})
+	s.atEnd(func(context.Context) error { return os.RemoveAll(dir) })
 }
 
 // eventually waits until done returns no error.
