@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyardhq/lanyard/integration/binaries"
 )
@@ -147,13 +146,18 @@ func (a *APIServer) Get(ctx context.Context, path string) (string, error) {
 }
 
 // Config is the administrator's access, without a limit of requests.
-func (a *APIServer) Config() (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", a.Kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	config.QPS = -1
-	return config, nil
+func (a *APIServer) Config() (*rest.Config, error) { return a.alone().Config() }
+
+// Apply creates or changes objects; see Cluster.Apply.
+func (a *APIServer) Apply(ctx context.Context, manifests []byte) error {
+	return a.alone().Apply(ctx, manifests)
+}
+
+// alone is the control plane as if it had no other API server.
+func (a *APIServer) alone() *Cluster {
+	c := *a.cluster
+	c.Kubeconfig = a.Kubeconfig
+	return &c
 }
 
 // freePorts are ports of 127.0.0.1 that nobody listens on now.
