@@ -28,6 +28,7 @@ func groups() []group {
 		{"memory", "memory", measureMemory},
 		{"seal", "sealed values", measureSeal},
 		{"start", "start to first answered mount", measureStart},
+		{"coldstart", "API servers that start with encrypted Secrets", measureColdStart},
 		{"binary", "the binary", measureBinary},
 	}
 }

@@ -7,12 +7,16 @@ package kmsplugin
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,8 +36,8 @@ type Options struct {
 	Settings string
 	// Socket is the plugin's, if it is not to be a file of its own.
 	Socket string
-	// AdminAddress is that of its metrics; empty for none.
-	AdminAddress string
+	// Metrics says that it serves metrics, for Calls.
+	Metrics bool
 }
 
 // Plugin is a `lanyard kms`. Start, Kill and Stop may not be called at the same
@@ -46,6 +50,7 @@ type Plugin struct {
 	// Directory holds all that the process finds.
 	Directory string
 
+	admin   string // address of the metrics; empty for none
 	log     lanyardserver.Output
 	process *exec.Cmd
 	ended   chan struct{}
@@ -66,6 +71,11 @@ func (v *Vault) Plugin(opts Options, keys ...string) (*Plugin, error) {
 	p := &Plugin{Options: opts, Vault: v, Proxy: proxy, Directory: directory}
 	if p.Socket == "" {
 		p.Socket = filepath.Join(directory, "kms.sock")
+	}
+	if opts.Metrics {
+		if p.admin, err = lanyardserver.FreeAddress(); err != nil {
+			return nil, err
+		}
 	}
 	return p, p.WriteRing(keys...)
 }
@@ -106,6 +116,30 @@ func (p *Plugin) KeyID(key string) string {
 	return keyID
 }
 
+// Calls is how many calls of a method, such as decrypt, the plugin has answered
+// well since it was started. It needs Metrics.
+func (p *Plugin) Calls(ctx context.Context, method string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it has been read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if count, ok := strings.CutPrefix(line, fmt.Sprintf("lanyard_kms_calls_total{code=\"OK\",method=%q} ", method)); ok {
+			return strconv.Atoi(strings.TrimSpace(count))
+		}
+	}
+	return 0, nil
+}
+
 // Command is another command of the binary, in the plugin's own surroundings.
 func (p *Plugin) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.Vault.binary, args...) //nolint:gosec,noctx // built here; callers end it
@@ -119,7 +153,7 @@ func (p *Plugin) Command(args ...string) *exec.Cmd {
 // Start starts the process, which must not run, and waits until its socket can
 // be connected to.
 func (p *Plugin) Start() error {
-	cmd := p.Command("kms", "--ring", p.RingFile(), "--socket", p.Socket, "--admin-address", p.AdminAddress, "--probe-interval", "1s")
+	cmd := p.Command("kms", "--ring", p.RingFile(), "--socket", p.Socket, "--admin-address", p.admin, "--probe-interval", "1s")
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	if err := cmd.Start(); err != nil {
 		return err

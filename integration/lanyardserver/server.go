@@ -75,7 +75,7 @@ func prepare(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freeAddress()
+	admin, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +89,8 @@ func prepare(opts Options) (*Server, error) {
 	return s, s.Configure(opts.Config)
 }
 
-// freeAddress is an address that nobody listened on a moment ago.
-func freeAddress() (string, error) {
+// FreeAddress is an address that nobody listened on a moment ago.
+func FreeAddress() (string, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
