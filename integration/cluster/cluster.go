@@ -33,6 +33,8 @@ const (
 	Node = "node"
 	// KubeletRoot is the kubelet's root folder, below Dir.
 	kubeletRoot = "kubelet"
+	// staticPods is the folder of the kubelet's own manifests, below Dir.
+	staticPods = "static-pods"
 
 	kubernetesVersion = "v1.34.4"
 	podNetwork        = "10.88.0.0/24"
@@ -97,7 +99,8 @@ func Up(ctx context.Context, dir string, opts Options, progress func(string)) (*
 		{"Kubernetes and the driver: built once, about ten minutes on two cores", c.build},
 		{"folders, network and certificates", c.prepare},
 		{"etcd", c.startEtcd},
-		{"API server", func(ctx context.Context) error { return c.startNodesAPIServer(ctx, opts.BeforeAPIServer) }},
+		{"what the API server depends on", func(ctx context.Context) error { return c.beforeAPIServer(ctx, opts) }},
+		{"API server", c.StartAPIServer},
 		{"controller manager and scheduler", c.startControllers},
 		{"containerd", c.StartContainerd},
 		{"image of test pods", c.importWorkload},
@@ -151,6 +154,9 @@ func (c *Cluster) Logs() string { return c.Path("logs") }
 // pods folder.
 func (c *Cluster) KubeletRoot() string { return c.Path(kubeletRoot) }
 
+// StaticPods is the folder whose manifests the kubelet runs by itself.
+func (c *Cluster) StaticPods() string { return c.Path(staticPods) }
+
 // DriverSocket is the path of the driver's own CSI socket.
 func (c *Cluster) DriverSocket() string {
 	return c.Path(kubeletRoot, "plugins", "csi-secrets-store", "csi.sock")
@@ -185,12 +191,24 @@ func checkMachine() error {
 	return errors.Join(problems...)
 }
 
+// beforeAPIServer starts what the API server depends on, and keeps its flags.
+func (c *Cluster) beforeAPIServer(ctx context.Context, opts Options) error {
+	var flags []string
+	if opts.BeforeAPIServer != nil {
+		var err error
+		if flags, err = opts.BeforeAPIServer(ctx, c); err != nil {
+			return err
+		}
+	}
+	return c.writeJSON(apiServerFlags, flags)
+}
+
 // prepare makes what the parts need before the first starts.
 func (c *Cluster) prepare(ctx context.Context) error {
 	if err := c.shareMounts(ctx); err != nil {
 		return err
 	}
-	for _, dir := range []string{"logs", "run", "logs/pods", kubeletRoot, "cni"} {
+	for _, dir := range []string{"logs", "run", "logs/pods", kubeletRoot, "cni", staticPods} {
 		if err := os.MkdirAll(c.Path(dir), 0o755); err != nil { //nolint:gosec // pods of any user reach their volumes through it
 			return err
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -72,21 +74,29 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	return c.await(ctx, partEtcd, func(ctx context.Context) error { return get(ctx, http.DefaultClient, c.at.etcdURL()+"/health") })
 }
 
-// startNodesAPIServer starts the API server of a cluster with a node.
-func (c *Cluster) startNodesAPIServer(ctx context.Context, before func(context.Context, *Cluster) ([]string, error)) error {
-	flags := []string{"--advertise-address=" + c.at.address}
-	if before != nil {
-		more, err := before(ctx, c)
-		if err != nil {
-			return err
-		}
-		flags = append(flags, more...)
+// apiServerFlags is the file of what Options.BeforeAPIServer returned, so that
+// any program can start the API server again.
+const apiServerFlags = "apiserver-flags.json"
+
+// StartAPIServer starts the API server of a cluster with a node, which must not
+// run, and waits until it is ready.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	text, err := os.ReadFile(c.Path(apiServerFlags))
+	if err != nil {
+		return err
 	}
-	if err := c.startAPIServer(ctx, partAPIServer, c.at.api, flags...); err != nil {
+	var flags []string
+	if err := json.Unmarshal(text, &flags); err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx, partAPIServer, c.at.api, append(flags, "--advertise-address="+c.at.address)...); err != nil {
 		return err
 	}
 	return c.awaitAPIServer(ctx, partAPIServer, c.at.api)
 }
+
+// StopAPIServer stops the API server; pods run on.
+func (c *Cluster) StopAPIServer(ctx context.Context) error { return c.Stop(ctx, partAPIServer) }
 
 // startAPIServer starts an API server at a port, with flags beside those that
 // all of them have.

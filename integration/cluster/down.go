@@ -60,8 +60,8 @@ func (c *Cluster) deletePods(ctx context.Context) error {
 	if err != nil {
 		return nil // a cluster that never came up has no pods
 	}
-	// No controller may make new ones meanwhile.
-	if err := errors.Join(c.Stop(ctx, partControllerManager), c.Stop(ctx, partScheduler)); err != nil {
+	// Neither controllers nor the kubelet itself may make new ones meanwhile.
+	if err := errors.Join(os.RemoveAll(c.StaticPods()), c.Stop(ctx, partControllerManager), c.Stop(ctx, partScheduler)); err != nil {
 		return err
 	}
 	for {

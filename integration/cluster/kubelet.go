@@ -51,6 +51,7 @@ func (c *Cluster) kubeletConfig() map[string]any {
 		"containerRuntimeEndpoint": "unix://" + c.containerdSocket(),
 		"podLogsDir":               c.Path("logs", "pods"),
 		"volumePluginDir":          c.Path("volume-plugins"),
+		"staticPodPath":            c.StaticPods(),
 		// No such server: without one pods would take over the node's own.
 		"clusterDNS": []string{"10.96.0.10"}, "clusterDomain": "cluster.local",
 		"maxPods": 250,

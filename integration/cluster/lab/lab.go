@@ -1,5 +1,5 @@
 // Package lab is a cluster with what Lanyard works with and Lanyard itself: a
-// real Vault whose Kubernetes auth asks the cluster's API server, with a KV, a
+// KMS plugin that encrypts its Secrets, a real Vault whose Kubernetes auth asks the cluster's API server, with a KV, a
 // PKI, a transit and a database engine over PostgreSQL, and Lanyard as its own
 // image, installed with Helm from its own chart.
 //
@@ -53,11 +53,11 @@ type Lab struct {
 // Up brings a lab up below dir and tells progress what it does. What it started
 // before an error is left for Down.
 func Up(ctx context.Context, dir string, progress func(string)) (*Lab, error) {
-	node, err := cluster.Up(ctx, dir, cluster.Options{}, progress)
+	l := &Lab{progress: progress}
+	node, err := cluster.Up(ctx, dir, cluster.Options{BeforeAPIServer: l.encrypt}, progress)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Cluster: node, progress: progress}
 	if l.Kube, err = node.Client(); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func Up(ctx context.Context, dir string, progress func(string)) (*Lab, error) {
 		do   func(context.Context) error
 	}{
 		{"PostgreSQL", l.startPostgres},
-		{"Vault", l.startVault},
+		{"Vault for workloads", l.setVault},
 		{"Lanyard's image", func(ctx context.Context) error { return l.BuildImage(ctx, Tag) }},
 		{"Lanyard", l.installLanyard},
 	} {
@@ -97,7 +97,7 @@ func Open(dir string, progress func(string)) (*Lab, error) {
 
 // Down removes the lab below dir, however far it came, and every trace of it.
 func Down(ctx context.Context, dir string, progress func(string)) error {
-	return errors.Join(cluster.Down(ctx, dir, progress), removeSocketDirectory())
+	return errors.Join(cluster.Down(ctx, dir, progress), removeSocketDirectory(), removeKMS())
 }
 
 // removeSocketDirectory removes what the chart's hostPath volume made, unless

@@ -108,9 +108,6 @@ func (l *Lab) installLanyard(ctx context.Context) error {
 	if err := os.Mkdir(l.Files(), 0o755); err != nil { //nolint:gosec // others may look
 		return err
 	}
-	if err := l.buildBinary(ctx); err != nil {
-		return err
-	}
 	if _, err := l.Lanyard(ctx, nil, "keygen", "--out", l.Path("ring.yaml"), "--cluster", ClusterName, "--public-out", l.publicRing()); err != nil {
 		return err
 	}
@@ -125,6 +122,9 @@ func (l *Lab) installLanyard(ctx context.Context) error {
 func (l *Lab) Refresh(ctx context.Context) error {
 	l.progress("Lanyard, as this checkout has it")
 	if err := errors.Join(l.buildBinary(ctx), l.BuildImage(ctx, Tag)); err != nil {
+		return err
+	}
+	if err := errors.Join(l.StopKMS(ctx), l.StartKMS(ctx)); err != nil {
 		return err
 	}
 	return l.upgrade(ctx)

@@ -47,9 +47,11 @@ func (l *Lab) startVault(ctx context.Context) error {
 	}}); err != nil {
 		return err
 	}
-	if err := l.awaitVault(ctx); err != nil {
-		return err
-	}
+	return l.awaitVault(ctx)
+}
+
+// setVault puts into Vault what needs the API server or PostgreSQL.
+func (l *Lab) setVault(ctx context.Context) error {
 	for _, set := range []func(context.Context) error{l.vaultAuth, l.vaultEngines, l.vaultRole} {
 		if err := set(ctx); err != nil {
 			return err
@@ -136,7 +138,6 @@ func (l *Lab) vaultEngines(ctx context.Context) error {
 		{"sys/mounts/pki", map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}}},
 		{"pki/root/generate/internal", map[string]any{"common_name": "lab", "ttl": "87600h"}},
 		{"pki/roles/web", map[string]any{"allow_any_name": true, "enforce_hostnames": false, "max_ttl": "24h", "key_type": "ec", "key_bits": 256}},
-		{"sys/mounts/transit", map[string]any{"type": "transit"}},
 		{"sys/mounts/database", map[string]any{"type": "database"}},
 		{"database/config/postgres", map[string]any{
 			"plugin_name": "postgresql-database-plugin", "allowed_roles": "*",

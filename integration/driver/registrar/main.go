@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
@@ -26,15 +27,39 @@ func main() {
 	endpoint := flag.String("endpoint", "", "`path` of the driver's own socket")
 	socket := flag.String("socket", "", "`path` of the socket to answer the kubelet on")
 	flag.Parse()
-	if err := run(*socket, &server{name: *name, endpoint: *endpoint}); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, *socket, *name, *endpoint)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "registrar:", err)
 		os.Exit(1)
 	}
 }
 
-func run(socket string, server *server) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+// again is waited after a refusal, as a container is restarted.
+const again = 2 * time.Second
+
+// run answers until ctx ends. The kubelet does not ask again after it has
+// refused, as it does when it starts before the API server: it has to find a new
+// socket, as when the upstream registrar's container ends and is restarted.
+func run(ctx context.Context, socket, name, endpoint string) error {
+	for ctx.Err() == nil {
+		refused, refuse := context.WithCancel(ctx)
+		err := answer(refused, socket, &server{name: name, endpoint: endpoint, refuse: refuse})
+		refuse()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(again):
+		}
+	}
+	return nil
+}
+
+// answer answers on a new socket until ctx ends.
+func answer(ctx context.Context, socket string, server *server) error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -51,6 +76,7 @@ func run(socket string, server *server) error {
 // server answers for one driver.
 type server struct {
 	name, endpoint string
+	refuse         func()
 }
 
 // GetInfo says where the driver is.
@@ -60,9 +86,11 @@ func (s *server) GetInfo(context.Context, *registration.InfoRequest) (*registrat
 	}, nil
 }
 
-// NotifyRegistrationStatus is told what the kubelet made of it. A refusal is
-// only printed: the kubelet asks again when it starts anew.
+// NotifyRegistrationStatus is told what the kubelet made of it.
 func (s *server) NotifyRegistrationStatus(_ context.Context, status *registration.RegistrationStatus) (*registration.RegistrationStatusResponse, error) {
 	fmt.Fprintf(os.Stderr, "registered: %t %s\n", status.PluginRegistered, status.Error)
+	if !status.PluginRegistered {
+		s.refuse()
+	}
 	return &registration.RegistrationStatusResponse{}, nil
 }
