@@ -27,6 +27,8 @@ func groups() []group {
 		{"gcp", "Google", measureGCP},
 		{"memory", "memory", measureMemory},
 		{"seal", "sealed values", measureSeal},
+		{"reseal", "10,000 sealed values at once", measureReseal},
+		{"kms", "the KMS plugin", measureKMS},
 		{"start", "start to first answered mount", measureStart},
 		{"coldstart", "API servers that start with encrypted Secrets", measureColdStart},
 		{"binary", "the binary", measureBinary},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -172,17 +173,16 @@ func (r *lineReader) to(data []byte, end int) {
 }
 
 // name finds out in which classes and objects the places are, as far as the
-// file is YAML. One text may stand in several objects.
+// file is YAML. What is parsed has a number in the place of each long text.
 func name(data []byte, places []place) {
-	owners := map[string][]classfile.Sealed{}
-	for _, owner := range classfile.SealedIn(data) {
-		owners[owner.Text] = append(owners[owner.Text], owner)
-	}
+	numbers := make([]string, len(places))
 	for i := range places {
-		text := string(data[places[i].start:places[i].end])
-		if of := owners[text]; len(of) > 0 {
-			places[i].class, places[i].object = of[0].Class, of[0].Object
-			owners[text] = of[1:]
+		numbers[i] = prefix + strconv.Itoa(i)
+	}
+	for _, owner := range classfile.SealedIn(splice(data, places, numbers)) {
+		i, err := strconv.Atoi(strings.TrimPrefix(owner.Text, prefix))
+		if err == nil && i >= 0 && i < len(places) && numbers[i] == owner.Text {
+			places[i].class, places[i].object = owner.Class, owner.Object
 		}
 	}
 }
