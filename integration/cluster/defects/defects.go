@@ -39,7 +39,7 @@ func All() []Defect {
 		{"cache-without-identity", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
 		{"error-is-empty", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
 		{"version-stays", "^TestRotation$", regexp.MustCompile(`turning was written again and kept the version`)},
-		{"socket-for-all", "^TestCrashes$", regexp.MustCompile(`the socket lanyard\.sock has the mode Srw-rw-rw-`)},
+		{"socket-for-all", "^TestSocketIsOutOfReach$", regexp.MustCompile(`the container may connect to lanyard\.sock`)},
 		{"only-what-changed", "^TestRotation$", regexp.MustCompile(`can't open '/secrets/turns/lasting'`)},
 	}
 }
