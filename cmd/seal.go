@@ -45,8 +45,7 @@ key and holds nothing secret:
   cluster: production
   service: {type: aws, key: "arn:aws:kms:eu-west-1:111122223333:alias/sealed"}
 
-A key that says nothing of credentials is used with your own, as vault, aws, az
-or gcloud would find them.
+Your own credentials are used, as vault, aws, az or gcloud would find them.
 
 The value is read from standard input or --file, byte for byte, and never from
 an argument, which other users of the machine and the shell's history could see.

@@ -57,10 +57,10 @@ type Auth struct {
 	person bool // Method is methodPerson
 }
 
-// AsPerson lets the settings log in as Options.Person. It comes before Check,
-// and is for settings that say nothing of a login.
+// AsPerson lets the settings log in as the person, who must be that of the Pool's
+// Options, whatever they say of a login. It comes before Check.
 func (s *Settings) AsPerson(person *Person, problems *Problems) {
-	s.Auth.Method, s.Auth.person = methodPerson, true
+	s.Auth = Auth{Method: methodPerson, person: true}
 	if person.TrustsSettings {
 		return
 	}

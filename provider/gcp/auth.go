@@ -78,9 +78,9 @@ type Person struct {
 	TrustsSettings bool
 }
 
-// AsPerson lets the settings sign in as Options.Person. It comes before Check,
-// and is for settings that say nothing of a sign-in.
-func (a *Auth) AsPerson() { a.Method, a.person = methodPerson, true }
+// AsPerson lets the settings sign in as Options.Person, whatever they say of it.
+// It comes before Check.
+func (a *Auth) AsPerson() { *a = Auth{Method: methodPerson, person: true} }
 
 // DefaultAuth is what holds where nothing is said.
 func DefaultAuth() Auth {

@@ -135,7 +135,10 @@ func (p *Signatures) check(s *Sealed, only []string, holds func(patterns []strin
 		return fmt.Errorf("%w, and must be; seal it with --sign-with, as one of the sealers that are trusted here: %s", ErrUnsigned, listSealers(trusted))
 	}
 	i := slices.IndexFunc(trusted, func(key *SealerKey) bool { return key.id == id })
-	if i < 0 {
+	switch {
+	case i < 0 && len(trusted) == 0 && len(only) > 0:
+		return fmt.Errorf("%w: the object wants one of the sealers %s, and the operator's configuration trusts none of them here", ErrUnknownSealer, strings.Join(only, ", "))
+	case i < 0:
 		return fmt.Errorf("%w: the value is signed by sealer %s; those that are trusted here are: %s", ErrUnknownSealer, id, listSealers(trusted))
 	}
 	return s.VerifiedBy(trusted[i])

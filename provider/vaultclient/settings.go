@@ -82,15 +82,14 @@ func DefaultSettings() Settings {
 	return Settings{Timeout: defaultTimeout, Retries: defaultRetries, Auth: AuthSettings{Audience: defaultAudience}}
 }
 
-// AsPerson lets the settings log in with the person's token, who must be that of
-// the Pool's Options. It comes before Check, and is for settings that say nothing
-// of a login.
+// AsPerson lets the settings log in with the token of the person, who must be that
+// of the Pool's Options, whatever they say of a login. It comes before Check.
 //
 // The settings may lie in a repository where others write too. So they may say
 // which Vault they are of, and not to which the token goes: that is the person's
 // to say, and so is whom to trust there.
 func (s *Settings) AsPerson(person *Person, problems *Problems) {
-	s.Auth.Method, s.Auth.person = methodPerson, true
+	s.Auth = AuthSettings{Method: methodPerson, person: true}
 	if s.TLS != (TLSSettings{}) {
 		problems.Add("tls", "has no place beside your own token; say whom to trust with VAULT_CACERT")
 	}

@@ -51,10 +51,11 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 		t.Errorf("a pod uses the person's credentials: %v", err)
 	}
 
-	t.Run("and a key that says auth is still for pods", func(t *testing.T) {
-		_, err := open(f.asPod(f.key, nil).Fields).Encrypt(t.Context(), node, secret.NewString("v"), scope)
-		if !errors.Is(err, store.ErrUnauthenticated) {
-			t.Errorf("error %v", err)
+	t.Run("and with no others, which a file could send elsewhere", func(t *testing.T) {
+		for field, settings := range map[string]key.Settings{"auth: has no place": f.asPod(f.key, nil), "node: has no place": f.asNode(f.key, nil)} {
+			if _, err := typ.Open(settings); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), field) {
+				t.Errorf("error %v, want %q", err, field)
+			}
 		}
 	})
 	t.Run("who has none is told how to log in", func(t *testing.T) {

@@ -32,20 +32,24 @@ func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
 // Name is "aws".
 func (t *Type) Name() string { return typeName }
 
-// Open checks the settings, which docs/keys/aws.md lists. Without node and auth,
-// the key is used with the credentials of the platform's Person, if it has one.
-// It makes no call.
+// Open checks the settings, which docs/keys/aws.md lists. If the platform has a
+// Person, the key is used with those credentials, and the settings may not say
+// others. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, arn, problems := parseSettings(given)
+	for _, field := range []string{"auth", "node"} {
+		if _, says := given.Fields[field]; says && t.platform.KnowsPerson() {
+			problems.Add(field, "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with the aws command, or set AWS_PROFILE")
+		}
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	_, saysAuth := given.Fields["auth"]
 	switch {
+	case t.platform.KnowsPerson():
+		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true), nil
 	case config.Node != nil:
 		return newKey(t.platform.OpenAsNode(observed, config.Settings, *config.Node), config, arn, true), nil
-	case t.platform.KnowsPerson() && !saysAuth:
-		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true), nil
 	}
 	return newKey(t.platform.Open(observed, config.Settings), config, arn, false), nil
 }

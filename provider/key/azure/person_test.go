@@ -91,6 +91,7 @@ func TestAPersonsTokenGoesToAzureAlone(t *testing.T) {
 	for field, given := range map[string]any{
 		"endpoint": "elsewhere.example.com:443", "resource": "https://vault.azure.net", "authorityHost": "https://elsewhere.example.com",
 		"dnsSuffix": "elsewhere.example.com", "tls": map[string]any{"caCert": "x"}, "environmentFile": "/tmp/environment",
+		"auth": map[string]any{"clientID": "x"},
 	} {
 		opened, err := azure.NewType(azure.Options{Person: &platform.Person{}}).Open(key.Settings{Fields: map[string]any{"vault": "kms-kv", "key": "kms", field: given}, ByOperator: true})
 		if err == nil {

@@ -33,7 +33,10 @@ func parseSettings(given key.Settings, person *azure.Person) (*settings, azure.P
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if _, says := given.Fields["auth"]; !says && person != nil {
+	if person != nil {
+		if _, says := given.Fields["auth"]; says {
+			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with az login")
+		}
 		config.AsPerson(person, &problems)
 	}
 	config.Check(given.ByOperator, &problems)

@@ -39,8 +39,8 @@ func NewType(opts Options) *Type {
 func (t *Type) Name() string { return "azure" }
 
 // Open checks the settings, which docs/keys/azure.md lists, and reads the
-// certificate file that they name. Without auth, the key is used as
-// Options.Person, if there is one. It makes no call.
+// certificate file that they name. If Options have a Person, the key is used as
+// that one, and the settings may not say another login. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, problems := parseSettings(given, t.person)
 	if err := problems.Err(); err != nil {

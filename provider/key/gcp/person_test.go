@@ -80,6 +80,7 @@ func TestAPersonsTokenGoesToGoogleAlone(t *testing.T) {
 	for want, fields := range map[string]map[string]any{
 		"endpoint: must be a host of googleapis.com": {"key": kmsName, "endpoint": "https://elsewhere.example.com"},
 		"endpoint: must begin with https://":         {"key": kmsName, "endpoint": "http://cloudkms.googleapis.com"},
+		"auth: has no place":                         {"key": kmsName, "auth": map[string]any{"method": "keyFile", "keyFile": "/etc/passwd"}},
 		"tls: has no place":                          {"key": kmsName, "tls": map[string]any{"caCert": "x"}},
 	} {
 		opened, err := gcp.NewType(gcp.Options{Person: &platform.Person{Source: noPerson{}}}).Open(key.Settings{Fields: fields, ByOperator: true})

@@ -53,7 +53,10 @@ func parseSettings(given key.Settings, person *gcp.Person) (*settings, gcp.Probl
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}
 	byOperator := given.ByOperator
-	if _, says := given.Fields["auth"]; !says && person != nil {
+	if person != nil {
+		if _, says := given.Fields["auth"]; says {
+			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with gcloud auth application-default login")
+		}
 		config.Auth.AsPerson()
 		byOperator = byOperator && person.TrustsSettings
 		if _, says := given.Fields["tls"]; says && !person.TrustsSettings {

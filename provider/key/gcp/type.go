@@ -35,8 +35,8 @@ type Options struct {
 	// MayAsk says whether the operator lets Cluster be asked now; nil means
 	// yes.
 	MayAsk func() bool
-	// Person is who runs a command, and signs in where settings say nothing of
-	// it; nil where pods are served.
+	// Person is who runs a command, and signs in whatever the settings; nil where
+	// pods are served.
 	Person *gcp.Person
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time

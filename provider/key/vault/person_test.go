@@ -30,11 +30,10 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 		fields         map[string]any
 		want           error
 	}{
-		"of the environment":             {f.URL, f.token, map[string]any{"key": "kms"}, nil},
-		"of the file":                    {f.URL, "", map[string]any{"key": "kms"}, nil},
-		"at the settings' own address":   {f.URL + "/", "", map[string]any{"key": "kms", "address": f.URL}, nil},
-		"that Vault does not accept":     {f.URL, "another", map[string]any{"key": "kms"}, store.ErrUnauthenticated},
-		"and not for settings with auth": {f.URL, f.token, map[string]any{"key": "kms", "address": f.URL, "auth": map[string]any{"method": "kubernetes", "role": "r"}}, store.ErrUnauthenticated},
+		"of the environment":           {f.URL, f.token, map[string]any{"key": "kms"}, nil},
+		"of the file":                  {f.URL, "", map[string]any{"key": "kms"}, nil},
+		"at the settings' own address": {f.URL + "/", "", map[string]any{"key": "kms", "address": f.URL}, nil},
+		"that Vault does not accept":   {f.URL, "another", map[string]any{"key": "kms"}, store.ErrUnauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("VAULT_ADDR", c.address)
@@ -57,7 +56,8 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 	t.Run("and never sent where only the settings say", func(t *testing.T) {
 		for name, fields := range map[string]map[string]any{
 			"address: is not the Vault that your token is for": {"key": "kms", "address": "https://elsewhere.example.com"},
-			"tls: has no place": {"key": "kms", "tls": map[string]any{"insecureSkipVerify": true}},
+			"auth: has no place": {"key": "kms", "auth": map[string]any{"method": "jwt", "jwtFile": "/etc/passwd"}},
+			"tls: has no place":  {"key": "kms", "tls": map[string]any{"insecureSkipVerify": true}},
 		} {
 			t.Setenv("VAULT_ADDR", "https://vault.example.com:8200")
 			t.Setenv("VAULT_TOKEN", f.token)

@@ -45,7 +45,10 @@ func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, v
 		return nil, problems
 	}
 	var problems vaultclient.Problems
-	if _, says := given.Fields["auth"]; !says && person != nil {
+	if person != nil {
+		if _, says := given.Fields["auth"]; says {
+			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with vault login, or set VAULT_TOKEN")
+		}
 		config.AsPerson(person, &problems)
 	}
 	config.Check(given.ByOperator, &problems)

@@ -37,9 +37,8 @@ func NewType(opts Options) *Type {
 func (t *Type) Name() string { return "vault" }
 
 // Open checks the settings, which docs/keys/vault.md lists, and reads the
-// certificate files that they name. Without auth, the key is used with the token
-// of Options.Person, if there is one, who may give the address too. It makes no
-// call.
+// certificate files that they name. If Options have a Person, the key is used with
+// that token, and the settings may not say another login. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, problems := parseSettings(given, t.person)
 	if err := problems.Err(); err != nil {

@@ -54,7 +54,6 @@ func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey,
 		case "", openAsPod, openAsNode:
 		default:
 			add(at+".openAs", "must be pod, which asks the key service as the pod, or node")
-			continue
 		}
 		asNode := k.OpenAs == openAsNode
 		if asNode && hasPlaceholder(k.Service) {
