@@ -122,6 +122,9 @@ spec:
 			t.Errorf("%d logins of one service account, want 1", logins)
 		}
 	}
+	// The driver waits for sockets that are gone, and the pods with it.
+	s.end("stranger")
+	s.end("web")
 }
 
 // clouds are servers for tests that speak the clouds' protocols, at the node's
