@@ -20,16 +20,19 @@ import (
 	"github.com/lanyardhq/lanyard/integration/binaries"
 )
 
-// DriverName is what volumes call the driver by.
-const DriverName = "secrets-store.csi.k8s.io"
+const (
+	// DriverName is what volumes call the driver by.
+	DriverName = "secrets-store.csi.k8s.io"
+	// DriverNamespace is where the driver's service account is.
+	DriverNamespace = "kube-system"
+)
 
 const (
 	partDriver    = "driver"
 	partRegistrar = "registrar"
 
-	driverModule    = "sigs.k8s.io/secrets-store-csi-driver"
-	DriverNamespace = "kube-system"
-	driverAccount   = "secrets-store-csi-driver"
+	driverModule  = "sigs.k8s.io/secrets-store-csi-driver"
+	driverAccount = "secrets-store-csi-driver"
 )
 
 // RotationInterval is how old a volume must be before the driver passes the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,12 +167,6 @@ func (s *scenario) vault(method, path string, body any) {
 func (s *scenario) put(name string, fields map[string]any) {
 	s.t.Helper()
 	s.must(s.Put(s.t.Context(), s.namespace, name, fields))
-}
-
-// remove deletes a secret that put wrote, with all its versions.
-func (s *scenario) remove(name string) {
-	s.t.Helper()
-	s.vault(http.MethodDelete, "secret/metadata/"+s.namespace+"/"+name, nil)
 }
 
 // seal seals a value for an object of a service account's classes.
