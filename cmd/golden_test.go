@@ -53,3 +53,9 @@ func commandGoldens(t *testing.T, directory, input string) {
 		})
 	}
 }
+
+// TestSealTellsWhatIsWrongInFiles shows what people read when a file of many
+// values, or a key, is not what it should be; none of it is a value.
+func TestSealTellsWhatIsWrongInFiles(t *testing.T) {
+	commandGoldens(t, "testdata/seal", "wrong.env")
+}

@@ -150,7 +150,7 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 	return writePublic(c, flags.publicOut, ring)
 }
 
-// lockTime is how long keygen waits for another that changes the same ring.
+// lockTime is how long a command waits for another that changes the same file.
 const lockTime = 30 * time.Second
 
 func changeKeyRing(c *cobra.Command, flags keygenFlags) error {

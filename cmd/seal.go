@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -208,23 +209,32 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	return f.deliver(c, class, "of object "+f.name, entry)
 }
 
-// openClass opens the file to merge into and takes from it what no flag says.
-func openClass(flags *sealFlags) (*classfile.File, error) {
+// readClassFile reads the file to merge into.
+func readClassFile(path, name string) (*classfile.File, error) {
 	const most = 4 << 20
-	info, err := os.Stat(flags.mergeInto)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, usagef("--merge-into: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, usagef("--merge-into: %s is not a file of at most %d bytes", flags.mergeInto, most)
+		return nil, usagef("--merge-into: %s is not a file of at most %d bytes", path, most)
 	}
-	data, err := os.ReadFile(flags.mergeInto)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, usagef("--merge-into: %w", err)
 	}
-	class, err := classfile.Open(data, flags.class)
+	class, err := classfile.Open(data, name)
 	if err != nil {
-		return nil, usagef("--merge-into: %s %w", flags.mergeInto, err)
+		return nil, usagef("--merge-into: %s %w", path, err)
+	}
+	return class, nil
+}
+
+// openClass opens the file to merge into and takes from it what no flag says.
+func openClass(flags *sealFlags) (*classfile.File, error) {
+	class, err := readClassFile(flags.mergeInto, flags.class)
+	if err != nil {
+		return nil, err
 	}
 	if !flags.from.used() {
 		if flags.path == "" && flags.name == "" {
@@ -292,11 +302,7 @@ func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
 // the class that there is. what names them for people.
 func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string, entries ...classfile.Entry) error {
 	if class != nil {
-		edited, err := class.Put(entries...)
-		if err != nil {
-			return usagef("--merge-into: %s: %w", f.mergeInto, err)
-		}
-		if err := atomicfile.Replace(f.mergeInto, edited, 0); err != nil {
+		if err := f.merge(c.Context(), class, entries); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value %s now\n", f.mergeInto, what)
@@ -316,6 +322,30 @@ func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string
 		}
 	}
 	return nil
+}
+
+// merge puts the entries into the file as it is now: while the value was asked for
+// somebody else may have merged theirs.
+func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries []classfile.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	unlock, err := atomicfile.Lock(ctx, f.mergeInto)
+	if err != nil {
+		return usagef("--merge-into: %w", err)
+	}
+	defer unlock()
+	class, err := readClassFile(f.mergeInto, f.class)
+	if err != nil {
+		return err
+	}
+	if class.Namespace() != before.Namespace() {
+		return fmt.Errorf("--merge-into: %s %w", f.mergeInto, atomicfile.ErrChanged)
+	}
+	edited, err := class.Put(entries...)
+	if err != nil {
+		return usagef("--merge-into: %s: %w", f.mergeInto, err)
+	}
+	return atomicfile.ReplaceUnchanged(f.mergeInto, class.Data(), edited)
 }
 
 // readValue reads the value and says so if it ends in a newline that may be

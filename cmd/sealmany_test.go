@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -113,6 +114,24 @@ func TestSealsAThousandValuesAtOnce(t *testing.T) {
 	entries := b.entries(b.read(path))
 	if got := b.unseal(entries["A999"]); len(entries) != 1000 || got != "999" {
 		t.Errorf("%d entries, the last %q", len(entries), got)
+	}
+}
+
+// Of several that merge into one file at once, none undoes another's change.
+func TestSealsThatMergeAtOnceLoseNothing(t *testing.T) {
+	b := newSealBench(t)
+	path := b.file("web.yaml", "kind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if code, _, stderr := b.run("v", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path, "--path", fmt.Sprintf("p%d", i)); code != 0 {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+		})
+	}
+	all.Wait()
+	if got := len(b.entries(b.read(path))); got != 8 {
+		t.Errorf("%d values are in the file, want 8:\n%s", got, b.read(path))
 	}
 }
 

@@ -84,6 +84,9 @@ func Open(data []byte, name string) (*File, error) {
 	return nil, fmt.Errorf("holds class %q %d times", name, len(found))
 }
 
+// Data is the file as it was given to Open.
+func (f *File) Data() []byte { return []byte(strings.Join(f.lines, "")) }
+
 // Namespace is the class's namespace; empty if the file leaves it open.
 func (f *File) Namespace() string {
 	return scalar(lookup(lookup(f.class, "metadata"), "namespace"))

@@ -3,7 +3,6 @@ package classfile
 import (
 	"errors"
 	"reflect"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -12,7 +11,7 @@ import (
 // the YAML means. Positions in YAML are subtle, and a class must not be spoiled.
 func (f *File) verify(edited []byte, entries []Entry) error {
 	failed := errors.New("the values cannot be put into this file without changing other parts; add the entries by hand (lanyard seal --output entry)")
-	before, err := parse([]byte(strings.Join(f.lines, "")))
+	before, err := parse(f.Data())
 	if err != nil {
 		return failed
 	}

@@ -118,6 +118,9 @@ func (p *envParser) plain() (value []byte, wrong string) {
 		}
 		return nil, ""
 	}
+	if bytes.HasPrefix(p.rest, []byte("-----BEGIN")) {
+		return nil, "looks like the first of several lines, of which it would be the only one; put all of them between single quotes"
+	}
 	start, blank := p.rest, false
 	for ; !p.lineEnds(); p.advance(1) {
 		b := p.rest[0]

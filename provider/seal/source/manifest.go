@@ -114,7 +114,7 @@ func (m *manifestReader) unfold(node *yaml.Node) []*yaml.Node {
 func (m *manifestReader) secret(s *yaml.Node, folder string) {
 	before := len(m.values)
 	kind := text(find(s, "type"))
-	had := map[string]bool{}
+	had, keys := map[string]bool{}, map[string]bool{}
 	for i := 0; s.Kind == yaml.MappingNode && i+1 < len(s.Content); i += 2 {
 		field, value := s.Content[i], s.Content[i+1]
 		if field.Value != "data" && field.Value != "stringData" {
@@ -125,9 +125,12 @@ func (m *manifestReader) secret(s *yaml.Node, folder string) {
 		}
 		had[field.Value] = true
 		m.entries(field.Value, value, kind, folder)
+		for j := 0; value.Kind == yaml.MappingNode && j < len(value.Content); j += 2 {
+			keys[value.Content[j].Value] = true
+		}
 	}
 	for _, key := range neededKeys(kind) {
-		if _, ok := m.lines[folder+pathOf(kind, key)]; !ok {
+		if !keys[key] {
 			m.wrong(s.Line, "data", "has no %s, which a Secret of type %s must have", key, kind)
 		}
 	}

@@ -79,7 +79,7 @@ func TestRefuses(t *testing.T) {
 		"env: an open single quote":         {source.Env, "B=1\nA='hunter\nC=2\n", []string{"line 2: has no closing single quote"}},
 		"env: an open double quote":         {source.Env, "A=\"hunter\\", []string{"line 1: has no closing double quote"}},
 		"env: wrong within several lines":   {source.Env, "A=\"hunter\n$x\n\"\nB=\n", []string{"line 1: has a bare dollar", "line 4: is empty"}},
-		"env: lines of a key without quote": {source.Env, "A=-----BEGIN\nhunter=\n", []string{"line 2: is empty"}},
+		"env: lines of a key without quote": {source.Env, "A=-----BEGIN PRIVATE KEY-----\nhunter==\n", []string{"line 1: looks like the first of several lines"}},
 		"env: a carriage return":            {source.Env, "A='hunter\r\n'\n", []string{"line 1: has a control character"}},
 		"env: a control character":          {source.Env, "A=hunter\x00\nB=\"\x1b\"\n", []string{"line 1", "line 2"}},
 		"env: other encodings":              {source.Env, "A=1\nB=hunter\xff\n", []string{"line 2: is not UTF-8"}},
