@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -94,5 +96,42 @@ func FuzzParseKeyRing(f *testing.F) {
 			t.Fatalf("reads back as\n%s", got)
 		}
 		parsed.Public()
+	})
+}
+
+// What names a key of a key service or a sealer is read or refused, whatever it
+// holds; a sealer that is read can be written and read again, and an error quotes
+// no private key.
+func FuzzParseFilesOfKeys(f *testing.F) {
+	sealer, err := seal.NewSealer("ci")
+	if err != nil {
+		f.Fatal(err)
+	}
+	private := sealer.Marshal().RevealString()
+	f.Add([]byte(private))
+	f.Add(sealer.Public().Marshal())
+	f.Add([]byte("kind: lanyard.seal-key.v1\nname: prod\ncluster: dev\nservice: {type: local, file: /keys}\n"))
+	_, seed, _ := strings.Cut(private, "lanyard.sealer-private.v1.")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if key, err := seal.ParseServiceKey(data, []key.Type{local.NewType()}); err == nil {
+			if text := seal.WrongServiceKeyName(key.Name()); text != "" {
+				t.Errorf("accepted a name that %s", text)
+			}
+			key.Close()
+		}
+		if read, err := seal.ParseSealer(data); err == nil {
+			again, err := seal.ParseSealer(read.Marshal().Reveal())
+			if err != nil || again.Public().ID() != read.Public().ID() {
+				t.Fatalf("reads back as %v, %v", again, err)
+			}
+		} else if strings.Contains(err.Error(), seed[:16]) {
+			t.Fatalf("error quotes a private key: %v", err)
+		}
+		if public, err := seal.ParseSealerPublic(data); err == nil {
+			again, err := seal.ParseSealerPublic(public.Marshal())
+			if err != nil || again.ID() != public.ID() {
+				t.Fatalf("reads back as %v, %v", again, err)
+			}
+		}
 	})
 }
