@@ -164,7 +164,7 @@ func (a *APIServer) alone() *Cluster {
 func freePorts(n int) ([]string, error) {
 	var ports []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // takes no time
 		if err != nil {
 			return nil, err
 		}
