@@ -41,13 +41,17 @@ func (l *Lab) Proxy(address string) (*faultproxy.Proxy, error) {
 	return faultproxy.Start(faultproxy.Options{Target: VaultAddress, Roots: roots, Listen: cmp.Or(address, cluster.Address+":0"), Certificate: &pair})
 }
 
-// Provider is Lanyard's pod that serves the node: the one that runs and is not
+// Provider is Lanyard's pod that serves the node: the one that is ready and not
 // being replaced. It waits for it for at most a minute.
-func (l *Lab) Provider(ctx context.Context) (*corev1.Pod, error) {
+func (l *Lab) Provider(ctx context.Context) (*corev1.Pod, error) { return l.ProviderIn(ctx, Namespace) }
+
+// ProviderIn is Provider for a Lanyard that was installed into another
+// namespace.
+func (l *Lab) ProviderIn(ctx context.Context, namespace string) (*corev1.Pod, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		pods, err := l.Kube.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=lanyard"})
+		pods, err := l.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=lanyard"})
 		if err == nil {
 			for i := range pods.Items {
 				if p := &pods.Items[i]; p.DeletionTimestamp == nil && ready(p) {

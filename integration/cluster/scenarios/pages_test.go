@@ -79,15 +79,13 @@ func (s *scenario) prepareVault() {
 	})
 }
 
-// providerPod is the name of the provider's pod in a namespace that has one.
+// providerPod is the name of the provider's pod that serves the node, in a
+// namespace that has one. One that is being replaced may be there beside it.
 func (s *scenario) providerPod(namespace string) string {
 	s.t.Helper()
-	pods, err := s.Kube.CoreV1().Pods(namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=lanyard"})
+	found, err := s.ProviderIn(s.t.Context(), namespace)
 	s.must(err)
-	if len(pods.Items) != 1 {
-		s.t.Fatalf("there are %d pods of the provider", len(pods.Items))
-	}
-	return pods.Items[0].Name
+	return found.Name
 }
 
 // nothingLeft fails the test unless a release is gone from the cluster and from
