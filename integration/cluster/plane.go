@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -124,12 +125,23 @@ func (a *APIServer) PID() int {
 }
 
 // Get is what the API server answers to its administrator's GET of a path. The
-// error holds the answer too if its status is not 200.
+// error holds the answer too if its status says that it failed.
 func (a *APIServer) Get(ctx context.Context, path string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.cluster.at.server(a.port)+path, nil)
+	return a.do(ctx, http.MethodGet, path, "", nil)
+}
+
+// Send makes another request as the administrator, with a body of a type.
+func (a *APIServer) Send(ctx context.Context, method, path, contentType string, body []byte) error {
+	_, err := a.do(ctx, method, path, contentType, body)
+	return err
+}
+
+func (a *APIServer) do(ctx context.Context, method, path, contentType string, body []byte) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.cluster.at.server(a.port)+path, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
+	req.Header.Set("Content-Type", contentType)
 	resp, err := a.client.Do(req)
 	if err != nil {
 		return "", err
@@ -139,7 +151,7 @@ func (a *APIServer) Get(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode >= http.StatusMultipleChoices {
 		return "", fmt.Errorf("%s: %s: %s", path, resp.Status, text)
 	}
 	return string(text), nil

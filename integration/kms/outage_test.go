@@ -1,29 +1,21 @@
 package kms
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
+	"github.com/lanyardhq/lanyard/integration/kmsplugin"
 )
 
 var update = flag.Bool("update", false, "write the table of outages into docs/kms.md")
 
-// manual is the page that the table of outages stands in, between two lines.
-const (
-	manual     = "../../docs/kms.md"
-	tableBegin = "<!-- outages: written by the tests -->\n"
-	tableEnd   = "<!-- end of outages -->\n"
-)
+// manual is the page that the table of outages stands in.
+const manual = "../../docs/kms.md"
 
 // outage is something that happens to a plugin, and how long it lasts.
 type outage struct {
@@ -36,6 +28,15 @@ type outage struct {
 
 func (o outage) String() string { return fmt.Sprintf("%s, %d min", o.what, o.minutes) }
 
+// lasts is the time as the table has it: what holds after four minutes holds
+// from the third on.
+func (o outage) lasts() string {
+	if o.minutes == 4 {
+		return "over 3 min"
+	}
+	return fmt.Sprintf("%d min", o.minutes)
+}
+
 // outageLab is a plugin with two API servers that run and share an etcd.
 type outageLab struct {
 	*plugin
@@ -45,7 +46,7 @@ type outageLab struct {
 	second *apiServer
 	accessor,
 	policy string
-	row []string
+	row kmsplugin.Outage
 }
 
 func down(lab *outageLab) { lab.Proxy.Add(faultproxy.Fault{Refuse: true}) }
@@ -154,7 +155,13 @@ func TestOutages(t *testing.T) {
 		lab.outage.ends(lab)
 	}
 	each(labs, (*outageLab).recovers)
-	compare(t, labs)
+	var rows []kmsplugin.Outage
+	for _, lab := range labs {
+		rows = append(rows, lab.row)
+	}
+	if err := kmsplugin.CheckOutages(manual, rows, *update); err != nil {
+		t.Errorf("%v\nrun go test ./kms -run TestOutages -update in integration", err)
+	}
 }
 
 // each does the same to all labs at once.
@@ -174,13 +181,6 @@ func (lab *outageLab) poll() string {
 	return "ok"
 }
 
-func worked(err error) string {
-	if err != nil {
-		return "no"
-	}
-	return "yes"
-}
-
 // observe writes the row.
 func (lab *outageLab) observe() {
 	said := lab.poll()
@@ -193,7 +193,10 @@ func (lab *outageLab) observe() {
 		_, _, coldErr = cold.read("of-first")
 	}
 	cold.end()
-	lab.row = []string{lab.outage.what, fmt.Sprintf("%d min", lab.outage.minutes), worked(cached), worked(other), worked(written), worked(coldErr), plain(said)}
+	lab.row = kmsplugin.Outage{
+		What: lab.outage.what, For: lab.outage.lasts(),
+		Known: cached == nil, Other: other == nil, Writes: written == nil, Starts: coldErr == nil, Says: said,
+	}
 }
 
 // recovers waits until all is well and finds nothing lost.
@@ -211,76 +214,4 @@ func (lab *outageLab) recovers() {
 	for _, key := range lab.first.etcd.keys() {
 		cold.reads(key, "the value")
 	}
-}
-
-// plain is what the API server says without what differs from run to run.
-func plain(said string) string {
-	if said == "ok" {
-		return "ok"
-	}
-	for _, end := range []string{"got unexpected healthz status: ", "desc = "} {
-		if _, after, found := strings.Cut(said, end); found {
-			said = after
-		}
-	}
-	for _, rule := range []struct{ pattern, with string }{
-		{`http://127\.0\.0\.1:\d+`, "https://vault.example.com:8200"},
-		{`/\S*/token\b`, "/etc/lanyard/token"},
-		{`/tmp/\S*kms\.sock`, "/run/lanyard-kms/kms.sock"},
-		{`\bkms\d+\b`, "transit"},
-		{`127\.0\.0\.1:\d+`, "10.0.0.2:8200"},
-		{`within [\d.]+m?s`, "within 2.97s"},
-		{`\d+ of \d+ bytes|\|`, ""},
-	} {
-		said = regexp.MustCompile(rule.pattern).ReplaceAllString(said, rule.with)
-	}
-	if most := 240; len(said) > most {
-		said = said[:most] + "…"
-	}
-	return "`" + said + "`"
-}
-
-// compare holds the table in the manual against what was seen: whether each
-// thing works. The text of an error is an example, and renewed with the rest.
-func compare(t *testing.T, labs []*outageLab) {
-	t.Helper()
-	var b strings.Builder
-	b.WriteString(tableBegin + "\n| what happens | for | reads of what this API server knows | other reads | writes | an API server can start | the API server's readiness check says |\n|---|---|---|---|---|---|---|\n")
-	for _, lab := range labs {
-		b.WriteString("| " + strings.Join(lab.row, " | ") + " |\n")
-	}
-	b.WriteString("\n" + tableEnd)
-	page, err := os.ReadFile(manual)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(page), tableBegin)
-	_, after, closed := strings.Cut(rest, tableEnd)
-	if !ok || !closed {
-		t.Fatal(errors.New("docs/kms.md has no place for the table"))
-	}
-	want := before + b.String() + after
-	if !*update {
-		if facts(tableBegin+rest[:len(rest)-len(after)]) == facts(b.String()) {
-			return
-		}
-		t.Errorf("docs/kms.md tells otherwise of outages; run go test ./kms -run TestOutages -update in integration. Seen was:\n%s", b.String())
-		return
-	}
-	if want == string(page) {
-		return
-	}
-	if err := os.WriteFile(filepath.Clean(manual), []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// facts is a table without its last column.
-func facts(table string) string {
-	var b strings.Builder
-	for line := range strings.Lines(table) {
-		cells := strings.Split(strings.TrimSpace(line), " | ")
-		b.WriteString(strings.Join(cells[:max(1, len(cells)-1)], " | ") + "\n")
-	}
-	return b.String()
 }

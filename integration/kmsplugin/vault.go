@@ -71,11 +71,16 @@ func (p *Parts) Vault(ctx context.Context) (*Vault, error) {
 		return nil, err
 	}
 	for _, name := range []string{"one", "two"} {
-		if err := v.Call(ctx, http.MethodPost, v.Mount+"/keys/"+name, map[string]any{"derived": true}, nil); err != nil {
+		if err := v.Key(ctx, name); err != nil {
 			return nil, err
 		}
 	}
 	return v, v.UseToken(p.server.RootToken)
+}
+
+// Key makes a key.
+func (v *Vault) Key(ctx context.Context, name string) error {
+	return v.Call(ctx, http.MethodPost, v.Mount+"/keys/"+name, map[string]any{"derived": true}, nil)
 }
 
 // UseToken changes the token that plugins log in with.

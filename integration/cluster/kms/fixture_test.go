@@ -129,7 +129,7 @@ func (b *bench) apiServer(configuration string) *configured {
 	file, err := os.CreateTemp(b.directory, "encryption-*.yaml")
 	b.must(err)
 	b.must(file.Close())
-	b.must(os.WriteFile(file.Name(), []byte(configuration), 0o600))
+	b.must(writeFile(file.Name(), configuration))
 	server, err := b.APIServer("--encryption-provider-config="+file.Name(), "--encryption-provider-config-automatic-reload=true")
 	b.must(err)
 	config, err := server.Config()
@@ -173,7 +173,7 @@ func aes(kind string, key []byte) string {
 func (a *configured) reconfigure(configuration string) {
 	a.Helper()
 	next := a.configuration + ".next"
-	if err := os.WriteFile(next, []byte(configuration), 0o600); err != nil {
+	if err := writeFile(next, configuration); err != nil {
 		a.Fatal(err)
 	}
 	if err := os.Rename(next, a.configuration); err != nil {
@@ -258,3 +258,5 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() er
 }
 
 func temporary(t *testing.T, name string) string { return filepath.Join(t.TempDir(), name) }
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
