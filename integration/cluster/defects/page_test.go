@@ -28,7 +28,7 @@ func TestPageNamesScenariosThatThereAreAndEachDefect(t *testing.T) {
 			}
 		}
 	}
-	files, err := filepath.Glob("../scenarios/*_test.go")
+	files, err := filepath.Glob("../[ks]*/*_test.go") // scenarios and kms
 	if err != nil {
 		t.Fatal(err)
 	}
