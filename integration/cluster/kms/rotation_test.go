@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -75,9 +76,9 @@ func (b *bench) writesWith(key string, plugins []*kmsplugin.Plugin, servers []*c
 	for i, a := range servers {
 		eventually(b.T, 2*time.Minute, "an API server that writes with key "+key, func() error {
 			if keyID = plugins[i].KeyID(key); keyID == "none" {
-				return fmt.Errorf("its plugin does not")
+				return errors.New("its plugin does not")
 			}
-			a.Get(b.Context(), "/readyz/kms-providers") //nolint:errcheck // only so that it asks
+			a.Get(b.Context(), "/readyz/kms-providers") // only so that it asks
 			name := fmt.Sprintf("probe-%d-%d", i, time.Now().UnixNano())
 			if _, err := a.kube.CoreV1().Secrets(namespace).Create(b.Context(), secret(name), metav1.CreateOptions{}); err != nil {
 				return err
@@ -90,7 +91,7 @@ func (b *bench) writesWith(key string, plugins []*kmsplugin.Plugin, servers []*c
 				return err
 			}
 			if len(stored) != 1 || !bytes.Contains(stored[0].Value, []byte(keyID)) {
-				return fmt.Errorf("it writes with another")
+				return errors.New("it writes with another")
 			}
 			return nil
 		})
@@ -202,7 +203,7 @@ func TestRotationUnderLoadFailsNoRequestAndRestartsNothing(t *testing.T) {
 	eventually(t, time.Minute, "both rings without the old key", func() error {
 		for _, p := range plugins {
 			if !strings.Contains(p.Output(), "one (retired)") {
-				return fmt.Errorf("one ring still has it")
+				return errors.New("one ring still has it")
 			}
 		}
 		return nil
@@ -228,7 +229,7 @@ func (b *bench) rings(plugins []*kmsplugin.Plugin, keys ...string) {
 		b.must(p.WriteRing(keys...))
 		eventually(b.T, time.Minute, "a ring that holds", func() error {
 			if strings.Count(p.Output(), "holds from now on") == held {
-				return fmt.Errorf("it does not hold yet")
+				return errors.New("it does not hold yet")
 			}
 			return nil
 		})
