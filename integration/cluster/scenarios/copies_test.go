@@ -14,8 +14,9 @@ import (
 // Copies in Secrets appear with the first pod, feed environment variables,
 // follow changes, and go with the last pod.
 func TestCopiesInSecrets(t *testing.T) {
-	// Secrets are deleted by Kubernetes' garbage collector, which is minutes
-	// behind while the scenarios of load make and leave thousands of objects.
+	// Secrets go with the pods that own them, and the driver tells no owner of any
+	// Secret while it has a status of a pod that there is not, as the scenarios
+	// have that mount for such pods (Patcher in its controllers).
 	s := alone(t)
 	s.put("db", map[string]any{"password": "correct horse"})
 	s.apply(`
