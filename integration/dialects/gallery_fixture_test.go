@@ -137,7 +137,7 @@ path "totp/code/partner"  { capabilities = ["read"] }`}},
 			"bound_subject": identitytest.Subject("shop/web"), "token_policies": []string{"web"}, "token_ttl": "1h",
 		}},
 	} {
-		patiently(t, server, call.path, call.body)
+		server.Must(t, http.MethodPost, call.path, call.body)
 	}
 	return server
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/integration/vaultserver"
@@ -34,7 +33,7 @@ func ownVault(t *testing.T) (*vaultserver.Server, *issuer.Issuer) {
 		if r.JSON != "" {
 			body = json.RawMessage(r.JSON)
 		}
-		patiently(t, server, r.Path, body)
+		server.Must(t, http.MethodPost, r.Path, body)
 	}
 	for _, mount := range []string{"jwt", "second"} {
 		server.Must(t, http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
@@ -47,22 +46,6 @@ func ownVault(t *testing.T) (*vaultserver.Server, *issuer.Issuer) {
 		}
 	}
 	return server, from
-}
-
-// patiently writes to an engine that may still be starting.
-func patiently(t *testing.T, server *vaultserver.Server, path string, body any) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := server.Call(t.Context(), http.MethodPost, path, body, nil)
-		if err == nil {
-			return
-		}
-		if !strings.Contains(err.Error(), "Upgrading from non-versioned") || time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // newVaultNode is a node whose operator names the store vault, leaves another

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,39 +40,61 @@ func (s *Server) Call(ctx context.Context, method, path string, body any, answer
 	return s.CallAs(ctx, s.RootToken, method, path, body, answer)
 }
 
-// CallAs is Call with another token; empty sends none.
+// enginePatience is how long a KV engine may take to be there once it was
+// mounted. Until then it refuses calls with a text that begins with starting.
+// https://developer.hashicorp.com/vault/docs/secrets/kv/kv-v2/upgrade
+const (
+	enginePatience = time.Minute
+	starting       = `{"errors":["Upgrading from non-versioned`
+)
+
+// CallAs is Call with another token; empty sends none. It calls again while the
+// engine is starting.
 func (s *Server) CallAs(ctx context.Context, token, method, path string, body any, answer *Answer) error {
-	var encoded io.Reader
+	var encoded []byte
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
 			return err
 		}
-		encoded = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.Address+"/v1/"+path, encoded)
+	for deadline := time.Now().Add(enginePatience); ; {
+		status, text, err := s.send(ctx, token, method, path, encoded)
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(string(text), starting) && time.Now().Before(deadline):
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Millisecond):
+			}
+		case status >= http.StatusMultipleChoices:
+			return fmt.Errorf("%s %s: %d %s: %s", method, path, status, http.StatusText(status), text)
+		case answer == nil || len(text) == 0:
+			return nil
+		default:
+			return json.Unmarshal(text, answer)
+		}
+	}
+}
+
+// send makes one request and returns the answer's status and body.
+func (s *Server) send(ctx context.Context, token, method, path string, body []byte) (status int, text []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.Address+"/v1/"+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	if token != "" {
 		req.Header.Set("X-Vault-Token", token)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it has been read
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
-	}
-	if answer == nil || len(text) == 0 {
-		return nil
-	}
-	return json.Unmarshal(text, answer)
+	text, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, text, err
 }
 
 // Must is Call for tests, which it ends if the call fails.
