@@ -56,8 +56,9 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lanyard",
 		Short: "Give Kubernetes workloads their secrets",
-		Long: `Lanyard gives Kubernetes workloads their secrets: from Vault, from files and
-from sealed values that are committed to Git, as the pod's own identity.
+		Long: `Lanyard gives Kubernetes workloads their secrets: from Vault, AWS, Azure
+and Google, from files, and from sealed values that are committed to Git, always
+as the pod's own identity. It also encrypts native Secrets in etcd.
 
 Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
 		SilenceErrors: true,
