@@ -57,7 +57,8 @@ func cuts(t *testing.T, s *subject) {
 	made := s.encrypt(t, []byte(text), scope)
 	for cut := 1; cut < len(made.Data); cut += max(1, len(made.Data)/40) {
 		s.refuses(t, fmt.Sprintf("%d bytes missing at the end", cut), key.Ciphertext{Data: made.Data[:len(made.Data)-cut]}, scope, unauthentic...)
-		s.refuses(t, fmt.Sprintf("%d bytes missing at the beginning", cut), key.Ciphertext{Data: made.Data[cut:]}, scope, unauthentic...)
+		// What is left may begin like a ciphertext of a key that is not there.
+		s.refuses(t, fmt.Sprintf("%d bytes missing at the beginning", cut), key.Ciphertext{Data: made.Data[cut:]}, scope, append(unauthentic, store.ErrNotFound)...)
 	}
 	for _, more := range []string{"\x00", "A", "=", "\n", " ", string(made.Data)} {
 		s.refuses(t, fmt.Sprintf("%d bytes added at the end", len(more)), key.Ciphertext{Data: append(bytes.Clone(made.Data), more...)}, scope, unauthentic...)
