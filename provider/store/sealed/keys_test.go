@@ -335,9 +335,9 @@ func TestAMountAsksOnceForEachValueAndAPollNever(t *testing.T) {
 func TestSteadyValuesAreReadAgainLate(t *testing.T) {
 	service := &pods{file: localFile(t)}
 	ring := newRing(t)
-	settings := with(keyOf("prod", "", map[string]any{"type": "pods", "role": "prod"}))
-	settings.Fields["keyRing"] = ringFile(t, ring)
 	for refresh, want := range map[string]time.Duration{"": time.Hour, "5m": 5 * time.Minute} {
+		settings := with(keyOf("prod", "", map[string]any{"type": "pods", "role": "prod"}))
+		settings.Fields["keyRing"] = ringFile(t, ring)
 		if refresh != "" {
 			settings.Fields["refresh"] = refresh
 		}
