@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net"
@@ -98,9 +99,10 @@ func TestProfilesAreThereOnlyWhenAskedFor(t *testing.T) {
 }
 
 func TestNothingElseIsServed(t *testing.T) {
-	http.HandleFunc("/by-accident", func(http.ResponseWriter, *http.Request) { t.Error("the default mux is served") })
+	byAccident := "/" + rand.Text()
+	http.HandleFunc(byAccident, func(http.ResponseWriter, *http.Request) { t.Error("the default mux is served") })
 	_, url := start(t, Options{})
-	for _, path := range []string{"/", "/by-accident", "/debug/vars", "/metrics/x"} {
+	for _, path := range []string{"/", byAccident, "/debug/vars", "/metrics/x"} {
 		if status, _ := get(t, url+path); status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, status)
 		}
