@@ -33,8 +33,7 @@ test: ## every test, with the race detector, the real Vault and the real driver
 	@cd integration/cluster && go vet ./... && go test ./defects
 
 e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and Debian's packages of .ci/run
-	@cd integration/cluster && go test -v -count 1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./scenarios
-	@cd integration/cluster && go test -count 1 -timeout 20m -parallel 8 $(if $(RUN),-run '$(RUN)') ./kms
+	@cd integration/cluster && go test -v -count 1 -timeout 40m -p 2 -parallel 8 $(if $(RUN),-run '$(RUN)') ./scenarios ./kms
 
 e2e-defects: ## plants each defect of docs/testing.md and sees the scenarios go red, or NAMES of them; needs what e2e needs
 	@cd integration/cluster && go run ./defects/cmd $(NAMES)
