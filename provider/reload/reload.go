@@ -18,6 +18,10 @@ import (
 // same twice, so that a file that is being written is not taken half done.
 const Interval = 2 * time.Second
 
+// Retry is how often a content that was refused is tried again: whether it can
+// hold may depend on more than the file.
+const Retry = 30 * time.Second
+
 // File is a file that changes, and what to do then.
 type File struct {
 	// Path is where it is.
@@ -29,7 +33,8 @@ type File struct {
 	// Read returns the content, of a bounded size. Its error says why there is
 	// none and names the file.
 	Read func() ([]byte, error)
-	// Apply makes a content hold. After an error the one before still does.
+	// Apply makes a content hold. After an error the one before still does, and
+	// the same content is tried again every Retry.
 	Apply func(content []byte) error
 }
 
@@ -39,6 +44,9 @@ type Watcher struct {
 	// last is the content that was last tried, good or not; next is what was
 	// read since and may still change.
 	last, next string
+	// refused is why last does not hold; empty if it does. tried is when.
+	refused string
+	tried   time.Time
 
 	successful prometheus.Gauge
 	timestamp  prometheus.Gauge
@@ -84,18 +92,24 @@ func (w *Watcher) look() {
 	now := digest(content, err)
 	settled := now == w.next
 	w.next = now
-	if !settled || now == w.last {
+	again := now == w.last
+	if !settled || again && (w.refused == "" || time.Since(w.tried) < Retry) {
 		return
 	}
-	w.last = now
+	w.last, w.tried = now, time.Now()
 	if err == nil {
 		err = w.file.Apply(content)
 	}
 	if err != nil {
 		w.successful.Set(0)
+		told := again && w.refused == err.Error()
+		if w.refused = err.Error(); told {
+			return
+		}
 		klog.ErrorS(nil, "The "+w.file.Name+" has changed and cannot be used; the one before still holds", "cause", err.Error())
 		return
 	}
+	w.refused = ""
 	w.succeeded()
 	klog.InfoS("The "+w.file.Name+" has changed and holds from now on", "file", w.file.Path)
 }
