@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,6 +20,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/klog/v2"
 	kmsapi "k8s.io/kms/apis/v2"
+
+	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // writeKey writes a local key file of one new key.
@@ -196,7 +202,7 @@ func TestKMSCheckTriesEveryKeyAndPrintsTheConfiguration(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	const want = `apiVersion: apiserver.config.k8s.io/v1
+	const want = encryptionNote + `apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
 resources:
   - resources: [secrets, configmaps]
@@ -232,6 +238,33 @@ func TestKMSCheckFailsForAKeyThatCannotBeUsed(t *testing.T) {
 	}
 	if report.OK || report.Encryption != nil || len(report.Keys) != 2 || report.Keys[0].Result != "round trip" || report.Keys[1].Result != "failed" || report.Keys[1].Problem == "" {
 		t.Errorf("%+v", report)
+	}
+}
+
+func TestKMSCheckTakesARefusalToEncryptForAnAnswerOfAReadKeyAlone(t *testing.T) {
+	keys := ringtest.New()
+	ring, err := keyring.Parse([]byte("kind: lanyard.kms-ring.v1\nkeys:\n- {name: new, state: write, service: {type: memory, key: new}}\n- {name: old, state: read, service: {type: memory, key: old}}\n"), []key.Type{keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	for _, c := range []struct {
+		key, denied, want string
+	}{
+		{"old", ringtest.Encrypt, "answers"},
+		{"old", ringtest.Decrypt, "failed"},
+		{"new", ringtest.Encrypt, "failed"},
+	} {
+		keys.Fail(func(_ context.Context, _, operation string) error {
+			if operation == c.denied || operation == ringtest.Current {
+				return store.Fail(store.ErrDenied, errors.New("denied"))
+			}
+			return nil
+		})
+		flags := kmsCheckFlags{timeout: time.Minute}
+		if got := flags.try(t.Context(), ring.ByName(c.key)); got.Result != c.want || (got.Problem == "") != (c.want == "answers") {
+			t.Errorf("key %s, %s denied: %+v", c.key, c.denied, got)
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ type Settings struct {
 	// ByOperator is true if the operator's configuration or command line holds
 	// the settings. Only then may the key use credentials or files of the node.
 	ByOperator bool
+	// NameOnly is true if the key is to do nothing but to have a name, because
+	// it is retired: then Open reads no file and returns Named.
+	NameOnly bool
 }
 
 // Ciphertext is what a key service made of a plaintext. It is not secret, but
@@ -114,6 +117,13 @@ type Key interface {
 
 	// Close releases what the key holds. No call runs during or after it.
 	Close()
+}
+
+// NodeUser is implemented by a Key whose settings say who may use it.
+type NodeUser interface {
+	// UsesNode is true if the key is for the node alone, and false if it is for
+	// pods alone.
+	UsesNode() bool
 }
 
 // IsNode is true for the zero Identity, which stands for the node itself.

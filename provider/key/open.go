@@ -14,6 +14,15 @@ import (
 // that holds them, for the problems, which name every wrong setting by its place
 // and quote no value. It makes no remote call.
 func Open(types []Type, service map[string]any, at string) (Key, strict.Problems) {
+	return open(types, service, at, false)
+}
+
+// OpenName is Open for a key that is only asked for its name: no file is read.
+func OpenName(types []Type, service map[string]any, at string) (Key, strict.Problems) {
+	return open(types, service, at, true)
+}
+
+func open(types []Type, service map[string]any, at string, nameOnly bool) (Key, strict.Problems) {
 	names := make([]string, len(types))
 	for i, t := range types {
 		names[i] = t.Name()
@@ -30,7 +39,7 @@ func Open(types []Type, service map[string]any, at string) (Key, strict.Problems
 	}
 	fields := maps.Clone(service)
 	delete(fields, "type")
-	opened, err := types[index].Open(Settings{Fields: fields, ByOperator: true})
+	opened, err := types[index].Open(Settings{Fields: fields, ByOperator: true, NameOnly: nameOnly})
 	if err != nil {
 		return nil, below(at, err)
 	}

@@ -29,6 +29,8 @@ const (
 	MaxKeys = 64
 	// MaxName is the longest name of a key in bytes.
 	MaxName = 63
+	// maxDecrypts is the most Decrypts of one key that are in flight at one time.
+	maxDecrypts = 64
 	// MaxCluster is the longest name of a cluster in bytes.
 	MaxCluster = 253
 )
@@ -172,6 +174,16 @@ func (e *Entry) Hold() (release func()) {
 	return e.opened.release
 }
 
+// Slot waits until a Decrypt for a request may begin, of which each key has a
+// bounded number in flight: a key service that hangs keeps no other key waiting,
+// and no Encrypt and no probe either, which take no slot. The error is ctx's.
+func (e *Entry) Slot(ctx context.Context) (release func(), err error) {
+	if err := e.opened.decrypts.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { e.opened.decrypts.Release(1) }, nil
+}
+
 // Encrypt encrypts with the node's own credentials, for who holds the entry or
 // its ring. The errors are those of key.Key.
 func (e *Entry) Encrypt(ctx context.Context, plaintext secret.Bytes) (key.Ciphertext, error) {
@@ -182,10 +194,4 @@ func (e *Entry) Encrypt(ctx context.Context, plaintext secret.Bytes) (key.Cipher
 // its ring. The errors are those of key.Key.
 func (e *Entry) Decrypt(ctx context.Context, ciphertext key.Ciphertext) (secret.Bytes, error) {
 	return e.opened.key.Decrypt(ctx, identity.Identity{}, ciphertext, e.Bound())
-}
-
-// Current asks the key service for the version that Encrypt would use, for who
-// holds the entry or its ring. The errors are those of key.Key.
-func (e *Entry) Current(ctx context.Context) (string, error) {
-	return e.opened.key.Current(ctx, identity.Identity{})
 }

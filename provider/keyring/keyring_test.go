@@ -177,9 +177,6 @@ func TestCiphertextOfAnotherClusterIsRefused(t *testing.T) {
 	if opened, err := ring.ByName("a").Decrypt(t.Context(), sealed); err != nil || opened.RevealString() != "seed" {
 		t.Errorf("its own cluster does not: %v", err)
 	}
-	if _, err := ring.ByName("other").Current(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 // changing is a ring file that a watcher follows.
@@ -344,10 +341,10 @@ func TestAKeyLeavesByWayOfRetirement(t *testing.T) {
 
 func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := change(t, head+entry("a", "write", "")+entry("b", "retired", ""))
+		c := change(t, head+entry("a", "write", "")+entry("b", "read", ""))
 		kept, gone := c.ring.ByName("a").opened, c.ring.ByName("b")
 		release := gone.Hold()
-		c.to(head + entry("a", "write", "") + entry("c", "read", ""))
+		c.to(head + entry("a", "write", "") + entry("b", "retired", "") + entry("c", "read", ""))
 		if c.ring.ByName("a").opened != kept {
 			t.Error("a key whose settings are the same was opened again")
 		}
@@ -358,6 +355,52 @@ func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 		if _, err := gone.Encrypt(t.Context(), secret.NewString("seed")); err == nil {
 			t.Error("a key that nobody has is still open")
 		}
+	})
+}
+
+// What a retired key needed may be gone with its service.
+func TestARetiredKeyIsNotOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := change(t, head+entry("a", "write", "")+entry("b", "retired", ""))
+		opens := func(want int) {
+			t.Helper()
+			if open := c.service.Opened(); open != want {
+				t.Errorf("%d keys are open, want %d", open, want)
+			}
+		}
+		opens(1)
+		id := c.ring.ByName("b").KeyID("1")
+		if _, err := c.ring.Find(id, "1"); !errors.Is(err, ErrRetiredKey) {
+			t.Errorf("it is not known any more: %v", err)
+		}
+		if _, err := c.ring.ByName("b").Decrypt(t.Context(), key.Ciphertext{Data: []byte("x")}); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("it decrypts: %v", err)
+		}
+		c.to(head + entry("a", "write", "") + entry("b", "read", ""))
+		opens(2)
+		if found, err := c.ring.Find(id, "1"); err != nil {
+			t.Error(err)
+		} else if _, err := found.Encrypt(t.Context(), secret.NewString("seed")); err != nil {
+			t.Errorf("it does not come back: %v", err)
+		}
+		c.to(head + entry("a", "write", "") + entry("b", "retired", ""))
+		opens(1)
+	})
+}
+
+// A refusal by the server ends by itself when the new write key works.
+func TestARefusedRingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := change(t, head+entry("a", "write", ""))
+		c.refuse = errors.New("not now")
+		c.to(head + entry("a", "write", "") + entry("b", "read", ""))
+		c.want("a (write)", "a", 0)
+		time.Sleep(2 * reload.Retry)
+		c.want("a (write)", "a", 0)
+		c.refuse = nil
+		time.Sleep(reload.Retry + reload.Interval)
+		synctest.Wait()
+		c.want("a (write), b (read)", "a", 1)
 	})
 }
 

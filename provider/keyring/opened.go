@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -14,13 +16,16 @@ import (
 type opened struct {
 	key      key.Key
 	settings map[string]any
+	nameOnly bool // the key can do nothing: it is retired
+	// decrypts has a slot for each Decrypt that is in flight.
+	decrypts *semaphore.Weighted
 
 	mu    sync.Mutex
 	users int // rings and calls
 }
 
-func newOpened(k key.Key, settings map[string]any) *opened {
-	return &opened{key: k, settings: maps.Clone(settings), users: 1}
+func newOpened(k key.Key, settings map[string]any, nameOnly bool) *opened {
+	return &opened{key: k, settings: maps.Clone(settings), nameOnly: nameOnly, decrypts: semaphore.NewWeighted(maxDecrypts), users: 1}
 }
 
 func (o *opened) retain() {
@@ -39,5 +44,7 @@ func (o *opened) release() {
 	}
 }
 
-// opens says whether the settings are those that the key was opened with.
-func (o *opened) opens(settings map[string]any) bool { return reflect.DeepEqual(o.settings, settings) }
+// opens says whether the key is what these settings open.
+func (o *opened) opens(settings map[string]any, nameOnly bool) bool {
+	return o.nameOnly == nameOnly && reflect.DeepEqual(o.settings, settings)
+}

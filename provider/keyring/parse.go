@@ -41,7 +41,7 @@ func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems
 	seen := map[string]int{}
 	for i, k := range file.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
-		o, wrong := openKey(k.Service, at+".service", types, before)
+		o, wrong := openKey(k, at+".service", types, before)
 		if len(wrong) > 0 {
 			problems = append(problems, wrong...)
 			continue
@@ -65,21 +65,27 @@ func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems
 }
 
 // openKey opens one key, or shares that of the ring before if its settings are
-// the same.
-func openKey(service map[string]any, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
+// the same. A retired key is not opened beyond its name: what it needed may be
+// gone with its service, which must keep no plugin from starting.
+func openKey(k ringKey, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
+	retired := k.State == StateRetired
 	if before != nil {
 		for _, entry := range before.entries {
-			if entry.opened.opens(service) {
+			if entry.opened.opens(k.Service, retired) {
 				entry.opened.retain()
 				return entry.opened, nil
 			}
 		}
 	}
-	k, problems := key.Open(types, service, at)
+	open := key.Open
+	if retired {
+		open = key.OpenName
+	}
+	made, problems := open(types, k.Service, at)
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return newOpened(k, service), nil
+	return newOpened(made, k.Service, retired), nil
 }
 
 // located adds the lines of the file.

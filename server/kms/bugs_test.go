@@ -128,6 +128,7 @@ func (p *plugin) serve() kmsapi.KeyManagementServiceClient {
 	if err != nil {
 		p.Fatal(err)
 	}
+	p.path = listener.Path()
 	done := make(chan error, 1)
 	go func() { done <- p.server.Serve(listener) }()
 	p.Cleanup(func() {

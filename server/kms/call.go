@@ -49,12 +49,32 @@ func (s *service) encrypt(ctx context.Context, entry *keyring.Entry, plaintext s
 // decrypt never returns an empty plaintext without an error.
 func (s *service) decrypt(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
 	err = s.call(ctx, entry, "decrypt", func() error {
-		plaintext, err = entry.Decrypt(ctx, ciphertext)
-		if err == nil && plaintext.Len() == 0 {
-			err = store.Fail(store.ErrUnavailable, errors.New("the key service answered with an empty plaintext"))
-		}
+		plaintext, err = decryptOnce(ctx, entry, ciphertext)
 		return err
 	})
+	return plaintext, err
+}
+
+// decryptInTurn is decrypt for requests, of which many may come at once: it
+// waits for a slot of the key.
+func (s *service) decryptInTurn(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
+	err = s.call(ctx, entry, "decrypt", func() error {
+		release, err := entry.Slot(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		plaintext, err = decryptOnce(ctx, entry, ciphertext)
+		return err
+	})
+	return plaintext, err
+}
+
+func decryptOnce(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
+	plaintext, err := entry.Decrypt(ctx, ciphertext)
+	if err == nil && plaintext.Len() == 0 {
+		err = store.Fail(store.ErrUnavailable, errors.New("the key service answered with an empty plaintext"))
+	}
 	return plaintext, err
 }
 
@@ -62,11 +82,7 @@ func (s *service) decrypt(ctx context.Context, entry *keyring.Entry, ciphertext 
 // caller waits. The error names the key.
 func (s *service) call(ctx context.Context, entry *keyring.Entry, operation string, once func() error) error {
 	began := time.Now()
-	err := s.slots.Acquire(ctx, 1)
-	if err == nil {
-		defer s.slots.Release(1)
-		err = s.attempts(ctx, began, once)
-	}
+	err := s.attempts(ctx, began, once)
 	switch {
 	case err == nil:
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):

@@ -3,11 +3,13 @@ package kms
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/keyring"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -24,8 +26,14 @@ type current struct {
 	ring  *keyring.Ring
 	entry *keyring.Entry // of ring; nil until a key has proved itself
 	keyID string         // of entry in the version that encrypts now
-	err   error          // why the last call failed; nil if it did not
-	good  time.Time      // when a call last succeeded
+	// sample is what the probe has encrypted under keyID; empty if it has not.
+	sample key.Ciphertext
+	// order has the key IDs of entry that were named, by the time when each was
+	// first; back is since when probes have found an earlier one again.
+	order []string
+	back  time.Time
+	err   error     // why the last call failed; nil if it did not
+	good  time.Time // when a call last succeeded
 	// clock counts what begins and ends, and announced is the count at which
 	// an Encrypt last named the key ID: what a probe saw that began before it
 	// may be older.
@@ -90,7 +98,7 @@ func (c *current) encrypted(u use, keyID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry := c.ring.Same(u.entry)
-	if entry == nil || c.entry != nil && entry != c.entry {
+	if c.entry == nil && entry != c.ring.Write(time.Now()) || c.entry != nil && entry != c.entry {
 		return // the ring has moved on
 	}
 	c.clock++
@@ -98,22 +106,66 @@ func (c *current) encrypted(u use, keyID string) {
 	c.announce(entry, keyID)
 }
 
-// probed takes note of a round trip by the probe. It is told by Encrypts of
-// what is newer.
-func (c *current) probed(u use, keyID string) {
+// probed takes note of a round trip by the probe, and of what it encrypted. It
+// is told by Encrypts of what is newer.
+func (c *current) probed(u use, keyID string, made key.Ciphertext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry := c.ring.Same(u.entry)
-	if entry == nil {
-		return
+	if entry == nil || entry != c.entry && entry != c.ring.Write(time.Now()) {
+		return // the ring has moved on
 	}
 	if entry == c.entry && u.began < c.announced {
-		keyID = c.keyID
+		c.announce(entry, c.keyID)
+		return
 	}
 	c.announce(entry, keyID)
+	c.sample = made
+}
+
+const (
+	// backTime is how long probes must have found nothing but an earlier version
+	// of the key before that is named again.
+	backTime = 10 * time.Minute
+	// mostVersions is how many key IDs are remembered in order.
+	mostVersions = 16
+)
+
+// goesBack says whether a probe has found a version that was named before the
+// one that is, and returns what was encrypted under that, so that the probe can
+// see whether it still decrypts. A key service may use either version for hours
+// after one was made (docs/keys/gcp.md), and API servers take a new seed at each
+// change of the key ID, after which all that was written is stale. So what the
+// probe finds goes forward only, until backTime has passed. An Encrypt says what
+// it used, whatever that is.
+func (c *current) goesBack(u use, keyID string, now time.Time) (named string, sample key.Ciphertext) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, at := slices.Index(c.order, keyID), slices.Index(c.order, c.keyID)
+	if c.entry == nil || c.ring.Same(u.entry) != c.entry || found < 0 || found >= at || len(c.sample.Data) == 0 {
+		c.back = time.Time{}
+		return "", key.Ciphertext{}
+	}
+	if c.back.IsZero() {
+		c.back = now
+	}
+	if now.Sub(c.back) >= backTime {
+		return "", key.Ciphertext{}
+	}
+	return c.keyID, c.sample
 }
 
 func (c *current) announce(entry *keyring.Entry, keyID string) {
+	if c.entry != entry {
+		c.order = nil
+	}
+	if c.entry != entry || c.keyID != keyID {
+		c.sample, c.back = key.Ciphertext{}, time.Time{}
+	}
+	if !slices.Contains(c.order, keyID) {
+		c.order = append(c.order, keyID)
+		c.order = c.order[max(0, len(c.order)-mostVersions):]
+	}
 	if c.err != nil {
 		klog.InfoS("The write key's service answers again", "key", entry.Name)
 	}

@@ -20,7 +20,6 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 	"k8s.io/klog/v2"
@@ -40,8 +39,6 @@ const (
 	// maxStreams is the most calls that one connection may have in flight; more
 	// wait at its other end.
 	maxStreams = 256
-	// maxCalls is the most calls that are at the key services at one time.
-	maxCalls = 64
 	// handshakeTimeout is how long a new connection may say nothing.
 	handshakeTimeout = 10 * time.Second
 )
@@ -74,7 +71,6 @@ func New(opts Options) *Server {
 	s := &service{
 		current: newCurrent(opts.Ring, opts.Metrics),
 		metrics: opts.Metrics, interval: opts.Probe,
-		slots: semaphore.NewWeighted(maxCalls),
 		kicks: make(chan struct{}, 1),
 	}
 	server := grpc.NewServer(

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ type plugin struct {
 	server   *Server
 	ring     *keyring.Ring
 	registry *prometheus.Registry
+	path     string // of the socket, after serve
 }
 
 const head = "kind: lanyard.kms-ring.v1\nsettle: 0s\noutage: 1h\nkeys:\n"
@@ -383,6 +385,139 @@ func TestACiphertextThatIsNotWholeSaysNothingOfTheKey(t *testing.T) {
 	p.keyID()
 	if len(p.server.service.kicks) != 0 || p.keys.Calls("a", ringtest.Encrypt) != calls {
 		t.Error("the probe was asked to look")
+	}
+}
+
+func TestAReadKeyThatHangsKeepsNoOtherKeyWaiting(t *testing.T) {
+	p := start(t, head+ringKey("old", "write", "")+ringKey("new", "read", ""))
+	client := p.serve()
+	p.probe()
+	old := p.sealed("old")
+	if err := p.to(head + ringKey("old", "read", "") + ringKey("new", "write", "")); err != nil {
+		t.Fatal(err)
+	}
+	p.probe()
+	recent := p.sealed("new")
+	hanging := make(chan struct{}, 200)
+	p.keys.Fail(func(ctx context.Context, name, _ string) error {
+		if name != "old" {
+			return nil
+		}
+		hanging <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range 200 {
+		group.Go(func() {
+			if _, err := client.Decrypt(ctx, old); err == nil {
+				t.Error("it decrypts")
+			}
+		})
+	}
+	for range 64 {
+		<-hanging
+	}
+	if got, err := client.Status(t.Context(), &kmsapi.StatusRequest{}); err != nil || got.GetHealthz() != "ok" {
+		t.Errorf("status is %v, %v", got, err)
+	}
+	if !p.probe() {
+		t.Error("the probe fails")
+	}
+	if _, err := client.Encrypt(t.Context(), &kmsapi.EncryptRequest{Plaintext: []byte("seed")}); err != nil {
+		t.Errorf("encrypt: %v", err)
+	}
+	if got, err := client.Decrypt(t.Context(), recent); err != nil || string(got.GetPlaintext()) != "new" {
+		t.Errorf("decrypt with the key that does not hang: %v, %v", got, err)
+	}
+	cancel()
+	group.Wait()
+}
+
+func TestVersionsThatTakeTurnsChangeTheKeyIDOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, head+ringKey("a", "write", ""))
+		p.run()
+		synctest.Wait()
+		first := p.keyID()
+		p.keys.Rotate("a")
+		time.Sleep(DefaultProbe + time.Second)
+		second := p.keyID()
+		if second == first {
+			t.Fatal("the new version is not named")
+		}
+		stays := func(what string) {
+			t.Helper()
+			if got := p.keyID(); got != second {
+				t.Errorf("%s: %s is named, want %s", what, got, second)
+			}
+		}
+		for turn := range 60 { // for half an hour
+			p.keys.Use("a", 1+turn%2)
+			time.Sleep(30 * time.Second)
+			stays("taking turns")
+		}
+		p.keys.Use("a", 1)
+		if p.sealed("seed").GetKeyId() != first || p.keyID() != first {
+			t.Error("what an Encrypt used is not what is named next")
+		}
+		p.keys.Use("a", 2)
+		time.Sleep(DefaultProbe + time.Second)
+		stays("after an Encrypt with the other")
+		time.Sleep(DefaultProbe)
+		p.keys.Use("a", 1)
+		time.Sleep(backTime - time.Minute)
+		stays("nine minutes of the older one")
+		time.Sleep(2 * time.Minute)
+		if got := p.keyID(); got != first {
+			t.Errorf("%s is named, want the older one that alone is used", got)
+		}
+	})
+}
+
+func TestAVersionThatDoesNotDecryptAnyMoreIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, head+ringKey("a", "write", ""))
+		p.run()
+		synctest.Wait()
+		first := p.keyID()
+		p.keys.Rotate("a")
+		time.Sleep(DefaultProbe + time.Second)
+		p.keys.Use("a", 1)
+		p.keys.Disable("a", 2)
+		time.Sleep(DefaultProbe + time.Second)
+		if got := p.keyID(); got != first {
+			t.Errorf("%s is named, which does not decrypt", got)
+		}
+	})
+}
+
+func TestAProbeOfAKeyThatTheRingNoLongerWritesWithIsNotAnnounced(t *testing.T) {
+	p := start(t, head+ringKey("a", "write", "")+ringKey("b", "read", ""))
+	p.probe()
+	before := p.keyID()
+	if err := p.to(head + ringKey("a", "read", "") + ringKey("b", "write", "")); err != nil {
+		t.Fatal(err)
+	}
+	began, goOn := make(chan struct{}), make(chan struct{})
+	p.keys.Fail(func(_ context.Context, name, operation string) error {
+		if name == "b" && operation == ringtest.Decrypt {
+			close(began)
+			<-goOn
+		}
+		return nil
+	})
+	done := make(chan struct{})
+	go func() { defer close(done); p.probe() }()
+	<-began
+	if err := p.to(head + ringKey("a", "write", "") + ringKey("b", "read", "")); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	<-done
+	if got := p.keyID(); got != before {
+		t.Errorf("%s is named, of a key that only reads", got)
 	}
 }
 

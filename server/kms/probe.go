@@ -97,20 +97,32 @@ func (c *current) names(u use) bool {
 // roundTrip encrypts random bytes and decrypts them again. Each call has the
 // time that the API server would give it.
 func (s *service) roundTrip(ctx context.Context, used use) error {
+	var made key.Ciphertext
 	trial, err := roundTrip(used.entry,
-		func(plain secret.Bytes) (key.Ciphertext, error) {
+		func(plain secret.Bytes) (_ key.Ciphertext, err error) {
 			ctx, cancel := context.WithTimeout(ctx, probeTime)
 			defer cancel()
-			return s.encrypt(ctx, used.entry, plain)
+			made, err = s.encrypt(ctx, used.entry, plain)
+			return made, err
 		},
 		func(ciphertext key.Ciphertext) (secret.Bytes, error) {
-			ctx, cancel := context.WithTimeout(ctx, probeTime)
-			defer cancel()
-			return s.decrypt(ctx, used.entry, ciphertext)
+			return s.tryDecrypt(ctx, used.entry, ciphertext)
 		})
 	if err != nil {
 		return err
 	}
-	s.current.probed(used, trial.KeyID)
+	keyID := trial.KeyID
+	if named, sample := s.current.goesBack(used, keyID, time.Now()); named != "" {
+		if _, err := s.tryDecrypt(ctx, used.entry, sample); err == nil {
+			keyID, made = named, sample
+		}
+	}
+	s.current.probed(used, keyID, made)
 	return nil
+}
+
+func (s *service) tryDecrypt(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return s.decrypt(ctx, entry, ciphertext)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -23,7 +22,6 @@ type service struct {
 	current  *current
 	metrics  *Metrics
 	interval time.Duration
-	slots    *semaphore.Weighted
 	kicks    chan struct{}
 }
 
@@ -113,7 +111,7 @@ func (s *service) Decrypt(ctx context.Context, req *kmsapi.DecryptRequest) (*kms
 	defer used.release()
 	ctx, cancel := budget(ctx)
 	defer cancel()
-	plaintext, err := s.decrypt(ctx, used.entry, key.Ciphertext{Data: req.GetCiphertext(), Version: version})
+	plaintext, err := s.decryptInTurn(ctx, used.entry, key.Ciphertext{Data: req.GetCiphertext(), Version: version})
 	s.hear(used, req.GetKeyId(), err)
 	if err != nil {
 		return nil, statusOf(err)

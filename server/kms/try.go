@@ -6,17 +6,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
-	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/keyring"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 // Trial is what a round trip with a key has shown.
@@ -31,6 +25,9 @@ type Trial struct {
 	Encrypt, Decrypt time.Duration
 }
 
+// ErrEncrypt is in every error of Try that comes from encrypting.
+var ErrEncrypt = errors.New("encrypting")
+
 // Try encrypts a seed of random bytes with the entry and decrypts it again, as
 // the plugin does before it names a key. The caller holds the entry or its
 // ring. The error is that of the key service, or that the answer is none that
@@ -40,7 +37,7 @@ func Try(ctx context.Context, entry *keyring.Entry) (Trial, error) {
 		func(plain secret.Bytes) (key.Ciphertext, error) {
 			ciphertext, err := entry.Encrypt(ctx, plain)
 			if err != nil {
-				err = fmt.Errorf("encrypting: %w", err)
+				err = fmt.Errorf("%w: %w", ErrEncrypt, err)
 			}
 			return ciphertext, err
 		},
@@ -80,27 +77,4 @@ func roundTrip(entry *keyring.Entry, encrypt func(secret.Bytes) (key.Ciphertext,
 		Version: ciphertext.Version, KeyID: answer.GetKeyId(), Bytes: len(ciphertext.Data),
 		Encrypt: encrypted.Sub(began), Decrypt: time.Since(encrypted),
 	}, nil
-}
-
-// Ask asks the plugin that listens at a socket for its status, over a new
-// connection, as the API server does. The error says why the API server would
-// not be content.
-func Ask(ctx context.Context, path string) (keyID string, err error) {
-	conn, err := grpc.NewClient("passthrough:///kms", grpc.WithAuthority("localhost"),
-		grpc.WithTransportCredentials(socket.Credentials(socket.Peers{})),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}))
-	if err != nil {
-		return "", fmt.Errorf("socket %s: %w", path, err)
-	}
-	defer conn.Close() //nolint:errcheck // nothing is in flight any more
-	got, err := kmsapi.NewKeyManagementServiceClient(conn).Status(ctx, &kmsapi.StatusRequest{})
-	switch {
-	case err != nil:
-		return "", errors.New(status.Convert(err).Message())
-	case got.GetHealthz() != "ok":
-		return got.GetKeyId(), errors.New(got.GetHealthz())
-	}
-	return got.GetKeyId(), nil
 }

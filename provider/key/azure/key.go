@@ -29,11 +29,17 @@ type vaultKey struct {
 
 // Name is the key's identifier without a version. Letters' case makes no
 // difference to Azure, and none here.
-func (k *vaultKey) Name() string { return "azure " + k.identifier() }
+func (k *vaultKey) Name() string { return nameOf(k.identifier()) }
 
-func (k *vaultKey) identifier() string {
-	return strings.ToLower(k.vault.Address() + "/keys/" + k.name)
-}
+func nameOf(identifier string) string { return "azure " + identifier }
+
+func (k *vaultKey) identifier() string { return identifier(k.vault.Address(), k.name) }
+
+// identifier is the key's in Key Vault, without a version.
+func identifier(vault, name string) string { return strings.ToLower(vault + "/keys/" + name) }
+
+// UsesNode implements key.NodeUser.
+func (k *vaultKey) UsesNode() bool { return k.vault.UsesNode() }
 
 // Encrypt implements key.Key.
 func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {

@@ -46,6 +46,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	if given.NameOnly {
+		return key.Named(nameOf(identifier(config.Address, config.Key))), nil
+	}
 	vault, err := t.pool.Connect(&config.Settings)
 	if err != nil {
 		return nil, err

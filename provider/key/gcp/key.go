@@ -29,6 +29,9 @@ type kmsKey struct {
 // twice.
 func (k *kmsKey) Name() string { return "gcp " + k.config.Key }
 
+// UsesNode implements key.NodeUser.
+func (k *kmsKey) UsesNode() bool { return k.config.Auth.UsesNode() }
+
 // Encrypt implements key.Key.
 // https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1#encryptrequest
 func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {

@@ -73,6 +73,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
+	if given.NameOnly {
+		return key.Named((&kmsKey{config: config}).Name()), nil
+	}
 	link, release, err := t.links.Acquire(config.TLS)
 	if err != nil {
 		return nil, err

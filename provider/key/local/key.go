@@ -18,6 +18,9 @@ type localKey struct{ path string }
 // another one.
 func (k *localKey) Name() string { return "local " + k.path }
 
+// UsesNode implements key.NodeUser: the file is the node's.
+func (k *localKey) UsesNode() bool { return true }
+
 // Encrypt implements key.Key with the first key of the file.
 func (k *localKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
 	if err := key.CheckEncrypt(plaintext, bound); err != nil {

@@ -129,6 +129,9 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 	return "v" + strconv.Itoa(described.LatestVersion), nil
 }
 
+// UsesNode implements key.NodeUser.
+func (k *vaultKey) UsesNode() bool { return k.connection.UsesNode() }
+
 // Close implements key.Key.
 func (k *vaultKey) Close() { k.connection.Close() }
 

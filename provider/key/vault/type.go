@@ -44,6 +44,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	if given.NameOnly {
+		return key.Named((&vaultKey{settings: config}).Name()), nil
+	}
 	connection, err := t.pool.Connect(&config.Settings)
 	if err != nil {
 		return nil, err

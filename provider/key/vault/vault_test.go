@@ -99,6 +99,23 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestARetiredKeyNeedsNoFiles(t *testing.T) {
+	f := newFake(t)
+	gone := f.settings(t, map[string]any{"address": "https://vault.example.com:8200", "knownAs": "prod", "tls": map[string]any{"caCertFile": "/nonexistent/ca.pem"}})
+	if _, err := vault.NewType(vault.Options{}).Open(gone); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "tls.caCertFile") {
+		t.Errorf("a key that is used opens without them: %v", err)
+	}
+	gone.NameOnly = true
+	opened, err := vault.NewType(vault.Options{}).Open(gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if same := f.open(t, map[string]any{"knownAs": "prod"}); opened.Name() != same.Name() {
+		t.Errorf("it is %q, want %q", opened.Name(), same.Name())
+	}
+}
+
 func TestKeysThatMustNotBeUsed(t *testing.T) {
 	f := newFake(t)
 	for name, test := range map[string]struct {

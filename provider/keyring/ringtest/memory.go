@@ -42,7 +42,11 @@ type Service struct {
 	open  int
 }
 
-type keyState struct{ versions []cipher.AEAD }
+type keyState struct {
+	versions []cipher.AEAD
+	uses     int          // the version that encrypts; 0 is the newest
+	disabled map[int]bool // versions that do not decrypt
+}
 
 // New returns a Service without keys; one is made when it is first opened.
 func New() *Service {
@@ -64,10 +68,13 @@ func (s *Service) Open(settings key.Settings) (key.Key, error) {
 	if fields.Key == "" || !settings.ByOperator {
 		return nil, store.Fail(store.ErrInvalid, strict.Problems{{Field: "key", Text: "is missing, or not the operator's"}})
 	}
+	if settings.NameOnly {
+		return key.Named("memory:" + fields.Key), nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys[fields.Key] == nil {
-		s.keys[fields.Key] = &keyState{}
+		s.keys[fields.Key] = &keyState{disabled: map[int]bool{}}
 		s.rotate(fields.Key)
 	}
 	s.open++
@@ -79,6 +86,32 @@ func (s *Service) Rotate(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rotate(name)
+}
+
+// Use makes the key encrypt with one of its versions, counted from 1, as a key
+// service may whose parts have not all heard of a newer one; 0 is the newest.
+func (s *Service) Use(name string, version int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[name].uses = version
+}
+
+// Disable lets a version of the key decrypt nothing any more.
+func (s *Service) Disable(name string, version int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[name].disabled[version] = true
+}
+
+// state is the version that the key uses, of so many, and whether another is
+// disabled.
+func (s *Service) state(name string, of, version int) (uses int, disabled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if uses = s.keys[name].uses; uses == 0 {
+		uses = of
+	}
+	return uses, s.keys[name].disabled[version]
 }
 
 func (s *Service) rotate(name string) {
@@ -189,7 +222,7 @@ func (k *memoryKey) Encrypt(ctx context.Context, as identity.Identity, plaintext
 	if err != nil {
 		return key.Ciphertext{}, err
 	}
-	version := len(versions)
+	version, _ := k.service.state(k.name, len(versions), 0)
 	aead := versions[version-1]
 	nonce := make([]byte, aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
@@ -216,6 +249,9 @@ func (k *memoryKey) Decrypt(ctx context.Context, as identity.Identity, ciphertex
 	var version, pad int
 	if _, err := fmt.Sscanf(string(ciphertext.Data), "v%d:%d:", &version, &pad); err != nil || version < 1 || version > len(versions) || pad < 0 {
 		return secret.Bytes{}, wrong
+	}
+	if _, disabled := k.service.state(k.name, len(versions), version); disabled {
+		return secret.Bytes{}, store.Fail(store.ErrInvalid, errors.New("the version is disabled"))
 	}
 	if ciphertext.Version != "" && ciphertext.Version != strconv.Itoa(version) {
 		return secret.Bytes{}, wrong
