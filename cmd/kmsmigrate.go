@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 // kmsMigrateFlags are the flags of kms migrate.
 type kmsMigrateFlags struct {
 	objects    kmsObjectFlags
+	ring       string
+	socket     string
 	checkpoint string
 	dryRun     bool
 	output     string
@@ -33,8 +36,10 @@ Only metadata is read, and no value leaves the API server. Nothing that somebody
 changes at the same time is written over. It may be interrupted at any moment;
 with --checkpoint the next run goes on where this one was.
 
-Wait 3 minutes after a change of the write key before you begin. All is done
-when a run rewrites nothing.
+Wait 3 minutes after API servers write with the new key before you begin. With
+--ring, on a control plane node, it is refused to begin while the plugin there
+does not write with the ring's write key. All is done when a run, not one that
+went on where another was, rewrites nothing.
 
 It needs the rights to list and patch the resources.
 
@@ -57,6 +62,8 @@ flags or files.`,
 		},
 	}
 	flags := c.Flags()
+	flags.StringVar(&f.ring, "ring", "", "the key ring `FILE` whose write key the plugin must write with")
+	flags.StringVar(&f.socket, "socket", defaultKMSSocket, "`PATH` of the plugin's socket, with --ring; @NAME for an abstract one")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "`FILE` that remembers what is done until all is")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count the objects; which of them are stale is known only by rewriting them")
 	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
@@ -85,6 +92,9 @@ func (f *kmsMigrateFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if err := f.settled(c.Context()); err != nil {
+		return err
+	}
 	found, err := migrate.Resolve(c.Context(), server, names)
 	if err != nil {
 		return err
@@ -102,6 +112,23 @@ func (f *kmsMigrateFlags) run(c *cobra.Command) error {
 		return err
 	}
 	return f.conclude(c.ErrOrStderr(), report, opts.Checkpoint)
+}
+
+// settled refuses to begin while the plugin does not write with the ring's write
+// key: all would be found to be under the key that it writes with, the old one.
+func (f *kmsMigrateFlags) settled(ctx context.Context) error {
+	if f.ring == "" {
+		return nil
+	}
+	file, err := loadRing(f.ring)
+	if err != nil {
+		return err
+	}
+	defer file.Ring.Close()
+	if _, err := writesWithRing(ctx, f.socket, f.ring, file.Ring); err != nil {
+		return fmt.Errorf("nothing was rewritten: %w", err)
+	}
+	return nil
 }
 
 func (f *kmsMigrateFlags) print(w io.Writer, report migrate.Report) error {
@@ -154,10 +181,15 @@ func (f *kmsMigrateFlags) conclude(w io.Writer, report migrate.Report, checkpoin
 	if err := checkpoint.Remove(); err != nil {
 		return err
 	}
-	if n := report.Rewritten(); n > 0 {
-		_, err := fmt.Fprintf(w, "%s rewritten; run it once more, and retire the old key when it finds none\n", count(n, "object"))
-		return err
+	var err error
+	n, skipped := report.Rewritten(), report.Skipped()
+	switch {
+	case skipped > 0:
+		_, err = fmt.Fprintf(w, "%s rewritten; %s the run before had done, and the write key may have changed since: run it once more, and retire the old key when that finds none\n", count(n, "object"), count(skipped, "object"))
+	case n > 0:
+		_, err = fmt.Fprintf(w, "%s rewritten; run it once more, and retire the old key when it finds none\n", count(n, "object"))
+	default:
+		_, err = fmt.Fprintln(w, "nothing was under another key than the one that the API server writes with")
 	}
-	_, err := fmt.Fprintln(w, "nothing was under an old key")
 	return err
 }

@@ -78,7 +78,7 @@ func TestKMSMigrateRewritesWhatIsStale(t *testing.T) {
 	}
 	code, stdout, stderr := call("--output", "json")
 	var report migrate.Report
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitOK || report.Rewritten() != 0 || report.Resources[0].Current != 2 || !strings.Contains(stderr, "nothing was under an old key") {
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitOK || report.Rewritten() != 0 || report.Resources[0].Current != 2 || !strings.Contains(stderr, "nothing was under another key") {
 		t.Errorf("second run: %d %v\n%s%s", code, err, stdout, stderr)
 	}
 	if code, _, stderr := runLanyard("kms", "migrate", "--kubeconfig", kubeconfig, "--resources", "nosuch"); code != exitFailed || !strings.Contains(stderr, "nosuch: the API server serves no such resource") {

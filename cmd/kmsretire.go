@@ -12,7 +12,6 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/server/kms"
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
 
@@ -33,9 +32,12 @@ func newKMSRetire() *cobra.Command {
 		Short: "Retire a key of the ring if nothing is encrypted under it any more",
 		Long: `Retire has the API server read every object of the encrypted resources out of
 etcd and tells from its metrics with which keys that was done. If all was done
-with the key that the plugin writes with now, it sets the state of KEY in the
-ring file to retired and changes nothing else there. If not, it says how many
-objects still need another key, and changes nothing.
+with the ring's write key, it sets the state of KEY in the ring file to retired
+and changes nothing else there. If not, or if the plugin does not write with the
+ring's write key yet, it says so, and changes nothing.
+
+All resources that are encrypted must be named, with --encryption-config or
+--resources: one that is not counted may need the key.
 
 Run it on a control plane node, when lanyard kms migrate has found nothing to
 rewrite, and bring the ring file to the others. It must reach one API server
@@ -44,8 +46,8 @@ and to get /metrics. Only metadata leaves the API server.
 
 Exit codes: 0 the key is retired or could be, 1 something still needs it or it
 could not be found out, 2 wrong flags or files.`,
-		Example: `  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml
-  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml --encryption-config encryption.yaml --dry-run`,
+		Example: `  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml --encryption-config encryption.yaml
+  lanyard kms retire vault-2025 --ring /etc/lanyard/kms.yaml --resources secrets,configmaps --dry-run`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usagef("kms retire takes one argument, the name of the key in the ring; see %s --help", c.CommandPath())
@@ -76,6 +78,8 @@ func (f *kmsRetireFlags) check(named bool) error {
 		return usagef("--ring is missing; name the key ring file")
 	case f.output != "text" && f.output != "json":
 		return usagef("--output must be text or json")
+	case f.objects.encryption == "" && !named:
+		return usagef("which resources are encrypted must be known, because those that are not counted may need the key: give --encryption-config with the file of the API server, or all of them with --resources")
 	}
 	return f.objects.check(named)
 }
@@ -93,6 +97,11 @@ type kmsRetireReport struct {
 }
 
 func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
+	unlock, err := atomicfile.Lock(c.Context(), f.ring)
+	if err != nil {
+		return unreadable(f.ring, err)
+	}
+	defer unlock()
 	data, err := readFileMost(f.ring)
 	if err != nil {
 		return unreadable(f.ring, err)
@@ -102,9 +111,14 @@ func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", f.ring, err)}
 	}
-	keyID, err := kms.Ask(c.Context(), f.socket)
+	file, err := loadRing(f.ring)
 	if err != nil {
-		return fmt.Errorf("the plugin at %s is not content, so with which key it writes is not known: %w", f.socket, err)
+		return err
+	}
+	defer file.Ring.Close()
+	keyID, err := writesWithRing(c.Context(), f.socket, f.ring, file.Ring)
+	if err != nil {
+		return fmt.Errorf("key %s is not retired: %w", name, err)
 	}
 	report := kmsRetireReport{Key: name, WritesWith: migrate.HashOf(keyID)}
 	if report.Resources, err = f.count(c.Context(), c.ErrOrStderr(), report.WritesWith); err != nil {
@@ -155,7 +169,7 @@ func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWi
 	}
 	bar := newProgressBar(progress)
 	opts.Progress = bar.objects
-	counts, err := migrate.CountKeys(ctx, opts, metrics, f.name, resources)
+	counts, err := migrate.CountKeys(ctx, opts, metrics, resources)
 	bar.end()
 	return counts, err
 }

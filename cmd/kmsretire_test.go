@@ -62,7 +62,7 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 	kubeconfig := retirementServer(t, s.keyID(), &old)
 	other := retirementServer(t, "another", &old)
 	call := func(kubeconfig string, more ...string) (code int, stdout, stderr string) {
-		return runLanyard(append([]string{"kms", "retire", "old", "--ring", ring, "--socket", filepath.Join(directory, "kms.sock"), "--kubeconfig", kubeconfig}, more...)...)
+		return runLanyard(append([]string{"kms", "retire", "old", "--ring", ring, "--resources", "secrets", "--socket", filepath.Join(directory, "kms.sock"), "--kubeconfig", kubeconfig}, more...)...)
 	}
 	holds := func(want string) {
 		t.Helper()
@@ -95,6 +95,41 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 	holds("{name: old, state: retired,")
 }
 
+func TestKMSRetireRefusesWhileTheNewKeyIsNotWrittenWith(t *testing.T) {
+	directory := socketDirectory(t)
+	settling := func(pairs ...string) string {
+		path := ringOf(t, directory, pairs...)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(text), "settle: 0s", "settle: 1h", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	s := serveKMS(t, directory, settling("old", "write"))
+	s.eventually("key ID", func() bool { return s.keyID() != "" })
+	var none atomic.Bool
+	kubeconfig := retirementServer(t, s.keyID(), &none)
+	ring := settling("old", "read", "new", "write")
+	s.eventually("word of the new ring", func() bool {
+		_, metrics := s.get("/metrics")
+		return strings.Contains(metrics, `lanyard_kms_ring_keys{state="read"} 1`)
+	})
+	socket := filepath.Join(directory, "kms.sock")
+	code, _, stderr := runLanyard("kms", "retire", "old", "--ring", ring, "--resources", "secrets", "--socket", socket, "--kubeconfig", kubeconfig)
+	if code != exitFailed || !strings.Contains(stderr, "key old is not retired: the plugin at "+socket+" writes with key old, and not yet with new, the write key of "+ring) {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if text, err := os.ReadFile(ring); err != nil || !strings.Contains(string(text), "{name: old, state: read,") {
+		t.Errorf("the ring is %s (%v)", text, err)
+	}
+	if code, _, stderr := runLanyard("kms", "migrate", "--ring", ring, "--socket", socket, "--kubeconfig", migrationServer(t)); code != exitFailed || !strings.Contains(stderr, "nothing was rewritten: the plugin at "+socket+" writes with key old, and not yet with new") {
+		t.Errorf("migrate: %d %s", code, stderr)
+	}
+}
+
 func TestKMSRetireRefusesWrongFlagsAndKeys(t *testing.T) {
 	ring := ringOf(t, t.TempDir(), "new", "write", "old", "retired")
 	for _, c := range []struct {
@@ -103,12 +138,13 @@ func TestKMSRetireRefusesWrongFlagsAndKeys(t *testing.T) {
 	}{
 		{nil, "takes one argument"},
 		{[]string{"old"}, "--ring is missing"},
-		{[]string{"old", "--ring", "/nonexistent"}, "/nonexistent: no such file"},
+		{[]string{"old", "--ring", "/nonexistent", "--resources", "secrets"}, "/nonexistent: no such file"},
 		{[]string{"old", "--ring", ring, "--output", "xml"}, "--output must be text or json"},
-		{[]string{"old", "--ring", ring, "--rate", "0"}, "--rate must be above 0"},
-		{[]string{"old", "--ring", ring}, "is retired; only a key with state read"},
-		{[]string{"new", "--ring", ring}, "is write; only a key with state read"},
-		{[]string{"gone", "--ring", ring}, "has no key named gone"},
+		{[]string{"old", "--ring", ring}, "give --encryption-config"},
+		{[]string{"old", "--ring", ring, "--resources", "secrets", "--rate", "0"}, "--rate must be above 0"},
+		{[]string{"old", "--ring", ring, "--resources", "secrets"}, "is retired; only a key with state read"},
+		{[]string{"new", "--ring", ring, "--resources", "secrets"}, "is write; only a key with state read"},
+		{[]string{"gone", "--ring", ring, "--resources", "secrets"}, "has no key named gone"},
 	} {
 		code, _, stderr := runLanyard(append([]string{"kms", "retire"}, c.args...)...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) {

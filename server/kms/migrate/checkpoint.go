@@ -33,7 +33,9 @@ type checkpointFile struct {
 type position struct {
 	// After is the last object up to which all are done.
 	After string `json:"after,omitempty"`
-	Done  bool   `json:"done,omitempty"`
+	// Done is how many objects the resource had when all were done; 0 if they
+	// are not, or if there were none.
+	Done int `json:"done,omitempty"`
 }
 
 // OpenCheckpoint reads the checkpoint at path, or begins one if there is none.
@@ -72,9 +74,9 @@ func (c *Checkpoint) Remove() error {
 }
 
 // at is how far a resource is.
-func (c *Checkpoint) at(resource Resource) (after string, done bool) {
+func (c *Checkpoint) at(resource Resource) (after string, done int) {
 	if c == nil {
-		return "", false
+		return "", 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +88,9 @@ func (c *Checkpoint) reached(resource Resource, after string) error {
 	return c.set(resource, position{After: after})
 }
 
-func (c *Checkpoint) finish(resource Resource) error { return c.set(resource, position{Done: true}) }
+func (c *Checkpoint) finish(resource Resource, objects int) error {
+	return c.set(resource, position{Done: objects})
+}
 
 // set writes the file whole or not at all.
 func (c *Checkpoint) set(resource Resource, p position) error {

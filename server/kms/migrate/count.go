@@ -20,8 +20,10 @@ type Count struct {
 	Objects int `json:"objects"`
 	Read    int `json:"read"`
 	Gone    int `json:"gone"`
-	// Keys is how many were read with each key of the provider, by the hash of
-	// its key ID; see HashOf. What is under another provider is in none.
+	// Keys is how many were read with each key of a KMS v2 plugin, by the hash
+	// of its key ID; see HashOf. Which name the plugin has in the
+	// EncryptionConfiguration makes no difference: one may have several. What is
+	// under a provider of another kind is in none.
 	Keys map[string]int `json:"keys"`
 	// AtMost says that somebody else read at the same time, so that the numbers
 	// in Keys may be too high. A key that is not there has read nothing.
@@ -31,8 +33,8 @@ type Count struct {
 	Failures []Failure `json:"failures,omitempty"`
 }
 
-// Beside is how many objects were read with another key of the provider than
-// that with the hash.
+// Beside is how many objects were read with another key than that with the
+// hash.
 func (c Count) Beside(hash string) int {
 	n := 0
 	for key, objects := range c.Keys {
@@ -43,8 +45,8 @@ func (c Count) Beside(hash string) int {
 	return n
 }
 
-// CountKeys reads every object of the resources and tells with which keys of a
-// provider of the EncryptionConfiguration that was done. It writes nothing, and
+// CountKeys reads every object of the resources and tells with which keys of KMS
+// v2 plugins that was done. It writes nothing, and
 // only metadata leaves the API server.
 //
 // No answer of the API says under which key an object lies. But a GET without a
@@ -52,13 +54,13 @@ func (c Count) Beside(hash string) int {
 // counts each use of a key in its metrics: what the counts have grown by is what
 // the objects are under. The error tells when the counts cannot be those of the
 // reads.
-func CountKeys(ctx context.Context, opts Options, metrics Metrics, provider string, resources []Resource) ([]Count, error) {
+func CountKeys(ctx context.Context, opts Options, metrics Metrics, resources []Resource) ([]Count, error) {
 	limiter := rate.NewLimiter(rate.Limit(opts.Rate), max(1, opts.Workers))
 	opts.Checkpoint, opts.DryRun = nil, false
 	var counts []Count
 	for _, resource := range resources {
 		run := &resourceRun{Options: opts, resource: resource, limiter: limiter, report: ResourceReport{Resource: resource.String()}}
-		count, err := run.countKeys(ctx, metrics, provider)
+		count, err := run.countKeys(ctx, metrics)
 		if err != nil {
 			return counts, fmt.Errorf("%s: %w", resource, err)
 		}
@@ -67,12 +69,12 @@ func CountKeys(ctx context.Context, opts Options, metrics Metrics, provider stri
 	return counts, nil
 }
 
-func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics, provider string) (Count, error) {
+func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics) (Count, error) {
 	objects, err := r.names(ctx)
 	if err != nil {
 		return Count{}, err
 	}
-	before, err := metrics.read(ctx, provider)
+	before, err := metrics.read(ctx, "")
 	if err != nil {
 		return Count{}, err
 	}
@@ -80,11 +82,11 @@ func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics, provider s
 	if err := r.visitAll(ctx, objects); err != nil {
 		return Count{}, err
 	}
-	after, err := metrics.read(ctx, provider)
+	after, err := metrics.read(ctx, "")
 	if err != nil {
 		return Count{}, err
 	}
-	return countOf(r.report, before, after, provider)
+	return countOf(r.report, before, after)
 }
 
 // names lists all objects first, because the pages of a list are read out of
@@ -124,7 +126,7 @@ var (
 )
 
 // countOf holds what the metrics have grown by against what was read.
-func countOf(report ResourceReport, before, after usage, provider string) (Count, error) {
+func countOf(report ResourceReport, before, after usage) (Count, error) {
 	count := Count{
 		Resource: report.Resource, Objects: report.Objects, Read: report.Current, Gone: report.Gone,
 		Failed: report.Failed, Failures: report.Failures, Keys: map[string]int{},
@@ -133,7 +135,7 @@ func countOf(report ResourceReport, before, after usage, provider string) (Count
 	if reads < count.Read {
 		return count, errOtherServer
 	}
-	ours := after.readsOf(report.Resource, provider) - before.readsOf(report.Resource, provider)
+	ours := after.readsOfPlugins(report.Resource) - before.readsOfPlugins(report.Resource)
 	keyed := 0
 	for _, hash := range slices.Sorted(maps.Keys(after.keys)) {
 		grown := after.keys[hash] - before.keys[hash]

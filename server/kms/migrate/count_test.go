@@ -48,14 +48,15 @@ func (a *apiServer) metrics(w http.ResponseWriter) {
 	var b strings.Builder
 	b.WriteString("# HELP apiserver_storage_transformation_operations_total [ALPHA] Total number of transformations.\n")
 	for resource, n := range a.reads {
-		fmt.Fprintf(&b, "apiserver_storage_transformation_operations_total{resource=%q,status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} %d\n", resource, n)
+		fmt.Fprintf(&b, "apiserver_storage_transformation_operations_total{resource=%q,status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} %d\n", resource, n-a.others)
+		fmt.Fprintf(&b, "apiserver_storage_transformation_operations_total{resource=%q,status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:other:\"} %d\n", resource, a.others)
 		fmt.Fprintf(&b, "apiserver_storage_transformation_operations_total{resource=%q,status=\"OK\",transformation_type=\"to_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} 1e+06\n", resource)
 		fmt.Fprintf(&b, "apiserver_storage_transformation_operations_total{resource=%q,status=\"unknown\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} 9\n", resource)
 	}
 	for hash, n := range a.keys {
 		fmt.Fprintf(&b, "apiserver_envelope_encryption_key_id_hash_total{apiserver_id_hash=\"\",key_id_hash=%q,provider_name=\"lanyard\",transformation_type=\"from_storage\"} %d\n", hash, n)
-		fmt.Fprintf(&b, "apiserver_envelope_encryption_key_id_hash_total{apiserver_id_hash=\"\",key_id_hash=%q,provider_name=\"other\",transformation_type=\"from_storage\"} 99\n", hash)
 	}
+	fmt.Fprintf(&b, "apiserver_envelope_encryption_key_id_hash_total{apiserver_id_hash=\"\",key_id_hash=%q,provider_name=\"other\",transformation_type=\"from_storage\"} %d\n", oldHash, 99+a.others)
 	b.WriteString("apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{apiserver_id_hash=\"\",key_id_hash=\"" + oldHash + "\",provider_name=\"lanyard\"} 1.674865558833728e+09\n")
 	b.WriteString("apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{apiserver_id_hash=\"\",key_id_hash=\"" + newHash + "\",provider_name=\"lanyard\"} 1.774865558833728e+09\n")
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -84,7 +85,7 @@ func (a *apiServer) countKeys(t *testing.T, names ...string) ([]Count, error) {
 	if hash, err := read.Names(t.Context(), "nobody"); err != nil || hash != "" {
 		t.Errorf("a provider that is not there writes with %q, %v", hash, err)
 	}
-	return CountKeys(t.Context(), Options{Client: objects, Rate: 10000, Workers: 4, PageSize: 3}, read, "lanyard", found)
+	return CountKeys(t.Context(), Options{Client: objects, Rate: 10000, Workers: 4, PageSize: 3}, read, found)
 }
 
 func TestObjectsAreCountedByTheKeyThatTheyAreUnder(t *testing.T) {
@@ -112,6 +113,28 @@ func TestObjectsAreCountedByTheKeyThatTheyAreUnder(t *testing.T) {
 	}
 	if len(a.patches) > 0 {
 		t.Error("something was written")
+	}
+}
+
+// What lies under another name of the plugin needs its key no less.
+func TestObjectsUnderAnotherProvidersNameAreCounted(t *testing.T) {
+	a := serve(t)
+	a.add("secrets", several(10)...)
+	for _, o := range a.objects {
+		o.stale = false
+	}
+	a.answer = func(w http.ResponseWriter, _ *http.Request, name string) bool {
+		if name != "ns0/s00" {
+			return false
+		}
+		a.reads["secrets"]++
+		a.others++
+		reply(w, a.objects["secrets "+name].metadata())
+		return true
+	}
+	counts, err := a.countKeys(t, "secrets")
+	if err != nil || counts[0].Beside(newHash) != 1 || counts[0].Keys[newHash] != 9 || counts[0].AtMost {
+		t.Errorf("%+v, %v", counts, err)
 	}
 }
 

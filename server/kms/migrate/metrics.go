@@ -47,7 +47,8 @@ func (m Metrics) Names(ctx context.Context, provider string) (hash string, err e
 type usage struct {
 	// operations are reads that succeeded, by resource and prefix.
 	operations map[[2]string]int
-	// keys are reads with a key of the provider, by the hash of its key ID.
+	// keys are reads with a key of any provider, by the hash of its key ID: one
+	// plugin may be there under several names.
 	keys  map[string]int
 	named string
 }
@@ -62,8 +63,15 @@ func (u usage) reads(resource string) int {
 	return n
 }
 
-func (u usage) readsOf(resource, provider string) int {
-	return u.operations[[2]string{resource, "k8s:enc:kms:v2:" + provider + ":"}]
+// readsOfPlugins are those of what KMS v2 plugins have encrypted.
+func (u usage) readsOfPlugins(resource string) int {
+	n := 0
+	for of, reads := range u.operations {
+		if of[0] == resource && strings.HasPrefix(of[1], "k8s:enc:kms:v2:") {
+			n += reads
+		}
+	}
+	return n
 }
 
 func (m Metrics) read(ctx context.Context, provider string) (usage, error) {
@@ -86,7 +94,7 @@ func (m Metrics) read(ctx context.Context, provider string) (usage, error) {
 		switch {
 		case name == operations && labels["transformation_type"] == fromStorage && labels["status"] == "OK":
 			found.operations[[2]string{labels["resource"], labels["transformer_prefix"]}] += int(value)
-		case name == keyUses && labels["transformation_type"] == fromStorage && labels["provider_name"] == provider:
+		case name == keyUses && labels["transformation_type"] == fromStorage:
 			found.keys[labels["key_id_hash"]] += int(value)
 		case name == keyNamed && labels["provider_name"] == provider && value > latest:
 			latest, found.named = value, labels["key_id_hash"]

@@ -106,6 +106,16 @@ func (r Report) Rewritten() int {
 	return n
 }
 
+// Skipped is how many objects were not looked at, over all resources, because
+// the run before had done them. What key they are under now is not known.
+func (r Report) Skipped() int {
+	n := 0
+	for _, one := range r.Resources {
+		n += one.Skipped
+	}
+	return n
+}
+
 // Run goes over the resources one after the other. It ends early when ctx does;
 // what was done until then is done, and is in the checkpoint.
 func Run(ctx context.Context, opts Options, resources []Resource) Report {

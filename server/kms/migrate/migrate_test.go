@@ -33,6 +33,8 @@ type apiServer struct {
 	patches map[string]int
 	// reads and keys are what was read out of etcd, by resource and by key.
 	reads, keys map[string]int
+	// others are reads of Secrets under the provider named other, with the old key.
+	others int
 	// answer, if it returns true, has answered a request in place of the rest.
 	answer func(w http.ResponseWriter, r *http.Request, name string) bool
 }
@@ -74,8 +76,10 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(path) == 2 && path[0] == "api":
 		reply(w, map[string]any{"kind": "APIResourceList", "groupVersion": "v1", "resources": []any{
 			resource("secrets", true, "list", "patch"), resource("secrets/status", true, "list", "patch"),
-			resource("namespaces", false, "list", "patch"), resource("bindings", true, "create"),
+			resource("namespaces", false, "list", "patch"), resource("bindings", true, "create"), resource("events", true, "list", "patch"),
 		}})
+	case len(path) == 3 && path[0] == "apis" && path[1] == "events.k8s.io":
+		reply(w, map[string]any{"kind": "APIResourceList", "groupVersion": "events.k8s.io/v1", "resources": []any{resource("events", true, "list", "patch")}})
 	case len(path) == 3 && path[0] == "apis":
 		reply(w, map[string]any{"kind": "APIResourceList", "groupVersion": path[1] + "/" + path[2], "resources": []any{resource("widgets", true, "list", "patch")}})
 	case !strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata"):
@@ -98,8 +102,12 @@ func (a *apiServer) groups(w http.ResponseWriter, core bool) {
 		reply(w, map[string]any{"kind": "APIVersions", "versions": []string{"v1"}})
 		return
 	}
-	version := map[string]any{"groupVersion": "example.com/v1", "version": "v1"}
-	reply(w, map[string]any{"kind": "APIGroupList", "groups": []any{map[string]any{"name": "example.com", "versions": []any{version}, "preferredVersion": version}}})
+	var groups []any
+	for _, name := range []string{"example.com", "events.k8s.io"} {
+		version := map[string]any{"groupVersion": name + "/v1", "version": "v1"}
+		groups = append(groups, map[string]any{"name": name, "versions": []any{version}, "preferredVersion": version})
+	}
+	reply(w, map[string]any{"kind": "APIGroupList", "groups": groups})
 }
 
 func resource(name string, namespaced bool, verbs ...string) map[string]any {
@@ -369,7 +377,7 @@ func TestAnInterruptedRunGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	again := a.run(t.Context(), Options{Checkpoint: open()}, "namespaces", "secrets")
-	if !again.Complete() || again.Resources[0].Objects != 0 || again.Resources[1].Skipped != 12 || again.Resources[1].Objects != 30 {
+	if !again.Complete() || again.Resources[0].Skipped != 1 || again.Resources[0].Objects != 1 || again.Skipped() != 13 || again.Resources[1].Skipped != 12 || again.Resources[1].Objects != 30 {
 		t.Errorf("%+v", again)
 	}
 	for name, o := range a.objects {
@@ -413,12 +421,14 @@ func TestNamesAreThoseOfAnEncryptionConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	for names, want := range map[string]string{
-		"secrets":             "[secrets]",
-		"secrets secrets":     "[secrets]",
-		"widgets.example.com": "[widgets.example.com]",
-		"*.":                  "[namespaces secrets]",
-		"*.example.com":       "[widgets.example.com]",
-		"*.*":                 "[namespaces secrets widgets.example.com]",
+		"secrets":                     "[secrets]",
+		"secrets secrets":             "[secrets]",
+		"widgets.example.com":         "[widgets.example.com]",
+		"*.":                          "[events namespaces secrets]",
+		"events.events.k8s.io events": "[events]",
+		"*.events.k8s.io":             "[events]",
+		"*.example.com":               "[widgets.example.com]",
+		"*.*":                         "[events namespaces secrets widgets.example.com]",
 	} {
 		found, err := Resolve(t.Context(), client, strings.Fields(names))
 		if err != nil || fmt.Sprint(found) != want {

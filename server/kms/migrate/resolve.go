@@ -37,7 +37,8 @@ func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, e
 		for _, resource := range served {
 			if matches(name, resource) {
 				matched = true
-				found[resource.String()] = resource
+				stored := storedAs(resource, served)
+				found[stored.String()] = stored
 			}
 		}
 		if !matched {
@@ -57,6 +58,22 @@ func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, e
 	}
 	slices.SortFunc(resources, func(a, b Resource) int { return cmp.Compare(a.String(), b.String()) })
 	return resources, nil
+}
+
+// storedAs is the resource under whose name the API server stores, encrypts and
+// counts a resource. Events are served by two groups and stored once; see
+// AddCohabitatingResources in k8s.io/kubernetes/pkg/kubeapiserver/default_storage_factory_builder.go,
+// whose other pairs are not served any more.
+func storedAs(resource Resource, served []Resource) Resource {
+	if resource.Resource != "events" || resource.Group != "events.k8s.io" {
+		return resource
+	}
+	for _, other := range served {
+		if other.Resource == resource.Resource && other.Group == "" {
+			return other
+		}
+	}
+	return resource
 }
 
 // rewritable are the resources that can be listed and patched.

@@ -45,7 +45,8 @@ type resourceRun struct {
 // all lists the resource page by page and visits each object.
 func (r *resourceRun) all(ctx context.Context) {
 	after, done := r.Checkpoint.at(r.resource)
-	if done {
+	if done > 0 {
+		r.count(func(report *ResourceReport) { report.Objects, report.Skipped = done, done })
 		return
 	}
 	for range mostRelists {
@@ -53,7 +54,7 @@ func (r *resourceRun) all(ctx context.Context) {
 		after, err = r.pages(ctx, after)
 		switch {
 		case err == nil && r.report.Failed == 0 && !r.DryRun:
-			if err := r.Checkpoint.finish(r.resource); err != nil {
+			if err := r.Checkpoint.finish(r.resource, r.report.Objects); err != nil {
 				r.report.Problem = err.Error()
 			}
 			return
