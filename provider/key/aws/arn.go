@@ -44,7 +44,9 @@ func (a arn) String() string {
 }
 
 // covers is true if what was encrypted with the key used may be decrypted as
-// this key: it is the key itself, or one that this alias may have pointed to.
+// this key: it is the key itself, or one that this alias may have pointed to, which
+// is any of its account and region; which of them the caller may use is KMS's to
+// say.
 func (a arn) covers(used arn) bool {
 	if !a.alias() {
 		return a.String() == used.String()

@@ -151,9 +151,14 @@ func TestKMSMeetsTheContract(t *testing.T) {
 				if !key.IsNode(as) {
 					strangers = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
 				}
+				// An alias may have pointed to any other key of its account and region.
+				elsewhere := ireland
+				if strings.Contains(arn, ":alias/") {
+					elsewhere = frankfurt
+				}
 				same := settings(arn, map[string]any{"region": ireland})
 				return &keytest.Fixture{
-					Type: f.typ, Settings: settings(arn, nil), Other: settings(f.kms.Create(t, ireland, false), nil), SameKey: &same,
+					Type: f.typ, Settings: settings(arn, nil), Other: settings(f.kms.Create(t, elsewhere, false), nil), SameKey: &same,
 					Identity: as, Strangers: strangers, TellsVersion: true,
 					Rotate:          func(t *testing.T) { f.kms.Rotate(t, f.key) },
 					Fail:            func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
@@ -231,6 +236,25 @@ func TestWhatAnAliasEncryptedIsReadAfterItMoved(t *testing.T) {
 	wantPlain(t, opened, node, after, scope)
 	if !strings.HasPrefix(before.Version, f.key+"#") || !strings.HasPrefix(after.Version, other+"#") {
 		t.Errorf("versions %q and %q", before.Version, after.Version)
+	}
+}
+
+// Who seals and who opens may reach one key in different ways.
+func TestAKeyIsReadByItsARNAndByEveryAlias(t *testing.T) {
+	f := newFixture(t)
+	ways := map[string]key.Key{"ARN": f.open(t, f.asNode(f.key, nil))}
+	for _, alias := range []string{"one", "two"} {
+		ways["alias "+alias] = f.open(t, f.asNode(f.kms.Alias(alias, f.key), nil))
+	}
+	for by, writer := range ways {
+		made := encrypt(t, writer, node, scope)
+		for _, reader := range ways {
+			wantPlain(t, reader, node, made, scope)
+		}
+		other := f.open(t, f.asNode(f.kms.Create(t, ireland, false), nil))
+		if _, err := other.Decrypt(t.Context(), node, made, scope); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("by %s: another key reads it: %v", by, err)
+		}
 	}
 }
 

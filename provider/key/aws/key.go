@@ -30,7 +30,15 @@ func newKey(access *aws.Access, config *settings, named arn, asNode bool) *kmsKe
 }
 
 // Name is the ARN, with a star for the region of a multi-Region key.
-func (k *kmsKey) Name() string { return "aws " + k.arn.String() }
+func (k *kmsKey) Name() string { return nameOf(k.arn) }
+
+// nameOf is the name of a key, which stands in its envelopes too: always that of
+// the key itself, so that what was encrypted by an alias is read by the key's ARN
+// and by any other alias of it.
+func nameOf(key arn) string { return "aws " + key.String() }
+
+// UsesNode implements key.NodeUser.
+func (k *kmsKey) UsesNode() bool { return k.asNode }
 
 // Encrypt implements key.Key.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html
@@ -47,11 +55,11 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 			return explain(err)
 		}
 		defer clear(answer.Plaintext)
-		version, err := k.version(answer.KeyId, answer.KeyMaterialId)
+		used, version, err := k.version(answer.KeyId, answer.KeyMaterialId)
 		if err != nil {
 			return err
 		}
-		made, err = envelope.Seal(k.Name(), version, answer.Plaintext, answer.CiphertextBlob, plaintext.Reveal(), bound)
+		made, err = envelope.Seal(nameOf(used), version, answer.Plaintext, answer.CiphertextBlob, plaintext.Reveal(), bound)
 		if err != nil {
 			return aws.Failf(store.ErrUnavailable, "%v", err)
 		}
@@ -96,7 +104,7 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		if !ok || by.String() != used.String() || told != "" && material != "" && told != material {
 			return aws.Failf(store.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
 		}
-		if plain, err = sealed.Open(k.Name(), answer.Plaintext, bound); err != nil {
+		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
 			return aws.Failf(store.ErrInvalid, "%v", err)
 		}
 		return nil
@@ -122,7 +130,7 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 		if err != nil {
 			return explain(err)
 		}
-		version, err = k.version(answer.KeyId, answer.KeyMaterialId)
+		_, version, err = k.version(answer.KeyId, answer.KeyMaterialId)
 		return err
 	})
 	return version, err
@@ -131,17 +139,17 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 // Close implements key.Key. The platform's connections are not this key's.
 func (k *kmsKey) Close() {}
 
-// version is what an answer tells of the key that was used.
-func (k *kmsKey) version(keyID, material *string) (string, error) {
+// version is what an answer tells: the key that was used, and its version.
+func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {
 	used, ok := parseARN(awssdk.ToString(keyID))
-	if !ok || !k.arn.covers(used) {
-		return "", aws.Failf(store.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", aws.Printable(awssdk.ToString(keyID)))
+	if !ok || !k.arn.covers(used) || used.alias() {
+		return arn{}, "", aws.Failf(store.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", aws.Printable(awssdk.ToString(keyID)))
 	}
-	version, ok := versionOf(used, awssdk.ToString(material))
+	version, ok = versionOf(used, awssdk.ToString(material))
 	if !ok {
-		return "", aws.Failf(store.ErrUnavailable, "KMS answered with a key material ID that is none")
+		return arn{}, "", aws.Failf(store.ErrUnavailable, "KMS answered with a key material ID that is none")
 	}
-	return version, nil
+	return used, version, nil
 }
 
 // do makes a call as the node or as the pod, whichever the key is for.

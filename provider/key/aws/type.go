@@ -42,6 +42,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 			problems.Add(field, "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with the aws command, or set AWS_PROFILE")
 		}
 	}
+	if _, says := given.Fields["endpoint"]; says && t.platform.KnowsPerson() && !t.platform.TrustsSettings() {
+		problems.Add("endpoint", "has no place beside your own credentials, which go to AWS alone: whatever answers there would make the data keys")
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
