@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -108,6 +109,9 @@ func runKeygen(c *cobra.Command, flags keygenFlags) error {
 		return usagef("--retire and --export ask no key service; leave out --key")
 	case flags.export && flags.publicOut == "":
 		return usagef("--export writes the public part; say where with --public-out")
+	}
+	if err := apart(flags.out, flags.publicOut); err != nil {
+		return err
 	}
 	if changes == 0 {
 		return newKeyRing(c, flags)
@@ -244,6 +248,33 @@ func (f *keygenFlags) wrapped(c *cobra.Command, ring *seal.KeyRing) (*seal.KeyRi
 	return wrapped, nil
 }
 
+// apart refuses two flags that lead to one file, be it there yet or not: what is
+// written second would take the place of the private keys.
+func apart(out, publicOut string) error {
+	if publicOut == "" {
+		return nil
+	}
+	first, firstErr := os.Stat(out)
+	second, secondErr := os.Stat(publicOut)
+	if firstErr == nil && secondErr == nil && os.SameFile(first, second) || place(out) == place(publicOut) {
+		return usagef("--out and --public-out are both %s; give the public part a file of its own", out)
+	}
+	return nil
+}
+
+// place is where a path leads, by whatever links its folder is reached.
+func place(path string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+	if err != nil {
+		return absolute
+	}
+	return filepath.Join(folder, filepath.Base(absolute))
+}
+
 // mayWritePublic refuses to replace a file that is not this ring's public part,
 // before anything is written.
 func mayWritePublic(path string, ring *seal.KeyRing) error {
@@ -271,7 +302,9 @@ func writePublic(c *cobra.Command, path string, ring *seal.KeyRing) error {
 	data := ring.Public().Marshal()
 	err := atomicfile.Create(path, data, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		err = atomicfile.Replace(path, data, 0)
+		if err = mayWritePublic(path, ring); err == nil {
+			err = atomicfile.Replace(path, data, 0)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("the key ring is written, its public part is not: %w", err)

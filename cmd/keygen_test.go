@@ -41,6 +41,33 @@ func TestKeygenMakesPrivateFiles(t *testing.T) {
 	}
 }
 
+func TestKeygenWritesNoPublicPartOverThePrivateOne(t *testing.T) {
+	b := newSealBench(t)
+	folder := filepath.Join(b.dir, "folder")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(folder, filepath.Join(b.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(b.ring, filepath.Join(b.dir, "ring-too.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	before := b.read(b.ring)
+	for _, c := range [][]string{
+		{"--out", filepath.Join(folder, "new.yaml"), "--public-out", filepath.Join(folder, "new.yaml")},
+		{"--out", filepath.Join(folder, "new.yaml"), "--public-out", filepath.Join(b.dir, "link", ".", "new.yaml")},
+		{"--out", filepath.Join(folder, "new.yaml"), "--public-out", filepath.Join(b.dir, "link", "new.yaml"), "--sealer", "ci"},
+		{"--out", b.ring, "--public-out", filepath.Join(b.dir, "ring-too.yaml"), "--export"},
+		{"--out", b.ring, "--public-out", b.ring, "--rotate"},
+	} {
+		b.refused(2, "--out and --public-out are both", "", append([]string{"keygen"}, c...)...)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 || b.read(b.ring) != before {
+		t.Errorf("something was written: %v, %v", left, err)
+	}
+}
+
 func TestKeygenRotatesAndRetires(t *testing.T) {
 	b := newSealBench(t)
 	first := writeKey(t, b.must("", "keygen", "--out", b.ring, "--export", "--public-out", b.public))

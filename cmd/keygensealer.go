@@ -26,6 +26,9 @@ func newSealerKey(c *cobra.Command, flags keygenFlags) error {
 	if err != nil {
 		return usagef("--sealer: %w", err)
 	}
+	if err := apart(flags.out, flags.publicOut); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(flags.out); err == nil {
 		return notOver(flags.out)
 	}

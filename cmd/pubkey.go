@@ -104,6 +104,9 @@ func (f *pubkeyFlags) get(ctx context.Context, from string, pins []seal.KeyID) (
 			// A key ring tells its public part to who may read it.
 			ring, ringErr := seal.ReadKeyRing(from)
 			if ringErr != nil {
+				if seal.IsKeyRing(from) {
+					err = ringErr
+				}
 				return nil, usageError{err}
 			}
 			public = ring.Public()

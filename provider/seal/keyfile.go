@@ -31,6 +31,17 @@ func ReadKeyRing(path string) (*KeyRing, error) {
 	return ring, nil
 }
 
+// IsKeyRing says whether the file at path calls itself a private key ring, wrapped
+// or plain, if it can be read at all.
+func IsKeyRing(path string) bool {
+	data, err := nodefile.Read(path, MaxKeyFile)
+	if err != nil {
+		return false
+	}
+	kind := kindOf(data)
+	return kind == ringKind || kind == wrappedRingKind
+}
+
 // ReadPublicKey reads the public key file at path. The error names the path.
 func ReadPublicKey(path string) (*PublicKey, error) {
 	data, err := nodefile.Read(path, MaxKeyFile)
