@@ -129,19 +129,20 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usageError{err}
 	}
 	defer to.close()
-	current, err := to.current(c.Context())
-	if err != nil {
-		return err
-	}
 	files, err := reseal.Find(paths)
 	if err != nil {
 		return usageError{err}
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
-		Open:     opener(keys, &f.signatures),
-		Seal:     to.seal,
-		Current:  func(sealed *seal.Sealed) bool { return current(sealed) && f.signatures.current(sealed) },
+		Open: opener(keys, &f.signatures),
+		Seal: to.seal,
+		Current: func(ctx context.Context, sealed *seal.Sealed) (bool, error) {
+			if !f.signatures.current(sealed) {
+				return false, nil
+			}
+			return to.current(ctx, sealed)
+		},
 		Narrow:   f.narrow,
 		Workers:  f.workers,
 		DryRun:   f.dryRun,

@@ -3,6 +3,8 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -12,9 +14,9 @@ import (
 type sealKey struct {
 	cluster string // that the key is for
 	seal    func(context.Context, seal.Scope, secret.Bytes) (string, error)
-	// current finds out how to tell a value that is sealed with the key already,
-	// and under its newest version.
-	current func(context.Context) (func(*seal.Sealed) bool, error)
+	// current says whether a value is sealed with the key already, and under its
+	// newest version.
+	current func(context.Context, *seal.Sealed) (bool, error)
 	close   func()
 }
 
@@ -24,7 +26,7 @@ func openSealKey(public, service string, options ...seal.Option) (*sealKey, erro
 	if service != "" {
 		with, err := seal.ReadServiceKey(service, personKeyTypes())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--key: %w", err)
 		}
 		return &sealKey{cluster: with.Cluster(), close: with.Close, current: currentOf(with), seal: func(ctx context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
 			return seal.SealWith(ctx, with, scope, value, options...)
@@ -32,23 +34,39 @@ func openSealKey(public, service string, options ...seal.Option) (*sealKey, erro
 	}
 	to, err := seal.ReadPublicKey(public)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--public: %w", err)
 	}
-	current := func(context.Context) (func(*seal.Sealed) bool, error) {
-		return func(sealed *seal.Sealed) bool { return sealed.KeyID() == to.ID() }, nil
-	}
+	current := func(_ context.Context, sealed *seal.Sealed) (bool, error) { return sealed.KeyID() == to.ID(), nil }
 	return &sealKey{cluster: to.Cluster(), close: func() {}, current: current, seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
 		return seal.Seal(to, scope, value, options...)
 	}}, nil
 }
 
-func currentOf(with *seal.ServiceKey) func(context.Context) (func(*seal.Sealed) bool, error) {
-	return func(ctx context.Context) (func(*seal.Sealed) bool, error) {
-		newest, err := with.Current(ctx)
-		return func(sealed *seal.Sealed) bool {
-			name, version, ok := sealed.ServiceKey()
-			return ok && name == with.Name() && version == newest
-		}, err
+// currentOf learns the newest version once, from what sealing a byte for the
+// scope of the first value of the key makes: who seals has the right to that, and
+// asking for the version takes another at most key services.
+func currentOf(with *seal.ServiceKey) func(context.Context, *seal.Sealed) (bool, error) {
+	var mu sync.Mutex
+	newest := ""
+	return func(ctx context.Context, sealed *seal.Sealed) (bool, error) {
+		name, version, ok := sealed.ServiceKey()
+		if !ok || name != with.Name() {
+			return false, nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if newest == "" {
+			text, err := seal.SealWith(ctx, with, sealed.Scope(), secret.NewString("x"))
+			if err != nil {
+				return false, err
+			}
+			trial, err := seal.Parse(text)
+			if err != nil {
+				return false, err
+			}
+			_, newest, _ = trial.ServiceKey()
+		}
+		return version == newest, nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -22,6 +23,19 @@ type ServiceKey struct {
 	cluster string
 	key     key.Key
 	asNode  bool
+
+	// Some calls outlive who asked for them. Close ends those.
+	ended   context.Context //nolint:containedctx // of the key, not of a call
+	end     context.CancelFunc
+	mu      sync.Mutex
+	closed  bool
+	flights sync.WaitGroup
+}
+
+func newServiceKey(name, cluster string, opened key.Key, asNode bool) *ServiceKey {
+	k := &ServiceKey{name: name, cluster: cluster, key: opened, asNode: asNode}
+	k.ended, k.end = context.WithCancel(context.Background())
+	return k
 }
 
 // NewServiceKey names a key of 1 to MaxServiceKey letters, digits, dots, dashes
@@ -32,7 +46,7 @@ func NewServiceKey(name string, opened key.Key, asNode bool) (*ServiceKey, error
 	if text := WrongServiceKeyName(name); text != "" {
 		return nil, errors.New("the key's name " + text)
 	}
-	return &ServiceKey{name: name, key: opened, asNode: asNode}, nil
+	return newServiceKey(name, "", opened, asNode), nil
 }
 
 // Name is what values are sealed to.
@@ -44,18 +58,31 @@ func (k *ServiceKey) Cluster() string { return k.cluster }
 // AsNode says whether the key service is asked with the node's own credentials.
 func (k *ServiceKey) AsNode() bool { return k.asNode }
 
-// Current is the version that values are sealed with now. It asks the key service
-// once, with this machine's own credentials.
-func (k *ServiceKey) Current(ctx context.Context) (string, error) {
-	version, err := k.key.Current(ctx, identity.Identity{})
-	if err != nil {
-		return "", serviceFailure(ctx, k, err)
-	}
-	return version, nil
+// Close releases what the key holds. No call runs during or after it; those that
+// outlive who asked for them are ended, and waited for.
+func (k *ServiceKey) Close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.end()
+	k.flights.Wait()
+	k.key.Close()
 }
 
-// Close releases what the key holds. No call runs during or after it.
-func (k *ServiceKey) Close() { k.key.Close() }
+// detached begins a call that goes on when ctx ends, for at most so long and no
+// longer than the key is open. done must be called at its end. It is false for a
+// key that is closed.
+func (k *ServiceKey) detached(ctx context.Context, most time.Duration) (_ context.Context, done func(), open bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, nil, false
+	}
+	k.flights.Add(1)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
+	stop := context.AfterFunc(k.ended, cancel)
+	return ctx, func() { stop(); cancel(); k.flights.Done() }, true
+}
 
 // SealWith encrypts value with a data key of its own, which the key service
 // wraps for the scope, and returns the text. It asks the key service once, with

@@ -44,5 +44,5 @@ func ParseServiceKey(data []byte, types []key.Type) (*ServiceKey, error) {
 		}
 		return nil, problems
 	}
-	return &ServiceKey{name: file.Name, cluster: file.Cluster, key: opened, asNode: true}, nil
+	return newServiceKey(file.Name, file.Cluster, opened, true), nil
 }

@@ -135,8 +135,11 @@ func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey)
 	}
 	flight := u.flights.DoChan(of.ID.String(), func() (any, error) {
 		// Others wait for it too, and may do so when the first has gone.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwrapTime)
-		defer cancel()
+		ctx, done, open := u.with.detached(ctx, unwrapTime)
+		if !open {
+			return nil, context.Canceled
+		}
+		defer done()
 		private, err := unwrapRingKey(ctx, u.with, cluster, of)
 		if err != nil {
 			return nil, err

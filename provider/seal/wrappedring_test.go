@@ -160,6 +160,51 @@ func TestWrappedRingAndAKeyServiceThatFails(t *testing.T) {
 	})
 }
 
+// hangingKey does not decrypt before it is told to end, and then takes a while.
+type hangingKey struct {
+	key.Key
+	began chan struct{}
+
+	mu     sync.Mutex
+	events []string
+}
+
+func (k *hangingKey) happened(what string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.events = append(k.events, what)
+}
+
+func (k *hangingKey) Decrypt(ctx context.Context, _ identity.Identity, _ key.Ciphertext, _ key.Context) (secret.Bytes, error) {
+	close(k.began)
+	<-ctx.Done()
+	time.Sleep(20 * time.Millisecond)
+	k.happened("ended")
+	return secret.Bytes{}, ctx.Err()
+}
+
+func (k *hangingKey) Close() { k.happened("closed") }
+
+// An unwrapping outlives who asked for it, and ends before the key is closed.
+func TestClosingAKeyEndsWhatOutlivesItsCallers(t *testing.T) {
+	service := &hangingKey{Key: localKey(t, newLine(t)), began: make(chan struct{})}
+	with := named(t, "prod", service, true)
+	wrapped := wrap(t, newRing(t), with)
+	sealed := mustParse(t, mustSeal(t, wrapped, webScope(), "v"))
+	unlocked := unlock(t, wrapped, with, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-service.began; cancel() }()
+	if _, err := sealed.Open(ctx, seal.Keys{Ring: unlocked}, web, object, noon); !errors.Is(err, context.Canceled) {
+		t.Errorf("Open: %v", err)
+	}
+	with.Close()
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	if got := strings.Join(service.events, " "); got != "ended closed" {
+		t.Errorf("happened: %s", got)
+	}
+}
+
 func TestWrappedRingRefusesAnotherPrivateKey(t *testing.T) {
 	_, with := newService(t)
 	first := wrap(t, newRing(t), with)

@@ -31,8 +31,9 @@ type Options struct {
 	Open func(context.Context, *seal.Sealed) (secret.Bytes, error)
 	// Seal seals a value with the new key.
 	Seal func(context.Context, seal.Scope, secret.Bytes) (string, error)
-	// Current says whether a value is sealed with the new key already.
-	Current func(*seal.Sealed) bool
+	// Current says whether a value is sealed with the new key already. It is
+	// asked of values whose scope stays as it is.
+	Current func(context.Context, *seal.Sealed) (bool, error)
 	// Narrow is what scopes are narrowed to.
 	Narrow Narrowing
 	// Workers is the most values that are open at once, at least 1.
@@ -159,6 +160,14 @@ func (r *run) file(ctx context.Context, in Input) File {
 		out.Problem = "was not reached before the interruption"
 		return out
 	}
+	if !r.DryRun {
+		unlock, err := atomicfile.Lock(ctx, in.Path)
+		if err != nil {
+			out.Problem = reason(err)
+			return out
+		}
+		defer unlock()
+	}
 	data, err := readMost(in.Path)
 	if err != nil {
 		out.Problem = reason(err)
@@ -223,9 +232,15 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 	if err != nil {
 		return failed(err)
 	}
-	if r.Current(sealed) && same(scope, sealed.Scope()) {
-		told.State, told.To = Current, told.From
-		return told, ""
+	if same(scope, sealed.Scope()) {
+		current, err := r.Current(ctx, sealed)
+		if err != nil {
+			return failed(err)
+		}
+		if current {
+			told.State, told.To = Current, told.From
+			return told, ""
+		}
 	}
 	value, err := r.Open(ctx, sealed)
 	if err != nil {

@@ -49,7 +49,7 @@ func (b *bench) options() reseal.Options {
 		Seal: func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {
 			return seal.Seal(public, scope, value)
 		},
-		Current: func(sealed *seal.Sealed) bool { return sealed.KeyID() == public.ID() },
+		Current: func(_ context.Context, sealed *seal.Sealed) (bool, error) { return sealed.KeyID() == public.ID(), nil },
 		Workers: 4,
 	}
 }
