@@ -299,3 +299,16 @@ spec:
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+func TestSealNamesTheFlagOfAFileThatCannotBeUsed(t *testing.T) {
+	b := newSealBench(t)
+	none := filepath.Join(b.dir, "none")
+	for flag, args := range map[string][]string{
+		"--public: ":   append([]string{"seal", "--public", none}, forWeb...),
+		"--key: ":      append([]string{"seal", "--key", none}, forWeb...),
+		"--key-ring: ": {"unseal", "--key-ring", none, "--ignore-scope"},
+		"--open-key: ": {"reseal", "--open-key", none, "--public", b.public, b.dir},
+	} {
+		b.refused(2, flag+"open "+none+": no such file", "v", args...)
+	}
+}

@@ -50,12 +50,18 @@ func TestSignsValuesAndChecksSignatures(t *testing.T) {
 				t.Errorf("told %v", told)
 			}
 			b.refused(1, "unknown sealer", text, "inspect", "--sealer", stranger)
+			if got := b.must(text, append(open, "--sealer", stranger, "--sealer", public)...); got != "the value" {
+				t.Errorf("opened %q", got)
+			}
+			b.refused(1, "unknown sealer", text, append(open, "--sealer", stranger)...)
 			last := map[bool]string{true: "w", false: "g"}[text[len(text)-1] == 'A']
 			b.refused(1, "wrong signature", text[:len(text)-3]+last+text[len(text)-2:], "inspect", "--sealer", public)
 		})
 	}
 	unsigned := strings.TrimSpace(b.seal("v"))
 	b.refused(1, "not signed", unsigned, "inspect", "--sealer", public)
+	b.refused(1, "not signed", unsigned, "unseal", "--ignore-scope", "--key-ring", b.ring, "--sealer", public)
+	b.refused(2, "--sealer: ", unsigned, "unseal", "--ignore-scope", "--key-ring", b.ring, "--sealer", private)
 	if told := b.must(unsigned, "inspect"); strings.Contains(told, "signed") {
 		t.Errorf("told %q", told)
 	}

@@ -3,11 +3,14 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal/source"
 	"github.com/lanyardhq/lanyard/provider/strict"
@@ -70,6 +73,39 @@ func (s *sealSource) read(c *cobra.Command) (values []source.Value, name, namesp
 	return values, name, namespace, err
 }
 
+// sealsAtOnce is how many values are sealed at one time: a key service takes a
+// while for each, and should not be overrun.
+const sealsAtOnce = 8
+
+// sealAll seals the values and returns their texts in the same order. After a
+// failure none is begun any more; the error is that of the first value in the
+// order that failed, at which index.
+func sealAll(values []source.Value, scopes []seal.Scope, with sealer) (texts []string, at int, err error) {
+	texts = make([]string, len(values))
+	failures := make([]error, len(values))
+	var failed atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(sealsAtOnce)
+	for i := range values {
+		if failed.Load() {
+			break
+		}
+		group.Go(func() error {
+			if texts[i], failures[i] = with(scopes[i], values[i].Data); failures[i] != nil {
+				failed.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() //nolint:errcheck // nobody returns one
+	for i, failure := range failures {
+		if failure != nil {
+			return nil, i, failure
+		}
+	}
+	return texts, 0, nil
+}
+
 // sealMany seals all values of a file, or none.
 func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with sealer) error {
 	values, file, namespace, err := f.from.read(c)
@@ -96,7 +132,7 @@ func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with seale
 		f.namespace = namespace
 	}
 	now := time.Now()
-	entries := make([]classfile.Entry, len(values))
+	entries, scopes := make([]classfile.Entry, len(values)), make([]seal.Scope, len(values))
 	for i, value := range values {
 		entry := classfile.Entry{Path: folder + value.Path}
 		if class != nil {
@@ -108,14 +144,17 @@ func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with seale
 		if one.name = entry.Name; one.name == "" {
 			one.name = entry.Path
 		}
-		scope, err := one.scope(now)
-		if err != nil {
+		if scopes[i], err = one.scope(now); err != nil {
 			return err
 		}
-		if entry.Sealed, err = with(scope, value.Data); err != nil {
-			return sealingFailed(fmt.Errorf("%s: line %d: %w", file, value.Line, err))
-		}
 		entries[i] = entry
+	}
+	texts, at, err := sealAll(values, scopes, with)
+	if err != nil {
+		return sealingFailed(fmt.Errorf("%s: line %d: %w", file, values[at].Line, err))
+	}
+	for i, text := range texts {
+		entries[i].Sealed = text
 	}
 	return f.deliver(c, class, fmt.Sprintf("of each of %d objects", len(entries)), entries...)
 }

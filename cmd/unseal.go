@@ -17,6 +17,7 @@ type unsealFlags struct {
 	keyRing, key, file, object string
 	as                         identity.Identity
 	ignoreScope                bool
+	sealers                    []string
 }
 
 func newUnseal() *cobra.Command {
@@ -32,6 +33,9 @@ as the provider would check it, so that unseal answers whether that workload
 gets the value. The cluster is the key's unless --cluster says otherwise. With
 --ignore-scope the holder of the key opens a value whatever it is sealed for and
 whenever it expired.
+
+With --sealer the value must be signed by one of these sealers, as the operator's
+configuration may demand it; else no signature is looked at.
 
 With --key the key service is asked with your own credentials, for values that
 were sealed with it and for the private keys of a key ring that it wraps, and not
@@ -55,6 +59,7 @@ policies to say.`,
 	c.Flags().StringVarP(&flags.as.Namespace, "namespace", "n", "", "the workload's namespace `NAME`")
 	c.Flags().StringVar(&flags.as.ServiceAccount, "service-account", "", "the workload's service account `NAME`")
 	c.Flags().StringVar(&flags.object, "name", "", "the object's `NAME` in the class: its name, or its path if it has none")
+	c.Flags().StringArrayVar(&flags.sealers, "sealer", nil, "refuse a value that was not signed by the sealer whose public part is in this `FILE`; may be repeated for others")
 	c.Flags().BoolVar(&flags.ignoreScope, "ignore-scope", false, "open the value whatever it is sealed for")
 	return c
 }
@@ -72,6 +77,9 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 		return usagef("%w", err)
 	}
 	defer closeKeys()
+	if keys.Signatures, err = flags.signatures(); err != nil {
+		return err
+	}
 	text, err := readSealedText(c, args, flags.file)
 	if err != nil {
 		return err
@@ -100,6 +108,22 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 	return nil
 }
 
+// signatures are those that the value must have; nil demands none.
+func (f *unsealFlags) signatures() (*seal.Signatures, error) {
+	if len(f.sealers) == 0 {
+		return nil, nil //nolint:nilnil // which is what seal.Keys calls it too
+	}
+	var demanded seal.Signatures
+	for _, file := range f.sealers {
+		key, err := seal.ReadSealerKey(file)
+		if err != nil {
+			return nil, usagef("--sealer: %w", err)
+		}
+		demanded.Trusted = append(demanded.Trusted, seal.TrustedSealer{Key: key, Namespaces: []string{"*"}})
+	}
+	return &demanded, nil
+}
+
 // openKeys reads a key ring, the file that names a key of a key service, or both,
 // whichever are not empty, and says which cluster they are for. The private keys
 // of a ring may be wrapped by that key. flag is the one that service comes from.
@@ -108,7 +132,7 @@ func openKeys(keyRing, service, flag string) (keys seal.Keys, cluster string, cl
 	if service != "" {
 		with, err := seal.ReadServiceKey(service, personKeyTypes())
 		if err != nil {
-			return seal.Keys{}, "", nil, err
+			return seal.Keys{}, "", nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		keys.Services, cluster, closeKeys = []*seal.ServiceKey{with}, with.Cluster(), with.Close
 	}
@@ -118,7 +142,7 @@ func openKeys(keyRing, service, flag string) (keys seal.Keys, cluster string, cl
 	ring, err := seal.ReadKeyRing(keyRing)
 	if err != nil {
 		closeKeys()
-		return seal.Keys{}, "", nil, err
+		return seal.Keys{}, "", nil, fmt.Errorf("--key-ring: %w", err)
 	}
 	if name := ring.WrappedBy(); name != "" {
 		if len(keys.Services) == 0 || keys.Services[0].Name() != name {

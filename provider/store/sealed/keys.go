@@ -64,6 +64,15 @@ func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey,
 		if problems = append(problems, wrong...); len(wrong) > 0 {
 			continue
 		}
+		if user, knows := service.(key.NodeUser); knows && user.UsesNode() != asNode {
+			service.Close()
+			if asNode {
+				add(at+".openAs", "is node, and the key's settings log in as the pod; leave openAs out, or give the key the node's login")
+			} else {
+				add(at+".openAs", "is pod, which it is if nothing is said, and the key's settings are for the node alone; let it be node, or give settings with which each pod logs in as itself")
+			}
+			continue
+		}
 		named, err := seal.NewServiceKey(k.Name, service, asNode)
 		if err != nil {
 			service.Close()

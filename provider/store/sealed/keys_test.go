@@ -16,8 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lanyardhq/lanyard/provider"
+	platform "github.com/lanyardhq/lanyard/provider/aws"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
+	"github.com/lanyardhq/lanyard/provider/key/aws"
 	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -238,15 +240,39 @@ func TestOpensAsThePodWithItsNamespacesRole(t *testing.T) {
 func TestANodesKeyServesNoPodUnlessTheOperatorSaysSo(t *testing.T) {
 	file := localFile(t)
 	text := sealUnder(t, file, "prod", scopeFor(web, "o"), "v")
-	for openAs, want := range map[string]error{"": store.ErrDenied, "pod": store.ErrDenied, "node": nil} {
-		opened, err := newType(local.NewType()).Open(with(keyOf("prod", openAs, map[string]any{"type": "local", "file": file})))
-		if err != nil {
-			t.Fatal(err)
+	open := func(openAs, file string) (store.Store, error) {
+		return newType(local.NewType()).Open(with(keyOf("prod", openAs, map[string]any{"type": "local", "file": file})))
+	}
+	opened, err := open("node", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if _, err := opened.Read(t.Context(), web, store.Reference{Key: text, Object: "o"}); err != nil {
+		t.Error(err)
+	}
+	for _, openAs := range []string{"", "pod"} {
+		if _, err := open(openAs, file); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is pod, ") {
+			t.Errorf("openAs %q: %v", openAs, err)
 		}
-		if _, err := opened.Read(t.Context(), web, store.Reference{Key: text, Object: "o"}); !errors.Is(err, want) {
-			t.Errorf("openAs %q: %v, want %v", openAs, err, want)
+		if _, err := open(openAs, "/keys/{namespace}"); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].service: has a placeholder") {
+			t.Errorf("openAs %q with a placeholder: %v", openAs, err)
 		}
-		opened.Close()
+	}
+}
+
+func TestAKeyOfThePodsIsNotAskedAsTheNode(t *testing.T) {
+	shared := platform.New(platform.Options{})
+	defer shared.Close()
+	const arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	for openAs, service := range map[string]map[string]any{
+		"node": {"type": "aws", "key": arn},
+		"pod":  {"type": "aws", "key": arn, "node": map[string]any{"method": "instanceRole"}},
+	} {
+		_, err := newType(aws.NewType(shared)).Open(with(keyOf("prod", openAs, service)))
+		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is "+openAs+", ") {
+			t.Errorf("openAs %s: %v", openAs, err)
+		}
 	}
 }
 

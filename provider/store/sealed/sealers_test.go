@@ -47,6 +47,8 @@ func TestTheOperatorSaysWhoMaySealForANamespace(t *testing.T) {
 		return text
 	}
 	unsigned := func(as identity.Identity) string { return sealTo(t, ring, scopeFor(as, "o"), "v") }
+	anyNamespace := scopeFor(web, "o")
+	anyNamespace.Namespace = seal.Any()
 	only := func(names ...any) map[string]any { return map[string]any{"sealers": names} }
 	anywhere := trusting(path, []any{"batch"}, sealerOf("ci", ci, "pro*"), sealerOf("stranger", stranger, "other"))
 	strictly := trusting(path, nil, sealerOf("ci", ci, "pro*"))
@@ -56,17 +58,18 @@ func TestTheOperatorSaysWhoMaySealForANamespace(t *testing.T) {
 		text     string
 		as       identity.Identity
 		options  map[string]any
-		check    error // of Check, which knows no namespace yet
+		check    error // of Check, which knows no namespace but the value's own
 		want     error
 		cause    error
 	}{
 		"signed": {settings: anywhere, text: signed(web, ci), as: web},
 		"signed, with the sealer that a class wants": {settings: anywhere, text: signed(web, ci), as: web, options: only("ci")},
-		"unsigned":                              {settings: anywhere, text: unsigned(web), as: web, want: store.ErrDenied, cause: seal.ErrUnsigned},
+		"unsigned":                              {settings: anywhere, text: unsigned(web), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
+		"unsigned, for any namespace":           {settings: anywhere, text: sealTo(t, ring, anyNamespace, "v"), as: web, want: store.ErrDenied, cause: seal.ErrUnsigned},
 		"unsigned, and nowhere allowed":         {settings: strictly, text: unsigned(web), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
 		"unsigned, where it may be":             {settings: anywhere, text: unsigned(batch), as: batch},
 		"unsigned, and a class wants one":       {settings: anywhere, text: unsigned(batch), as: batch, options: only("ci"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
-		"by one who may elsewhere":              {settings: anywhere, text: signed(web, stranger), as: web, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
+		"by one who may elsewhere":              {settings: anywhere, text: signed(web, stranger), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
 		"by a stranger":                         {settings: strictly, text: signed(web, stranger), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
 		"by another than a class wants":         {settings: anywhere, text: signed(web, ci), as: web, options: only("stranger"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
 		"a class wants one and nobody is named": {settings: settings(path), text: signed(web, ci), as: web, options: only("ci"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},

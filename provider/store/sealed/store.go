@@ -33,7 +33,9 @@ func (s *sealedStore) keys(only []string) seal.Keys {
 }
 
 // Check parses the text, and refuses one that no key of the store's can open, or
-// whose signature no sealer's is; the scope is not looked at.
+// whose signature is not one of a sealer who is trusted for the namespace that the
+// value is sealed for, or for none at all if that is any. The scope itself is not
+// looked at.
 func (s *sealedStore) Check(ref store.Reference) error {
 	if ref.Version != "" {
 		return store.Fail(store.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
@@ -44,7 +46,7 @@ func (s *sealedStore) Check(ref store.Reference) error {
 	}
 	sealed, err := seal.Parse(ref.Key)
 	if err == nil {
-		err = s.signatures.CheckAnywhere(sealed, only)
+		err = s.checkSignature(sealed, only)
 	}
 	if err == nil {
 		err = s.keys(nil).Check(sealed)
@@ -53,6 +55,13 @@ func (s *sealedStore) Check(ref store.Reference) error {
 		return store.Fail(store.ErrInvalid, err)
 	}
 	return nil
+}
+
+func (s *sealedStore) checkSignature(sealed *seal.Sealed, only []string) error {
+	if namespace := sealed.Scope().Namespace; !namespace.IsAny() {
+		return s.signatures.Check(sealed, namespace.String(), only)
+	}
+	return s.signatures.CheckAnywhere(sealed, only)
 }
 
 // Read opens the value if it is sealed for the identity and the object. A key

@@ -39,7 +39,12 @@ func openService(types []key.Type, service map[string]any, at string) (key.Key, 
 		return nil, problems
 	}
 	k.name = sample.Name()
+	user, knows := sample.(key.NodeUser)
+	forNode := knows && user.UsesNode()
 	sample.Close()
+	if forNode {
+		return nil, strict.Problems{{Field: at, Text: "has a placeholder for the pod's namespace or service account, and a login or a file of the node, which no pod may use; give settings with which each pod logs in as itself"}}
+	}
 	return k, nil
 }
 

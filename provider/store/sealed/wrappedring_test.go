@@ -16,7 +16,7 @@ import (
 
 // wrapping is a key file in the place of a key service, and its settings under
 // the name prod.
-func wrapping(t *testing.T, openAs string) (file string, with *seal.ServiceKey, keys map[string]any) {
+func wrapping(t *testing.T) (file string, with *seal.ServiceKey, keys map[string]any) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString([]byte("a key for the tests of sealed st"))+"\n"), 0o600); err != nil {
@@ -30,7 +30,7 @@ func wrapping(t *testing.T, openAs string) (file string, with *seal.ServiceKey, 
 		t.Fatal(err)
 	}
 	t.Cleanup(with.Close)
-	return file, with, map[string]any{"name": "prod", "openAs": openAs, "service": map[string]any{"type": "local", "file": file}}
+	return file, with, map[string]any{"name": "prod", "openAs": "node", "service": map[string]any{"type": "local", "file": file}}
 }
 
 func wrapped(t *testing.T, ring *seal.KeyRing, with *seal.ServiceKey) *seal.KeyRing {
@@ -45,7 +45,7 @@ func wrapped(t *testing.T, ring *seal.KeyRing, with *seal.ServiceKey) *seal.KeyR
 // The life of a node: it starts while the key service is away, which comes, goes
 // and comes again while the ring is rotated.
 func TestWrappedKeyRing(t *testing.T) {
-	file, with, keys := wrapping(t, "node")
+	file, with, keys := wrapping(t)
 	first := wrapped(t, newRing(t), with)
 	path := ringFile(t, first)
 	old := sealTo(t, first, scopeFor(web, "o"), "old")
@@ -123,7 +123,7 @@ func TestWrappedKeyRing(t *testing.T) {
 
 // A plain ring is wrapped while the node runs.
 func TestMigratesFromAPlainKeyRing(t *testing.T) {
-	_, with, keys := wrapping(t, "node")
+	_, with, keys := wrapping(t)
 	plain := newRing(t)
 	path := ringFile(t, plain)
 	s, err := newType(local.NewType()).Open(store.Settings{ByOperator: true, Fields: map[string]any{"keyRing": path, "keys": []any{keys}}})
@@ -141,7 +141,8 @@ func TestMigratesFromAPlainKeyRing(t *testing.T) {
 }
 
 func TestRefusesAWrappedKeyRingWithoutItsKey(t *testing.T) {
-	_, with, asPod := wrapping(t, "pod")
+	file, with, _ := wrapping(t)
+	asPod := map[string]any{"name": "prod", "service": map[string]any{"type": "pods", "role": "prod"}}
 	path := ringFile(t, wrapped(t, newRing(t), with))
 	for name, c := range map[string]struct {
 		keys  []any
@@ -151,7 +152,7 @@ func TestRefusesAWrappedKeyRingWithoutItsKey(t *testing.T) {
 		"a key asked as pods": {[]any{asPod}, "set its openAs to node"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newType(local.NewType()).Open(store.Settings{ByOperator: true, Fields: map[string]any{"keyRing": path, "keys": c.keys}})
+			_, err := newType(local.NewType(), &pods{file: file}).Open(store.Settings{ByOperator: true, Fields: map[string]any{"keyRing": path, "keys": c.keys}})
 			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), c.tells) {
 				t.Errorf("error %v does not tell %q", err, c.tells)
 			}
