@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +185,7 @@ type changing struct {
 	*testing.T
 	service  *ringtest.Service
 	path     string
+	mu       sync.Mutex // for what a test changes or reads between two tries
 	ring     *Ring
 	refuse   error // what the server says of every ring
 	registry *prometheus.Registry
@@ -198,6 +200,8 @@ func change(t *testing.T, text string) *changing {
 	}
 	c.ring = file.Ring
 	w := NewWatcher(file, func(next *Ring) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.refuse != nil {
 			return c.refuse
 		}
@@ -225,6 +229,13 @@ func (c *changing) write(text string) {
 	}
 }
 
+// refuses says what the server says of every ring from now on.
+func (c *changing) refuses(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse = err
+}
+
 // to writes the file and waits until it was looked at.
 func (c *changing) to(text string) {
 	c.write(text)
@@ -234,6 +245,8 @@ func (c *changing) to(text string) {
 
 func (c *changing) want(ring, write string, good float64) {
 	c.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if got := c.ring.String(); got != ring {
 		c.Errorf("the ring is %s, want %s", got, ring)
 	}
@@ -392,12 +405,12 @@ func TestARetiredKeyIsNotOpened(t *testing.T) {
 func TestARefusedRingIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := change(t, head+entry("a", "write", ""))
-		c.refuse = errors.New("not now")
+		c.refuses(errors.New("not now"))
 		c.to(head + entry("a", "write", "") + entry("b", "read", ""))
 		c.want("a (write)", "a", 0)
 		time.Sleep(2 * reload.Retry)
 		c.want("a (write)", "a", 0)
-		c.refuse = nil
+		c.refuses(nil)
 		time.Sleep(reload.Retry + reload.Interval)
 		synctest.Wait()
 		c.want("a (write), b (read)", "a", 1)
@@ -407,7 +420,7 @@ func TestARefusedRingIsTriedAgain(t *testing.T) {
 func TestARingThatTheServerRefusesDoesNotHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := change(t, head+entry("a", "write", ""))
-		c.refuse = errors.New("not now")
+		c.refuses(errors.New("not now"))
 		c.to(head + entry("a", "write", "") + entry("b", "read", ""))
 		c.want("a (write)", "a", 0)
 		if open := c.service.Opened(); open != 1 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,11 +20,27 @@ func TestARefusedContentIsTriedAgainAndToldOnce(t *testing.T) {
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(&log, nil)))
 	defer klog.ClearLogger()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		content, applied := "first", 0
 		var refusal error
+		become := func(text string, refused error) {
+			mu.Lock()
+			defer mu.Unlock()
+			content, refusal = text, refused
+		}
 		w := New(File{
-			Path: "f", Name: "test file", Metrics: "test", Read: func() ([]byte, error) { return []byte(content), nil },
-			Apply: func([]byte) error { applied++; return refusal },
+			Path: "f", Name: "test file", Metrics: "test",
+			Read: func() ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return []byte(content), nil
+			},
+			Apply: func([]byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				applied++
+				return refusal
+			},
 		}, []byte(content), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -32,18 +49,20 @@ func TestARefusedContentIsTriedAgainAndToldOnce(t *testing.T) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if applied != want {
 				t.Errorf("applied %d times, want %d", applied, want)
 			}
 		}
 		pass(time.Minute, 0)
-		content, refusal = "second", errors.New("not yet")
+		become("second", errors.New("not yet"))
 		pass(2*Interval, 1)
 		pass(Retry, 2)
 		pass(Retry, 3)
-		refusal = errors.New("for another reason")
+		become("second", errors.New("for another reason"))
 		pass(Retry, 4)
-		refusal = nil
+		become("second", nil)
 		pass(Retry, 5)
 		pass(10*Retry, 5)
 		cancel()
