@@ -52,6 +52,44 @@ func TestFaultsThatPassAreSurvivedAndOthersExplained(t *testing.T) {
 	}
 }
 
+// What stands between the node and Vault may answer in its place: at a login, a
+// read, and the renewal of a lease.
+func TestARefusalBeforeVaultIsAnOutage(t *testing.T) {
+	f := newFixture(t, shared)
+	ref := f.put(t, "db", map[string]any{"a": "b"})
+	for _, fault := range []faultproxy.Fault{
+		{Status: 404, Body: "<html>404 Not Found</html>"},
+		{Status: 403, Body: `{"message":"blocked"}`},
+		{Status: 401},
+	} {
+		for _, prefix := range []string{"auth/", f.kv2()} {
+			s := open(t, f.settings())
+			fault.Prefix = prefix
+			f.proxy.Add(fault)
+			if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "what stands between the node and Vault") {
+				t.Errorf("%d at %s: %v", fault.Status, prefix, err)
+			}
+			f.proxy.Clear()
+			mustRead(t, s, f.pod, ref)
+		}
+	}
+}
+
+// Vault's own state, and what its identity engine says of its keys, come without
+// the envelope of its other answers.
+func TestAnswersWithoutAnEnvelopeAreRead(t *testing.T) {
+	f := newFixture(t, shared)
+	s := open(t, f.settings())
+	for key, holds := range map[string]string{
+		"sys/health": `"initialized":true`, "sys/seal-status": `"sealed":false`, "sys/leader": `"ha_enabled"`,
+		"identity/oidc/.well-known/keys": `"keys":`, "identity/oidc/.well-known/openid-configuration": `"jwks_uri":`,
+	} {
+		if value := mustRead(t, s, f.pod, store.Reference{Key: key}); !strings.Contains(string(value.Data.Reveal()), holds) {
+			t.Errorf("%s is %s, without %s", key, value.Data.Reveal(), holds)
+		}
+	}
+}
+
 func TestEmptyAnswersAreErrors(t *testing.T) {
 	f := newFixture(t, shared)
 	ref := f.put(t, "db", map[string]any{"a": "b"})

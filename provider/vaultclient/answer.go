@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -67,10 +68,10 @@ var (
 	errShape   = errors.New("a JSON object that is not one of Vault's")
 )
 
-// ParseAnswer reads an answer's body. Numbers inside data stay as they were
-// written. What has neither data nor the rest of an envelope, as some paths
-// below sys/ answer, is data itself.
-func ParseAnswer(body []byte) (*Answer, error) {
+// ParseAnswer reads the body of the answer to a request for path. Numbers inside
+// data stay as they were written. What has nothing of an envelope is data itself
+// below the paths that answer so, and no answer of Vault's elsewhere.
+func ParseAnswer(path string, body []byte) (*Answer, error) {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
 		return nil, errEmpty
@@ -85,9 +86,28 @@ func ParseAnswer(body []byte) (*Answer, error) {
 	if string(a.Data) == "null" {
 		a.Data = nil
 	}
-	bare := a.RequestID == nil && a.Data == nil && a.Auth == nil && a.WrapInfo == nil && a.LeaseID == "" && len(a.Errors) == 0
-	if bare && len(body) > len("{}") {
-		a.Data = body
+	if a.byVault() || a.Data != nil || a.Auth != nil || a.WrapInfo != nil || a.LeaseID != "" {
+		return &a, nil
 	}
+	if !answersBare(path) || len(body) == len("{}") {
+		return nil, errShape
+	}
+	a.Data = body
 	return &a, nil
 }
+
+// answersBare is true of paths whose answers may have no envelope: Vault's own
+// state (sys/health, sys/seal-status, sys/leader and the like), and what the
+// identity engine says in the words of OpenID Connect (its keys, for one). Both
+// are mounted there for good.
+// https://developer.hashicorp.com/vault/api-docs/system/health
+// https://developer.hashicorp.com/vault/api-docs/secret/identity/tokens#read-active-public-keys
+func answersBare(path string) bool {
+	return strings.HasPrefix(path, "sys/") || strings.HasPrefix(path, "identity/oidc/")
+}
+
+// byVault is true of what nobody but Vault writes: the request's identifier, or
+// a list of errors, empty where it has nothing to say. A gateway or an ingress
+// that has no way to Vault answers 404 or 403 too, and knows nothing of either.
+// https://developer.hashicorp.com/vault/api-docs#error-response
+func (a *Answer) byVault() bool { return a != nil && (a.RequestID != nil || a.Errors != nil) }

@@ -165,12 +165,15 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 		return nil, outcome{err: Fail(store.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.Method, Printable(r.Path), maxAnswerBytes)}
 	}
 	resp := &Response{Status: got.StatusCode, sent: r.sent()}
-	resp.Answer, resp.Broken = ParseAnswer(body)
+	resp.Answer, resp.Broken = ParseAnswer(r.Path, body)
 	if passing, executed := passingStatus(got.StatusCode); passing {
 		return nil, outcome{
 			err:    resp.unavailable(),
 			passes: true, done: executed, after: retryAfter(got.Header),
 		}
+	}
+	if got.StatusCode >= 400 && !resp.Answer.byVault() {
+		return nil, outcome{err: resp.fromBetween(c.address.Host), done: true}
 	}
 	return resp, outcome{}
 }

@@ -30,7 +30,10 @@ func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
 func TestCallsAreRepeatedOnlyWhenThatIsSafe(t *testing.T) {
 	hangUp := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	status := func(code int) func(http.ResponseWriter) {
-		return func(w http.ResponseWriter) { w.WriteHeader(code) }
+		return func(w http.ResponseWriter) {
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(`{"errors":[]}`))
+		}
 	}
 	for name, test := range map[string]struct {
 		answer     func(http.ResponseWriter)

@@ -83,6 +83,16 @@ func (r *Response) SaidOfDenial() string {
 	return text
 }
 
+// fromBetween explains a refusal that is not in Vault's words: whoever answered
+// on its way cannot know what Vault would have said.
+func (r *Response) fromBetween(host string) error {
+	broken := r.Broken
+	if broken == nil {
+		broken = errShape
+	}
+	return Fail(store.ErrUnavailable, "%s answered %d with %v, so it was not Vault that answered; look at what stands between the node and Vault", host, r.Status, broken)
+}
+
 // unavailable explains a status that may pass by itself.
 func (r *Response) unavailable() error {
 	text := r.Said()

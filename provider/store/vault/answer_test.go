@@ -3,22 +3,29 @@ package vault
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // read is what a GET of secret/data/a becomes when Vault answers so.
 func read(status int, body string) (store.Value, error) {
+	return become(&query{key: "secret/data/a", method: http.MethodGet}, status, body)
+}
+
+func become(q *query, status int, body string) (store.Value, error) {
 	resp := &vaultclient.Response{Status: status}
-	resp.Answer, resp.Broken = vaultclient.ParseAnswer([]byte(body))
-	q := &query{key: "secret/data/a", method: http.MethodGet}
+	resp.Answer, resp.Broken = vaultclient.ParseAnswer(q.key, []byte(body))
 	if !resp.OK() {
 		if err := gone(q, resp.Answer); err != nil {
 			return store.Value{}, err
@@ -34,7 +41,6 @@ func TestAnswersThatHoldAValue(t *testing.T) {
 		"kv2":               {`{"request_id":"1","data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`, `{"a":"b"}`, "7-"},
 		"kv1 like kv2":      {`{"request_id":"1","data":{"data":"x","metadata":"y"}}`, `{"data":"x","metadata":"y"}`, ""},
 		"numbers stay":      {`{"request_id":"1","data":{"big":12345678901234567890,"f":1.10}}`, `{"big":12345678901234567890,"f":1.10}`, ""},
-		"without envelope":  {`{"initialized":true,"sealed":false}`, `{"initialized":true,"sealed":false}`, ""},
 		"fields of no kind": {`{"request_id":"1","data":{}}`, `{}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,6 +55,23 @@ func TestAnswersThatHoldAValue(t *testing.T) {
 				t.Errorf("version %q, want one like %q", value.Version, test.version)
 			}
 		})
+	}
+}
+
+// Some paths answer without an envelope. Elsewhere what has none is a gateway's.
+func TestBareAnswersAreValuesOfTheirOwnPathsAlone(t *testing.T) {
+	const body = `{"message":"no route matched"}`
+	for key, want := range map[string]bool{
+		"sys/health": true, "identity/oidc/.well-known/keys": true,
+		"secret/data/a": false, "secret/data/sys/a": false, "system/a": false, "identity/entity/id/a": false,
+	} {
+		value, err := become(&query{key: key, method: http.MethodGet}, 200, body)
+		switch {
+		case want && (err != nil || string(value.Data.Reveal()) != body):
+			t.Errorf("%s: %q, %v; want what was answered", key, value.Data.Reveal(), err)
+		case !want && (!errors.Is(err, store.ErrUnavailable) || value.Data.Len() != 0 || !strings.Contains(err.Error(), "what stands between")):
+			t.Errorf("%s: %d bytes, %v; want unavailable", key, value.Data.Len(), err)
+		}
 	}
 }
 
@@ -67,7 +90,7 @@ func TestWholeAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp := &vaultclient.Response{Status: 200}
-			resp.Answer, resp.Broken = vaultclient.ParseAnswer([]byte(test.body))
+			resp.Answer, resp.Broken = vaultclient.ParseAnswer("a/b", []byte(test.body))
 			value, err := valueOf(&query{key: "a/b", method: http.MethodGet, whole: true}, resp)
 			if err != nil {
 				t.Fatal(err)
@@ -114,9 +137,9 @@ func TestAnswersThatHoldNone(t *testing.T) {
 		"two":              {200, `{"data":{}} {"data":{}}`, store.ErrUnavailable, "not one whole JSON object"},
 		"html":             {200, `<html>hunter2</html>`, store.ErrUnavailable, "not one whole JSON object"},
 		"wrong types":      {200, `{"request_id":1,"data":{"a":"hunter2"}}`, store.ErrUnavailable, "not one of Vault's"},
-		"no object":        {200, `{}`, store.ErrNotFound, "without data"},
-		"no data":          {200, `{"request_id":"1","data":null}`, store.ErrNotFound, "without data"},
-		"nothing to give":  {204, ``, store.ErrInvalid, "gives no value back"},
+		"no fields":        {200, `{}`, store.ErrUnavailable, "what stands between"},
+		"no data":          {200, `{"request_id":"1","data":null}`, store.ErrUnavailable, "a success without a value (no data)"},
+		"nothing to give":  {204, ``, store.ErrUnavailable, "a success without a value (204)"},
 		"wrapped":          {200, `{"request_id":"1","data":null,"wrap_info":{"token":"hunter2"}}`, store.ErrInvalid, "wrapped"},
 		"a token":          {200, `{"request_id":"1","auth":{"client_token":"hunter2"}}`, store.ErrInvalid, "gives a Vault token"},
 		"deleted":          {404, strings.Replace(deleted, "DESTROYED", "false", 1), store.ErrNotFound, "version 2 was deleted at 2024-02-02"},
@@ -126,7 +149,6 @@ func TestAnswersThatHoldNone(t *testing.T) {
 		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, store.ErrInvalid, `Vault says: missing \x00 parameter`},
 		"wrong method":     {405, `{"errors":["unsupported operation"]}`, store.ErrInvalid, "options.method"},
 		"redirect":         {307, ``, store.ErrInvalid, "active node"},
-		"error, not JSON":  {400, `hunter2`, store.ErrInvalid, "refuses the request (400)"},
 		"very long reason": {400, `{"errors":["` + strings.Repeat("long ", 1000) + `"]}`, store.ErrInvalid, "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,8 +166,88 @@ func TestAnswersThatHoldNone(t *testing.T) {
 	}
 }
 
+func TestWritesThatGiveNoValueBackAreSaid(t *testing.T) {
+	q := &query{key: "kv/a", method: http.MethodPost}
+	for body, status := range map[string]int{"": 204, `{"request_id":"1","data":null,"warnings":["ignored"]}`: 200} {
+		if _, err := become(q, status, body); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "gives no value back") {
+			t.Errorf("%d %s: %v", status, body, err)
+		}
+	}
+}
+
+// A 404 of an ingress must not pass for a secret that is not there, and a 403 of
+// a firewall not for a policy.
+func TestARefusalOnTheWayIsNotVaultsWord(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 404, 405, 407, 421} {
+		for _, body := range []string{"", "<html>hunter2</html>", "default backend - 404", `{"message":"no Route matched with those values"}`, `{"errors":[{"detail":"hunter2"}]}`, `{}`} {
+			for _, at := range []string{"auth/kubernetes/login", "kv/a"} {
+				t.Run(fmt.Sprint(status, at, body), func(t *testing.T) {
+					err := readBehind(t, func(w http.ResponseWriter, path string) bool {
+						if path != at {
+							return false
+						}
+						w.WriteHeader(status)
+						_, _ = w.Write([]byte(body))
+						return true
+					})
+					if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "look at what stands between the node and Vault") || strings.Contains(err.Error(), "hunter2") {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestARefusalInVaultsWordsIsBelieved(t *testing.T) {
+	for body, kinds := range map[string]map[int]error{
+		`{"errors":[]}`: {404: store.ErrNotFound},
+		`{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`:                                  {403: store.ErrDenied, 401: store.ErrDenied},
+		`{"request_id":"1","lease_id":"","data":null,"warnings":["Invalid path for a versioned K/V"]}`: {404: store.ErrNotFound},
+	} {
+		for status, kind := range kinds {
+			err := readBehind(t, func(w http.ResponseWriter, path string) bool {
+				if path != "kv/a" {
+					return false
+				}
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+				return true
+			})
+			if !errors.Is(err, kind) {
+				t.Errorf("%d %s: %v, want %v", status, body, err, kind)
+			}
+		}
+	}
+}
+
+// readBehind reads kv/a of a Vault behind something that may answer in its
+// place, and returns the error.
+func readBehind(t *testing.T, between func(w http.ResponseWriter, path string) bool) error {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.TrimPrefix(r.URL.Path, "/v1/")
+		switch {
+		case between(w, path):
+		case strings.HasSuffix(path, "/login"):
+			_, _ = w.Write([]byte(`{"request_id":"1","auth":{"client_token":"t","lease_duration":60}}`))
+		default:
+			_, _ = w.Write([]byte(`{"request_id":"1","data":{"a":"b"}}`))
+		}
+	}))
+	defer server.Close()
+	opened, err := NewType(Options{}).Open(store.Settings{Fields: kubernetes(map[string]any{"address": server.URL, "retries": 0})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	pod := identity.Identity{Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt")}}}
+	_, err = opened.Read(t.Context(), pod, store.Reference{Key: "kv/a"})
+	return err
+}
+
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
-	a, _ := vaultclient.ParseAnswer([]byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
+	a, _ := vaultclient.ParseAnswer("secret/prod/db", []byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
 	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vaultclient.Response{Status: 404, Answer: a})
 	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") {
 		t.Errorf("error %q does not say what the key is", err)
@@ -168,7 +270,7 @@ func FuzzAnswer(f *testing.F) {
 		if (err == nil) == (value.Data.Len() == 0) {
 			t.Errorf("a value of %d bytes with error %v", value.Data.Len(), err)
 		}
-		if a, _ := vaultclient.ParseAnswer([]byte(body)); a != nil {
+		if a, _ := vaultclient.ParseAnswer("secret/data/a", []byte(body)); a != nil {
 			certificateEnd(a.Data)
 			if a.LeaseDuration < 0 {
 				t.Errorf("lease duration %d", a.LeaseDuration)

@@ -72,7 +72,7 @@ func gone(q *query, a *vaultclient.Answer) error {
 func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 	where := q.where()
 	if resp.Status == http.StatusNoContent {
-		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (204), so there is nothing to mount", where)
+		return store.Value{}, q.nothing("204")
 	}
 	a := resp.Answer
 	if a == nil {
@@ -85,7 +85,7 @@ func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 	case a.Data == nil && a.Auth != nil:
 		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
 	case a.Data == nil:
-		return store.Value{}, vaultclient.Fail(store.ErrNotFound, "%s: Vault answered without data", where)
+		return store.Value{}, q.nothing("no data" + resp.Said())
 	}
 	if err := gone(q, a); err != nil {
 		return store.Value{}, err
@@ -104,6 +104,15 @@ func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 		return wholeAnswer(where, a)
 	}
 	return store.Value{Data: secret.New(a.Data)}, nil
+}
+
+// nothing explains a success that holds no value. A write may give none by
+// design; a read that finds nothing is answered with 404 by Vault.
+func (q *query) nothing(answer string) error {
+	if q.writes() {
+		return vaultclient.Fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
+	}
+	return vaultclient.Fail(store.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
 }
 
 // certificateEnd is when the certificate that a write made ends: an X.509
