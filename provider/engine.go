@@ -143,22 +143,22 @@ func (e *Engine) checkStore(config Config, name string) Problems {
 	if len(unresolved) > 0 {
 		return append(problems, unresolved...)
 	}
+	for _, setting := range slices.Sorted(maps.Keys(r.override)) {
+		if !r.safe(setting) {
+			problems = append(problems, Problem{Field: field + ".override." + setting, Text: "has no place here: this store reads with the node's own files or credentials, which a class could have sent elsewhere or used for more; remove it"})
+		}
+	}
+	if r.asNode && len(r.allow) == 0 {
+		problems = append(problems, Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
+	}
 	conn, err := e.conns.acquire(r.Type, r.settings)
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p Problem) bool {
 			setting := strings.TrimPrefix(p.Field, field+".")
-			_, open := r.override[setting]
-			return (open || slices.Contains(r.WorkloadSettings(), setting)) && !given(config.Stores[name].Fields, setting)
+			return r.leaves(setting) && !given(config.Stores[name].Fields, setting)
 		})...)
 	}
-	defer e.conns.release(conn)
-	node, ok := conn.store.(store.NodeReader)
-	if ok && node.ReadsAsNode() && len(r.override) > 0 {
-		problems = append(problems, Problem{Field: field + ".override", Text: "has no place here: this store reads with the node's own files or credentials, which a class could have sent elsewhere; remove it"})
-	}
-	if ok && node.ReadsAsNode() && len(r.allow) == 0 {
-		problems = append(problems, Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
-	}
+	e.conns.release(conn)
 	return problems
 }
 

@@ -16,8 +16,8 @@ type merger struct {
 	ignore   []string
 	store    string // for messages
 
-	refused    []refusal
-	overridden bool // some setting holds by override
+	refused []refusal
+	taken   []string // the fields in which what the class says holds
 }
 
 // refusal is a setting that a class may not give.
@@ -50,9 +50,9 @@ func (m *merger) merge(operator, class map[string]any, prefix string) map[string
 		patterns, overridable := m.override[field]
 		switch {
 		case overridable && matches(patterns, class[name]):
-			merged[name], m.overridden = class[name], true
+			merged[name], m.taken = class[name], append(m.taken, field)
 		case !overridable && !isPinned && slices.Contains(m.open, field):
-			merged[name] = class[name]
+			merged[name], m.taken = class[name], append(m.taken, field)
 		case overridable:
 			m.refuse(field, "the operator's configuration of store %s lets classes give %s here; give such a value, or remove it", m.store, printable(strings.Join(patterns, " or ")))
 		default:

@@ -8,7 +8,9 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/azure"
 	"github.com/lanyardhq/lanyard/provider/store/file"
+	"github.com/lanyardhq/lanyard/provider/store/vault"
 )
 
 func TestTheOperatorMayLetClassesOverrideOrIgnoreTheirSettings(t *testing.T) {
@@ -79,36 +81,104 @@ func TestOpeningsThatCannotBeMeantAreRefused(t *testing.T) {
 }
 
 // An override could send the node's credentials elsewhere, or turn a store that
-// reads as the pod into one that reads with them.
-func TestNoClassSetsAnythingOfAStoreThatReadsAsTheNode(t *testing.T) {
-	engine := func(fields map[string]any) (*provider.Engine, error) {
-		config := provider.DefaultConfig()
-		config.Stores = map[string]provider.StoreConfig{"files": {
-			Type: "file", Allow: []string{"prod/web"}, Fields: fields, Override: map[string][]string{"root": {"/*"}},
-		}}
-		return provider.New(provider.Options{
-			Config: config, Types: []store.Type{file.NewType()}, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
-			Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
-				return &provider.Class{
-					Stores:  map[string]map[string]any{"files": {"root": "/etc"}},
-					Objects: []provider.Object{{Path: "a", Store: "files", Key: "hostname"}},
-				}, nil
-			}},
+// reads as the pod into one that reads with them; a role could make them good for
+// more than the operator meant.
+func TestNoClassChoosesWhatTheNodesCredentialsAreUsedFor(t *testing.T) {
+	const lent = "the store reads with the node's own files or credentials, so that only the operator's configuration may say this"
+	tokenFile := map[string]any{"method": "tokenFile", "tokenFile": "/token"}
+	byFile := map[string]any{"method": "jwt", "jwtFile": "/jwt"}
+	for name, c := range map[string]struct {
+		store provider.StoreConfig
+		class map[string]any
+		early string // part of the error of the configuration; empty for none
+		late  string // and of the class
+	}{
+		"an override of a file store": {
+			store: provider.StoreConfig{Type: "file", Allow: []string{"prod/web"}, Fields: map[string]any{"root": "/srv"}, Override: map[string][]string{"root": {"/*"}}},
+			early: "stores.s.override.root: has no place here",
+		},
+		"an override alone": {
+			store: provider.StoreConfig{Type: "file", Allow: []string{"prod/web"}, Override: map[string][]string{"root": {"/*"}}},
+			early: "stores.s.override.root: has no place here",
+		},
+		"no allow list": {
+			store: provider.StoreConfig{Type: "vault", Fields: map[string]any{"address": "https://vault.example.com", "auth": tokenFile}},
+			early: "stores.s.allow: missing",
+		},
+		"no allow list and no role": {
+			store: provider.StoreConfig{Type: "vault", Fields: map[string]any{"address": "https://vault.example.com", "auth": map[string]any{"method": "kubernetes", "jwtFile": "/jwt"}}},
+			early: "stores.s.allow: missing",
+		},
+		"a role that is left out": {
+			store: provider.StoreConfig{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": map[string]any{"method": "kubernetes", "jwtFile": "/jwt"}}},
+			early: "stores.s.auth.role: is missing",
+		},
+		"no allow list and no vault": {
+			store: provider.StoreConfig{Type: "azure-key-vault", Fields: map[string]any{"auth": map[string]any{"method": "managedIdentity"}}},
+			early: "stores.s.allow: missing",
+		},
+		"the role": {
+			store: provider.StoreConfig{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": byFile}},
+			class: map[string]any{"auth": map[string]any{"role": "admin"}},
+			late:  "stores.s.auth.role: " + lent,
+		},
+		"the namespace": {
+			store: provider.StoreConfig{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": tokenFile}},
+			class: map[string]any{"namespace": "admin"},
+			late:  "stores.s.namespace: " + lent,
+		},
+		"the role that the operator says too": {
+			store: provider.StoreConfig{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": map[string]any{"method": "jwt", "jwtFile": "/jwt", "role": "web"}}},
+			class: map[string]any{"auth": map[string]any{"role": "web"}},
+		},
+		"the role, ignored": {
+			store: provider.StoreConfig{Type: "vault", Allow: []string{"*/*"}, Ignore: []string{"auth.role"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": byFile}},
+			class: map[string]any{"auth": map[string]any{"role": "admin"}},
+		},
+		"the role, where the pod logs in": {
+			store: provider.StoreConfig{Type: "vault", Fields: map[string]any{"address": "https://vault.example.com", "auth": map[string]any{"method": "kubernetes"}}},
+			class: map[string]any{"auth": map[string]any{"role": "web"}, "namespace": "team"},
+		},
+		"a method that the operator lets it override": {
+			store: provider.StoreConfig{Type: "azure-key-vault", Allow: []string{"*/*"}, Fields: map[string]any{"vault": "prod", "auth": map[string]any{"method": "workloadIdentity"}}, Override: map[string][]string{"auth.method": {"*"}}},
+			class: map[string]any{"auth": map[string]any{"method": "managedIdentity"}},
+			late:  "stores.s.auth.method: " + lent,
+		},
+		"which vault the node's identity reads": {
+			store: provider.StoreConfig{Type: "azure-key-vault", Allow: []string{"*/*"}, Fields: map[string]any{"auth": map[string]any{"method": "managedIdentity"}}},
+			class: map[string]any{"vault": "prod"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := provider.DefaultConfig()
+			config.Stores = map[string]provider.StoreConfig{"s": c.store}
+			engine, err := provider.New(provider.Options{
+				Config: config, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
+				Types: []store.Type{file.NewType(), vault.NewType(vault.Options{}), azure.NewType(azure.Options{})},
+				Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
+					return &provider.Class{
+						Stores:  map[string]map[string]any{"s": c.class},
+						Objects: []provider.Object{{Path: "a", Store: "s", Key: "secrets/a"}},
+					}, nil
+				}},
+			})
+			if c.early != "" {
+				if err == nil || !strings.Contains(err.Error(), c.early) {
+					t.Errorf("New: %v, want %q", err, c.early)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(engine.Close)
+			switch err := engine.Check("test", nil); {
+			case c.late == "" && err != nil:
+				t.Errorf("Check: %v", err)
+			case c.late != "" && (err == nil || !strings.Contains(err.Error(), c.late)):
+				t.Errorf("Check: %v, want %q", err, c.late)
+			}
 		})
-	}
-	const early = "stores.files.override: has no place here: this store reads with the node's own files or credentials"
-	if _, err := engine(map[string]any{"root": "/srv"}); err == nil || !strings.Contains(err.Error(), early) {
-		t.Errorf("New: %v, want %q", err, early)
-	}
-	// Without a root there is nothing to open and to look at before.
-	e, err := engine(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	const late = "stores.files: reads with the node's own files or credentials, so that a class must not set anything of it"
-	if err := e.Check("test", nil); err == nil || !strings.Contains(err.Error(), late) {
-		t.Errorf("Check: %v, want %q", err, late)
 	}
 }
 

@@ -256,11 +256,10 @@ func (p *planner) store(name string) *planStore {
 		return s
 	}
 	p.plan.connections = append(p.plan.connections, conn)
-	if node, ok := conn.store.(store.NodeReader); ok && node.ReadsAsNode() && (r.overridden || len(r.allow) == 0) {
-		// The class could have the node's credentials sent elsewhere, or has
-		// made the store read with them past what the configuration was checked
-		// for.
-		s.problems = Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, so that a class must not set anything of it; remove what it sets"}}
+	if r.asNode && len(r.allow) == 0 {
+		// No store type lets a class do so, and the operator's are checked when
+		// their configuration is.
+		s.problems = Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, which only a store of the operator's configuration may that says under allow whose pods may use it"}}
 		return s
 	}
 	p.plan.cost += connectionCost + settingCost*conn.size

@@ -18,8 +18,21 @@ type resolved struct {
 	settings store.Settings
 	allow    []string
 	override map[string][]string
-	// overridden is true if the class has set what is not its own to say.
-	overridden bool
+	// asNode is true if it reads with the node's own files or credentials.
+	asNode bool
+}
+
+// leaves says whether a setting is left to classes to give.
+func (r *resolved) leaves(setting string) bool {
+	_, open := r.override[setting]
+	return (open || slices.Contains(r.WorkloadSettings(), setting)) && r.safe(setting)
+}
+
+// safe says whether a class may have a say in a setting at all: in any, unless
+// it is the node's own files or credentials that read.
+func (r *resolved) safe(setting string) bool {
+	node, ok := r.Type.(store.NodeReader)
+	return !r.asNode || ok && slices.Contains(node.NodeSettings(), setting)
 }
 
 // resolve decides which store a class means by a name. What the operator's
@@ -60,16 +73,23 @@ func (c Config) resolve(types map[string]store.Type, name string, class, default
 	}
 	fields := maps.Clone(class)
 	delete(fields, "type")
+	node, mayReadAsNode := r.Type.(store.NodeReader)
 	if !named {
 		r.settings.Fields = fields
+		r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 		return r, nil
 	}
 	m := merger{open: r.WorkloadSettings(), override: operator.Override, ignore: operator.Ignore, store: printable(name)}
 	r.settings.Fields = m.merge(operator.Fields, fields, "")
-	r.overridden = m.overridden
+	r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 	var problems []Problem
 	for _, refused := range m.refused {
 		problems = append(problems, problem("."+refused.field, "%s", refused.text)...)
+	}
+	for _, field := range m.taken {
+		if !r.safe(field) {
+			problems = append(problems, problem("."+field, "the store reads with the node's own files or credentials, so that only the operator's configuration may say this; remove it here")...)
+		}
 	}
 	return r, problems
 }

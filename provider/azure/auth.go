@@ -93,8 +93,8 @@ func fieldsOf(method string) []string {
 	return []string{"clientID"}
 }
 
-// usesNode is true if the node's identity reads, and not the pod's own.
-func (a *Auth) usesNode() bool { return a.Method == methodManagedIdentity || a.person }
+// UsesNode is true if the node's identity reads, and not the pod's own.
+func (a *Auth) UsesNode() bool { return a.Method == methodManagedIdentity || a.person }
 
 // implied is the method that the other fields speak of. The node's identity is
 // never implied.

@@ -39,7 +39,7 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 	case auth.person:
 		key = credential.Key{Issuer: methodPerson, Role: want.tenant + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askPerson(ctx, want) }
-	case auth.usesNode():
+	case auth.UsesNode():
 		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}

@@ -135,7 +135,7 @@ type Object interface {
 func (v *Vault) Address() string { return v.config.Address }
 
 // UsesNode is true if the node's identity makes the calls, and not the pod's own.
-func (v *Vault) UsesNode() bool { return v.config.Auth.usesNode() }
+func (v *Vault) UsesNode() bool { return v.config.Auth.UsesNode() }
 
 // ClientOptions are those of an official client whose calls Call makes.
 func (v *Vault) ClientOptions() azcore.ClientOptions {

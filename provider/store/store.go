@@ -166,11 +166,19 @@ type Steady interface {
 	RefreshOf(ref Reference) time.Duration
 }
 
-// NodeReader is a Store that can read with the node's own files or credentials
-// instead of the pod's identity. The engine lets only those pods use it that
-// the operator names.
+// NodeReader is a Type whose stores can read with the node's own files or
+// credentials instead of the pod's identity. The engine lets only those pods use
+// such a store that the operator names.
 type NodeReader interface {
-	Store
-	// ReadsAsNode is true if this store, with its settings, does so.
-	ReadsAsNode() bool
+	Type
+
+	// ReadsAsNode is true if a store with these settings does so. They may lack
+	// what classes give, or be wrong; Open tells of that.
+	ReadsAsNode(settings Settings) bool
+
+	// NodeSettings lists the settings that a class may give for such a store:
+	// of WorkloadSettings, and of what the operator lists under override, those
+	// that are safe where nothing of the pod's own decides what it may have. A
+	// role is not: the node's credentials are good for all that it may use.
+	NodeSettings() []string
 }

@@ -61,8 +61,8 @@ func fieldsOf(method string) []string {
 	return []string{"mount", "role", "jwtFile"} // kubernetes, jwt
 }
 
-// usesNode is true if the node's credentials log in, and not the pod's own.
-func (a *AuthSettings) usesNode() bool {
+// UsesNode is true if the node's credentials log in, and not the pod's own.
+func (a *AuthSettings) UsesNode() bool {
 	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 

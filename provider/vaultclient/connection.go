@@ -157,7 +157,7 @@ func (c *Connection) Who() string { return c.sessions.who() }
 func (c *Connection) Now() time.Time { return c.now() }
 
 // UsesNode is true if the node's credentials log in, and not the pod's own.
-func (c *Connection) UsesNode() bool { return c.sessions.auth.usesNode() }
+func (c *Connection) UsesNode() bool { return c.sessions.auth.UsesNode() }
 
 // Close ends the logins and releases the transport. No call runs during or
 // after it.

@@ -184,7 +184,7 @@ func (s *slot) drop(used *Session) {
 // slot returns the identity's slot.
 func (s *sessions) slot(as identity.Identity) *slot {
 	var key identity.Key // of the node, when it logs in
-	if !s.auth.usesNode() {
+	if !s.auth.UsesNode() {
 		key = as.Key()
 	}
 	s.mu.Lock()

@@ -38,6 +38,17 @@ func (*Type) WorkloadSettings() []string {
 	return []string{"vault", "hsm", "cloud", "tenantID", "auth.clientID", "auth.clientIDCredential", "auth.clientSecretCredential"}
 }
 
+// ReadsAsNode implements store.NodeReader.
+func (*Type) ReadsAsNode(given store.Settings) bool {
+	settings := azure.DefaultSettings()
+	azure.Decode(given.Fields, &settings) // Open tells what cannot be read
+	return settings.Auth.UsesNode()
+}
+
+// NodeSettings implements store.NodeReader: where the secrets are, among Azure's
+// own hosts.
+func (*Type) NodeSettings() []string { return []string{"vault", "hsm", "cloud", "tenantID"} }
+
 // Open checks the settings, which docs/stores/azure.md lists, and reads the
 // certificate file that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
 
 var db = store.Reference{Key: "secrets/db"}
@@ -202,7 +203,7 @@ func TestTheNodesIdentity(t *testing.T) {
 			auth["identityID"] = id
 		}
 		s := f.open(map[string]any{"auth": auth})
-		if node, ok := s.(store.NodeReader); !ok || !node.ReadsAsNode() {
+		if !azure.NewType(azure.Options{}).ReadsAsNode(store.Settings{Fields: map[string]any{"auth": auth}, ByOperator: true}) {
 			t.Error("the store does not say that it reads as the node")
 		}
 		value, err := s.Read(t.Context(), nobody, db)

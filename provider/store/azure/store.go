@@ -13,7 +13,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// vaultStore is one connection. It is a store.NodeReader.
+// vaultStore is one connection.
 type vaultStore struct {
 	vault *azure.Vault
 	hsm   bool // a Managed HSM, which holds keys alone
@@ -41,9 +41,6 @@ func (s *vaultStore) Check(ref store.Reference) error {
 	_, err := parseReference(ref, s.hsm)
 	return err
 }
-
-// ReadsAsNode implements store.NodeReader.
-func (s *vaultStore) ReadsAsNode() bool { return s.vault.UsesNode() }
 
 // Read implements store.Store.
 func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {

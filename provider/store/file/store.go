@@ -103,9 +103,6 @@ func (s *fileStore) Read(ctx context.Context, _ identity.Identity, ref store.Ref
 	return store.Value{}, last
 }
 
-// ReadsAsNode implements store.NodeReader: the files are the node's.
-func (*fileStore) ReadsAsNode() bool { return true }
-
 // Close does nothing: the store holds nothing open.
 func (*fileStore) Close() {}
 

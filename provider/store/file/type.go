@@ -28,6 +28,12 @@ func (*Type) Name() string { return "file" }
 // WorkloadSettings is empty: the directory is the operator's alone.
 func (*Type) WorkloadSettings() []string { return nil }
 
+// ReadsAsNode implements store.NodeReader: the files are the node's.
+func (*Type) ReadsAsNode(store.Settings) bool { return true }
+
+// NodeSettings implements store.NodeReader.
+func (*Type) NodeSettings() []string { return nil }
+
 // settings are the fields of a store of this type.
 type settings struct {
 	// Root is the directory, as an absolute path on the node.

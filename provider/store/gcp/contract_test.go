@@ -78,12 +78,13 @@ func TestOnlyTheOperatorLendsTheNodesCredentials(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			_, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: fields})
 			wantError(t, err, store.ErrInvalid, "auth.method: reads with the node's own credentials ("+method+")")
-			opened, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: fields, ByOperator: true})
+			lent := store.Settings{Fields: fields, ByOperator: true}
+			opened, err := gcp.NewType(gcp.Options{}).Open(lent)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer opened.Close()
-			if !opened.(store.NodeReader).ReadsAsNode() {
+			if !gcp.NewType(gcp.Options{}).ReadsAsNode(lent) {
 				t.Error("ReadsAsNode = false")
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/gcp"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // typeName is the type's name in configuration files and classes.
@@ -64,6 +65,17 @@ func (t *Type) Name() string { return typeName }
 func (t *Type) WorkloadSettings() []string {
 	return []string{"project", "location", "auth.serviceAccount", "auth.delegates"}
 }
+
+// ReadsAsNode implements store.NodeReader.
+func (t *Type) ReadsAsNode(given store.Settings) bool {
+	config := &settings{Auth: gcp.DefaultAuth()}
+	_ = strict.DecodeMap(given.Fields, config) //nolint:errcheck // Open tells what cannot be read
+	return config.Auth.UsesNode()
+}
+
+// NodeSettings implements store.NodeReader: where the secrets are, which the name
+// of a secret can say as well.
+func (t *Type) NodeSettings() []string { return []string{"project", "location"} }
 
 // Open checks the settings, which docs/stores/google.md lists, and reads the
 // file of authorities if they name one. It makes no call.

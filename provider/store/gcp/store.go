@@ -14,7 +14,7 @@ import (
 // some forty locations.
 const mostLocations = 64
 
-// gcpStore is one connection. It is a store.NodeReader.
+// gcpStore is one connection.
 type gcpStore struct {
 	config  *settings
 	link    *gcp.Link
@@ -39,9 +39,6 @@ func (s *gcpStore) Check(ref store.Reference) error {
 	_, err := s.config.parseReference(ref)
 	return err
 }
-
-// ReadsAsNode implements store.NodeReader.
-func (s *gcpStore) ReadsAsNode() bool { return s.config.Auth.UsesNode() }
 
 // Read implements store.Store.
 func (s *gcpStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {

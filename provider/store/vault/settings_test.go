@@ -105,12 +105,8 @@ func TestOnlyNodeCredentialsReadAsNode(t *testing.T) {
 		"token file":         {map[string]any{"method": "tokenFile", "tokenFile": "/t"}, true},
 	} {
 		t.Run(method, func(t *testing.T) {
-			opened, err := NewType(Options{}).Open(store.Settings{Fields: kubernetes(map[string]any{"auth": test.auth}), ByOperator: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer opened.Close()
-			if got := opened.(store.NodeReader).ReadsAsNode(); got != test.want {
+			settings := store.Settings{Fields: kubernetes(map[string]any{"auth": test.auth}), ByOperator: true}
+			if got := NewType(Options{}).ReadsAsNode(settings); got != test.want {
 				t.Errorf("ReadsAsNode = %v, want %v", got, test.want)
 			}
 		})

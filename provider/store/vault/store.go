@@ -8,7 +8,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
-// vaultStore is one connection. It is a store.NodeReader.
+// vaultStore is one connection.
 type vaultStore struct{ connection *vaultclient.Connection }
 
 // Check implements store.Store.
@@ -16,9 +16,6 @@ func (s *vaultStore) Check(ref store.Reference) error {
 	_, err := parseReference(ref)
 	return err
 }
-
-// ReadsAsNode implements store.NodeReader.
-func (s *vaultStore) ReadsAsNode() bool { return s.connection.UsesNode() }
 
 // Read implements store.Store.
 func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {

@@ -36,6 +36,17 @@ func (t *Type) WorkloadSettings() []string {
 	return []string{"namespace", "auth.role", "auth.audience"}
 }
 
+// ReadsAsNode implements store.NodeReader.
+func (t *Type) ReadsAsNode(given store.Settings) bool {
+	settings := vaultclient.DefaultSettings()
+	vaultclient.Decode(given.Fields, &settings) // Open tells what cannot be read
+	return settings.Auth.UsesNode()
+}
+
+// NodeSettings implements store.NodeReader: none, since with the node's token a
+// role and a namespace are rights that the pod need not have.
+func (t *Type) NodeSettings() []string { return nil }
+
 // Open checks the settings, which docs/stores/vault.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
