@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/nodefile"
+	"github.com/lanyardhq/lanyard/provider/authority"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -22,8 +22,6 @@ const (
 	// idleConnections are how many connections to an address wait for the next
 	// call: as many as a node's mounts use at once by default.
 	idleConnections = 64
-	// maxPEMBytes bounds a certificate file.
-	maxPEMBytes = 1 << 20
 	// maxAnswerBytes bounds one answer. A secret has at most 25 kB; a page of
 	// 25 versions with their tags stays far below.
 	// https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
@@ -95,15 +93,15 @@ func (t *transports) acquire(config *Settings) (*sharedTransport, func(), error)
 }
 
 func (t *transports) make(config *Settings) (*sharedTransport, error) {
-	tlsConfig, problems := config.TLS.config()
+	trust, problems := config.TLS.trust()
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
+	dial := dialTo(config)
 	pool := &http.Transport{
 		// No Proxy: the node's environment has no say in where tokens go.
-		DialContext:           dialTo(config),
-		TLSClientConfig:       tlsConfig,
-		TLSHandshakeTimeout:   5 * time.Second,
+		DialContext:           dial,
+		DialTLSContext:        trust.DialTLS(dial),
 		ForceAttemptHTTP2:     true,
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 		MaxIdleConnsPerHost:   idleConnections,
@@ -130,7 +128,7 @@ func (t *transports) release(id [sha256.Size]byte, shared *sharedTransport) {
 
 // dialTo dials the settings' endpoint for the vault, whose name stays what TLS
 // checks, and every other address as it is.
-func dialTo(config *Settings) func(context.Context, string, string) (net.Conn, error) {
+func dialTo(config *Settings) authority.Dial {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	vault := hostPort(config.Address)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -153,26 +151,22 @@ func hostPort(address string) string {
 	return parsed.Host
 }
 
-// config makes the TLS configuration. Authorities are read now.
-func (t *TLS) config() (*tls.Config, Problems) {
+// trust makes the TLS configuration. The file of authorities is read at each
+// handshake, so that it may be renewed on disk.
+func (t *TLS) trust() (*authority.Trust, Problems) {
 	var problems Problems
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	pem, field := []byte(t.CACert), "tls.caCert"
-	if t.CACertFile != "" {
-		var err error
-		field = "tls.caCertFile"
-		if pem, err = nodefile.Read(t.CACertFile, maxPEMBytes); err != nil {
-			problems.Add(field, "%v", err)
-			return nil, problems
-		}
-	}
-	if len(pem) > 0 {
+	if t.CACert != "" {
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			problems.Add(field, "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
+		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
+			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 		}
 	}
-	return config, problems
+	trust, err := authority.New(config, authority.Source{File: t.CACertFile})
+	if err != nil {
+		problems.Add("tls.caCertFile", "%v", err)
+	}
+	return trust, problems
 }
 
 // boundedBody reads so many bytes, and fails where there are more.

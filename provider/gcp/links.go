@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,10 +9,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/lanyardhq/lanyard/provider/authority"
 	"github.com/lanyardhq/lanyard/provider/credential"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -55,7 +54,7 @@ type Link struct {
 	calls   *store.Calls
 	http    *http.Transport
 	bounded http.RoundTripper // http, through calls
-	tls     *tls.Config
+	trust   *authority.Trust
 	users   int // guarded by Links.mu
 
 	granted *credential.Cache[secret.Bytes] // access tokens
@@ -82,11 +81,11 @@ func (l *Links) Acquire(trusted TLS) (*Link, func(), error) {
 	defer l.mu.Unlock()
 	found := l.open[trusted]
 	if found == nil {
-		config, problems := trusted.config()
+		trust, problems := trusted.trust()
 		if len(problems) > 0 {
 			return nil, nil, problems.Err()
 		}
-		found = newLink(l.name, config, l.calls)
+		found = newLink(l.name, trust, l.calls)
 		l.open[trusted] = found
 	}
 	found.users++
@@ -108,12 +107,12 @@ func (l *Links) release(trusted TLS, used *Link) {
 	}
 }
 
-func newLink(name string, config *tls.Config, calls *store.Calls) *Link {
+func newLink(name string, trust *authority.Trust, calls *store.Calls) *Link {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	pool := &http.Transport{
 		// No Proxy: the node's environment has no say in where tokens go.
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: 5 * time.Second,
+		DialContext:         dialer.DialContext,
+		DialTLSContext:      trust.DialTLS(dialer.DialContext),
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 		MaxIdleConnsPerHost: 4,
@@ -122,7 +121,7 @@ func newLink(name string, config *tls.Config, calls *store.Calls) *Link {
 		DisableCompression: true,
 	}
 	return &Link{
-		name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), tls: config, conns: map[string]*Conn{},
+		name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), trust: trust, conns: map[string]*Conn{},
 		granted: credential.New[secret.Bytes](credential.Options{}),
 		facts:   credential.New[string](credential.Options{Timeout: factTime}),
 	}
@@ -148,7 +147,7 @@ func (l *Link) Dial(endpoint string) (*Conn, error) {
 
 func (l *Link) connect(endpoint string) (*grpc.ClientConn, error) {
 	address, plain := target(endpoint)
-	secure := credentials.NewTLS(l.tls)
+	secure := l.trust.Credentials()
 	if plain {
 		secure = insecure.NewCredentials()
 	}

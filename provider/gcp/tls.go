@@ -5,7 +5,7 @@ import (
 	"crypto/x509"
 	"path/filepath"
 
-	"github.com/lanyardhq/lanyard/provider/nodefile"
+	"github.com/lanyardhq/lanyard/provider/authority"
 )
 
 // TLS names the authorities that are trusted instead of the system's: the
@@ -31,28 +31,20 @@ func (t *TLS) Check(byOperator bool, problems *Problems) {
 	}
 }
 
-// maxPEMBytes bounds a file of authorities.
-const maxPEMBytes = 1 << 20
-
-// config makes the TLS configuration.
-func (t *TLS) config() (*tls.Config, Problems) {
+// trust makes the TLS configuration. The file of authorities is read at each
+// handshake, so that it may be renewed on disk.
+func (t *TLS) trust() (*authority.Trust, Problems) {
 	var problems Problems
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	switch {
-	case t.CACert != "":
+	if t.CACert != "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
 			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 		}
-	case t.CACertFile != "":
-		config.RootCAs = x509.NewCertPool()
-		pem, err := nodefile.Read(t.CACertFile, maxPEMBytes)
-		switch {
-		case err != nil:
-			problems.Add("tls.caCertFile", "%v", err)
-		case !config.RootCAs.AppendCertsFromPEM(pem):
-			problems.Add("tls.caCertFile", "%s holds no certificate in PEM", t.CACertFile)
-		}
 	}
-	return config, problems
+	trust, err := authority.New(config, authority.Source{File: t.CACertFile})
+	if err != nil {
+		problems.Add("tls.caCertFile", "%v", err)
+	}
+	return trust, problems
 }

@@ -5,37 +5,24 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
-	"github.com/lanyardhq/lanyard/provider/nodefile"
+	"github.com/lanyardhq/lanyard/provider/authority"
 )
 
-// maxPEMBytes bounds a certificate file.
-const maxPEMBytes = 1 << 20
-
-// config makes the TLS configuration. Authorities are read now; the client's
-// certificate is read at each handshake, so that it may be renewed on disk.
-func (t *TLSSettings) config() (*tls.Config, Problems) {
+// trust makes the TLS configuration. The authorities' files and the client's
+// certificate are read at each handshake, so that they may be renewed on disk.
+func (t *TLSSettings) trust() (*authority.Trust, Problems) {
 	var problems Problems
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		ServerName:         t.ServerName,
 		InsecureSkipVerify: t.InsecureSkipVerify, //nolint:gosec // asked for by name, documented as for development
 	}
-	switch {
-	case t.CACert != "":
+	if t.CACert != "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
 			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 		}
-	case t.CACertFile != "":
-		config.RootCAs = x509.NewCertPool()
-		if err := appendPEM(config.RootCAs, t.CACertFile); err != nil {
-			problems.Add("tls.caCertFile", "%v", err)
-		}
-	case t.CACertDir != "":
-		config.RootCAs = t.directory(&problems)
 	}
 	if t.ClientCertFile != "" {
 		if _, err := t.clientCertificate(nil); err != nil {
@@ -43,7 +30,15 @@ func (t *TLSSettings) config() (*tls.Config, Problems) {
 		}
 		config.GetClientCertificate = t.clientCertificate
 	}
-	return config, problems
+	trust, err := authority.New(config, authority.Source{File: t.CACertFile, Directory: t.CACertDir})
+	if err != nil {
+		field := "tls.caCertFile"
+		if t.CACertDir != "" {
+			field = "tls.caCertDir"
+		}
+		problems.Add(field, "%v", err)
+	}
+	return trust, problems
 }
 
 func (t *TLSSettings) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -52,42 +47,6 @@ func (t *TLSSettings) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certi
 		return nil, fmt.Errorf("the certificate and key cannot be used: %w", err)
 	}
 	return &pair, nil
-}
-
-// directory reads all regular files of caCertDir, of which at least one must
-// hold a certificate.
-func (t *TLSSettings) directory(problems *Problems) *x509.CertPool {
-	pool, found := x509.NewCertPool(), false
-	entries, err := os.ReadDir(t.CACertDir)
-	if err != nil {
-		problems.Add("tls.caCertDir", "%v", err)
-		return pool
-	}
-	for _, entry := range entries {
-		path := filepath.Join(t.CACertDir, entry.Name())
-		// Links are followed: a mounted ConfigMap consists of them.
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		if appendPEM(pool, path) == nil {
-			found = true
-		}
-	}
-	if !found {
-		problems.Add("tls.caCertDir", "no file in %s holds a certificate in PEM", t.CACertDir)
-	}
-	return pool
-}
-
-func appendPEM(pool *x509.CertPool, path string) error {
-	pem, err := nodefile.Read(path, maxPEMBytes)
-	if err != nil {
-		return err
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("%s holds no certificate in PEM", path)
-	}
-	return nil
 }
 
 // tlsRemedy says which setting is about a failed handshake.

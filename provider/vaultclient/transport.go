@@ -51,15 +51,15 @@ func (t *transports) acquire(config *Settings) (http.RoundTripper, func(), error
 	defer t.mu.Unlock()
 	shared := t.open[id]
 	if shared == nil {
-		tlsConfig, problems := config.TLS.config()
+		trust, problems := config.TLS.trust()
 		if len(problems) > 0 {
 			return nil, nil, problems.Err()
 		}
+		dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 		pool := &http.Transport{
 			// No Proxy: the node's environment has no say in where tokens go.
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:       tlsConfig,
-			TLSHandshakeTimeout:   5 * time.Second,
+			DialContext:           dialer.DialContext,
+			DialTLSContext:        trust.DialTLS(dialer.DialContext),
 			ForceAttemptHTTP2:     true,
 			HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 			MaxIdleConnsPerHost:   idleConnections,

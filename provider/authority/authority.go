@@ -1,0 +1,120 @@
+// Package authority keeps up with the certificate authorities that an operator
+// names by files of the node. They are read at each handshake, so that a new
+// authority is trusted, and an old one is not, without a restart: a mounted
+// ConfigMap changes under a process that never ends.
+//
+// It never trusts anything else in their place. Files that cannot be read, or
+// that hold no certificate, leave what was trusted before.
+//
+// Start with New; DialTLS is for net/http, Credentials for gRPC.
+package authority
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/provider/nodefile"
+)
+
+// maxBytes bounds one file of authorities.
+const maxBytes = 1 << 20
+
+// Source is where authorities are, in PEM: in a file, or in all regular files of
+// a directory, of which at least one must hold a certificate. With neither, the
+// authorities of the TLS configuration itself hold.
+type Source struct{ File, Directory string }
+
+// Trust is a TLS configuration for clients with the authorities of a Source. It is
+// safe for concurrent use.
+type Trust struct {
+	base   *tls.Config
+	source Source
+
+	mu     sync.Mutex
+	pool   *x509.CertPool
+	read   [sha256.Size]byte // digest of what pool was made of
+	failed string            // why the source could not be used last; empty if it could
+}
+
+// New reads the source. base must not be changed afterwards.
+func New(base *tls.Config, source Source) (*Trust, error) {
+	t := &Trust{base: base, source: source, pool: base.RootCAs}
+	if err := t.update(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Config returns the configuration for a handshake that is about to be made. It is
+// the caller's own.
+func (t *Trust) Config() *tls.Config {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.failed
+	t.failed = ""
+	if err := t.update(); err != nil {
+		t.failed = err.Error()
+		if t.failed != before {
+			klog.ErrorS(nil, "The certificate authorities cannot be read; those that were read before are trusted", "cause", t.failed)
+		}
+	}
+	config := t.base.Clone()
+	config.RootCAs = t.pool
+	return config
+}
+
+// update reads the source, and parses it if it has changed.
+func (t *Trust) update() error {
+	if t.source == (Source{}) {
+		return nil
+	}
+	content, err := t.source.content()
+	if err != nil {
+		return err
+	}
+	read := sha256.Sum256(content)
+	if t.pool != nil && read == t.read {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	switch {
+	case pool.AppendCertsFromPEM(content):
+	case t.source.File != "":
+		return fmt.Errorf("%s holds no certificate in PEM", t.source.File)
+	default:
+		return fmt.Errorf("no file in %s holds a certificate in PEM", t.source.Directory)
+	}
+	t.pool, t.read = pool, read
+	return nil
+}
+
+// content is all of the source. Files of a directory that cannot be read are left
+// out, as are those that hold other things.
+func (s Source) content() ([]byte, error) {
+	if s.File != "" {
+		return nodefile.Read(s.File, maxBytes)
+	}
+	entries, err := os.ReadDir(s.Directory)
+	if err != nil {
+		return nil, err
+	}
+	var all []byte
+	for _, entry := range entries {
+		path := filepath.Join(s.Directory, entry.Name())
+		// Links are followed: a mounted ConfigMap consists of them.
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if content, err := nodefile.Read(path, maxBytes); err == nil {
+			all = append(append(all, content...), '\n')
+		}
+	}
+	return all, nil
+}
