@@ -47,23 +47,30 @@ func (c *cache) get(ctx context.Context, a ask, sources []*source) []answer {
 	return answers
 }
 
-// known returns the answers if memory has them all and all are young enough.
-func (c *cache) known(a ask, sources []*source) ([]answer, bool) {
+// known returns the answers if memory has them all: those that are young enough,
+// and those that stand in for a store that just failed. late takes all that may
+// stand in, for who has no time left to ask.
+func (c *cache) known(a ask, sources []*source, late bool) ([]answer, bool) {
 	answers := make([]answer, len(sources))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now()
+	now, stale := c.now(), 0
 	for i, s := range sources {
 		if !allowed(s.allow, a.as) {
 			return nil, false
 		}
 		e := c.entry(a, s, now)
-		if !e.fresh(s, now) {
+		switch {
+		case e.fresh(s, now):
+		case (late || now.Before(e.retry)) && e.standsIn(s, a.config, now):
+			stale++
+		default:
 			return nil, false
 		}
 		answers[i] = e.answer()
 	}
-	c.metrics.cacheRequests.hit.Add(float64(len(sources)))
+	c.metrics.cacheRequests.hit.Add(float64(len(sources) - stale))
+	c.metrics.cacheRequests.stale.Add(float64(stale))
 	return answers, true
 }
 
@@ -118,7 +125,7 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 		select {
 		case <-w.flight.done:
 		default:
-			answers[w.index].err = fmt.Errorf("%w: no answer before the mount's time was over (%w)", store.ErrUnavailable, ctx.Err())
+			answers[w.index] = c.afterFailure(w.entry, sources[w.index], a.config, fmt.Errorf("%w: no answer before the mount's time was over (%w)", store.ErrUnavailable, ctx.Err()))
 			continue
 		}
 		anothers := w.flight.pod != a.pod()
@@ -132,7 +139,7 @@ func (c *cache) round(ctx context.Context, a ask, sources []*source, pending []i
 		case w.flight.err == nil:
 			answers[w.index] = answer{held: w.flight.held}
 		default:
-			answers[w.index] = c.afterFailure(w, sources[w.index], a.config)
+			answers[w.index] = c.afterFailure(w.entry, sources[w.index], a.config, w.flight.err)
 		}
 	}
 	return again
@@ -153,16 +160,16 @@ func bytesOf(answers []answer) (total int64) {
 	return total
 }
 
-// afterFailure is the answer to who waited for a read that failed: the last
-// good value while that is allowed, else the error.
-func (c *cache) afterFailure(w waiting, s *source, config *Config) answer {
+// afterFailure is the answer to who waited for a read that failed, or did not end
+// in time: the last good value while that is allowed, else the error.
+func (c *cache) afterFailure(e *entry, s *source, config *Config, err error) answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.Is(w.flight.err, store.ErrUnavailable) && w.entry.standsIn(s, config, c.now()) {
+	if errors.Is(err, store.ErrUnavailable) && e.standsIn(s, config, c.now()) {
 		c.metrics.cacheRequests.stale.Inc()
-		return w.entry.answer()
+		return e.answer()
 	}
-	return answer{err: w.flight.err}
+	return answer{err: err}
 }
 
 // oldest is the age of the oldest value among the answers.

@@ -26,15 +26,19 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	// The cluster's name is the operator's to say.
 	req.Identity.Cluster = r.config.Cluster
 	a := ask{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
-	answers, known := e.cache.known(a, plan.sources)
+	answers, known := e.cache.known(a, plan.sources, false)
 	if !known {
-		// What memory cannot answer waits for stores, and takes a turn.
-		done, err := r.turn(ctx, req.Identity.Namespace)
-		if err != nil {
+		// What memory cannot answer waits for stores, and takes a turn. A part of
+		// the time is kept for making the files of what stands in then.
+		asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
+		defer cancel()
+		done, err := r.turn(asking, req.Identity.Namespace)
+		if err == nil {
+			defer done()
+			answers = e.cache.get(asking, a, plan.sources)
+		} else if answers, known = e.cache.known(a, plan.sources, true); !known {
 			return nil, err
 		}
-		defer done()
-		answers = e.cache.get(ctx, a, plan.sources)
 	}
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if len(failures) > 0 {

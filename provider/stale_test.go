@@ -1,0 +1,103 @@
+package provider_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// hang lets the reads of keys with the prefix end with their time.
+func hang(prefix string) func(context.Context, store.Reference) error {
+	return func(ctx context.Context, ref store.Reference) error {
+		if !strings.HasPrefix(ref.Key, prefix) {
+			return nil
+		}
+		<-ctx.Done()
+		return fmt.Errorf("%w: hung", store.ErrUnavailable)
+	}
+}
+
+func TestWhatStandsInIsServedWhenReadsHangPastTheMountsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Bounds.StoreCalls = 1 })
+		var objects []provider.Object
+		for i := range 5 { // one after the other, 30 seconds each
+			key := fmt.Sprint("a", i)
+			b.memory.Put(key, "v")
+			objects = append(objects, provider.Object{Path: key, Key: key})
+		}
+		b.class("web", objects...)
+		b.class("new", append(objects, provider.Object{Path: "all", Template: `{{ .a0 }}{{ .a4 }}`})...)
+		b.mustMount(t, web, "web")
+		b.memory.Behave = hang("a")
+		time.Sleep(3 * time.Minute)
+		b.wantFile(t, web, "web", "a4", "v")
+		time.Sleep(3 * time.Minute)
+		b.wantFile(t, web, "new", "all", "vv") // it is made in the rest of the time
+	})
+}
+
+func TestWhatStandsInIsServedToWhoGetsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Bounds.Mounts = 1 })
+		for _, key := range []string{"hangs", "a"} {
+			b.memory.Put(key, "v")
+			b.class(key, provider.Object{Path: "a", Key: key})
+		}
+		b.mustMount(t, web, "a")
+		b.memory.Behave = hang("hangs")
+		time.Sleep(3 * time.Minute)
+		var hung sync.WaitGroup
+		hung.Go(func() {
+			_, _, err := b.mount(api, "hangs")
+			wantError(t, err, store.ErrUnavailable)
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		mount := func(as identity.Identity) (*provider.Volume, error) {
+			return b.Mount(ctx, provider.Request{Dialect: "test", Parameters: map[string]string{"class": "a"}, Identity: as})
+		}
+		if volume, err := mount(web); err != nil || string(volume.Files[0].Contents) != "v" {
+			t.Errorf("no value stands in: %v", err)
+		}
+		_, err := mount(api) // of which nothing is held
+		wantError(t, err, store.ErrUnavailable, "before it had its turn")
+		hung.Wait()
+	})
+}
+
+func TestWhatStandsInAfterAFailureNeedsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Bounds.Mounts = 1 })
+		for _, key := range []string{"hangs", "a"} {
+			b.memory.Put(key, "v")
+			b.class(key, provider.Object{Path: "a", Key: key})
+		}
+		b.mustMount(t, web, "a")
+		time.Sleep(3 * time.Minute)
+		b.memory.Behave = unavailable
+		b.mustMount(t, web, "a") // fails, and is not tried again for some seconds
+		b.memory.Behave = hang("hangs")
+		var hung sync.WaitGroup
+		hung.Go(func() {
+			_, _, err := b.mount(api, "hangs")
+			wantError(t, err, store.ErrUnavailable)
+		})
+		synctest.Wait()
+		began := time.Now()
+		b.mustMount(t, web, "a")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited %v", waited)
+		}
+		hung.Wait()
+	})
+}
