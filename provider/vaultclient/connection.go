@@ -109,7 +109,8 @@ type Asked struct {
 // Ask makes one call as the identity, after a login if it has none. A refusal
 // (403) is believed only from a token that is new, or when a new login has been
 // tried lately: the old one may have been revoked, or may lack a policy that
-// its role was given since. The error wraps a kind of package store or ctx's; a
+// its role was given since. A call that new tokens are refused too is believed
+// for longer and longer. The error wraps a kind of package store or ctx's; a
 // Response that is not OK is the caller's to explain.
 func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (*Response, Asked, error) {
 	used, isNew, err := c.sessions.get(ctx, as)
@@ -119,17 +120,20 @@ func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (
 	asked := Asked{Session: used, Start: c.now()}
 	resp, err := c.Call(ctx, used, r)
 	if err == nil && resp.Status == http.StatusForbidden && !isNew {
-		other, replaced, failed := c.sessions.replace(ctx, as, used)
+		other, replaced, failed := c.sessions.replace(ctx, as, used, r.name())
 		if failed != nil {
 			return nil, Asked{}, failed
 		}
 		if replaced {
-			asked = Asked{Session: other, Start: c.now()}
+			asked, isNew = Asked{Session: other, Start: c.now()}, true
 			resp, err = c.Call(ctx, other, r)
 		}
 	}
 	if err != nil {
 		return nil, Asked{}, Explain(err, r.What)
+	}
+	if refused := resp.Status == http.StatusForbidden; isNew || !refused {
+		c.sessions.slot(as).judged(r.name(), refused, c.now())
 	}
 	return resp, asked, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ const (
 	idleSession = time.Hour        // after which an unused login is forgotten
 	loginTime   = 30 * time.Second // for one login, its retries included
 	revokeTime  = 2 * time.Second  // for giving back tokens on Close
-	// reloginEvery is how often a refused read may cost an identity a new
-	// login, which shows whether its token or its policies are the reason.
+	// reloginEvery is how often refused reads may cost an identity a new login,
+	// which shows whether its token or its policies are the reason; see also
+	// refusedLeast, for each of them.
 	reloginEvery = time.Minute
 )
 
@@ -40,8 +42,11 @@ type sessions struct {
 	end      context.CancelFunc
 	work     sync.WaitGroup
 
-	mu    sync.Mutex
-	slots map[identity.Key]*slot
+	mu      sync.Mutex
+	closed  bool
+	slots   map[identity.Key]*slot
+	retired []retired
+	tidying *time.Timer // the next tidy
 }
 
 // slot is the place of one identity's login.
@@ -52,6 +57,7 @@ type slot struct {
 	current   *Session
 	flight    *flight   // the login under way
 	recovered time.Time // when a refused read last cost a login
+	refused   map[string]refusal
 }
 
 // flight is a login that all who need it wait for.
@@ -124,10 +130,16 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 		}
 		slot.mu.Lock()
 		slot.flight = nil
+		before := slot.current
 		if under.isNew { // the old one is in place, unless it was refused meanwhile
 			slot.current = under.session
 		}
 		slot.mu.Unlock()
+		if under.isNew {
+			s.mu.Lock()
+			s.retire(before)
+			s.mu.Unlock()
+		}
 		close(under.done)
 	}()
 	ctx, cancel := context.WithTimeout(s.lifetime, loginTime)
@@ -154,20 +166,26 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	}
 }
 
-// replace returns another session than the refused one, and false if the
-// refusal is to be believed.
-func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *Session) (*Session, bool, error) {
-	slot := s.slot(as)
+// replace returns another session than the one that was refused a call, and false
+// if the refusal is to be believed.
+func (s *sessions) replace(ctx context.Context, as identity.Identity, refused *Session, call string) (*Session, bool, error) {
+	slot, now := s.slot(as), s.now()
 	slot.mu.Lock()
-	if slot.current == refused {
-		if now := s.now(); !slot.recovered.IsZero() && now.Sub(slot.recovered) < reloginEvery {
+	dropped := slot.current == refused
+	if dropped {
+		if slot.believes(call, now) || !slot.recovered.IsZero() && now.Sub(slot.recovered) < reloginEvery {
 			slot.mu.Unlock()
 			return nil, false, nil
 		}
-		slot.recovered = s.now()
+		slot.recovered = now
 		slot.current = nil
 	}
 	slot.mu.Unlock()
+	if dropped {
+		s.mu.Lock()
+		s.retire(refused)
+		s.mu.Unlock()
+	}
 	session, _, err := s.get(ctx, as)
 	return session, err == nil, err
 }
@@ -194,45 +212,58 @@ func (s *sessions) slot(as identity.Identity) *slot {
 		s.makeRoom()
 		found = &slot{}
 		s.slots[key] = found
+		s.arm()
 	}
 	found.used = s.now()
 	return found
 }
 
 // makeRoom forgets what is idle, and if that is not enough the slot that was
-// used the longest ago. Tokens that are forgotten are left to run out.
+// used the longest ago. sessions.mu is held.
 func (s *sessions) makeRoom() {
-	now := s.now()
+	s.forgetIdle(s.now())
+	if len(s.slots) < maxSessions {
+		return
+	}
 	var oldest identity.Key
 	var oldestUse time.Time
 	for key, slot := range s.slots {
-		if now.Sub(slot.used) >= idleSession {
-			delete(s.slots, key)
-		} else if oldestUse.IsZero() || slot.used.Before(oldestUse) {
+		if oldestUse.IsZero() || slot.used.Before(oldestUse) {
 			oldest, oldestUse = key, slot.used
 		}
 	}
-	if len(s.slots) >= maxSessions {
-		delete(s.slots, oldest)
-	}
+	s.forget(oldest, s.slots[oldest])
+}
+
+// forget takes a slot away. sessions.mu is held.
+func (s *sessions) forget(key identity.Key, forgotten *slot) {
+	delete(s.slots, key)
+	forgotten.mu.Lock()
+	defer forgotten.mu.Unlock()
+	s.retire(forgotten.current)
 }
 
 // close ends the logins under way, and revokes the tokens on which no lease
 // hangs: with a token Vault revokes its leases, whose values pods still use.
 func (s *sessions) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.tidying != nil {
+		s.tidying.Stop()
+	}
+	s.mu.Unlock()
 	s.end()
 	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), revokeTime)
 	defer cancel()
+	needless := make([]*Session, 0, len(s.slots)+len(s.retired))
 	for _, slot := range s.slots {
-		session := slot.current
-		if session == nil || !session.alive(s.now()) || !session.disposable(s.now()) {
-			continue
-		}
-		// The best that can be done; a token that stays runs out by itself.
-		_, outcome := s.client.try(ctx, Request{Method: "POST", Path: "auth/token/revoke-self", token: session.token})
-		if outcome.err != nil {
-			return
-		}
+		needless = append(needless, slot.current)
 	}
+	for _, r := range s.retired {
+		needless = append(needless, r.session)
+	}
+	s.revoke(ctx, slices.DeleteFunc(needless, func(session *Session) bool {
+		return session == nil || !session.alive(s.now()) || !session.disposable(s.now())
+	}))
 }

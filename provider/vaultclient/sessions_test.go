@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,9 +115,148 @@ func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 		t.Errorf("%d logins are kept, want at most %d", got, maxSessions)
 	}
 	now = now.Add(idleSession)
-	use("another")
-	if got := len(s.sessions.slots); got != 1 {
-		t.Errorf("%d logins are kept after an hour without use, want the new one", got)
+	s.sessions.tidy() // which its timer calls, though nobody logs in any more
+	if got := len(s.sessions.slots); got != 0 {
+		t.Errorf("%d logins are kept after an hour without use", got)
+	}
+}
+
+// denying is a Vault that denies some paths, and counts.
+type denying struct {
+	*httptest.Server
+	mu     sync.Mutex
+	deny   map[string]bool // paths
+	logins int
+	alive  map[string]bool // tokens
+}
+
+func deny(t *testing.T, paths ...string) *denying {
+	t.Helper()
+	d := &denying{deny: map[string]bool{}, alive: map[string]bool{}}
+	for _, path := range paths {
+		d.deny[path] = true
+	}
+	d.Server = httptest.NewServer(d)
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *denying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	path, token := strings.TrimPrefix(r.URL.Path, "/v1/"), r.Header.Get("X-Vault-Token")
+	switch {
+	case strings.HasSuffix(path, "/login"):
+		d.logins++
+		made := fmt.Sprint("token-", d.logins)
+		d.alive[made] = true
+		_, _ = fmt.Fprintf(w, `{"request_id":"1","auth":{"client_token":%q,"lease_duration":2592000}}`, made)
+	case !d.alive[token] || d.deny[path]:
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"errors":["permission denied"]}`))
+	case path == "auth/token/revoke-self":
+		delete(d.alive, token)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		_, _ = w.Write([]byte(`{"request_id":"1","data":{"a":"b"}}`))
+	}
+}
+
+func (d *denying) counts() (logins, alive int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.logins, len(d.alive)
+}
+
+// asking reads a path and returns the status.
+func asking(t *testing.T, c *Connection, path string) int {
+	t.Helper()
+	pod := identity.Identity{Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt")}}}
+	resp, _, err := c.Ask(t.Context(), pod, Request{What: "GET " + path, Method: "GET", Path: path, Repeatable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Status
+}
+
+func TestADeniedReadCostsFewerAndFewerLoginsAndLeavesNoTokens(t *testing.T) {
+	vault := deny(t, "a/denied")
+	now := time.Unix(1_700_000_000, 0)
+	c := connect(t, NewPool(Options{Now: func() time.Time { return now }}), func(s *Settings) { s.Address = vault.URL })
+	for begin := now; now.Sub(begin) < 12*time.Hour; now = now.Add(77 * time.Second) {
+		if got := asking(t, c, "a/denied"); got != http.StatusForbidden {
+			t.Fatalf("status %d of a denied read", got)
+		}
+		if got := asking(t, c, "a/b"); got != http.StatusOK {
+			t.Fatalf("status %d of a read beside it", got)
+		}
+		c.sessions.tidy()
+	}
+	// Of 560 polls: one after 2, 6, 14, 30, 62 minutes, and then each hour.
+	if logins, _ := vault.counts(); logins < 10 || logins > 20 {
+		t.Errorf("%d logins in twelve hours, want about seventeen", logins)
+	}
+	now = now.Add(settled)
+	c.sessions.tidy()
+	c.sessions.work.Wait()
+	if _, alive := vault.counts(); alive != 1 {
+		t.Errorf("%d tokens are alive, want the one in use", alive)
+	}
+	c.Close()
+	if _, alive := vault.counts(); alive != 0 {
+		t.Errorf("%d tokens are alive after Close", alive)
+	}
+}
+
+// What is denied for good does not hide that the token is gone.
+func TestARevokedTokenIsReplacedThoughAReadIsDenied(t *testing.T) {
+	vault := deny(t, "a/denied")
+	now := time.Unix(1_700_000_000, 0)
+	c := connect(t, NewPool(Options{Now: func() time.Time { return now }}), func(s *Settings) { s.Address = vault.URL })
+	defer c.Close()
+	for range 7 {
+		now = now.Add(70 * time.Minute)
+		asking(t, c, "a/denied")
+	}
+	now = now.Add(2 * time.Minute)
+	vault.mu.Lock()
+	clear(vault.alive)
+	vault.mu.Unlock()
+	before, _ := vault.counts()
+	asking(t, c, "a/denied")
+	if after, _ := vault.counts(); after != before {
+		t.Error("a refusal that is believed cost a login")
+	}
+	if got := asking(t, c, "a/b"); got != http.StatusOK {
+		t.Errorf("status %d after the token was revoked", got)
+	}
+	vault.mu.Lock()
+	delete(vault.deny, "a/denied")
+	vault.mu.Unlock()
+	if got := asking(t, c, "a/denied"); got != http.StatusOK {
+		t.Errorf("status %d after the policy was changed", got)
+	}
+}
+
+func TestATokenIsNotRevokedWhileALeaseHangsOnIt(t *testing.T) {
+	vault := deny(t)
+	now := time.Unix(1_700_000_000, 0)
+	c := connect(t, NewPool(Options{Now: func() time.Time { return now }}), func(s *Settings) { s.Address = vault.URL })
+	defer c.Close()
+	asking(t, c, "a/b")
+	for _, slot := range c.sessions.slots {
+		slot.current.Holds(now.Add(3 * time.Hour))
+	}
+	for want := 1; want >= 0; want-- {
+		now = now.Add(2 * time.Hour)
+		for range 2 { // the first forgets it
+			c.sessions.tidy()
+			c.sessions.work.Wait()
+			now = now.Add(settled)
+		}
+		if _, alive := vault.counts(); alive != want {
+			t.Errorf("%d tokens are alive, want %d", alive, want)
+		}
 	}
 }
 
