@@ -191,6 +191,60 @@ func TestVolumesThatOutlastTheirValuesCountAgainstTheCache(t *testing.T) {
 	})
 }
 
+func TestAFullCacheKeepsCredentialsThatWouldBeIssuedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Cache.Bytes = 1 << 20 })
+		b.memory.Lease = func(ref store.Reference, _ int) *store.Lease {
+			if ref.Key != "creds" {
+				return nil
+			}
+			return &store.Lease{Duration: time.Hour, Expires: time.Now().Add(time.Hour)}
+		}
+		b.memory.Put("creds", "user")
+		b.class("creds", provider.Object{Path: "a", Key: "creds"})
+		first, _ := b.mustMount(t, web, "creds")
+		for i := range 40 {
+			key := fmt.Sprint("large", i)
+			b.memory.Put(key, strings.Repeat("x", 200<<10))
+			b.class(key, provider.Object{Path: "a", Key: key})
+			b.mustMount(t, api, key)
+			time.Sleep(time.Second)
+		}
+		if again, _ := b.mustMount(t, web, "creds"); again["a"] != first["a"] {
+			t.Errorf("the credential was issued anew: %s, %s", first["a"], again["a"])
+		}
+		if volumes, values, leased := evicted(t, b, "volume"), evicted(t, b, "value"), evicted(t, b, "leased"); volumes == 0 || values == 0 || leased != 0 {
+			t.Errorf("evicted are %v volumes, %v values and %v with a lease", volumes, values, leased)
+		}
+
+		// Credentials alone are bounded too.
+		for i := range 2000 {
+			b.mustMount(t, pod("prod/web", fmt.Sprint(i)), "creds")
+		}
+		if bytes, leased := gauge(t, b.registry, "lanyard_cache_bytes"), evicted(t, b, "leased"); bytes > 1<<20 || leased == 0 {
+			t.Errorf("%v bytes in the cache, %v leases evicted", bytes, leased)
+		}
+	})
+}
+
+// evicted is how much of something was evicted.
+func evicted(t *testing.T, b *bench, what string) float64 {
+	t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "lanyard_cache_evictions_total" && m.GetLabel()[0].GetValue() == what {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("evictions of %s are not counted", what)
+	return 0
+}
+
 // The driver refuses a whole volume for one path that is too long.
 func TestAnExpandedObjectMakesNoPathThatTheDriverRefuses(t *testing.T) {
 	deep := strings.TrimSuffix(strings.Repeat(strings.Repeat("d", 100)+"/", 40), "/") // 4,039 bytes

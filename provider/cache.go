@@ -90,7 +90,8 @@ type cache struct {
 	builds *semaphore.Weighted
 
 	mu      sync.Mutex
-	entries *simplelru.LRU[cacheKey, *entry]
+	entries *simplelru.LRU[cacheKey, *entry] // that pods share
+	owned   *simplelru.LRU[cacheKey, *entry] // of one pod each
 	volumes *simplelru.LRU[volumeKey, *builtVolume]
 	leases  map[*entry]struct{}
 	bytes   int64
@@ -100,11 +101,12 @@ type cache struct {
 func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
 	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
 	c.lifetime, c.end = context.WithCancel(context.Background())
-	c.entries = newLRU(math.MaxInt, func(_ cacheKey, e *entry) {
+	forget := func(_ cacheKey, e *entry) {
 		c.bytes -= entryOverhead
 		c.drop(e.held)
 		c.endLease(e)
-	})
+	}
+	c.entries, c.owned = newLRU(math.MaxInt, forget), newLRU(math.MaxInt, forget)
 	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) {
 		c.bytes -= v.cost
 		for _, h := range v.made {
@@ -125,9 +127,18 @@ func newLRU[K comparable, V any](entries int, onEvict func(K, V)) *simplelru.LRU
 }
 
 // entry finds or makes the entry for a source: the pod's own if the value is
-// known to have a lease, else the shared one.
+// known to have a lease, else the shared one. The pod's own is looked for first,
+// since the mark that there are such may have been evicted.
 func (c *cache) entry(a ask, s *source, now time.Time) *entry {
 	key := cacheKey{identity: a.key, source: s.id}
+	if c.owned.Len() > 0 {
+		own := key
+		own.pod = a.pod()
+		if e, ok := c.owned.Get(own); ok {
+			e.asked = now
+			return e
+		}
+	}
 	e := c.place(key, now)
 	if e.perPod {
 		key.pod = a.pod()
@@ -137,14 +148,23 @@ func (c *cache) entry(a ask, s *source, now time.Time) *entry {
 }
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
-	e, ok := c.entries.Get(key)
+	among := c.among(key)
+	e, ok := among.Get(key)
 	if !ok {
 		e = &entry{key: key}
-		c.entries.Add(key, e)
+		among.Add(key, e)
 		c.bytes += entryOverhead
 	}
 	e.asked = now
 	return e
+}
+
+// among is where the entry of a key is kept.
+func (c *cache) among(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
+	if key.pod != "" {
+		return c.owned
+	}
+	return c.entries
 }
 
 // entryOverhead is about what an entry takes in memory beside its value.
@@ -168,14 +188,22 @@ func (c *cache) drop(h *held) {
 	}
 }
 
-// shrink drops the least recently used until the cache is within its bound;
-// volumes go first, since they can be made again without a call.
+// shrink drops the least recently used until the cache is within its bound.
+// Volumes go first, since they can be made again without a call, and pods' own
+// values last: with them goes a lease, and the next poll would have a credential
+// issued anew, while the one before lives on at the store.
 func (c *cache) shrink(bound int64) {
 	for c.bytes > bound && c.volumes.Len() > 0 {
 		c.volumes.RemoveOldest()
+		c.metrics.evictions.volume.Inc()
 	}
 	for c.bytes > bound && c.entries.Len() > 0 {
 		c.entries.RemoveOldest()
+		c.metrics.evictions.shared.Inc()
+	}
+	for c.bytes > bound && c.owned.Len() > 0 {
+		c.owned.RemoveOldest()
+		c.metrics.evictions.own.Inc()
 	}
 }
 
@@ -252,7 +280,7 @@ func stretch() float64 { return 1 + rand.Float64()/10 }
 func (c *cache) usage() (entries, leases int, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.entries.Len(), len(c.leases), c.bytes
+	return c.entries.Len() + c.owned.Len(), len(c.leases), c.bytes
 }
 
 // sweep forgets what no pod has asked for during the idle time.
@@ -260,9 +288,9 @@ func (c *cache) sweep(idle time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	for _, e := range c.entries.Values() {
+	for _, e := range slices.Concat(c.entries.Values(), c.owned.Values()) {
 		if e.flight == nil && now.Sub(e.asked) >= idle {
-			c.entries.Remove(e.key)
+			c.among(e.key).Remove(e.key)
 		}
 	}
 	for _, key := range c.volumes.Keys() {
@@ -282,5 +310,6 @@ func (c *cache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Purge()
+	c.owned.Purge()
 	c.volumes.Purge()
 }

@@ -16,6 +16,7 @@ type metrics struct {
 	reads         *prometheus.CounterVec
 	readPanics    prometheus.Counter
 	cacheRequests cacheRequests
+	evictions     evictions
 	renewals      *prometheus.CounterVec
 	age           prometheus.Histogram
 	calls         *prometheus.CounterVec
@@ -26,11 +27,18 @@ type metrics struct {
 // once, because every mount counts each of its values.
 type cacheRequests struct{ hit, shared, miss, stale prometheus.Counter }
 
+// evictions are the counters of one metric by what was evicted.
+type evictions struct{ volume, shared, own prometheus.Counter }
+
 func newMetrics(registry prometheus.Registerer) *metrics {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lanyard_cache_requests_total",
 		Help: "Values asked of the cache: hit (no call), shared (waited for another mount's read), miss (read), stale (served past its refresh because the store is unavailable).",
 	}, []string{"result"})
+	evicted := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lanyard_cache_evictions_total",
+		Help: "What was dropped because the cache was full: volume (made again without a call), value (read again), leased (a pod's own value with its lease, which is issued anew).",
+	}, []string{"what"})
 	m := &metrics{
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_reads_total",
@@ -43,6 +51,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		cacheRequests: cacheRequests{
 			hit: requests.WithLabelValues("hit"), shared: requests.WithLabelValues("shared"),
 			miss: requests.WithLabelValues("miss"), stale: requests.WithLabelValues("stale"),
+		},
+		evictions: evictions{
+			volume: evicted.WithLabelValues("volume"), shared: evicted.WithLabelValues("value"), own: evicted.WithLabelValues("leased"),
 		},
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_lease_renewals_total",
@@ -63,7 +74,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}, []string{"store"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, requests, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.readPanics, requests, evicted, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 

@@ -197,7 +197,7 @@ func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 
 // hold makes h what the entry holds, unless the entry has been evicted.
 func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float64) {
-	if present, ok := c.entries.Peek(e.key); !ok || present != e {
+	if present, ok := c.among(e.key).Peek(e.key); !ok || present != e {
 		return
 	}
 	c.endLease(e)
