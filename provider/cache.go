@@ -53,9 +53,10 @@ type entry struct {
 	perPod  bool
 	lease   *lease
 	asked   time.Time
-	stretch float64   // what its refresh interval is multiplied by
-	retry   time.Time // after a failure: when to ask the store again
-	doubted bool      // a volume could not be made of what is held
+	refresh time.Duration // of who read it
+	stretch float64       // what its refresh interval is multiplied by
+	retry   time.Time     // after a failure: when to ask the store again
+	doubted bool          // a volume could not be made of what is held
 	flight  *flight
 }
 
@@ -269,6 +270,14 @@ func (e *entry) standsIn(s *source, config *Config, now time.Time) bool {
 	}
 }
 
+// mayStandIn says whether the entry's value could be served if its store were not
+// there, as far as that can be told without a source. A value with a lease is its
+// pod's alone, which is gone when it does not ask for so long.
+func (e *entry) mayStandIn(stale time.Duration, now time.Time) bool {
+	return e.held != nil && !e.held.over(now) && e.lease == nil &&
+		e.age(now)-time.Duration(float64(e.refresh)*e.stretch) < stale
+}
+
 func (e *entry) answer() answer { return answer{held: e.held} }
 
 // stretch spreads the refreshes of what was read at one time by many calls over
@@ -283,13 +292,15 @@ func (c *cache) usage() (entries, leases int, bytes int64) {
 	return c.entries.Len() + c.owned.Len(), len(c.leases), c.bytes
 }
 
-// sweep forgets what no pod has asked for during the idle time.
-func (c *cache) sweep(idle time.Duration) {
+// sweep forgets what no pod has asked for during the idle time, but for values
+// that may still stand in: a pod may come that starts while the store is down,
+// and where the driver does not poll none asks before.
+func (c *cache) sweep(idle, stale time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, e := range slices.Concat(c.entries.Values(), c.owned.Values()) {
-		if e.flight == nil && now.Sub(e.asked) >= idle {
+		if e.flight == nil && now.Sub(e.asked) >= idle && !e.mayStandIn(stale, now) {
 			c.among(e.key).Remove(e.key)
 		}
 	}

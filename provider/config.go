@@ -63,10 +63,12 @@ type CacheConfig struct {
 	// object nor class says otherwise.
 	Refresh time.Duration `yaml:"refresh"`
 	// StaleOnError is for how long after a value should have been read again
-	// it may still be served while its store is unavailable. Zero: not at all.
+	// it may still be served while its store is unavailable. It is kept for so
+	// long, whoever asks for it. Zero: not at all.
 	StaleOnError time.Duration `yaml:"staleOnError"`
-	// Idle is for how long a value that no pod asks for is kept and its lease
-	// renewed. It must be longer than the driver takes between two polls.
+	// Idle is for how long a value that no pod asks for is kept, where
+	// staleOnError does not keep it for longer, and its lease renewed. It must
+	// be longer than the driver takes between two polls.
 	Idle time.Duration `yaml:"idle"`
 	// Bytes is the most memory that cached values take.
 	Bytes Size `yaml:"bytes"`

@@ -219,7 +219,7 @@ func (e *Engine) tend(ctx context.Context) {
 		config := &e.current.Load().config
 		e.cache.renewDue(config)
 		if tick%10 == 0 {
-			e.cache.sweep(config.Cache.Idle)
+			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
 			e.plans.sweep(config.Cache.Idle)
 			e.conns.sweep(config.Cache.Idle)
 		}

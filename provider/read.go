@@ -202,7 +202,7 @@ func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float6
 	}
 	c.endLease(e)
 	c.drop(e.held)
-	e.held, e.retry, e.stretch, e.doubted = h, time.Time{}, stretch, false
+	e.held, e.retry, e.refresh, e.stretch, e.doubted = h, time.Time{}, s.refresh, stretch, false
 	if h == nil {
 		return
 	}

@@ -101,3 +101,37 @@ func TestWhatStandsInAfterAFailureNeedsNoTurn(t *testing.T) {
 		hung.Wait()
 	})
 }
+
+// Where the driver does not poll, nobody asks for a value between the start of a
+// pod and that of the next.
+func TestAValueIsKeptForAsLongAsItMayStandInThoughNobodyAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Cache.StaleOnError = 2 * time.Hour })
+		b.memory.Put("a", "v")
+		b.class("web", provider.Object{Path: "a", Key: "a"})
+		b.mustMount(t, web, "web")
+		b.memory.Behave = unavailable
+		time.Sleep(2 * time.Hour)
+		b.wantFile(t, pod("prod/web", "new"), "web", "a", "v")
+		time.Sleep(30 * time.Minute)
+		if entries := gauge(t, b.registry, "lanyard_cache_entries"); entries != 0 {
+			t.Errorf("%v values are kept that may not be served any more", entries)
+		}
+	})
+}
+
+func TestALeaseIsNotKeptForAPodThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *provider.Config) { c.Cache.StaleOnError = 24 * time.Hour })
+		b.memory.Lease = func(store.Reference, int) *store.Lease {
+			return &store.Lease{Duration: 12 * time.Hour, Expires: time.Now().Add(12 * time.Hour)}
+		}
+		b.memory.Put("a", "v")
+		b.class("web", provider.Object{Path: "a", Key: "a"})
+		b.mustMount(t, web, "web")
+		time.Sleep(15 * time.Minute)
+		if leases, bytes := gauge(t, b.registry, "lanyard_leases"), gauge(t, b.registry, "lanyard_cache_bytes"); leases != 0 || bytes != 0 {
+			t.Errorf("%v leases and %v bytes are kept", leases, bytes)
+		}
+	})
+}
