@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
 
@@ -83,6 +85,29 @@ func TestKMSMigrateRewritesWhatIsStale(t *testing.T) {
 	}
 	if code, _, stderr := runLanyard("kms", "migrate", "--kubeconfig", kubeconfig, "--resources", "nosuch"); code != exitFailed || !strings.Contains(stderr, "nosuch: the API server serves no such resource") {
 		t.Errorf("unknown resource: %d %s", code, stderr)
+	}
+}
+
+// What the run before has done may be under a key that was written with then.
+func TestKMSMigrateSaysThatARunThatWentOnProvesNothing(t *testing.T) {
+	kubeconfig := migrationServer(t)
+	loaded, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := filepath.Join(t.TempDir(), "c.json")
+	text := fmt.Sprintf(`{"kind": "lanyard.kms-migration.v1", "server": %q, "resources": {"secrets": {"done": 2}}}`, loaded.Clusters["c"].Server)
+	if err := os.WriteFile(checkpoint, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	call := func() (code int, stdout, stderr string) {
+		return runLanyard("kms", "migrate", "--kubeconfig", kubeconfig, "--checkpoint", checkpoint)
+	}
+	if code, stdout, stderr := call(); code != exitOK || !strings.Contains(stdout, "secrets   2        0          0        0        0     2        0") || !strings.Contains(stderr, "0 objects rewritten; 2 objects the run before had done, and the write key may have changed since: run it once more") {
+		t.Errorf("a run that went on: %d\n%s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := call(); code != exitOK || !strings.Contains(stderr, "1 object rewritten; run it once more") {
+		t.Errorf("the run after it: %d %s", code, stderr)
 	}
 }
 

@@ -49,6 +49,8 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, err
 	}
 	switch {
+	case given.NameOnly:
+		return key.Named(nameOf(arn)), nil
 	case t.platform.KnowsPerson():
 		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true), nil
 	case config.Node != nil:

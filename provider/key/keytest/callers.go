@@ -149,3 +149,26 @@ func reopened(t *testing.T, s *subject) {
 	again := &subject{Fixture: s.Fixture, Key: open(t, s.Fixture, s.Settings)}
 	again.decrypt(t, made, scope, []byte(text))
 }
+
+func users(t *testing.T, s *subject) {
+	user, says := s.Key.(key.NodeUser)
+	if node := key.IsNode(s.Identity); !says || user.UsesNode() != node {
+		t.Errorf("it says %v for a key that is for the node: %v", says && user.UsesNode(), node)
+	}
+}
+
+func nameOnly(t *testing.T, s *subject) {
+	made := s.encrypt(t, []byte(text), scope)
+	settings := s.Settings
+	settings.NameOnly = true
+	named := open(t, s.Fixture, settings)
+	if named.Name() != s.Name() {
+		t.Errorf("it is called %q, and %q when it is opened for its name alone", s.Name(), named.Name())
+	}
+	_, encrypting := named.Encrypt(t.Context(), s.Identity, secret.New([]byte(text)), scope)
+	_, decrypting := named.Decrypt(t.Context(), s.Identity, made, scope)
+	_, asking := named.Current(t.Context(), s.Identity)
+	for call, err := range map[string]error{"Encrypt": encrypting, "Decrypt": decrypting, "Current": asking} {
+		s.wantKind(t, call+" of a name", err, store.ErrInvalid)
+	}
+}

@@ -88,6 +88,8 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		"says so when the service cannot be reached":                unreachable,
 		"is safe for concurrent use":                                concurrent,
 		"names itself the same each time and shows nothing secret":  names,
+		"says whether it is for the node or for pods":               users,
+		"opens for its name alone":                                  nameOnly,
 		"refuses wrong settings, all at once, by the fields' names": settings,
 		"can be closed and opened again":                            reopened,
 	} {

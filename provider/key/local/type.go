@@ -48,5 +48,9 @@ func (*Type) Open(from key.Settings) (key.Key, error) {
 	if len(problems) > 0 {
 		return nil, store.Fail(store.ErrInvalid, problems)
 	}
-	return &localKey{path: filepath.Clean(s.File)}, nil
+	opened := &localKey{path: filepath.Clean(s.File)}
+	if from.NameOnly {
+		return key.Named(opened.Name()), nil
+	}
+	return opened, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/reseal"
@@ -355,6 +356,29 @@ func TestInterruptionLeavesWholeFiles(t *testing.T) {
 		if report := b.run(o, names...); !report.Complete() || report.Current != written*each || report.Resealed != (files-written)*each {
 			t.Errorf("after an interruption at %d: %+v", at, report)
 		}
+	}
+}
+
+func TestAFileThatAnotherProcessChangesIsWaitedFor(t *testing.T) {
+	b := newBench(t)
+	content := "x: " + b.seal(exact("a"), "v") + "\n"
+	path := b.write("a.yaml", content)
+	found, err := reseal.Find([]string{path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if report := reseal.Run(ctx, b.options(), found); report.Complete() || !strings.Contains(report.Files[0].Problem, "is being changed by another process") || b.read(path) != content {
+		t.Errorf("while it is locked: %+v", report)
+	}
+	unlock()
+	if report := b.run(b.options(), path); !report.Complete() || report.Resealed != 1 {
+		t.Errorf("after that: %+v", report)
 	}
 }
 
