@@ -92,6 +92,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		"opens for its name alone":                                  nameOnly,
 		"refuses wrong settings, all at once, by the fields' names": settings,
 		"can be closed and opened again":                            reopened,
+		"wraps a key ring, which it opens again":                    keyRings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := fixture(t)
