@@ -132,21 +132,29 @@ func (a *Access) regions(ctx context.Context) ([]string, error) {
 			regions = append(regions, region)
 		}
 	}
+	if len(regions) == 1 && len(a.settings.FailoverRegions) > 0 {
+		return nil, Failf(store.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
+	}
 	return regions, nil
 }
 
+// shareOf is a part of the time that there is, one of so many equal ones.
+func shareOf(ctx context.Context, parts int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || parts == 1 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
+}
+
 // inRegion makes the call in the region of this index, one of left that are still
-// to be asked; they divide the time that there is. A region that was unavailable
+// to be asked. They divide the time that is left when the credentials are there:
+// who grants those divides it among the regions too. A region that was unavailable
 // when it was asked last is tried once.
 func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, index, left int, call func(context.Context, Target) error) *CallError {
 	retries := a.settings.Retries
 	if len(regions) > 1 && a.health.doubtful(regions[index]) {
 		retries = 0
-	}
-	if deadline, ok := ctx.Deadline(); ok && left > 1 {
-		limited, cancel := context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)*time.Duration(left-1)/time.Duration(left)))
-		defer cancel()
-		ctx = limited
 	}
 	for renewed := false; ; renewed = true {
 		granted, key, failed := a.credentialsFor(ctx, as, regions)
@@ -155,7 +163,9 @@ func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []s
 			return failed
 		}
 		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
-		failed = a.attempt(ctx, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		share, cancel := shareOf(ctx, left)
+		failed = a.attempt(share, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		cancel()
 		if failed == nil || !failed.credentials || renewed || !a.platform.credentials.Forget(key, granted) {
 			return failed
 		}

@@ -69,9 +69,13 @@ func (p *Platform) fact(ctx context.Context, key credential.Key, life time.Durat
 	return known.Credential, nil
 }
 
-// withKind makes sure that an error says whether it may pass by itself.
+// withKind makes sure that an error says whether it may pass by itself. That the
+// service account or the node is gone must not pass for a missing secret.
 func withKind(err error) error {
-	for _, kind := range []error{store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied} {
+	if errors.Is(err, store.ErrNotFound) {
+		return &CallError{Kind: store.ErrUnauthenticated, Text: err.Error()}
+	}
+	for _, kind := range []error{store.ErrInvalid, store.ErrUnauthenticated, store.ErrDenied} {
 		if errors.Is(err, kind) {
 			return &CallError{Kind: kind, Text: err.Error()}
 		}

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
@@ -125,26 +123,32 @@ func (a *Access) stsOptions(region string) sts.Options {
 	return options
 }
 
-// askSTS asks the STS of each region in turn until one answers; what it answers
-// is the same in all of a partition.
+// askSTS asks the STS of each region in turn until one answers, and then all of
+// them again a bounded number of times: what it answers is the same in all of a
+// partition, so that one that keeps silent is not waited for.
 func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
 	var failed *CallError
-	for n, i := range a.health.order(regions, a.platform.now()) {
-		client := sts.New(a.stsOptions(regions[i]))
-		share, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok {
-			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(regions)-n))
+	order := a.health.order(regions, a.platform.now())
+	for round := 0; ; round++ {
+		for n, i := range order {
+			client := sts.New(a.stsOptions(regions[i]))
+			share, cancel := shareOf(ctx, len(order)-n)
+			failed = a.attempt(share, 0, func(ctx context.Context) (failed *CallError) {
+				got, failed = ask(ctx, client)
+				return failed
+			})
+			cancel()
+			if failed == nil || !errors.Is(failed, store.ErrUnavailable) {
+				break
+			}
+			if round == a.settings.Retries {
+				a.health.failed(regions[i], failed.Text, a.platform.now())
+			}
 		}
-		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) (failed *CallError) {
-			got, failed = ask(ctx, client)
-			return failed
-		})
-		cancel()
-		if failed == nil || !errors.Is(failed, store.ErrUnavailable) {
+		if failed == nil || !errors.Is(failed, store.ErrUnavailable) || round == a.settings.Retries || !wait(ctx, round) {
 			break
 		}
-		a.health.failed(regions[i], failed.Text, a.platform.now())
 	}
 	if failed != nil {
 		return awssdk.Credentials{}, failed
@@ -158,6 +162,11 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 	}, nil
 }
 
+// keysUnreached is how STS says, under the code of tokens that it refuses, that it
+// could not fetch the issuer's keys just now: it has judged nothing.
+// https://repost.aws/knowledge-center/iam-sts-invalididentitytoken
+const keysUnreached = "Couldn't retrieve verification key from your identity provider"
+
 // assumeWithToken is the exchange of IRSA.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 func assumeWithToken(ctx context.Context, client *sts.Client, role, session, audience string, token secret.Bytes) (*types.Credentials, *CallError) {
@@ -170,16 +179,19 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 	}
 	f := Explain(err, token)
 	f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: %s", Printable(role), f.Text)
-	switch f.Code {
-	case "InvalidIdentityToken", "IDPRejectedClaim":
+	switch {
+	case f.Code == "InvalidIdentityToken" && strings.Contains(f.Text, keysUnreached):
+		f.Kind = store.ErrUnavailable
+		f.Text += "; if it stays so, check that the cluster's issuer answers with /.well-known/openid-configuration and its keys within 5 seconds to anyone"
+	case f.Code == "InvalidIdentityToken" || f.Code == "IDPRejectedClaim":
 		f.Kind = store.ErrUnauthenticated
 		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", Printable(audience))
-	case "ExpiredTokenException":
+	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = store.ErrUnauthenticated, false
 		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", Printable(role))
-	case "AccessDenied":
+	case f.Code == "AccessDenied":
 		f.Text += "; check that the role exists and that its trust policy allows this service account (sub) and audience (aud)"
-	case "RegionDisabledException":
+	case f.Code == "RegionDisabledException":
 		f.Text += "; switch STS on for the region in the account, or name another region"
 	}
 	return nil, f
@@ -200,54 +212,4 @@ func assumeNext(ctx context.Context, client *sts.Client, role, session string, a
 		f.Text += "; check that the role exists, that its trust policy allows the role before it, and that that one may assume it"
 	}
 	return nil, f
-}
-
-// askAgents asks the agent of EKS Pod Identity at each of its addresses until
-// one answers.
-// https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.Credentials, failed *CallError) {
-	agents := a.settings.Auth.agents()
-	for n, address := range agents {
-		provider := endpointcreds.New(address, func(o *endpointcreds.Options) {
-			o.HTTPClient, o.Retryer, o.AuthorizationToken = a.http, awssdk.NopRetryer{}, token.RevealString()
-		})
-		share, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok {
-			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(agents)-n))
-		}
-		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) *CallError {
-			var err error
-			if got, err = provider.Retrieve(ctx); err != nil {
-				return agentFailure(err, token)
-			}
-			return nil
-		})
-		cancel()
-		if failed == nil {
-			return got, nil
-		}
-		if !errors.Is(failed, store.ErrUnavailable) {
-			break
-		}
-	}
-	return awssdk.Credentials{}, failed
-}
-
-func agentFailure(err error, token secret.Bytes) *CallError {
-	f, status := Explain(err, token), statusOf(err)
-	f.Text = "EKS Pod Identity: " + f.Text
-	switch {
-	case f.Code == "ExpiredTokenException":
-		f.Kind, f.credentials = store.ErrUnauthenticated, false
-		f.Text += "; the kubelet passes a new token when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock"
-	case f.Code == "InvalidTokenException":
-		f.Kind = store.ErrUnauthenticated
-		f.Text += "; the agent takes tokens of this cluster for the audience " + agentAudience
-	case f.Code == "ResourceNotFoundException" || f.Code == "AccessDeniedException" || status == http.StatusNotFound:
-		f.Kind = store.ErrDenied
-		f.Text += "; associate a role with the pod's service account (aws eks create-pod-identity-association), and let pods.eks.amazonaws.com assume and tag it"
-	case errors.Is(f, store.ErrUnavailable):
-		f.Text += "; check that the add-on eks-pod-identity-agent runs on the node, and that the provider reaches it"
-	}
-	return f
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,6 +90,120 @@ func TestTheAgentIsAskedAtTheAddressThatIsPreferred(t *testing.T) {
 				t.Errorf("error %v, want credentials: %v", err, test.grant)
 			}
 		})
+	}
+}
+
+// What the agent answers is text, of EKS Auth or of its own.
+func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
+	for name, test := range map[string]struct {
+		fail  *awstest.Error
+		kind  error
+		texts []string
+	}{
+		"throttled by EKS Auth":      {awstest.Fail(429, "ThrottlingException", "Rate exceeded"), store.ErrUnavailable, []string{"throttling", "Rate exceeded"}},
+		"throttled with another 400": {awstest.Fail(400, "ThrottlingException", "Rate exceeded"), store.ErrUnavailable, []string{"throttling"}},
+		"throttled by the agent":     {awstest.Fail(429, "", "Too Many Requests. Slow down"), store.ErrUnavailable, []string{"status 429: Too Many Requests. Slow down"}},
+		"EKS Auth failing":           {awstest.Fail(500, "InternalServerException", "try later"), store.ErrUnavailable, []string{"InternalServerException: try later"}},
+		"EKS Auth away":              {awstest.Fail(500, "", "operation error EKS Auth: dial tcp: i/o timeout"), store.ErrUnavailable, []string{"i/o timeout", "eks-pod-identity-agent"}},
+		"keys out of reach":          {awstest.Fail(400, "", "JWT signature validation failed: cryptographic validation failed: key refresh failed: EOF"), store.ErrUnavailable, []string{"key refresh failed"}},
+		"a token that has ended":     {awstest.Fail(400, "ExpiredTokenException", "it is over"), store.ErrUnauthenticated, []string{"it is over", "requiresRepublish"}},
+		"a token of another kind":    {awstest.Fail(400, "", "Service account token cannot be parsed: token is malformed"), store.ErrUnauthenticated, []string{"token is malformed"}},
+		"no association":             {awstest.Fail(404, "ResourceNotFoundException", "none"), store.ErrDenied, []string{"associate a role"}},
+		"a wrong address":            {awstest.Fail(403, "", "Access Denied. Called agent through invalid address"), store.ErrInvalid, []string{"invalid address"}},
+		"a request that is wrong":    {awstest.Fail(400, "InvalidRequestException", "no"), store.ErrInvalid, []string{"InvalidRequestException"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, platform := awstest.New(t), New(Options{})
+			t.Cleanup(platform.Close)
+			server.Add(awstest.Fault{Action: "agent:GetCredentials", Fail: test.fail})
+			settings := DefaultSettings()
+			settings.Region, settings.Retries = "eu-west-1", 1
+			settings.Auth.Method, settings.Auth.AgentEndpoint = methodPodIdentity, server.URL
+			err := platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			if !errors.Is(err, test.kind) {
+				t.Fatalf("error %v, want %v", err, test.kind)
+			}
+			for _, text := range append(test.texts, "EKS Pod Identity: ") {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q is not in %v", text, err)
+				}
+			}
+			want := 1
+			if test.kind == store.ErrUnavailable {
+				want = 2
+			}
+			if got := server.Calls("agent:GetCredentials"); got != want {
+				t.Errorf("%d calls, want %d", got, want)
+			}
+		})
+	}
+}
+
+// pressed is a context that says that there is little time, always.
+type pressed struct{ context.Context }
+
+func (pressed) Deadline() (time.Time, bool) { return time.Now().Add(200 * time.Millisecond), true }
+
+// The first region takes connections' packets and never answers. It costs one try,
+// and the share that it would have of a call is not what the credentials have.
+func TestASilentFirstRegionDoesNotKeepTheCredentialsAway(t *testing.T) {
+	server, platform := awstest.New(t), New(Options{})
+	t.Cleanup(platform.Close)
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	platform.pool.transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+		if strings.Contains(to, "eu-west-1") {
+			select {
+			case <-ctx.Done():
+			case <-over:
+			}
+			return nil, errors.New("nobody answered")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(server.URL, "http://"))
+	}
+	settings := DefaultSettings()
+	settings.Region, settings.FailoverRegions, settings.Timeout = "eu-west-1", []string{"eu-central-1"}, time.Second
+	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
+	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
+	if err := platform.Open("test", settings).Do(pressed{t.Context()}, podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+		t.Error(err)
+	}
+	if calls := server.Calls("sts:AssumeRoleWithWebIdentity"); calls != 1 {
+		t.Errorf("%d exchanges, want one", calls)
+	}
+}
+
+// STS judges no token while it cannot fetch the issuer's keys, though it answers
+// with the code of those that it refuses.
+func TestCredentialsStayWhileSTSCannotFetchTheKeys(t *testing.T) {
+	var passed atomic.Int64
+	begin := time.Now()
+	server, platform, down := awstest.New(t), New(Options{Now: func() time.Time { return begin.Add(time.Duration(passed.Load())) }}), ""
+	t.Cleanup(platform.Close)
+	reach(platform, server, &down)
+	settings := DefaultSettings()
+	settings.Region, settings.Retries = "eu-west-1", 0
+	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
+	settings.Auth.STSEndpoint = "http://sts.example.com"
+	access := platform.Open("test", settings)
+	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+		t.Fatal(err)
+	}
+	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken",
+		"Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")})
+	// A renewal is due, and another a minute later, if the one before has ended.
+	for _, renewals := range []int{2, 3} {
+		passed.Store(int64(48*time.Minute + time.Duration(renewals)*time.Minute))
+		for server.Calls("sts:AssumeRoleWithWebIdentity") < renewals {
+			if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	err := access.Do(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "verification key") || !strings.Contains(err.Error(), "openid-configuration") {
+		t.Errorf("without credentials: %v", err)
 	}
 }
 

@@ -66,18 +66,31 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 	if !errors.As(err, &answered) || answered.ErrorCode() == "" {
 		return unanswered(err)
 	}
-	message := answered.ErrorMessage()
-	for _, s := range sent {
-		if s.Len() > 0 {
-			message = strings.ReplaceAll(message, s.RevealString(), secret.Redacted)
-		}
-	}
-	code, status := answered.ErrorCode(), statusOf(err)
-	f := Named(code, message)
-	if errors.Is(f, store.ErrInvalid) && (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) {
+	return answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+}
+
+// answeredWith is Named without the secrets that were sent, where the status of
+// the answer may tell what a code that is not known does not.
+func answeredWith(code, message string, status int, sent ...secret.Bytes) *CallError {
+	f := Named(code, withoutSecrets(message, sent...))
+	if errors.Is(f, store.ErrInvalid) && passes(status) {
 		f.Kind = store.ErrUnavailable
 	}
 	return f
+}
+
+// passes tells the statuses of failures that may pass by themselves.
+func passes(status int) bool {
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+}
+
+func withoutSecrets(text string, sent ...secret.Bytes) string {
+	for _, s := range sent {
+		if s.Len() > 0 {
+			text = strings.ReplaceAll(text, s.RevealString(), secret.Redacted)
+		}
+	}
+	return text
 }
 
 // Named is what an error of this code and message means, by AWS's names for
@@ -137,7 +150,7 @@ func unanswered(err error) *CallError {
 		return Failf(store.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(at.Err.Error()))
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return Failf(store.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(innermost(err)))
-	case statusOf(err) >= http.StatusInternalServerError || statusOf(err) == http.StatusTooManyRequests || statusOf(err) == http.StatusOK:
+	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
 		return Failf(store.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
 	case statusOf(err) != 0:
 		return Failf(store.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))

@@ -7,13 +7,18 @@ import (
 	"time"
 )
 
+// agentAction is what calls of the agent are counted under.
+const agentAction = "agent:GetCredentials"
+
+// isAgent tells the one service here that answers failures with text.
+func isAgent(action string) bool { return action == agentAction }
+
 // serveAgent is the agent of EKS Pod Identity: the token is the whole of the
 // Authorization header.
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 func (s *Server) serveAgent(w http.ResponseWriter, r *http.Request) {
-	const action = "agent:GetCredentials"
-	s.count("", action)
-	if s.fault(w, "", action) {
+	s.count("", agentAction)
+	if s.fault(w, "", agentAction) {
 		return
 	}
 	account, failed := s.verifyToken(r.Header.Get("Authorization"), "pods.eks.amazonaws.com")
@@ -48,15 +53,16 @@ func (s *Server) serveAgent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	s.write(w, "", action, encoded)
+	s.write(w, "", agentAction, encoded)
 }
 
+// writeAgentError answers as the agent does: what EKS Auth answered, in one line of
+// text with its code between parentheses; without a code, the agent's own words.
+// https://github.com/aws/eks-pod-identity-agent/blob/main/pkg/errors/errors.go
 func writeAgentError(w http.ResponseWriter, status int, code, message string) {
-	encoded, err := json.Marshal(map[string]string{"code": code, "message": message})
-	if err != nil {
-		encoded = []byte("{}")
+	if code == "" {
+		http.Error(w, message, status)
+		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+	http.Error(w, "[00000000-0000-4000-8000-000000000000]: ("+code+"): "+message+", fault: client", status)
 }

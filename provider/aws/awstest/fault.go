@@ -72,6 +72,8 @@ func (s *Server) fault(w http.ResponseWriter, region, action string) bool {
 		drop(w)
 	case f.Fail == nil:
 		return false
+	case isAgent(action):
+		writeAgentError(w, f.Fail.Status, f.Fail.Code, f.Fail.Message)
 	case isXML(action):
 		writeXMLError(w, f.Fail)
 	default:

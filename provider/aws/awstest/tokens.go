@@ -31,7 +31,9 @@ func (s *Server) verifyToken(raw, audience string) (string, *Error) {
 	case errors.Is(err, identitytest.ErrUnknownIssuer):
 		return "", invalid("No OpenIDConnect provider found in your account for the token's issuer")
 	case err != nil:
-		return "", invalid("Couldn't retrieve verification key from your identity provider")
+		// So it is with a key that the issuer does not tell, or cannot just now.
+		// https://repost.aws/knowledge-center/iam-sts-invalididentitytoken
+		return "", invalid("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
 	case !claims.Audience.Contains(audience):
 		return "", invalid("Incorrect token audience")
 	case claims.Expiry == nil || !now.Before(claims.Expiry.Time()):
