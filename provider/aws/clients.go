@@ -36,10 +36,11 @@ func (c *Clients[C]) In(region string) C {
 	return client
 }
 
-// aloneAtOnce bounds what Each does at a time.
-const aloneAtOnce = 8
+// aloneAtOnce bounds what Each does at a time: a whole batch of the largest kind,
+// so that secrets which may not be read as one are read in one wave.
+const aloneAtOnce = 20
 
-// Each reads each of the indexes by itself, a few at a time, and puts what became
+// Each reads each of the indexes by itself, all of a batch at once, and puts what became
 // of it into results: what a store does with a batch that it may not read as one.
 // A panic fails its read alone; its own text may hold a value, its type and place
 // do not.

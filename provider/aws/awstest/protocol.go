@@ -45,6 +45,10 @@ func (c Caller) Permit(action, resource string) *Error {
 	if !slices.Contains(c.role.Without, action) && matches(c.role.Reads, resource) {
 		return nil
 	}
+	return c.refusal(action, resource)
+}
+
+func (c Caller) refusal(action, resource string) *Error {
 	return Fail(http.StatusBadRequest, "AccessDeniedException", fmt.Sprintf(
 		"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.ARN, action, resource, action))
 }

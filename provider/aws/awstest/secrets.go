@@ -24,6 +24,7 @@ type secretValues struct {
 	versions []*secretVersion
 	deleted  bool
 	undone   bool // its key does not decrypt
+	others   bool // it is another account's, which a policy of its own shares
 }
 
 type secretVersion struct {
@@ -88,6 +89,18 @@ func idOfVersion(name string, number int) string {
 	sum := sha256.Sum256([]byte(name + " " + strconv.Itoa(number)))
 	id := hex.EncodeToString(sum[:16])
 	return strings.Join([]string{id[:8], id[8:12], "4" + id[13:16], "8" + id[17:20], id[20:]}, "-")
+}
+
+// PutOthersSecret is PutSecret for a secret of another account that is shared with
+// this one. It is found by its ARN alone.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html
+func (s *Server) PutOthersSecret(region, account, name, value string) (arn string) {
+	arn = fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:%s-AbCdEf", region, account, name)
+	s.mu.Lock()
+	s.in(region).secrets[arn] = &secretValues{arn: arn, others: true}
+	s.mu.Unlock()
+	_, arn = s.PutSecret(region, arn, value)
+	return arn
 }
 
 // Stage puts a staging label on a version.
@@ -193,6 +206,13 @@ func (s *Server) readSecret(caller Caller, query secretQuery) (*secretAnswer, *E
 	return nil, Fail(http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for "+wanted)
 }
 
+func (s *Server) isOthers(region, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, held := s.in(region).secret(id)
+	return held != nil && held.others
+}
+
 // batchMost is the most secrets of one batch, and pageBytes the most of an
 // answer that does not go on on a further page.
 const (
@@ -235,6 +255,10 @@ func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (an
 	size := 0
 	for i, id := range query.SecretIDList[begin:] {
 		value, failed := s.readSecret(caller, secretQuery{SecretID: id})
+		if failed == nil && s.isOthers(caller.Region, id) {
+			// The action is not among those that work across accounts.
+			value, failed = nil, caller.refusal("secretsmanager:BatchGetSecretValue", id)
+		}
 		if failed != nil {
 			answer.Errors = append(answer.Errors, failure{id, failed.Code, failed.Message})
 			continue

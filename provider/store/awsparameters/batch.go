@@ -37,10 +37,12 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	var at aws.Target
 	var asked []string
 	var found map[string]*types.Parameter
+	denied := false // in whichever region
 	err := s.access.Do(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
 		found, err = s.get(ctx, target, asked)
+		denied = denied || errors.Is(err, store.ErrDenied)
 		return err
 	})
 	alone := make([]int, 0, len(refs))
@@ -49,7 +51,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		parameter, ok := found[w.asked()]
 		switch {
 		case results[i].Err != nil:
-		case err != nil && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated) || ctx.Err() != nil):
+		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok:
 			results[i].Value = valueOf(parameter)

@@ -294,6 +294,21 @@ func TestParametersFailOverToTheNextRegion(t *testing.T) {
 	wantFailure(t, results[1].Err, store.ErrUnavailable, "/none", ireland)
 }
 
+// One parameter that the role may not read fails the whole call, in the second
+// region too.
+func TestParametersOfWhichOneIsDeniedFailOver(t *testing.T) {
+	f := newFixture(t)
+	f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}, Reads: []string{"/mine/*"}})
+	s, web := f.open(t, func(fields map[string]any) { fields["failoverRegions"] = []any{frankfurt} }), f.pod(t, "prod/web")
+	f.PutParameter(frankfurt, "/mine/a", "String", "from Frankfurt")
+	f.Add(awstest.Fault{Region: ireland, Drop: true})
+	results := s.ReadBatch(t.Context(), web, []store.Reference{{Key: "/mine/a"}, {Key: "/others/b"}})
+	if got := results[0].Value.Data.RevealString(); results[0].Err != nil || got != "from Frankfurt" {
+		t.Errorf("/mine/a: %q, %v", got, results[0].Err)
+	}
+	wantFailure(t, results[1].Err, store.ErrUnavailable, "/others/b", ireland, "permission denied")
+}
+
 func TestFailuresNameTheParameterTheRegionAndTheRemedy(t *testing.T) {
 	for name, test := range map[string]struct {
 		fail  *awstest.Error

@@ -22,16 +22,23 @@ import (
 const (
 	batchMost = 20
 	pagesMost = 20
-	// aloneFor is for how long an identity reads one secret at a time after
-	// its role was found to have no right to batches.
+	// aloneFor is for how long secrets are read one at a time after it was found
+	// that they cannot be read in batches.
 	aloneFor  = 10 * time.Minute
 	aloneMost = 4096
 )
 
+// aloneKey is what cannot be read in batches: one secret, by its ID, or with no
+// ID all that the identity reads.
+type aloneKey struct {
+	who identity.Key
+	id  string
+}
+
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
 	q, err := parse(ref, s.region)
-	if err != nil || !q.batched() || s.readsAlone(who) {
+	if err != nil || !q.batched() || s.readsAlone(who, q.first.id) {
 		return 1
 	}
 	return batchMost
@@ -39,7 +46,9 @@ func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int
 
 // ReadBatch implements store.BatchReader. Where the role may call
 // GetSecretValue alone, as policies written for other providers have it, each
-// secret is read by itself.
+// secret is read by itself; so is one of another account, which batches do not
+// reach.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html
 func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
 	results := make([]store.Result, len(refs))
 	queries := make([]query, len(refs))
@@ -49,20 +58,22 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}
 	var at aws.Target
+	denied := false // the batch as such, in whichever region
 	err := s.access.Do(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))
+		denied = denied || errors.Is(err, store.ErrDenied)
 		return err
 	})
 	for i := range refs {
 		switch answer, ok := found[queries[i].in(at).id]; {
 		case results[i].Err != nil:
-		case err != nil && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated) || ctx.Err() != nil):
+		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok && answer.failed == nil:
 			results[i].Value = answer.value
-		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, store.ErrUnavailable):
+		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, store.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
 			f := *answer.failed
 			f.Text = "GetSecretValue " + aws.Printable(refs[i].Key) + " in " + at.Region + ": " + f.Text
 			results[i].Err = &f
@@ -70,11 +81,25 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 			open = append(open, i)
 		}
 	}
-	if errors.Is(err, store.ErrDenied) {
-		s.readAlone(who)
+	if denied {
+		s.readAlone(who, "")
 	}
-	aws.Each(open, results, func(i int) (store.Value, error) { return s.Read(ctx, who, refs[i]) })
+	aws.Each(open, results, func(i int) (store.Value, error) {
+		value, failed := s.Read(ctx, who, refs[i])
+		id := queries[i].first.id
+		if answer, ok := found[id]; failed == nil && err == nil && !at.Failover && maybeOthers(id, answer, ok) {
+			s.readAlone(who, id)
+		}
+		return value, failed
+	})
 	return results
+}
+
+// maybeOthers says whether a secret that a batch did not give can be one of
+// another account: it is named by its ARN, and was refused, not found or left out.
+func maybeOthers(id string, answer entry, answered bool) bool {
+	return strings.HasPrefix(id, "arn:") &&
+		(!answered || errors.Is(answer.failed, store.ErrDenied) || errors.Is(answer.failed, store.ErrNotFound))
 }
 
 // idsOf are what to ask for in the target's region, each once.
@@ -135,18 +160,19 @@ func names(id string, held *types.SecretValueEntry) bool {
 		strings.HasPrefix(id, "arn:") && len(arn) == len(id)+added && strings.HasPrefix(arn, id+"-")
 }
 
-// readsAlone says whether the identity has no right to batches.
-func (s *secretsStore) readsAlone(who identity.Identity) bool {
+// readsAlone says whether the identity cannot read the secret in batches.
+func (s *secretsStore) readsAlone(who identity.Identity, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.access.Now().Before(s.alone[who.Key()])
+	now := s.access.Now()
+	return now.Before(s.alone[aloneKey{who.Key(), ""}]) || now.Before(s.alone[aloneKey{who.Key(), id}])
 }
 
-func (s *secretsStore) readAlone(who identity.Identity) {
+func (s *secretsStore) readAlone(who identity.Identity, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.alone) >= aloneMost {
 		clear(s.alone) // they are found again
 	}
-	s.alone[who.Key()] = s.access.Now().Add(aloneFor)
+	s.alone[aloneKey{who.Key(), id}] = s.access.Now().Add(aloneFor)
 }

@@ -84,6 +84,51 @@ func TestARoleWithoutTheRightToBatchesReadsEachAlone(t *testing.T) {
 	}
 }
 
+// Each secret is then read by itself, from the region that answers.
+func TestARoleWithoutTheRightToBatchesFailsOver(t *testing.T) {
+	f := newFixture(t)
+	f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}, Reads: []string{"*"}, Without: []string{"secretsmanager:BatchGetSecretValue"}})
+	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
+	refs := twenty(f, 1)
+	for _, ref := range refs {
+		f.PutSecret(frankfurt, ref.Key, ref.Key)
+	}
+	f.Add(awstest.Fault{Region: ireland, Drop: true})
+	wantAll(t, refs, s.ReadBatch(t.Context(), web, refs))
+	if size := s.BatchSize(web, refs[0]); size != 1 {
+		t.Errorf("after the refusal a batch takes %d, want 1", size)
+	}
+	if n := f.CallsIn(frankfurt, "secretsmanager:GetSecretValue"); n != len(refs) {
+		t.Errorf("%d single reads in the second region, want %d", n, len(refs))
+	}
+}
+
+// Batches do not reach secrets of another account; single reads do.
+func TestASecretOfAnotherAccountIsReadByItself(t *testing.T) {
+	f := newFixture(t)
+	s, web := f.open(t, nil), f.pod(t, "prod/web")
+	f.PutSecret(ireland, "own", "own")
+	shared := f.PutOthersSecret(ireland, "444455556666", "shared", "another account's")
+	missing := "arn:aws:secretsmanager:eu-west-1:444455556666:secret:none-AbCdEf"
+	refs := []store.Reference{{Key: "own"}, {Key: shared}, {Key: missing}}
+	results := s.ReadBatch(t.Context(), web, refs)
+	for i, want := range []string{"own", "another account's"} {
+		if got := results[i].Value.Data.RevealString(); results[i].Err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", refs[i].Key, got, results[i].Err, want)
+		}
+	}
+	wantFailure(t, results[2].Err, store.ErrNotFound, "none-AbCdEf in eu-west-1")
+	if batches, alone := f.Calls("secretsmanager:BatchGetSecretValue"), f.Calls("secretsmanager:GetSecretValue"); batches != 1 || alone != 2 {
+		t.Errorf("%d batches and %d single reads, want 1 and 2", batches, alone)
+	}
+	// What was found out is known for a while.
+	for i, want := range []int{20, 1, 20} {
+		if size := s.BatchSize(web, refs[i]); size != want {
+			t.Errorf("a batch with %s takes %d, want %d", refs[i].Key, size, want)
+		}
+	}
+}
+
 func TestEachFailureOfABatchIsToldByItself(t *testing.T) {
 	f := newFixture(t)
 	f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}, Reads: []string{"s*", "gone"}})

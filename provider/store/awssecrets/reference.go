@@ -19,10 +19,12 @@ const (
 )
 
 var (
-	// secretName is what names of secrets are made of.
+	// secretName is what names of secrets are made of. Those that another service
+	// manages have its name and a ! in front: rds!db-….
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
-	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]+$`)
-	secretARN  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
+	// https://docs.aws.amazon.com/secretsmanager/latest/userguide/service-linked-secrets.html
+	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]+$`)
+	secretARN  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+$`)
 	versionID  = regexp.MustCompile(`^[A-Za-z0-9_-]{32,64}$`)
 )
 
@@ -123,7 +125,7 @@ func (w wanted) check(key, version, stage string, problems *aws.Problems) {
 	case strings.HasPrefix(w.id, "arn:") && !secretARN.MatchString(w.id):
 		problems.Add(key, "is not the ARN of a secret, such as arn:aws:secretsmanager:eu-west-1:111122223333:secret:db-a1b2c3")
 	case !strings.HasPrefix(w.id, "arn:") && !secretName.MatchString(w.id):
-		problems.Add(key, "must be a secret's ARN, or its name: letters, digits and /_+=.@-")
+		problems.Add(key, "must be a secret's ARN, or its name: letters, digits and /_+=.@-, and ! in those that another service manages")
 	}
 	if w.version != "" && !versionID.MatchString(w.version) {
 		problems.Add(version, "must be the ID of a version, such as a1b2c3d4-5678-90ab-cdef-111122223333; a label such as AWSPREVIOUS goes into options.stage")

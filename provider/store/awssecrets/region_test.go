@@ -2,6 +2,7 @@ package awssecrets_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,15 @@ func TestRoleAndRegionMayBeTheClustersToSay(t *testing.T) {
 	if says.asked != 2 {
 		t.Errorf("the cluster was asked %d times, want once for each", says.asked)
 	}
+	says.region = ireland
+	platform := aws.New(aws.Options{Cluster: says})
+	t.Cleanup(platform.Close)
+	f.typ = awssecrets.NewType(platform)
+	_, err := f.open(t, func(fields, _ map[string]any) {
+		delete(fields, "region")
+		fields["failoverRegions"] = []any{ireland}
+	}).Read(t.Context(), web, store.Reference{Key: "db"})
+	wantFailure(t, err, store.ErrInvalid, "failoverRegions names eu-west-1 alone, which is the node's own region")
 	for name, test := range map[string]struct {
 		cluster aws.Cluster
 		kind    error
@@ -199,6 +209,7 @@ func TestRoleAndRegionMayBeTheClustersToSay(t *testing.T) {
 		"no role":             {&node{region: frankfurt}, store.ErrInvalid, []string{"service account web in namespace prod", "eks.amazonaws.com/role-arn", "auth.role"}},
 		"a role that is none": {&node{region: frankfurt, role: "web"}, store.ErrInvalid, []string{"must be the ARN of a role"}},
 		"no answer":           {&node{err: context.DeadlineExceeded}, store.ErrUnavailable, nil},
+		"the account is gone": {&node{err: store.Fail(store.ErrNotFound, errors.New("serviceaccounts \"web\" not found"))}, store.ErrUnauthenticated, []string{"not found"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open(test.cluster).Read(t.Context(), web, store.Reference{Key: "db"})

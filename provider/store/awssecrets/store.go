@@ -22,13 +22,13 @@ type secretsStore struct {
 	clients *aws.Clients[*secretsmanager.Client]
 
 	mu sync.Mutex
-	// alone are the identities whose role may not read in batches, until when.
-	alone map[identity.Key]time.Time
+	// alone is what cannot be read in batches, until when.
+	alone map[aloneKey]time.Time
 }
 
 func newStore(access *aws.Access, region string) *secretsStore {
 	return &secretsStore{
-		access: access, region: region, alone: map[identity.Key]time.Time{},
+		access: access, region: region, alone: map[aloneKey]time.Time{},
 		clients: &aws.Clients[*secretsmanager.Client]{New: func(region string) *secretsmanager.Client {
 			return secretsmanager.New(secretsmanager.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
