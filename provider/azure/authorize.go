@@ -19,13 +19,14 @@ func withBearer(ctx context.Context, token secret.Bytes) context.Context {
 
 // authorizer is the pipeline's policy that gives a call the token that its
 // context carries. One client serves all identities so.
-type authorizer struct{ host string }
+type authorizer struct{ hostPort string }
 
 // Do implements policy.Policy. The link to a list's next page comes from the
-// server, and must not lead the token to another.
+// server, often with the port that https has anyway, and must not lead the token
+// to another.
 func (a authorizer) Do(req *policy.Request) (*http.Response, error) {
-	if req.Raw().URL.Scheme != "https" || req.Raw().URL.Host != a.host {
-		return nil, Fail(store.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.host, Printable(req.Raw().URL.Host))
+	if to := req.Raw().URL; to.Scheme != "https" || hostPort(to) != a.hostPort {
+		return nil, Fail(store.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.hostPort, Printable(to.Host))
 	}
 	token, ok := req.Raw().Context().Value(bearerKey{}).(secret.Bytes)
 	if !ok || token.Len() == 0 {

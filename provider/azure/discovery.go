@@ -23,11 +23,18 @@ type discovery struct {
 	transport *sharedTransport
 	now       func() time.Time
 
-	mu      sync.Mutex
-	url     string
+	mu   sync.Mutex
+	kept map[string]metadata // by URL
+}
+
+// metadata is what a tenant's answer was.
+type metadata struct {
 	body    []byte
 	expires time.Time
 }
+
+// mostTenants bounds the tenants whose metadata is kept.
+const mostTenants = 64
 
 const discoveryPath = "/v2.0/.well-known/openid-configuration"
 
@@ -53,24 +60,27 @@ func (d *discovery) Do(req *http.Request) (*http.Response, error) {
 func (d *discovery) find(url string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if url != d.url || !d.now().Before(d.expires) {
-		return nil
+	if found := d.kept[url]; d.now().Before(found.expires) {
+		return found.body
 	}
-	return d.body
+	return nil
 }
 
-// put keeps the metadata of one tenant: a vault has no more.
+// put keeps the metadata of a tenant.
 func (d *discovery) put(url string, body []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.url, d.body, d.expires = url, body, d.now().Add(discoveryLife)
+	if d.kept == nil || len(d.kept) >= mostTenants {
+		d.kept = map[string]metadata{} // they are asked for again
+	}
+	d.kept[url] = metadata{body, d.now().Add(discoveryLife)}
 }
 
-// forget makes the next login ask again.
+// forget makes the next logins ask again.
 func (d *discovery) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.expires = time.Time{}
+	clear(d.kept)
 }
 
 // keptBody hands on what is read of a body when its end is reached.

@@ -31,8 +31,10 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 	}
 	auth := v.config.Auth
 	key := credential.Key{
-		Identity: as.Key(), Issuer: v.config.AuthorityHost + "/" + want.tenant,
-		Audience: auth.Audience, Role: auth.ClientID + " " + want.resource,
+		Identity: as.Key(), Issuer: auth.Method + " " + v.config.AuthorityHost + "/" + want.tenant,
+		Audience: auth.Audience,
+		// Which of the pod's own credentials are presented, too.
+		Role: fmt.Sprintf("%q %q %q %s", auth.ClientID, auth.ClientIDCredential, auth.ClientSecretCredential, want.resource),
 	}
 	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, want) }
 	switch {
@@ -43,7 +45,7 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}
-	grant, err := v.logins.Get(ctx, key, exchange)
+	grant, err := v.logins.tokens.Get(ctx, key, exchange)
 	return grant, key, err
 }
 
@@ -89,7 +91,7 @@ func (v *Vault) login(ctx context.Context, as identity.Identity, want challenge)
 func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{
 		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: v.config.AuthorityHost},
-		Transport: v.discovery,
+		Transport: v.logins.discovery,
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "lanyard"},
 	}
@@ -159,7 +161,7 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 	if err == nil {
 		return outcome{}
 	}
-	v.discovery.forget()
+	v.logins.discovery.forget()
 	var failed *azidentity.AuthenticationFailedError
 	if !errors.As(err, &failed) || failed.RawResponse == nil {
 		return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), passes: true}

@@ -38,7 +38,7 @@ func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes,
 			return outcome{err: Fail(store.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
 		}
 		req.Header.Set("Metadata", "true")
-		resp, err := v.transport.Do(req)
+		resp, err := v.logins.transport.Do(req)
 		if err != nil {
 			return outcome{err: unreachable(ctx, hostOf(address), err), passes: true}
 		}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -130,7 +131,10 @@ func (t *transports) release(id [sha256.Size]byte, shared *sharedTransport) {
 // checks, and every other address as it is.
 func dialTo(config *Settings) authority.Dial {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	vault := hostPort(config.Address)
+	vault := ""
+	if parsed, err := url.Parse(config.Address); err == nil {
+		vault = hostPort(parsed)
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if config.Endpoint != "" && address == vault {
 			address = config.Endpoint
@@ -140,15 +144,11 @@ func dialTo(config *Settings) authority.Dial {
 }
 
 // hostPort is what is dialled for an https address.
-func hostPort(address string) string {
-	parsed, err := url.Parse(address)
-	if err != nil {
-		return ""
+func hostPort(address *url.URL) string {
+	if address.Port() == "" {
+		return net.JoinHostPort(strings.ToLower(address.Hostname()), "443")
 	}
-	if parsed.Port() == "" {
-		return net.JoinHostPort(parsed.Hostname(), "443")
-	}
-	return parsed.Host
+	return strings.ToLower(address.Host)
 }
 
 // trust makes the TLS configuration. The file of authorities is read at each

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -59,12 +60,16 @@ type Person struct {
 }
 
 // Pool holds the connections, which all who connect to one address with the
-// same TLS settings share. It is safe for concurrent use.
+// same TLS settings share, and the tokens, which all with the same TLS settings
+// share. It is safe for concurrent use.
 type Pool struct {
 	tokens     identity.TokenSource
 	person     *Person
 	now        func() time.Time
 	transports *transports
+
+	mu     sync.Mutex
+	logins map[TLS]*logins
 }
 
 // NewPool returns a Pool without connections.
@@ -78,7 +83,7 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls), logins: map[TLS]*logins{}}
 }
 
 // Connect returns the vault of settings that have passed Check, and reads the
@@ -93,12 +98,16 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	logins, releaseLogins, err := p.acquireLogins(config.TLS)
+	if err != nil {
+		release()
+		return nil, err
+	}
 	return &Vault{
-		config: config, podTokens: p.tokens, person: p.person, transport: transport, release: release,
+		config: config, hostPort: hostPort(address), podTokens: p.tokens, person: p.person, transport: transport,
+		logins: logins, release: func() { releaseLogins(); release() },
 		tries:      retrier{host: address.Host, timeout: config.Timeout, retries: config.Retries},
 		challenges: credential.New[challenge](credential.Options{Now: p.now}),
-		logins:     credential.New[secret.Bytes](credential.Options{Now: p.now}),
-		discovery:  &discovery{transport: transport, now: p.now},
 	}, nil
 }
 
@@ -106,15 +115,15 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 // It is safe for concurrent use.
 type Vault struct {
 	config    *Settings
+	hostPort  string // that the config's address dials
 	podTokens identity.TokenSource
 	person    *Person // for methodPerson
 	transport *sharedTransport
-	release   func() // of the transport
+	logins    *logins
+	release   func() // of the transport and the logins
 	tries     retrier
 
 	challenges *credential.Cache[challenge]
-	logins     *credential.Cache[secret.Bytes]
-	discovery  *discovery
 }
 
 // Object is what a call is for, in the words of errors.
@@ -144,7 +153,7 @@ func (v *Vault) ClientOptions() azcore.ClientOptions {
 		Transport:        v.transport,
 		Retry:            policy.RetryOptions{MaxRetries: -1}, // a retrier's
 		Telemetry:        policy.TelemetryOptions{ApplicationID: "lanyard"},
-		PerRetryPolicies: []policy.Policy{authorizer{host: v.tries.host}},
+		PerRetryPolicies: []policy.Policy{authorizer{hostPort: v.hostPort}},
 	}
 }
 
@@ -164,7 +173,7 @@ func (v *Vault) Call(ctx context.Context, as identity.Identity, what Object, do 
 			unauthorized = errors.Is(result.err, store.ErrUnauthenticated)
 			return result
 		})
-		if err == nil || !unauthorized || renewed || !v.logins.Forget(key, grant) {
+		if err == nil || !unauthorized || renewed || !v.logins.tokens.Forget(key, grant) {
 			return About(what.String(), err)
 		}
 	}
@@ -196,10 +205,9 @@ func (v *Vault) Incomplete(what Object) error {
 	return About(what.String(), unreachable(context.Background(), v.tries.host, errors.New("incomplete")))
 }
 
-// Close ends the logins under way and releases the connection. No call runs
-// during or after it.
+// Close releases the connection, and ends the logins under way if nobody else may
+// use them. No call runs during or after it.
 func (v *Vault) Close() {
-	v.logins.Close()
 	v.challenges.Close()
 	v.release()
 }

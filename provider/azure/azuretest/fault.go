@@ -17,6 +17,8 @@ type Fault struct {
 
 	// Delay comes before whatever follows. Alone it only makes calls slow.
 	Delay time.Duration
+	// Together holds calls until so many of them wait.
+	Together int
 	// Drop closes the connection without an answer.
 	Drop bool
 	// Truncate breaks the answer off in its middle.
@@ -29,6 +31,9 @@ type Fault struct {
 	RetryAfter      int
 	// Body, if not empty, is answered instead of the right answer.
 	Body string
+
+	waiting  int           // those that Together holds
+	complete chan struct{} // closed when they are so many
 }
 
 // Throttled is what Key Vault answers to too many calls.
@@ -43,6 +48,7 @@ func (s *Server) Add(fault Fault) (repair func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	added := &fault
+	added.complete = make(chan struct{})
 	if added.Times == 0 {
 		added.Times = -1
 	}
@@ -82,6 +88,18 @@ func (s *Server) answering(w http.ResponseWriter, r *http.Request, action string
 	case <-time.After(f.Delay):
 	case <-r.Context().Done():
 		return
+	}
+	if f.Together > 0 {
+		s.mu.Lock()
+		if f.waiting++; f.waiting == f.Together {
+			close(f.complete)
+		}
+		s.mu.Unlock()
+		select {
+		case <-f.complete:
+		case <-r.Context().Done():
+			return
+		}
 	}
 	switch {
 	case f.Drop:

@@ -192,7 +192,9 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, v *Vault, kind, na
 	}
 	page := map[string]any{"value": items, "nextLink": nil}
 	if skip+size < len(versions) {
-		page["nextLink"] = fmt.Sprintf("https://%s/%s/%s/versions?api-version=7.4&$skiptoken=%d", v.Host, kind, name, skip+size)
+		// Key Vault writes the port that https has anyway.
+		// https://learn.microsoft.com/rest/api/keyvault/secrets/get-secrets/get-secrets#examples
+		page["nextLink"] = fmt.Sprintf("https://%s:443/%s/%s/versions?api-version=7.4&$skiptoken=%d", v.Host, kind, name, skip+size)
 	}
 	answer(w, page)
 }

@@ -103,6 +103,13 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrInvalid,
 			want: []string{"evil.example.com, where its token must not go"},
 		},
+		"a page of a list at another port": {
+			prepare: func(f *fixture) {
+				f.azure.Add(azuretest.Fault{Action: "list secrets", Body: `{"value":[],"nextLink":"https://web-kv.vault.azure.net:8443/secrets/db/versions?api-version=7.4"}`})
+			},
+			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrInvalid,
+			want: []string{"web-kv.vault.azure.net:8443, where its token must not go"},
+		},
 		"a list without an end": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "list secrets", Body: `{"value":[],"nextLink":"https://web-kv.vault.azure.net/secrets/db/versions?api-version=7.4"}`})
@@ -201,18 +208,16 @@ func TestNobodyWaitsLongerThanThereIsTime(t *testing.T) {
 		"for one that asks for more": azuretest.Throttled(60),
 	} {
 		repair := f.azure.Add(fault)
-		begin := time.Now()
-		_, err := s.Read(within(t, 2*time.Second), f.pod("prod/web"), db)
-		if took := time.Since(begin); took > time.Second || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
-			t.Errorf("%s: %v after %v", name, err, took)
+		before := f.azure.Calls("get secrets")
+		_, err := s.Read(within(t, 4*time.Second), f.pod("prod/web"), db)
+		if calls := f.azure.Calls("get secrets") - before; calls != 1 || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+			t.Errorf("%s: %v after %d calls, want one", name, err, calls)
 		}
 		repair()
 	}
 	f.azure.Add(azuretest.Fault{Delay: time.Minute})
-	begin := time.Now()
-	_, err := s.Read(within(t, time.Second), f.pod("prod/web"), db)
-	if took := time.Since(begin); took > 3*time.Second || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("for one that is silent: %v after %v", err, took)
+	if _, err := s.Read(within(t, time.Second), f.pod("prod/web"), db); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("for one that is silent: %v", err)
 	}
 }
 

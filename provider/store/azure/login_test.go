@@ -49,6 +49,48 @@ func TestOneLoginServesAllPodsOfAServiceAccountAndNoOther(t *testing.T) {
 	}
 }
 
+// One type has one cache: what differs between two connections decides whether
+// they share a token.
+func TestConnectionsShareTheirLoginsUnlessThatWouldLeadElsewhere(t *testing.T) {
+	f := newFixture(t)
+	other := f.azure.Vault("other-kv")
+	other.Grant(webClient, "*")
+	f.vault.Put("db", "hunter2")
+	other.Put("db", "hunter2")
+	f.azure.SetSecret(webClient, "s3cr3t~value")
+	typ := azure.NewType(azure.Options{})
+	pod := f.pod("prod/web")
+	pod.Credentials = map[string]secret.Bytes{"clientsecret": secret.NewString("s3cr3t~value"), "more": secret.NewString("s3cr3t~value")}
+	for _, step := range []struct {
+		name   string
+		more   map[string]any
+		logins int
+	}{
+		{"the first", nil, 1},
+		{"another vault", map[string]any{"vault": "other-kv"}, 1},
+		{"another timeout", map[string]any{"timeout": "7s"}, 1},
+		{"another method", map[string]any{"auth": map[string]any{"method": "servicePrincipal", "clientID": webClient}}, 2},
+		{"another of the pod's secrets", map[string]any{"auth": map[string]any{"method": "servicePrincipal", "clientID": webClient, "clientSecretCredential": "more"}}, 3},
+		{"other authorities", map[string]any{"tls": map[string]any{"caCert": f.azure.CACert + "\n"}}, 4},
+		{"the first again", nil, 4},
+	} {
+		s, err := typ.Open(f.settings(step.more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		if _, err := s.Read(t.Context(), pod, db); err != nil {
+			t.Errorf("%s: %v", step.name, err)
+		}
+		if n := f.azure.Calls("token"); n != step.logins {
+			t.Errorf("%d logins after %s, want %d", n, step.name, step.logins)
+		}
+	}
+	if n := f.azure.Calls("discovery"); n != 2 {
+		t.Errorf("%d discoveries, want one for each set of authorities", n)
+	}
+}
+
 // The official client asks for the tenant's metadata before each login.
 func TestEntraIDsMetadataIsAskedForOnce(t *testing.T) {
 	f := newFixture(t)
