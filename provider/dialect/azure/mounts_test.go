@@ -68,17 +68,53 @@ func TestAFirstMountReadsSideBySide(t *testing.T) {
 		vault.Put(fmt.Sprint("s", i), "v")
 		objects[i] = fmt.Sprintf("{objectName: s%d, objectType: secret}", i)
 	}
-	const call = 200 * time.Millisecond
-	n.azure.Add(azuretest.Fault{Delay: call})
-	begin := time.Now()
+	n.azure.Add(azuretest.Fault{Action: "get secrets", Together: len(objects)})
 	if _, err := n.Mount(t.Context(), n.request(objects...)); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 5*call {
-		t.Errorf("the mount took %v, want three calls of %v one after another, and no more than five", took, call)
-	}
 	if calls := n.azure.Calls(""); calls != 22 {
 		t.Errorf("%d calls, want two for the login and 20 for the secrets", calls)
+	}
+}
+
+// The operator may let classes choose among the node's identities, and nothing else.
+func TestAClassMayChooseAmongTheNodesIdentities(t *testing.T) {
+	n := newNode(t)
+	n.azure.SetMachine("", "client-of-nodes", "client-of-shop")
+	n.azure.Vault("web-kv").Grant("client-of-shop", "secrets/secret1")
+	config := n.Config()
+	node := config.Stores[dialect.NodeStoreName]
+	node.Override = map[string][]string{"auth.identityID": {"client-of-sh*"}}
+	config.Stores = map[string]provider.StoreConfig{dialect.NodeStoreName: node}
+	if err := n.Configure(config); err != nil {
+		t.Fatal(err)
+	}
+	mount := func(identity, name string) error {
+		request := n.request(fmt.Sprintf("{objectName: %s, objectType: secret}", name))
+		delete(request.Parameters, "clientID")
+		request.Parameters["useVMManagedIdentity"], request.Parameters["userAssignedIdentityID"] = "true", identity
+		_, err := n.Mount(t.Context(), request)
+		return err
+	}
+	if err := mount("client-of-shop", "secret1"); err != nil {
+		t.Error(err)
+	}
+	if err := mount("client-of-shop", "db-password"); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "client-of-shop") {
+		t.Errorf("what the other identity may read: %v", err)
+	}
+	if err := mount("client-of-bank", "secret1"); err == nil || !strings.Contains(err.Error(), "userAssignedIdentityID: the operator's configuration of store azure-node lets classes give client-of-sh* here") {
+		t.Errorf("an identity that is not listed: %v", err)
+	}
+	node.Override = map[string][]string{"auth.identityID": {"client-of-sh*"}, "auth.metadataEndpoint": {"*"}, "authorityHost": {"*"}}
+	config.Stores = map[string]provider.StoreConfig{dialect.NodeStoreName: node}
+	err := n.Configure(config)
+	for _, setting := range []string{"auth.metadataEndpoint", "authorityHost"} {
+		if want := "stores.azure-node.override." + setting + ": has no place here"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "identityID") {
+		t.Errorf("the identity is refused too: %v", err)
 	}
 }
 

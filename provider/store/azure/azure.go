@@ -46,8 +46,11 @@ func (*Type) ReadsAsNode(given store.Settings) bool {
 }
 
 // NodeSettings implements store.NodeReader: where the secrets are, among Azure's
-// own hosts.
-func (*Type) NodeSettings() []string { return []string{"vault", "hsm", "cloud", "tenantID"} }
+// own hosts, and among those of the machine's identities that the operator lists
+// which one reads. Its tokens go where they went before.
+func (*Type) NodeSettings() []string {
+	return []string{"vault", "hsm", "cloud", "tenantID", "auth.identityID"}
+}
 
 // Open checks the settings, which docs/stores/azure.md lists, and reads the
 // certificate file that they name. It makes no call.
