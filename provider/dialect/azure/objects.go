@@ -32,6 +32,9 @@ const (
 	typeCertificate = "cert"
 )
 
+// mostHistory bounds objectVersionHistory, of which the store reads one more.
+const mostHistory = 49
+
 // list is what the parameter objects holds: texts, each of which is YAML.
 type list struct {
 	Array []inner `yaml:"array"`
@@ -113,8 +116,14 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	}
 	e.setFormat(&o, wrong)
 	e.setEncoding(&o, wrong)
+	if e.History > mostHistory {
+		wrong(fieldHistory, "must be at most %d", mostHistory)
+	}
 	if e.History > 1 {
-		o.Options["history"], o.Expand = e.History, true
+		// The original's loop ends one version later than its documentation says
+		// (getLatestNKeyVaultObjects in pkg/provider/provider.go), and whoever
+		// counted its files counts on that.
+		o.Options["history"], o.Expand = e.History+1, true
 	}
 	if e.Permission != "" {
 		bits, err := strconv.ParseUint(string(e.Permission), 8, 32)
