@@ -181,8 +181,9 @@ func shareWholeAnswers(objects []provider.Object) {
 }
 
 // insideAnswer selects from a whole answer what the store takes by itself for
-// the value: the data, or the object within that a secret of KV version 2 is.
-const insideAnswer = "[data.data, data][?type(@) == 'object'] | [0]."
+// the value: the data, or the object within where that has the shape of a secret
+// of KV version 2, data and metadata alone with a version and when it was made.
+const insideAnswer = "data.[[@][?length(keys(@)) == `2` && metadata.version >= `1` && type(metadata.created_time) == 'string'].data, [@]][] | [0]."
 
 // request is what an object asks of Vault, whatever it shows of the answer.
 func request(o provider.Object) string {

@@ -139,11 +139,41 @@ func TestAKeyComesFromTheAnswerThatAnotherFileShows(t *testing.T) {
 	if !reflect.DeepEqual(user.Options, all.Options) || user.Key != all.Key {
 		t.Errorf("they are read apart: %+v and %+v", user, all)
 	}
-	if want := "[data.data, data][?type(@) == 'object'] | [0].username"; user.Property != want {
+	if want := insideAnswer + "username"; user.Property != want {
 		t.Errorf("property %s, want %s", user.Property, want)
 	}
 	if other.Property != "username" || other.Options != nil {
 		t.Errorf("an object of another secret is %+v", other)
+	}
+}
+
+// A secret reads alike whether a file shows its whole answer or not: the object
+// under its field data is the secret where the store takes it for one.
+func TestAKeyOfAWholeAnswerIsWhatTheStoreTakesForTheSecret(t *testing.T) {
+	const made = `"created_time":"2024-05-01T10:00:00.5Z"`
+	for name, test := range map[string]struct{ data, want string }{
+		"KV version 2":                      {`{"data":{"key":"inner"},"metadata":{"version":3,` + made + `}}`, "inner"},
+		"KV version 1":                      {`{"key":"outer"}`, "outer"},
+		"with an object under data":         {`{"key":"outer","data":{"key":"inner"}}`, "outer"},
+		"with a third field":                {`{"key":"outer","data":{"key":"inner"},"metadata":{"version":3,` + made + `}}`, "outer"},
+		"with metadata of its own":          {`{"data":{"key":"inner"},"metadata":{"version":"3",` + made + `},"key":"outer"}`, "outer"},
+		"metadata that is text":             {`{"metadata":"x","key":"outer"}`, "outer"},
+		"nothing but an object under data":  {`{"data":{"key":"inner"}}`, ""},
+		"without the time":                  {`{"data":{"key":"inner"},"metadata":{"version":3}}`, ""},
+		"a version below one":               {`{"data":{"key":"inner"},"metadata":{"version":0,` + made + `}}`, ""},
+		"an empty secret of KV version 2":   {`{"data":{},"metadata":{"version":3,` + made + `}}`, ""},
+		"a secret that has data and others": {`{"data":{"data":{"key":"x"},"key":"inner"},"metadata":{"version":3,` + made + `}}`, "inner"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			property, err := render.CompileProperty(insideAnswer + "key")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := property.Apply([]byte(`{"request_id":"","data":` + test.data + `}`))
+			if string(got) != test.want || (err == nil) != (test.want != "") {
+				t.Errorf("selects %q, %v; want %q", got, err, test.want)
+			}
+		})
 	}
 }
 
@@ -242,7 +272,8 @@ func FuzzSecretKey(f *testing.F) {
 		if key == "" || len(key) > 200 || !utf8.ValidString(key) {
 			return
 		}
-		for name, data := range map[string]any{"": map[string]string{key: "value", key + "x": "other"}, "whole": map[string]any{"data": map[string]any{"data": map[string]string{key: "value"}}}} {
+		versioned := map[string]any{"data": map[string]string{key: "value"}, "metadata": map[string]any{"version": 3, "created_time": "2024-05-01T10:00:00.5Z"}}
+		for name, data := range map[string]any{"": map[string]string{key: "value", key + "x": "other"}, "whole": map[string]any{"data": versioned}} {
 			expression := dialect.Property(key)
 			if name == "whole" {
 				expression = insideAnswer + expression
