@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -111,7 +112,14 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // passes tells failures that may pass by themselves. A success that cannot be
 // used is one: something between the node and Google answered instead.
 func (r *recorder) passes() bool {
-	return r.status == 0 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
+	return r.status == 0 || r.undecided() || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
+}
+
+// undecided tells the refusal of a token that was not judged, because the keys of
+// its issuer could not be fetched just now.
+// https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
+func (r *recorder) undecided() bool {
+	return r.status == http.StatusBadRequest && strings.Contains(r.reason(), "Error connecting to the given credential's issuer")
 }
 
 // failure explains a call that failed for good.
@@ -125,6 +133,8 @@ func (r *recorder) failure(s *SignIn, c callOf) error {
 	case r.status == 0:
 		cause := redacted(r.err.Error(), c.sent...)
 		return fail(store.ErrUnavailable, "%s: no answer: %s%s", c.what, Printable(cause), TLSRemedy(cause))
+	case r.undecided():
+		return fail(store.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
 	case r.status == http.StatusTooManyRequests:
 		return fail(store.ErrUnavailable, "%s: throttled (429)%s", c.what, text)
 	case r.status >= 500 || r.status == http.StatusRequestTimeout:

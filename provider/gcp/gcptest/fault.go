@@ -26,7 +26,8 @@ type Fault struct {
 	Code    codes.Code
 	Message string
 	Wait    time.Duration
-	// Status is the answer of the other services instead of the right one.
+	// Status is the answer of the other services instead of the right one; with
+	// 400, Message is why a grant is refused.
 	Status int
 	// Corrupt changes a payload without its checksum; Unchecked leaves the
 	// checksum out, Empty the payload; Other answers with another secret's name.
@@ -98,6 +99,10 @@ func (s *Server) answered(w http.ResponseWriter, method string) bool {
 	met := s.meet(method)
 	if met.Status == 0 {
 		return false
+	}
+	if met.Status == http.StatusBadRequest {
+		refuse(w, "invalid_grant", met.Message)
+		return true
 	}
 	fail(w, met.Status, "UNAVAILABLE", "a fault of the test")
 	return true

@@ -89,8 +89,12 @@ func (s *Server) verify(raw string, provider Provider) (account, problem string)
 	switch {
 	case errors.Is(err, identitytest.ErrMalformed):
 		return "", "The provided credential is not a valid JWT."
+	case errors.Is(err, identitytest.ErrUnknownIssuer):
+		return "", "The issuer in ID Token does not match the expected ones."
 	case err != nil:
-		return "", "Error connecting to the given credential's issuer, or the signature is invalid."
+		// So it is with a key that the issuer does not tell, or cannot just now.
+		// https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
+		return "", "Error connecting to the given credential's issuer."
 	case claims.Issuer != provider.Issuer:
 		return "", "The issuer in ID Token " + claims.Issuer + " does not match the expected ones."
 	case !claims.Audience.Contains(provider.TokenAudience):

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
@@ -54,9 +55,9 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 		"another issuer": {
 			func(t *testing.T, _ *cloud) identity.Identity {
 				elsewhere := &cloud{Server: gcptest.New(t)}
-				elsewhere.issuer = elsewhere.NewIssuer(t)
+				elsewhere.issuer = identitytest.NewIssuer(t, "https://elsewhere.example.com", &identitytest.Issuers{})
 				return elsewhere.pod(t, "web", pool)
-			}, unchanged, []string{"invalid_grant"},
+			}, unchanged, []string{"invalid_grant: The issuer in ID Token does not match"},
 		},
 		"no such provider": {
 			func(t *testing.T, c *cloud) identity.Identity { return c.pod(t, "web", "https:"+other) },
