@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,13 @@ func wantCalls(t *testing.T, server *awstest.Server, want map[string]int) {
 // costs again, less the login.
 func TestWhatANodeCosts(t *testing.T) {
 	server := world(t)
-	e := engine(t, server, func(c *provider.Config) { c.Cache.Refresh = 2 * time.Second })
+	begin, later := time.Now(), atomic.Bool{}
+	e := engineAt(t, server, nil, func() time.Time {
+		if later.Load() {
+			return begin.Add(3 * time.Minute) // a refresh is due
+		}
+		return begin
+	})
 	parameters := manyObjects(server, 20, 30)
 	server.Add(awstest.Fault{Delay: 10 * time.Millisecond})
 	as := pod(t, server.NewIssuer(t))
@@ -68,7 +75,7 @@ func TestWhatANodeCosts(t *testing.T) {
 	mount()
 	wantCalls(t, server, map[string]int{"sts:AssumeRoleWithWebIdentity": 1, "secretsmanager:BatchGetSecretValue": 1, "ssm:GetParameters": 3})
 	server.ResetCalls()
-	time.Sleep(2400 * time.Millisecond)
+	later.Store(true)
 	mount()
 	wantCalls(t, server, map[string]int{"secretsmanager:BatchGetSecretValue": 1, "ssm:GetParameters": 3})
 }

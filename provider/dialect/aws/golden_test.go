@@ -59,6 +59,12 @@ func (cluster) NodeLabel(context.Context, string) (string, error) { return "us-e
 // up who pins the endpoints alone.
 func engine(t *testing.T, server *awstest.Server, change func(*provider.Config)) *provider.Engine {
 	t.Helper()
+	return engineAt(t, server, change, time.Now)
+}
+
+// engineAt is engine by another clock.
+func engineAt(t *testing.T, server *awstest.Server, change func(*provider.Config), now func() time.Time) *provider.Engine {
+	t.Helper()
 	platform := aws.New(aws.Options{Cluster: cluster{}})
 	t.Cleanup(platform.Close)
 	config := provider.DefaultConfig()
@@ -76,7 +82,7 @@ func engine(t *testing.T, server *awstest.Server, change func(*provider.Config))
 	e, err := provider.New(provider.Options{
 		Config: config, Dialects: map[string]provider.Dialect{awsdialect.Name: awsdialect.Parse},
 		Types: []store.Type{awssecrets.NewType(platform), awsparameters.NewType(platform)},
-		Calls: store.NewCalls(16), Metrics: prometheus.NewRegistry(),
+		Calls: store.NewCalls(16), Metrics: prometheus.NewRegistry(), Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)

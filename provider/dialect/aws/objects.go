@@ -1,15 +1,13 @@
 package aws
 
 import (
-	"errors"
 	"io/fs"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
@@ -27,43 +25,28 @@ const (
 
 // entry is one object as it is written.
 type entry struct {
-	Name       scalar    `yaml:"objectName"`
-	Type       scalar    `yaml:"objectType"`
-	Alias      scalar    `yaml:"objectAlias"`
-	Version    scalar    `yaml:"objectVersion"`
-	Label      scalar    `yaml:"objectVersionLabel"`
-	Permission scalar    `yaml:"filePermission"`
-	JMESPath   []part    `yaml:"jmesPath"`
-	Failover   *failover `yaml:"failoverObject"`
+	Name       dialect.Text `yaml:"objectName"`
+	Type       dialect.Text `yaml:"objectType"`
+	Alias      dialect.Text `yaml:"objectAlias"`
+	Version    dialect.Text `yaml:"objectVersion"`
+	Label      dialect.Text `yaml:"objectVersionLabel"`
+	Permission dialect.Text `yaml:"filePermission"`
+	JMESPath   []part       `yaml:"jmesPath"`
+	Failover   *failover    `yaml:"failoverObject"`
 }
 
 // part is a further file that shows a part of the object.
 type part struct {
-	Path       scalar `yaml:"path"`
-	Alias      scalar `yaml:"objectAlias"`
-	Permission scalar `yaml:"filePermission"`
+	Path       dialect.Text `yaml:"path"`
+	Alias      dialect.Text `yaml:"objectAlias"`
+	Permission dialect.Text `yaml:"filePermission"`
 }
 
 // failover is what the failover region has in place of the object.
 type failover struct {
-	Name    scalar `yaml:"objectName"`
-	Version scalar `yaml:"objectVersion"`
-	Label   scalar `yaml:"objectVersionLabel"`
-}
-
-// scalar takes any scalar as it is written, numbers too, as the original's
-// decoder does. A field without a value is as if left out.
-type scalar string
-
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (s *scalar) UnmarshalYAML(node *yaml.Node) error {
-	switch {
-	case node.Kind != yaml.ScalarNode:
-		return errors.New("must be text")
-	case node.Tag != "!!null":
-		*s = scalar(node.Value)
-	}
-	return nil
+	Name    dialect.Text `yaml:"objectName"`
+	Version dialect.Text `yaml:"objectVersion"`
+	Label   dialect.Text `yaml:"objectVersionLabel"`
 }
 
 func (p *parser) objects(given string) []provider.Object {
@@ -214,7 +197,7 @@ var fourDigits = regexp.MustCompile(`^0[0-7]{3}$`)
 
 // permission reads four octal digits; nil leaves the mode to the driver, which
 // means 0644.
-func permission(given scalar, field string, wrong wrongly) *fs.FileMode {
+func permission(given dialect.Text, field string, wrong wrongly) *fs.FileMode {
 	if given == "" {
 		return nil
 	}
