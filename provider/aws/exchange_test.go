@@ -129,7 +129,7 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 				}
 			}
 			want := 1
-			if test.kind == store.ErrUnavailable {
+			if errors.Is(test.kind, store.ErrUnavailable) {
 				want = 2
 			}
 			if got := server.Calls("agent:GetCredentials"); got != want {
