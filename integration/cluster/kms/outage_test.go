@@ -242,7 +242,7 @@ func (v *victim) observe(first, cold *configured, at string) kmsplugin.Outage {
 // startsWell says whether an API server that was just started comes to read
 // what is in etcd and to be content.
 func (v *victim) startsWell(cold *configured) bool {
-	for end := time.Now().Add(45 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
 		if v.read(cold, "known") == nil && v.check(cold) == "ok" {
 			return true
 		}

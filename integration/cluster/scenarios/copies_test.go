@@ -67,6 +67,16 @@ spec:
 		t.Errorf("the variable of a later pod is %q: %v", got, err)
 	}
 
+	// The driver looks every 5 s which pods own a Secret. One that lost its pods
+	// before it was told of them stays for good.
+	for _, name := range []string{"db", "certificate"} {
+		s.eventually("both pods own the Secret "+name, func() error {
+			if owners := s.secret(name).OwnerReferences; len(owners) != 2 {
+				return fmt.Errorf("its owners are %v", owners)
+			}
+			return nil
+		})
+	}
 	s.end("one")
 	s.secret("db")
 	s.end("two")
