@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -224,6 +225,20 @@ func TestAFullCacheKeepsCredentialsThatWouldBeIssuedAnew(t *testing.T) {
 		if bytes, leased := gauge(t, b.registry, "lanyard_cache_bytes"), evicted(t, b, "leased"); bytes > 1<<20 || leased == 0 {
 			t.Errorf("%v bytes in the cache, %v leases evicted", bytes, leased)
 		}
+	})
+}
+
+func TestWaitingForACallIsNotToldAsAStoreThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Put("a", "v")
+		b.class("web", provider.Object{Path: "a", Key: "a"})
+		b.memory.Behave = func(ctx context.Context, _ store.Reference) error {
+			<-ctx.Done()
+			return fmt.Errorf("%w: %w at vault:8200: %w", store.ErrUnavailable, store.ErrNoSlot, ctx.Err())
+		}
+		_, _, err := b.mount(web, "web")
+		wantError(t, err, store.ErrUnavailable, "no call was free at vault:8200")
 	})
 }
 

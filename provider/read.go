@@ -134,7 +134,7 @@ func (c *cache) readStore(ctx context.Context, a ask, batch []claim) (results []
 	for i := range results {
 		switch {
 		case results[i].Err == nil:
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && !errors.Is(results[i].Err, store.ErrNoSlot):
 			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v", store.ErrUnavailable, a.config.Bounds.ReadTimeout)}
 		default:
 			results[i].Value = store.Value{}

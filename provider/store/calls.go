@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -45,11 +47,16 @@ func (c *Calls) SetLimit(limit int) {
 	}
 }
 
+// ErrNoSlot means that a call was not made, because as many as may be in flight
+// at its address were, until its time was over. Its error wraps ErrUnavailable
+// and ctx's too.
+var ErrNoSlot = errors.New("no call was free")
+
 // Acquire waits for a slot at the address and returns the function that gives
-// it back, to be called once. The error is ctx's.
+// it back, to be called once. The error wraps ErrNoSlot.
 func (c *Calls) Acquire(ctx context.Context, address string) (release func(), err error) {
 	c.mu.Lock()
-	s := c.slots[address]
+	s, limit := c.slots[address], c.limit
 	if s == nil {
 		s = &slots{Weighted: semaphore.NewWeighted(c.limit)}
 		c.slots[address] = s
@@ -66,9 +73,19 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	}
 	if err := s.Acquire(ctx, 1); err != nil {
 		leave()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w at %s, where %d may be made at once (bounds.storeCalls says so in the provider's configuration), before the time was over: %w", ErrUnavailable, ErrNoSlot, address, limit, err)
 	}
 	return func() { s.Release(1); leave() }, nil
+}
+
+// timeoutKey is the context's key for what WithTimeout says.
+type timeoutKey struct{}
+
+// WithTimeout lets each call that goes through a Transport take so long, to the
+// end of its answer's body. The time begins when the call has its slot, so that
+// waiting for the others is not taken for a store that does not answer.
+func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
+	return context.WithValue(ctx, timeoutKey{}, timeout)
 }
 
 // Transport bounds and observes the calls that go through next, by the host
@@ -78,6 +95,11 @@ func (c *Calls) Transport(storeType string, next http.RoundTripper) http.RoundTr
 		release, err := c.Acquire(req.Context(), req.URL.Host)
 		if err != nil {
 			return nil, err
+		}
+		if timeout, ok := req.Context().Value(timeoutKey{}).(time.Duration); ok {
+			ctx, cancel := context.WithTimeout(req.Context(), timeout)
+			give := release
+			req, release = req.WithContext(ctx), func() { cancel(); give() }
 		}
 		start := time.Now()
 		resp, err := next.RoundTrip(req)

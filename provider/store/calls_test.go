@@ -109,6 +109,58 @@ func TestAcquireGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
+func TestTheTimeOfACallBeginsWithItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCalls(1)
+		takes := 3 * time.Second
+		transport := c.Transport("vault", roundTripper(func(req *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(takes):
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
+			case <-req.Context().Done():
+				return nil, req.Context().Err()
+			}
+		}))
+		call := func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(WithTimeout(ctx, 4*time.Second), http.MethodGet, "https://vault:8200/v1", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := transport.RoundTrip(req)
+			if err != nil {
+				return err
+			}
+			return resp.Body.Close()
+		}
+		var all sync.WaitGroup
+		for range 5 { // the last waits for twelve seconds
+			all.Go(func() {
+				if err := call(t.Context()); err != nil {
+					t.Errorf("a call that waited: %v", err)
+				}
+			})
+		}
+		all.Wait()
+
+		takes = time.Minute
+		all.Go(func() {
+			if err := call(t.Context()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoSlot) {
+				t.Errorf("a call that took too long: %v", err)
+			}
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := call(ctx); !errors.Is(err, ErrNoSlot) || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no call was free at vault:8200, where 1 may be made at once") {
+			t.Errorf("a call that had no turn: %v", err)
+		}
+		all.Wait()
+		if n := slotsKept(c); n != 0 {
+			t.Errorf("%d addresses are remembered", n)
+		}
+	})
+}
+
 func TestSetLimitHoldsForCallsThatFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCalls(1)

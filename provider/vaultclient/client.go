@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -106,6 +107,9 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 func (c *client) call(ctx context.Context, r Request) (*Response, error) {
 	for try := 0; ; try++ {
 		resp, result := c.try(ctx, r)
+		if errors.Is(result.err, store.ErrNoSlot) {
+			return nil, result.err
+		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("no answer from Vault at %s in the time given: %w", c.address.Host, ctx.Err())
 		}
@@ -146,9 +150,7 @@ type outcome struct {
 
 // try makes a request once.
 func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := c.newRequest(ctx, r)
+	req, err := c.newRequest(store.WithTimeout(ctx, c.timeout), r)
 	if err != nil {
 		return nil, outcome{err: Fail(store.ErrInvalid, "%s %s cannot be sent", r.Method, Printable(r.Path))}
 	}
@@ -218,7 +220,11 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL, whose query belongs to the class
 	}
-	if ctx.Err() != nil {
+	if errors.Is(err, store.ErrNoSlot) {
+		return outcome{err: &failure{kind: store.ErrUnavailable, text: strings.TrimPrefix(err.Error(), store.ErrUnavailable.Error()+": "), cause: err}}
+	}
+	// What package net says of a dial that took too long is a DeadlineExceeded too.
+	if ctx.Err() != nil || sent && errors.Is(err, context.DeadlineExceeded) {
 		return outcome{passes: true, done: sent, err: Fail(store.ErrUnavailable,
 			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.timeout)}
 	}

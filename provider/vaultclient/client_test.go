@@ -82,6 +82,37 @@ func TestCallGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+// Another tenant's calls may take all that one address is allowed.
+func TestWaitingForOtherCallsIsNotBlamedOnVault(t *testing.T) {
+	c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"request_id":"1","data":{}}`)) })
+	calls := store.NewCalls(1)
+	c.http.Transport = calls.Transport("vault", c.http.Transport)
+	release, err := calls.Acquire(t.Context(), c.address.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	get := Request{Method: http.MethodGet, Path: "a", Repeatable: true}
+	_, err = c.call(ctx, get)
+	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, store.ErrNoSlot) || !strings.Contains(err.Error(), "bounds.storeCalls") || strings.Contains(err.Error(), "did not answer") {
+		t.Errorf("error %v", err)
+	}
+	release()
+	if _, err := c.call(t.Context(), get); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestACallThatTakesTooLongNamesTheSetting(t *testing.T) {
+	c := newTestClient(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	c.http.Transport, c.timeout = store.NewCalls(1).Transport("vault", c.http.Transport), 20*time.Millisecond
+	_, err := c.call(t.Context(), Request{Method: http.MethodGet, Path: "a", Repeatable: true})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer within 20ms; see the setting timeout") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"data":{"a":"` + strings.Repeat("x", maxAnswerBytes) + `"}}`))

@@ -157,7 +157,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	if under.err == nil {
 		return
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(under.err, store.ErrNoSlot) {
 		under.err = Fail(store.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
 	}
 	if errors.Is(under.err, store.ErrUnavailable) && current != nil && current.alive(s.now()) {
