@@ -49,3 +49,54 @@ func TestANamespaceWhoseStoreHangsLeavesRoomForOthers(t *testing.T) {
 		hung.Wait()
 	})
 }
+
+// The leases of two roles at one store are of two connections.
+func TestRenewalsThatHangLeaveRoomForThoseOfOtherConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		var mu sync.Mutex
+		var hung, most, renewed int
+		b.memory.Lease = func(ref store.Reference, _ int) *store.Lease {
+			lease := func() *store.Lease { return &store.Lease{Duration: time.Hour, Expires: time.Now().Add(time.Hour)} }
+			issued := lease()
+			issued.Renew = func(ctx context.Context) (*store.Lease, error) {
+				mu.Lock()
+				if ref.Key == "answers" {
+					renewed++
+					mu.Unlock()
+					return lease(), nil
+				}
+				hung++
+				most = max(most, hung)
+				mu.Unlock()
+				<-ctx.Done()
+				mu.Lock()
+				hung--
+				mu.Unlock()
+				return nil, fmt.Errorf("%w: hung", store.ErrUnavailable)
+			}
+			return issued
+		}
+		for _, key := range []string{"hangs", "answers"} {
+			b.memory.Put(key, "v")
+			b.classes[key] = &provider.Class{
+				Stores:  map[string]map[string]any{"memory": {"role": key}},
+				Objects: []provider.Object{{Path: "a", Store: "memory", Key: key}},
+			}
+		}
+		poll := func() {
+			for i := range 200 {
+				b.mustMount(t, pod("prod/web", fmt.Sprint(i)), "hangs")
+			}
+			b.mustMount(t, api, "answers")
+		}
+		for begin := time.Now(); time.Since(begin) < 35*time.Minute; time.Sleep(80 * time.Second) {
+			poll()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if renewed == 0 || most != 8 {
+			t.Errorf("%d renewals of the store that answers, %d at once of the one that hangs; want some, and 8", renewed, most)
+		}
+	})
+}

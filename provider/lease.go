@@ -16,8 +16,12 @@ import (
 // driver polls about every 75 to 80 seconds, and one poll may fail.
 const pollAllowance = 3 * time.Minute
 
-// renewalsAtOnce bounds the renewals in flight.
-const renewalsAtOnce = 16
+// renewalsAtOnce bounds the renewals in flight, and renewalsOfOne those over one
+// connection, so that a store that hangs leaves room for the others' leases.
+const (
+	renewalsAtOnce = 64
+	renewalsOfOne  = 8
+)
 
 // lease is how the engine keeps a value working for its pod. The provider is
 // never told when a pod ends, so a lease is renewed only while its pod's polls
@@ -77,10 +81,11 @@ func (c *cache) endLease(e *entry) {
 func (c *cache) renewDue(config *Config) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, running := c.now(), 0
+	now, running, of := c.now(), 0, map[*connection]int{}
 	for e := range c.leases {
 		if e.lease.renewing {
 			running++
+			of[e.lease.conn]++
 		}
 	}
 	for e := range c.leases {
@@ -89,11 +94,12 @@ func (c *cache) renewDue(config *Config) {
 			return
 		}
 		due := l.Renew != nil && !l.dead && !l.renewing && !now.Before(l.renewAt)
-		if !due || now.Sub(e.asked) >= config.Cache.Idle {
+		if !due || now.Sub(e.asked) >= config.Cache.Idle || of[l.conn] >= renewalsOfOne {
 			continue
 		}
 		l.renewing = true
 		running++
+		of[l.conn]++
 		c.conns.retain(l.conn)
 		c.work.Go(func() {
 			defer c.conns.release(l.conn)
