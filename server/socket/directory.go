@@ -27,8 +27,14 @@ func checkDirectory(directory string) error {
 	if uid := owner(info); !trusted(uid) {
 		return fmt.Errorf("socket directory %s belongs to uid %d, who could replace the socket; give it to root or to uid %d", directory, uid, os.Geteuid())
 	}
-	if info.Mode()&fs.ModeSticky == 0 && info.Mode().Perm()&0o002 != 0 {
+	if info.Mode()&fs.ModeSticky != 0 {
+		return nil // what is in it can be replaced by its owner alone
+	}
+	if info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("socket directory %s is writable for everyone, who could replace the socket; set its mode to 0755", directory)
+	}
+	if gid := group(info); info.Mode().Perm()&0o020 != 0 && gid != 0 {
+		return fmt.Errorf("socket directory %s is writable for the group %d, which could replace the socket; set its mode to 0755", directory, gid)
 	}
 	return nil
 }
@@ -110,4 +116,8 @@ func trusted(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
 func owner(info fs.FileInfo) uint32 {
 	return info.Sys().(*syscall.Stat_t).Uid //nolint:forcetypeassert // what package os returns on unix
+}
+
+func group(info fs.FileInfo) uint32 {
+	return info.Sys().(*syscall.Stat_t).Gid //nolint:forcetypeassert // what package os returns on unix
 }

@@ -110,9 +110,16 @@ func TestListenRefusesADirectoryInWhichOthersCouldReplaceTheSocket(t *testing.T)
 		make func(t *testing.T, directory string)
 		want string
 	}{
-		"missing":   {func(*testing.T, string) {}, "does not exist; create it"},
-		"a file":    {func(t *testing.T, d string) { must(t, os.WriteFile(d, nil, 0o600)) }, "is not a directory"},
-		"writable":  {func(t *testing.T, d string) { must(t, os.Mkdir(d, 0o700)); must(t, os.Chmod(d, 0o757)) }, "set its mode to 0755"},
+		"missing":  {func(*testing.T, string) {}, "does not exist; create it"},
+		"a file":   {func(t *testing.T, d string) { must(t, os.WriteFile(d, nil, 0o600)) }, "is not a directory"},
+		"writable": {func(t *testing.T, d string) { must(t, os.Mkdir(d, 0o700)); must(t, os.Chmod(d, 0o757)) }, "set its mode to 0755"},
+		"writable for a group": {func(t *testing.T, d string) {
+			must(t, os.Mkdir(d, 0o700))
+			if os.Geteuid() == 0 {
+				must(t, os.Chown(d, -1, 12345)) // root's own group may write
+			}
+			must(t, os.Chmod(d, 0o775))
+		}, "is writable for the group"},
 		"long path": {func(*testing.T, string) {}, "a unix socket's may have 107"},
 	} {
 		t.Run(name, func(t *testing.T) {
