@@ -100,10 +100,10 @@ type Cache[C any] struct {
 	end      context.CancelFunc
 	work     sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	swept  time.Time
-	slots  *simplelru.LRU[Key, *slot[C]]
+	mu      sync.Mutex
+	closed  bool
+	sweeper *time.Timer // the next sweep; nil while there is nothing to forget
+	slots   *simplelru.LRU[Key, *slot[C]]
 }
 
 // slot is the place of one key. All fields are guarded by Cache.mu.
@@ -164,6 +164,9 @@ func (c *Cache[C]) Len() int {
 func (c *Cache[C]) Close() {
 	c.mu.Lock()
 	c.closed = true
+	if c.sweeper != nil {
+		c.sweeper.Stop()
+	}
 	c.mu.Unlock()
 	c.end()
 	c.work.Wait()

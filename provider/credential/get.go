@@ -71,23 +71,34 @@ func (c *Cache[C]) join(key Key, exchange Exchange[C]) (_ *Grant[C], _ *flight[C
 func (c *Cache[C]) slot(key Key, now time.Time) *slot[C] {
 	s, ok := c.slots.Get(key)
 	if !ok {
-		c.sweep(now)
 		s = &slot[C]{}
 		c.slots.Add(key, s)
+		c.arm()
 	}
 	s.used = now
 	return s
 }
 
-// sweep forgets what nobody has asked for lately, now and then. The lock is held.
-func (c *Cache[C]) sweep(now time.Time) {
-	if now.Sub(c.swept) < idle/10 {
-		return
+// arm lets sweep run after a while. The lock is held.
+func (c *Cache[C]) arm() {
+	if c.sweeper == nil {
+		c.sweeper = time.AfterFunc(idle/10, c.sweep)
 	}
-	c.swept = now
-	for {
+}
+
+// sweep forgets what nobody has asked for lately, such as the credentials of
+// pods that are gone.
+func (c *Cache[C]) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweeper = nil
+	for now := c.now(); !c.closed; {
 		key, oldest, ok := c.slots.GetOldest()
-		if !ok || now.Sub(oldest.used) < idle {
+		if !ok {
+			return
+		}
+		if now.Sub(oldest.used) < idle {
+			c.arm()
 			return
 		}
 		c.slots.Remove(key)
