@@ -10,7 +10,7 @@ import (
 // batchesOf divides claimed reads into those that go out together: of one
 // connection, as many as its store takes at once. Reads of stores that take one
 // at a time are batches of one.
-func batchesOf(a ask, claimed []claim) [][]claim {
+func (c *cache) batchesOf(a ask, claimed []claim) [][]claim {
 	type kind struct {
 		connection *connection
 		size       int
@@ -18,10 +18,7 @@ func batchesOf(a ask, claimed []claim) [][]claim {
 	batches := make([][]claim, 0, len(claimed))
 	open := map[kind]int{} // the batch that has room, as an index
 	for _, cl := range claimed {
-		size := 1
-		if batching, ok := cl.source.connection.store.(store.BatchReader); ok {
-			size = batching.BatchSize(a.as, cl.source.ref)
-		}
+		size := c.batchSize(a, cl)
 		if size <= 1 {
 			batches = append(batches, []claim{cl})
 			continue
@@ -36,6 +33,22 @@ func batchesOf(a ask, claimed []claim) [][]claim {
 		batches[i] = append(batches[i], cl)
 	}
 	return batches
+}
+
+// batchSize is how many references like the claim's its store reads at once. Of a
+// store that panics each is read alone: others may wait for the flights already.
+func (c *cache) batchSize(a ask, cl claim) (size int) {
+	batching, ok := cl.source.connection.store.(store.BatchReader)
+	if !ok {
+		return 1
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			_ = c.panicked(cl.source.connection, r) //nolint:errcheck // nothing has failed yet
+			size = 1
+		}
+	}()
+	return batching.BatchSize(a.as, cl.source.ref)
 }
 
 // readTogether reads a batch of several, whose store is a store.BatchReader.

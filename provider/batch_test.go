@@ -9,8 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // batching is an engine over a store that reads twenty at once, with a class of
@@ -186,4 +190,44 @@ func TestABatchIsOneCallOfThoseThatMayBeInFlight(t *testing.T) {
 			t.Errorf("%d calls at once, want 2", most)
 		}
 	})
+}
+
+// sizeless is a store that cannot say how much it reads at once.
+type sizeless struct{ *storetest.Memory }
+
+func (s sizeless) Open(settings store.Settings) (store.Store, error) {
+	opened, err := s.Memory.Open(settings)
+	if err != nil {
+		return nil, err
+	}
+	return sizelessStore{opened}, nil
+}
+
+type sizelessStore struct{ store.Store }
+
+func (sizelessStore) BatchSize(identity.Identity, store.Reference) int { panic("planted-value") }
+
+func (sizelessStore) ReadBatch(context.Context, identity.Identity, []store.Reference) []store.Result {
+	panic("planted-value")
+}
+
+func TestAStoreThatPanicsBeforeAReadLeavesNobodyWaiting(t *testing.T) {
+	memory := storetest.NewMemory()
+	memory.Put("a", "v")
+	config := provider.DefaultConfig()
+	config.Stores = map[string]provider.StoreConfig{"memory": {Type: "memory"}}
+	engine, err := provider.New(provider.Options{
+		Config: config, Types: []store.Type{sizeless{memory}}, Calls: store.NewCalls(1), Metrics: prometheus.NewRegistry(),
+		Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
+			return &provider.Class{Objects: []provider.Object{{Path: "a", Store: "memory", Key: "a"}}}, nil
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(engine.Close)
+	volume, err := engine.Mount(t.Context(), provider.Request{Dialect: "test", Identity: web})
+	if err != nil || string(volume.Files[0].Contents) != "v" {
+		t.Errorf("%v, want what is read alone", err)
+	}
 }

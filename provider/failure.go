@@ -87,8 +87,14 @@ func mountError(objects int, failures []failure) *MountError {
 	if len(failed) > 1 {
 		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), objects, result.Text)
 	}
-	if len(result.Text) > textMost {
-		result.Text = strings.ToValidUTF8(result.Text[:textMost], "") + "…"
-	}
+	result.Text = shortened(result.Text)
 	return result
+}
+
+// shortened cuts a mount's error after a whole character.
+func shortened(text string) string {
+	if len(text) <= textMost {
+		return text
+	}
+	return strings.ToValidUTF8(text[:textMost], "") + "…"
 }

@@ -46,7 +46,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"store", "result"}),
 		readPanics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lanyard_store_panics_total",
-			Help: "Reads and renewals that failed because a store panicked.",
+			Help: "Reads and renewals in which a store panicked.",
 		}),
 		cacheRequests: cacheRequests{
 			hit: requests.WithLabelValues("hit"), shared: requests.WithLabelValues("shared"),

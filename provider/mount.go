@@ -68,9 +68,5 @@ func classError(err error) *MountError {
 	if !errors.As(err, &problems) {
 		return &MountError{Kind: kindOf(err), Text: err.Error()}
 	}
-	text := problems.Error()
-	if len(text) > textMost {
-		text = text[:textMost]
-	}
-	return &MountError{Kind: store.ErrInvalid, Text: "the SecretProviderClass cannot be used: " + text}
+	return &MountError{Kind: store.ErrInvalid, Text: shortened("the SecretProviderClass cannot be used: " + problems.Error())}
 }

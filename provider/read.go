@@ -36,7 +36,7 @@ type claim struct {
 // bounded by the read timeout. gathered is how many bytes the mount has already;
 // when they are too many, what was not begun is read only if others wait for it.
 func (c *cache) read(ctx context.Context, a ask, claimed []claim, gathered int64) {
-	batches := batchesOf(a, claimed)
+	batches := c.batchesOf(a, claimed)
 	if len(batches) == 0 {
 		return
 	}
