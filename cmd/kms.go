@@ -149,7 +149,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	if err := plugin.open(ctx, registry); err != nil {
 		return err
 	}
-	klog.InfoS("The KMS plugin is ready to be asked", "version", thisBuild().Version, "socket", plugin.listener.Path(), "ring", f.ring, "keys", file.Ring.String())
+	klog.InfoS("The KMS plugin is ready to be asked", "version", thisBuild().Version, "socket", plugin.listener.Path(), "ring", f.ring, "keys", file.Ring.String(), "admin", plugin.adminAddress())
 	err = plugin.serve(ctx)
 	klog.InfoS("The KMS plugin has stopped")
 	return err
@@ -178,6 +178,13 @@ func (p *kmsPlugin) open(ctx context.Context, registry *prometheus.Registry) (er
 	}
 	p.admin = admin.New(admin.Options{Metrics: registry, Ready: p.ready, Profiles: p.flags.profiles})
 	return nil
+}
+
+func (p *kmsPlugin) adminAddress() string {
+	if p.adminListener == nil {
+		return ""
+	}
+	return p.adminListener.Addr().String()
 }
 
 // ready says whether an API server that asks now would be content.

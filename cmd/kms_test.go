@@ -67,12 +67,12 @@ type servedKMS struct {
 
 func serveKMS(t *testing.T, directory, ring string, args ...string) *servedKMS {
 	t.Helper()
-	s := &served{T: t, directory: directory, admin: freeAddress(t), log: new(lockedBuffer)}
+	s := &served{T: t, directory: directory, log: new(lockedBuffer)}
 	path := filepath.Join(directory, "kms.sock")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	root := newRoot()
-	root.SetArgs(append([]string{"kms", "--ring", ring, "--socket", path, "--admin-address", s.admin, "--probe-interval", "1s"}, args...))
+	root.SetArgs(append([]string{"kms", "--ring", ring, "--socket", path, "--admin-address", "127.0.0.1:0", "--probe-interval", "1s"}, args...))
 	root.SetErr(s.log)
 	go func() { ended <- root.ExecuteContext(ctx) }()
 	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })

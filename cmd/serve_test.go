@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -25,19 +25,19 @@ import (
 // served is a provider that runs in the test's process.
 type served struct {
 	*testing.T
-	directory, admin string
-	client           v1alpha1.CSIDriverProviderClient
-	log              *lockedBuffer
-	stop             func() error
+	directory string
+	client    v1alpha1.CSIDriverProviderClient
+	log       *lockedBuffer
+	stop      func() error
 }
 
 func serveLanyard(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{T: t, directory: socketDirectory(t), admin: freeAddress(t), log: new(lockedBuffer)}
+	s := &served{T: t, directory: socketDirectory(t), log: new(lockedBuffer)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	root := newRoot()
-	root.SetArgs(append([]string{"serve", "--socket-dir", s.directory, "--admin-address", s.admin}, args...))
+	root.SetArgs(append([]string{"serve", "--socket-dir", s.directory, "--admin-address", "127.0.0.1:0"}, args...))
 	root.SetErr(s.log)
 	go func() { ended <- root.ExecuteContext(ctx) }()
 	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
@@ -71,14 +71,15 @@ func socketDirectory(t *testing.T) string {
 	return directory
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+// adminAddress is where the process serves its metrics, as its log says.
+func (s *served) adminAddress() string {
+	s.Helper()
+	var found []string
+	s.eventually("admin address", func() bool {
+		found = regexp.MustCompile(`admin"?[=:]"(127\.0\.0\.1:[0-9]+)"`).FindStringSubmatch(s.log.String())
+		return found != nil
+	})
+	return found[1]
 }
 
 func (s *served) eventually(what string, holds func() bool) {
@@ -103,7 +104,7 @@ func (s *served) mount(objects string) (*v1alpha1.MountResponse, error) {
 
 func (s *served) get(path string) (int, string) {
 	s.Helper()
-	resp, err := http.Get("http://" + s.admin + path)
+	resp, err := http.Get("http://" + s.adminAddress() + path)
 	if err != nil {
 		s.Fatal(err)
 	}
