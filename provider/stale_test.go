@@ -45,14 +45,22 @@ func TestWhatStandsInIsServedWhenReadsHangPastTheMountsTime(t *testing.T) {
 	})
 }
 
+// oneTurn lets one mount at a time ask a store with two values, of which web holds
+// one.
+func oneTurn(t *testing.T) *bench {
+	t.Helper()
+	b := start(t, func(c *provider.Config) { c.Bounds.Mounts = 1 })
+	for _, key := range []string{"hangs", "a"} {
+		b.memory.Put(key, "v")
+		b.class(key, provider.Object{Path: "a", Key: key})
+	}
+	b.mustMount(t, web, "a")
+	return b
+}
+
 func TestWhatStandsInIsServedToWhoGetsNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(c *provider.Config) { c.Bounds.Mounts = 1 })
-		for _, key := range []string{"hangs", "a"} {
-			b.memory.Put(key, "v")
-			b.class(key, provider.Object{Path: "a", Key: key})
-		}
-		b.mustMount(t, web, "a")
+		b := oneTurn(t)
 		b.memory.Behave = hang("hangs")
 		time.Sleep(3 * time.Minute)
 		var hung sync.WaitGroup
@@ -77,12 +85,7 @@ func TestWhatStandsInIsServedToWhoGetsNoTurn(t *testing.T) {
 
 func TestWhatStandsInAfterAFailureNeedsNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(c *provider.Config) { c.Bounds.Mounts = 1 })
-		for _, key := range []string{"hangs", "a"} {
-			b.memory.Put(key, "v")
-			b.class(key, provider.Object{Path: "a", Key: key})
-		}
-		b.mustMount(t, web, "a")
+		b := oneTurn(t)
 		time.Sleep(3 * time.Minute)
 		b.memory.Behave = unavailable
 		b.mustMount(t, web, "a") // fails, and is not tried again for some seconds

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,10 +27,22 @@ import (
 // maxBytes bounds one file of authorities.
 const maxBytes = 1 << 20
 
-// Source is where authorities are, in PEM: in a file, or in all regular files of
-// a directory, of which at least one must hold a certificate. With neither, the
-// authorities of the TLS configuration itself hold.
-type Source struct{ File, Directory string }
+// Source is where authorities are, in PEM: one of the text itself, a file, and all
+// regular files of a directory, of which at least one must hold a certificate.
+// With none, the system's are trusted.
+type Source struct{ PEM, File, Directory string }
+
+// Setting is what settings call the one that is given: caCert, caCertFile or
+// caCertDir.
+func (s Source) Setting() string {
+	switch {
+	case s.Directory != "":
+		return "caCertDir"
+	case s.File != "":
+		return "caCertFile"
+	}
+	return "caCert"
+}
 
 // Trust is a TLS configuration for clients with the authorities of a Source. It is
 // safe for concurrent use.
@@ -45,7 +58,7 @@ type Trust struct {
 
 // New reads the source. base must not be changed afterwards.
 func New(base *tls.Config, source Source) (*Trust, error) {
-	t := &Trust{base: base, source: source, pool: base.RootCAs}
+	t := &Trust{base: base, source: source}
 	if err := t.update(); err != nil {
 		return nil, err
 	}
@@ -86,6 +99,8 @@ func (t *Trust) update() error {
 	pool := x509.NewCertPool()
 	switch {
 	case pool.AppendCertsFromPEM(content):
+	case t.source.PEM != "":
+		return errors.New("holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
 	case t.source.File != "":
 		return fmt.Errorf("%s holds no certificate in PEM", t.source.File)
 	default:
@@ -98,7 +113,10 @@ func (t *Trust) update() error {
 // content is all of the source. Files of a directory that cannot be read are left
 // out, as are those that hold other things.
 func (s Source) content() ([]byte, error) {
-	if s.File != "" {
+	switch {
+	case s.PEM != "":
+		return []byte(s.PEM), nil
+	case s.File != "":
 		return nodefile.Read(s.File, maxBytes)
 	}
 	entries, err := os.ReadDir(s.Directory)

@@ -199,6 +199,7 @@ func TestWhatIsNoAuthorityIsRefusedAtTheStart(t *testing.T) {
 		"holds no certificate in PEM":         {File: file},
 		"no file in " + directory + " holds":  {Directory: directory},
 		"no such file":                        {File: file + "x"},
+		"-----BEGIN CERTIFICATE-----":         {PEM: "no certificate"},
 		"open " + directory + "x: no such fi": {Directory: directory + "x"},
 	} {
 		if _, err := New(&tls.Config{MinVersion: tls.VersionTLS12}, source); err == nil || !strings.Contains(err.Error(), want) {

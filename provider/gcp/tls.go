@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"path/filepath"
 
 	"github.com/lanyardhq/lanyard/provider/authority"
@@ -35,16 +34,10 @@ func (t *TLS) Check(byOperator bool, problems *Problems) {
 // handshake, so that it may be renewed on disk.
 func (t *TLS) trust() (*authority.Trust, Problems) {
 	var problems Problems
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CACert != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
-			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
-		}
-	}
-	trust, err := authority.New(config, authority.Source{File: t.CACertFile})
+	source := authority.Source{PEM: t.CACert, File: t.CACertFile}
+	trust, err := authority.New(&tls.Config{MinVersion: tls.VersionTLS12}, source)
 	if err != nil {
-		problems.Add("tls.caCertFile", "%v", err)
+		problems.Add("tls."+source.Setting(), "%v", err)
 	}
 	return trust, problems
 }

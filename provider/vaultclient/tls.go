@@ -18,25 +18,16 @@ func (t *TLSSettings) trust() (*authority.Trust, Problems) {
 		ServerName:         t.ServerName,
 		InsecureSkipVerify: t.InsecureSkipVerify, //nolint:gosec // asked for by name, documented as for development
 	}
-	if t.CACert != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CACert)) {
-			problems.Add("tls.caCert", "holds no certificate in PEM, -----BEGIN CERTIFICATE-----")
-		}
-	}
 	if t.ClientCertFile != "" {
 		if _, err := t.clientCertificate(nil); err != nil {
 			problems.Add("tls.clientCertFile", "%v", err)
 		}
 		config.GetClientCertificate = t.clientCertificate
 	}
-	trust, err := authority.New(config, authority.Source{File: t.CACertFile, Directory: t.CACertDir})
+	source := authority.Source{PEM: t.CACert, File: t.CACertFile, Directory: t.CACertDir}
+	trust, err := authority.New(config, source)
 	if err != nil {
-		field := "tls.caCertFile"
-		if t.CACertDir != "" {
-			field = "tls.caCertDir"
-		}
-		problems.Add(field, "%v", err)
+		problems.Add("tls."+source.Setting(), "%v", err)
 	}
 	return trust, problems
 }
