@@ -97,9 +97,11 @@ type kmsRetireReport struct {
 }
 
 func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
-	unlock, err := atomicfile.Lock(c.Context(), f.ring)
+	locking, cancel := context.WithTimeout(c.Context(), lockTime)
+	defer cancel()
+	unlock, err := atomicfile.Lock(locking, f.ring)
 	if err != nil {
-		return unreadable(f.ring, err)
+		return usageError{err}
 	}
 	defer unlock()
 	data, err := readFileMost(f.ring)
