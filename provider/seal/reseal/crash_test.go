@@ -72,7 +72,7 @@ func TestARunThatIsKilledLeavesWholeFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const files, each = 30, 20
+	const files, each = 60, 3
 	before := map[string]string{}
 	for i := range files {
 		var content strings.Builder
@@ -104,13 +104,26 @@ func TestARunThatIsKilledLeavesWholeFiles(t *testing.T) {
 		}
 		return n
 	}
-	killed := 0
-	for range 200 {
-		if runToRandomDeath(t, folder) {
-			break
+	// Kills count that come after the first file of a run and before the last.
+	amid, last, most := 0, 0, 20*time.Millisecond
+	for round := 0; amid < 10; round++ {
+		if round == 300 {
+			t.Fatalf("%d of %d kills came in the midst of a run", amid, round)
 		}
-		killed++
-		done()
+		ended := runToRandomDeath(t, folder, most)
+		switch now := done(); {
+		case ended || now == files:
+			for path, old := range before {
+				if err := os.WriteFile(path, []byte(old), 0o640); err != nil {
+					t.Fatal(err)
+				}
+			}
+			last, most = 0, most*2/3
+		case now == last:
+			most += most / 2
+		default:
+			amid, last = amid+1, now
+		}
 	}
 	if err := child(folder).Run(); err != nil {
 		t.Errorf("the run after the killed ones: %v", err)
@@ -118,7 +131,6 @@ func TestARunThatIsKilledLeavesWholeFiles(t *testing.T) {
 	if n := done(); n != files {
 		t.Errorf("%d files are resealed, want %d", n, files)
 	}
-	t.Logf("killed %d times", killed)
 	found, err := reseal.Find([]string{b.dir})
 	if err != nil || len(found) != files || slices.ContainsFunc(found, func(in reseal.Input) bool { return before[in.Path] == "" }) {
 		t.Errorf("a run finds %d files (%v), want the %d that there were", len(found), err, files)
@@ -133,9 +145,9 @@ func child(folder string) *exec.Cmd {
 	return cmd
 }
 
-// runToRandomDeath starts a run and kills it a moment after it begins, unless it
-// ends before.
-func runToRandomDeath(t *testing.T, folder string) (ended bool) {
+// runToRandomDeath starts a run and kills it a moment after it begins, at most so
+// late, unless it ends before.
+func runToRandomDeath(t *testing.T, folder string, most time.Duration) (ended bool) {
 	t.Helper()
 	cmd := child(folder)
 	out, err := cmd.StdoutPipe()
@@ -148,7 +160,7 @@ func runToRandomDeath(t *testing.T, folder string) (ended bool) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "begins\n" {
 		t.Errorf("the run said %q, %v", line, err)
 	}
-	time.Sleep(rand.N(20 * time.Millisecond))
+	time.Sleep(rand.N(max(most, time.Millisecond)))
 	_ = cmd.Process.Kill() // it may have ended
 	return cmd.Wait() == nil
 }
