@@ -38,7 +38,7 @@ type Input struct {
 // nowhere.
 func Find(names []string) ([]Input, error) {
 	var found []Input
-	type inode struct{ device, number uint64 }
+	type inode struct{ device, number any } // whole numbers, of sizes that systems differ in
 	seen := map[inode]bool{}
 	add := func(path string, named bool) {
 		info, err := os.Stat(path)
