@@ -15,6 +15,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
+// fullName is the annotation of a layout's image with what containerd, and here
+// Docker too, is to call it.
+const fullName = "io.containerd.image.name"
+
 // WriteLayout writes the image to dir as an OCI layout, in place of one that is
 // there. Name is what the image is to be called, repository:tag; containerd
 // takes it from there when it imports the layout.
@@ -28,7 +32,7 @@ func WriteLayout(dir, name, tag string, index v1.ImageIndex) error {
 	}
 	return written.AppendIndex(index, layout.WithAnnotations(map[string]string{
 		"org.opencontainers.image.ref.name": tag,
-		"io.containerd.image.name":          name + ":" + tag,
+		fullName:                            name + ":" + tag,
 	}))
 }
 
@@ -48,8 +52,14 @@ func makeRoom(dir string) error {
 }
 
 // WriteArchive writes the layout in dir as one tar file, which is what
-// `ctr images import` and `docker load` read.
-func WriteArchive(path, dir string, created time.Time) (err error) {
+// `ctr images import` reads and `docker load` where Docker keeps its images in
+// containerd. Docker's classic store reads manifest.json instead, which tells of
+// one image: the one for architecture.
+func WriteArchive(path, dir, architecture string, created time.Time) (err error) {
+	manifest, err := dockerManifest(dir, architecture)
+	if err != nil {
+		return err
+	}
 	target, err := os.Create(path)
 	if err != nil {
 		return err
@@ -66,7 +76,21 @@ func WriteArchive(path, dir string, created time.Time) (err error) {
 	if err != nil {
 		return err
 	}
+	header := archiveHeader("manifest.json", int64(len(manifest)), created)
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	if _, err := archive.Write(manifest); err != nil {
+		return err
+	}
 	return archive.Close()
+}
+
+func archiveHeader(name string, size int64, created time.Time) *tar.Header {
+	return &tar.Header{
+		Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: size,
+		ModTime: created.UTC().Truncate(time.Second), Format: tar.FormatPAX,
+	}
 }
 
 func addFile(archive *tar.Writer, dir, path string, created time.Time) error {
@@ -83,11 +107,7 @@ func addFile(archive *tar.Writer, dir, path string, created time.Time) error {
 	if err != nil {
 		return err
 	}
-	header := &tar.Header{
-		Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o644, Size: info.Size(),
-		ModTime: created.UTC().Truncate(time.Second), Format: tar.FormatPAX,
-	}
-	if err := archive.WriteHeader(header); err != nil {
+	if err := archive.WriteHeader(archiveHeader(filepath.ToSlash(name), info.Size(), created)); err != nil {
 		return err
 	}
 	_, err = io.Copy(archive, source)

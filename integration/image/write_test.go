@@ -10,8 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 // TestAnotherCheckoutGivesTheSameBytes builds from a copy of the source
@@ -54,18 +57,24 @@ func digest(t *testing.T, index v1.ImageIndex) v1.Hash {
 	return found
 }
 
-func TestTheArchiveIsTheLayoutAndAlwaysTheSame(t *testing.T) {
+// writeArchive writes the archive of built.
+func writeArchive(t *testing.T, architecture string) (path string) {
+	t.Helper()
 	if _, err := built(); err != nil {
 		t.Fatal(err)
 	}
+	path = filepath.Join(t.TempDir(), "image.tar")
+	if err := WriteArchive(path, layoutDir, architecture, created); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheArchiveIsTheLayoutAndAlwaysTheSame(t *testing.T) {
 	var archives [2][]byte
 	for i := range archives {
-		path := filepath.Join(t.TempDir(), "image.tar")
-		err := WriteArchive(path, layoutDir, created)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if archives[i], err = os.ReadFile(path); err != nil {
+		var err error
+		if archives[i], err = os.ReadFile(writeArchive(t, "amd64")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,9 +94,47 @@ func TestTheArchiveIsTheLayoutAndAlwaysTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if header.Name == "manifest.json" {
+			continue // Docker's
+		}
 		if want, err := os.ReadFile(filepath.Join(layoutDir, header.Name)); err != nil || !bytes.Equal(data, want) {
 			t.Errorf("%s is not what the layout has: %v", header.Name, err)
 		}
+	}
+}
+
+// TestDockersClassicStoreReadsTheArchive reads it as that store does, by the
+// library's own reader of what `docker save` writes.
+func TestDockersClassicStoreReadsTheArchive(t *testing.T) {
+	tag, err := name.NewTag("registry.example/lanyard:v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for architecture, want := range images(t) {
+		got, err := tarball.ImageFromPath(writeArchive(t, architecture), &tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate.Image(got); err != nil {
+			t.Errorf("%s: %v", architecture, err)
+		}
+		wanted, err := want.ConfigName()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config, err := got.ConfigName(); err != nil || config != wanted {
+			t.Errorf("%s has the configuration %v, want %v: %v", architecture, config, wanted, err)
+		}
+	}
+}
+
+func TestAnArchiveForAnArchitectureThatTheLayoutLacksIsRefused(t *testing.T) {
+	if _, err := built(); err != nil {
+		t.Fatal(err)
+	}
+	err := WriteArchive(filepath.Join(t.TempDir(), "image.tar"), layoutDir, "mips", created)
+	if err == nil || !strings.Contains(err.Error(), "holds 0 images for mips") {
+		t.Errorf("the error is %v", err)
 	}
 }
 

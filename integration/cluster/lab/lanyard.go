@@ -97,7 +97,7 @@ func (l *Lab) BuildImageFrom(ctx context.Context, source, tag string) error {
 	if err := image.WriteLayout(layout, Repository, tag, index); err != nil {
 		return err
 	}
-	if err := image.WriteArchive(archive, layout, opts.Created); err != nil {
+	if err := image.WriteArchive(archive, layout, opts.Architectures[0], opts.Created); err != nil {
 		return err
 	}
 	return l.ImportImage(ctx, archive)

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +56,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if archive != "" {
-		if err := image.WriteArchive(archive, out, opts.Created); err != nil {
+		// Docker's classic store takes one image: this machine's, if there is one.
+		architecture := opts.Architectures[0]
+		if slices.Contains(opts.Architectures, runtime.GOARCH) {
+			architecture = runtime.GOARCH
+		}
+		if err := image.WriteArchive(archive, out, architecture, opts.Created); err != nil {
 			return err
 		}
 	}
