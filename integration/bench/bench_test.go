@@ -21,6 +21,14 @@ func TestSummaryIsOfNearestRanks(t *testing.T) {
 	}
 }
 
+func TestTheKernelIsKnownByItsMajorAndMinorVersion(t *testing.T) {
+	for release, want := range map[string]string{"6.1.0-31-amd64\n": "6.1", "5.15\n": "5.15", "6.12-rc3\n": "6.12", "other\n": ""} {
+		if got := kernelRelease.FindString(release); got != want {
+			t.Errorf("%q is shown as %q, want %q", release, got, want)
+		}
+	}
+}
+
 func TestFigureIsHeldToItsTarget(t *testing.T) {
 	for _, test := range []struct {
 		value  float64

@@ -6,6 +6,7 @@ import (
 	"debug/buildinfo"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ type machine struct {
 	CPU    string  `json:"cpu"`
 	Cores  int     `json:"cores"`
 	Memory float64 `json:"memoryGiB"`
-	Kernel string  `json:"kernel"`
+	Kernel string  `json:"kernel"` // major and minor version
 	System string  `json:"system"`
 	// Go is the version that built the binary under test.
 	Go   string `json:"go"`
@@ -27,6 +28,10 @@ type machine struct {
 	LoadBefore float64 `json:"loadBefore"`
 	LoadAfter  float64 `json:"loadAfter"`
 }
+
+// kernelRelease is as much of a kernel's release as means the same on every machine:
+// what follows is the distribution's or its builder's own.
+var kernelRelease = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
 
 // describeMachine leaves empty what it cannot find out.
 func describeMachine(binary string) machine {
@@ -38,7 +43,7 @@ func describeMachine(binary string) machine {
 		LoadBefore: loadAverage(),
 	}
 	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.Kernel = strings.TrimSpace(string(kernel))
+		m.Kernel = kernelRelease.FindString(string(kernel))
 	}
 	if kib, err := strconv.ParseFloat(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		m.Memory = kib / mib
