@@ -36,11 +36,11 @@ podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
 networkPolicy: {enabled: true}
-priorityClass: {create: true, name: secrets}
+priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 11 {
+	if len(rendered.Objects) != 12 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {

@@ -105,6 +105,26 @@ func TestThePriorityClassIsMadeByTheNameThatPodsUse(t *testing.T) {
 	}
 }
 
+func TestAQuotaAdmitsPodsOfThePriorityClass(t *testing.T) {
+	for values, class := range map[string]string{
+		"priorityClass: {quota: true}":                              "system-node-critical",
+		"priorityClass: {create: true, name: secrets, quota: true}": "secrets",
+	} {
+		rendered := render(t, values)
+		quota := object[core.ResourceQuota](t, rendered, "ResourceQuota")
+		want := core.ScopedResourceSelectorRequirement{ScopeName: core.ResourceQuotaScopePriorityClass, Operator: core.ScopeSelectorOpIn, Values: []string{class}}
+		if scopes := quota.Spec.ScopeSelector.MatchExpressions; len(scopes) != 1 || scopes[0].String() != want.String() {
+			t.Errorf("with %s the quota is for %v", values, scopes)
+		}
+		if pods := quota.Spec.Hard[core.ResourcePods]; len(quota.Spec.Hard) != 1 || pods.Value() < 100_000 {
+			t.Errorf("with %s the quota limits %v", values, quota.Spec.Hard)
+		}
+		if used := daemonSet(t, rendered).Spec.Template.Spec.PriorityClassName; used != class {
+			t.Errorf("with %s pods are of %s", values, used)
+		}
+	}
+}
+
 func TestPodsCarryTheirLabelsAndAnnotations(t *testing.T) {
 	set := daemonSet(t, render(t, "{podLabels: {a: b, team: shop}, labels: {team: platform}, podAnnotations: {c: d}, updateStrategy: {maxUnavailable: 3}}"))
 	if got := set.Spec.Template; got.Labels["a"] != "b" || got.Labels["team"] != "shop" || got.Annotations["c"] != "d" {
@@ -211,6 +231,14 @@ func TestNamesFollowTheRelease(t *testing.T) {
 	}
 	if got := daemonSet(t, rendered).Name; got != "prod-lanyard" {
 		t.Errorf("the release prod is called %s", got)
+	}
+}
+
+func TestNotesNameTheImageThatRuns(t *testing.T) {
+	for values, want := range map[string]string{"": "ghcr.io/lanyardhq/lanyard:v0.1.0", "image: {repository: a.example/b, tag: v2}": "a.example/b:v2"} {
+		if notes := render(t, values).Notes; !strings.Contains(notes, "("+want+")") {
+			t.Errorf("with %q the notes do not name %s:\n%s", values, want, notes)
+		}
 	}
 }
 

@@ -125,6 +125,7 @@ func TestMistakesInValuesAreRefused(t *testing.T) {
 		"tokenRequestNamespaces: [shop]":                      "config.policy.tokenRequest",
 		"{networkPolicy: {enabled: true}, hostNetwork: true}": "host's network",
 		"priorityClass: {create: true}":                       "priorityClass.name",
+		"priorityClass: {quota: 10}":                          "/priorityClass/quota",
 		"networkPolicy: {from: [{port: 1}]}":                  "port",
 		"podMonitor: {interval: often}":                       "/podMonitor/interval",
 		"securityContext: {privileged: true}":                 "securityContext",
