@@ -41,7 +41,7 @@ func TestThePagesExamplesWork(t *testing.T) {
 			}
 		}
 	}
-	if count[""] != 3 || count["SecretProviderClass"] != 2 || count["Pod"] != 1 {
+	if count[""] != 4 || count["SecretProviderClass"] != 2 || count["Pod"] != 1 {
 		t.Errorf("the pages have these examples: %v", count)
 	}
 }

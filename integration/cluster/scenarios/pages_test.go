@@ -59,7 +59,7 @@ func TestQuickstartUpgradeAndUninstall(t *testing.T) {
 	}
 	shop.becomes("web", "secrets", "db/password", "another")
 	s.shell(install, "helm rollback lanyard --namespace "+provider+" --wait\nkubectl -n "+provider+" rollout status daemonset/lanyard")
-	if using := s.shell(install, s.block(install, "Uninstalling", "kubectl get secretproviderclasses")); !strings.Contains(using, "shop/web\n") {
+	if using := s.shell(install, s.block(install, "Uninstalling", "dialects=")); !strings.Contains(using, "lanyard shop/web\n") {
 		t.Errorf("the class that uses the provider is not listed: %q", using)
 	}
 
