@@ -50,7 +50,12 @@ under the configuration file of --config. Without either there are only the
 stores that the class defines itself.
 
 With --watch it goes on, polls as the driver does, and writes what has changed;
-a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.`,
+a failed poll leaves the files as they are. It ends on SIGINT or SIGTERM.
+
+With --output json the first line is an object of what was mounted: files, a
+list of path, mode and bytes, and objects, a list of object and version. Each
+line after it is a file that a poll of --watch changed: file, change (added,
+changed or removed) and time. Failed polls are told on standard error.`,
 		Example: `  # What would the pod get? Ask the provider that runs on this node.
   lanyard mount web.yaml --socket /etc/kubernetes/secrets-store-csi-providers/lanyard.sock \
       --namespace prod --service-account web --token vault=/tmp/token

@@ -125,6 +125,11 @@ func TestMountWatchBringsWhatHasChangedAndKeepsFilesThroughFailures(t *testing.T
 		}
 	}
 	until(t, holds("planted-one"))
+	until(t, func() bool { return strings.Contains(stdout.String(), "\n") })
+	const first = `{"files":[{"path":"licence","mode":"0400","bytes":11},{"path":"note","mode":"0644","bytes":19}],"objects":[{"object":"licence","version":"`
+	if !strings.HasPrefix(stdout.String(), first) {
+		t.Errorf("the first line is %s", stdout.String())
+	}
 	if err := os.WriteFile(dir+"/agent/licence", []byte("planted-two"), 0o600); err != nil {
 		t.Fatal(err)
 	}
