@@ -42,6 +42,9 @@ const (
 	galleryClient = "8f3b2c1d-0000-4000-8000-1234567890ab"
 )
 
+// galleryPassword holds what formats of files have a meaning of their own for.
+const galleryPassword = ` it's "p\a:s@s/w+o$rd`
+
 func newGallery(t *testing.T) *gallery {
 	t.Helper()
 	from, err := issuer.New()
@@ -103,12 +106,12 @@ func (g *gallery) vault(t *testing.T, from *issuer.Issuer) *vaultserver.Server {
 		body fields
 	}{
 		{"sys/mounts/secret", fields{"type": "kv", "options": fields{"version": "2"}}},
-		{"secret/data/shop/db", fields{"data": fields{"user": "app", "password": "hunter2"}}},
+		{"secret/data/shop/db", fields{"data": fields{"user": "app", "password": galleryPassword}}},
 		{"secret/data/shop/cluster", fields{"data": fields{
 			"hosts":   []any{fields{"name": "db-0", "role": "primary"}, fields{"name": "db-1", "role": "replica"}, fields{"name": "db-2", "role": "replica"}},
 			"tls.crt": "certificate",
 		}}},
-		{"secret/data/shop/registry", fields{"data": fields{"user": "robot", "password": "hunter2"}}},
+		{"secret/data/shop/registry", fields{"data": fields{"user": "robot", "password": galleryPassword}}},
 		{"secret/data/shop/licence", fields{"data": fields{"key": "ABCD-EFGH"}}},
 		{"sys/mounts/pki", fields{"type": "pki"}},
 		{"pki/root/generate/internal", fields{"common_name": "root", "ttl": "700h", "key_type": "ec"}},

@@ -46,20 +46,26 @@ func galleryEntries() map[string]entry {
 		}
 	}
 	return map[string]entry{
-		"kv":       {files: map[string]string{"db-password": "hunter2"}},
-		"expand":   {files: map[string]string{"db/user": "app", "db/password": "hunter2"}},
+		"kv":       {files: map[string]string{"db-password": galleryPassword}},
+		"expand":   {files: map[string]string{"db/user": "app", "db/password": galleryPassword}},
 		"jmespath": {files: map[string]string{"primary": "db-0", "replicas": `["db-1","db-2"]`, "tls.crt": "certificate"}},
 		"properties-file": {files: map[string]string{
-			"application.properties": "spring.datasource.url=jdbc:postgresql://db.shop:5432/shop\nspring.datasource.username=app\nspring.datasource.password=hunter2\n",
-		}},
+			"application.properties": "spring.datasource.url=jdbc:postgresql://db.shop:5432/shop\nspring.datasource.username=app\nspring.datasource.password=" + `\ it's\ "p\\a:s@s/w+o$rd` + "\n",
+		}, more: readsAs(property("application.properties", "spring.datasource.password"))},
 		"env-file": {
-			files: map[string]string{"app.env": "DB_USER='app'\nDB_PASSWORD='hunter2'\nDB_URL='postgres://app:hunter2@db.shop/shop'\n"},
-			modes: map[string]string{"app.env": "0440"},
+			files: map[string]string{"app.env": `DB_USER='app'
+DB_PASSWORD=' it'\''s "p\a:s@s/w+o$rd'
+DB_URL='postgres://app:%20it%27s%20%22p%5Ca%3As%40s%2Fw%2Bo%24rd@db.shop/shop'
+`},
+			modes: map[string]string{"app.env": "0440"}, more: readsAs(shellVariable("app.env", "DB_PASSWORD"), passwordOfURL(shellVariable("app.env", "DB_URL"))),
 		},
-		"json-file": {files: map[string]string{"config.json": `{"database": {"user": "app", "password": "hunter2"}}` + "\n"}},
+		"json-file": {
+			files: map[string]string{"config.json": `{"database": {"user": "app", "password": " it's \"p\\a:s@s/w+o$rd"}}` + "\n"},
+			more:  readsAs(ofJSON("config.json", "database", "password")),
+		},
 		"registry-login": {
-			files: map[string]string{".docker/config.json": `{"auths": {"registry.example.com": {"auth": "cm9ib3Q6aHVudGVyMg=="}}}` + "\n"},
-			modes: map[string]string{".docker/config.json": "0440"},
+			files: map[string]string{".docker/config.json": `{"auths": {"registry.example.com": {"auth": "cm9ib3Q6IGl0J3MgInBcYTpzQHMvdytvJHJk"}}}` + "\n"},
+			modes: map[string]string{".docker/config.json": "0440"}, more: readsAs(ofLogin(ofJSON(".docker/config.json", "auths", "registry.example.com", "auth"))),
 		},
 		"nginx-tls": {
 			made:  map[string]string{"tls.crt": certificatePattern + `\n-----BEGIN CERTIFICATE`, "tls.key": private},
@@ -70,7 +76,7 @@ func galleryEntries() map[string]entry {
 			secrets: map[string][]string{"web-tls": {"tls.crt", "tls.key"}}, more: pair,
 		},
 		"environment-variables": {
-			files:   map[string]string{"user": "app", "password": "hunter2"},
+			files:   map[string]string{"user": "app", "password": galleryPassword},
 			secrets: map[string][]string{"db": {"DB_PASSWORD", "DB_USER"}},
 		},
 		"database": {made: map[string]string{"db/user": `^v-`, "db/password": `^\S{10,}$`}, more: logsIn},
@@ -81,13 +87,14 @@ func galleryEntries() map[string]entry {
 			}
 		}},
 		"totp":   {made: map[string]string{"code": `^[0-9]{6}$`}},
-		"sealed": {files: map[string]string{"api-token": "hunter2"}, prepare: sealAgain("api-token")},
+		"sealed": {files: map[string]string{"api-token": galleryPassword}, prepare: sealAgain("api-token")},
 		"sealed-in-file": {
-			files: map[string]string{"pgpass": "db.shop:5432:shop:app:hunter2\n"}, modes: map[string]string{"pgpass": "0400"}, prepare: sealAgain("password"),
+			files: map[string]string{"pgpass": `db.shop:5432:shop:app: it's "p\\a\:s@s/w+o$rd` + "\n"}, modes: map[string]string{"pgpass": "0400"},
+			prepare: sealAgain("password"), more: readsAs(pgpassField("pgpass", 4)),
 		},
-		"optional":              {files: map[string]string{"password": "hunter2", "greeting": "no flags\n"}},
-		"several-stores":        {files: map[string]string{"db/password": "hunter2", "payment/token": "second", "host": "db.shop\n"}},
-		"rotation-interval":     {files: map[string]string{"password": "hunter2", "licence": "ABCD-EFGH"}},
+		"optional":              {files: map[string]string{"password": galleryPassword, "greeting": "no flags\n"}},
+		"several-stores":        {files: map[string]string{"db/password": galleryPassword, "payment/token": "second", "host": "db.shop\n"}},
+		"rotation-interval":     {files: map[string]string{"password": galleryPassword, "licence": "ABCD-EFGH"}},
 		"aws-secrets-manager":   {files: map[string]string{"payment/token": "second", "previous-token": "first", "keystore.jks": "\xfe\xed\xfe\xed"}},
 		"aws-parameter-store":   {files: map[string]string{"api-key": "k3y", "config/cache": "redis", "config/queue": "nats"}},
 		"aws-kms":               {files: map[string]string{"token": "hunter2"}, prepare: encryptAgain},
@@ -96,7 +103,7 @@ func galleryEntries() map[string]entry {
 		"azure-certificate":     {made: map[string]string{"tls/tls.crt": certificatePattern, "tls/tls.key": private}, modes: map[string]string{"tls/tls.crt": "0440", "tls/tls.key": "0440"}},
 		"google-secret-manager": {files: map[string]string{"db-password": "hunter2", "previous": "hunter1", "smtp-user": "shop"}},
 		"google-regional":       {files: map[string]string{"iban": "DE02120300000000202051"}},
-		"dialect-vault":         {files: map[string]string{"user": "app", "password": "hunter2"}, modes: map[string]string{"user": "0440"}},
+		"dialect-vault":         {files: map[string]string{"user": "app", "password": galleryPassword}, modes: map[string]string{"user": "0440"}},
 		"dialect-aws":           {files: map[string]string{"shop_payment": `{"token":"second"}`, "payment-token": "second", "_shop_api-key": "k3y"}},
 		"dialect-azure":         {files: map[string]string{"db-password": "hunter2"}, made: map[string]string{"web.pem": private}, modes: map[string]string{"db-password": "0440"}},
 		"dialect-gcp":           {files: map[string]string{"db-password": "hunter2", "user": "app"}},
@@ -243,7 +250,7 @@ func sealAgain(object string) func(*testing.T, *gallery, string) {
 			args[len(args)-2] = "--path"
 		}
 		var output strings.Builder
-		if code := cmd.Execute(args, strings.NewReader("hunter2"), &output, &output); code != 0 {
+		if code := cmd.Execute(args, strings.NewReader(galleryPassword), &output, &output); code != 0 {
 			t.Fatalf("seal ends with %d: %s", code, output.String())
 		}
 	}
