@@ -52,8 +52,8 @@ func TestFaultsThatPassAreSurvivedAndOthersExplained(t *testing.T) {
 	}
 }
 
-// What stands between the node and Vault may answer in its place: at a login, a
-// read, and the renewal of a lease.
+// What stands between the node and Vault may answer in its place, at a login or a
+// read.
 func TestARefusalBeforeVaultIsAnOutage(t *testing.T) {
 	f := newFixture(t, shared)
 	ref := f.put(t, "db", map[string]any{"a": "b"})

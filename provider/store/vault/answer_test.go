@@ -221,9 +221,45 @@ func TestARefusalInVaultsWordsIsBelieved(t *testing.T) {
 	}
 }
 
+// A lease is given up when Vault refuses to renew it, and not before.
+func TestARefusalOnTheWayEndsNoLease(t *testing.T) {
+	const lease = `{"request_id":"1","lease_id":"kv/a/1","lease_duration":3600,"renewable":true,"data":{"a":"b"}}`
+	for body, kind := range map[string]error{
+		`{"message":"no Route matched with those values"}`: store.ErrUnavailable,
+		`{"errors":["permission denied"]}`:                 store.ErrDenied,
+	} {
+		value, err := valueBehind(t, func(w http.ResponseWriter, path string) bool {
+			switch path {
+			case "kv/a":
+				_, _ = w.Write([]byte(lease))
+			case "sys/leases/renew":
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = w.Write([]byte(body))
+			default:
+				return false
+			}
+			return true
+		}, func(value store.Value) error {
+			_, err := value.Lease.Renew(t.Context())
+			return err
+		})
+		if !errors.Is(err, kind) || value.Lease == nil {
+			t.Errorf("%s: %v, want %v", body, err, kind)
+		}
+	}
+}
+
 // readBehind reads kv/a of a Vault behind something that may answer in its
 // place, and returns the error.
 func readBehind(t *testing.T, between func(w http.ResponseWriter, path string) bool) error {
+	t.Helper()
+	_, err := valueBehind(t, between, func(store.Value) error { return nil })
+	return err
+}
+
+// valueBehind is readBehind, and does something with the value while the Vault is
+// there.
+func valueBehind(t *testing.T, between func(w http.ResponseWriter, path string) bool, then func(store.Value) error) (store.Value, error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimPrefix(r.URL.Path, "/v1/")
@@ -242,8 +278,11 @@ func readBehind(t *testing.T, between func(w http.ResponseWriter, path string) b
 	}
 	defer opened.Close()
 	pod := identity.Identity{Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt")}}}
-	_, err = opened.Read(t.Context(), pod, store.Reference{Key: "kv/a"})
-	return err
+	value, err := opened.Read(t.Context(), pod, store.Reference{Key: "kv/a"})
+	if err != nil {
+		return value, err
+	}
+	return value, then(value)
 }
 
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
