@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,12 +367,26 @@ func TestATokenThatEndedEarlyIsReplacedOnce(t *testing.T) {
 func TestATokenIsRenewedBeforeItEnds(t *testing.T) {
 	f := newFixture(t)
 	f.vault.Put("db", "hunter2")
-	f.azure.SetTokenLife(2 * time.Second)
-	s := f.open(nil)
-	for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
-		f.text(s, db)
+	begin, passed := time.Now(), atomic.Int64{}
+	now := func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+	f.azure.SetClock(now)
+	s, err := azure.NewType(azure.Options{Now: now}).Open(f.settings(nil))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := f.azure.Calls("token"); n < 3 || n > 8 {
-		t.Errorf("%d logins in 5 s with tokens of 2 s", n)
+	t.Cleanup(s.Close)
+	for _, step := range []struct {
+		at     time.Duration
+		logins int
+	}{{0, 1}, {40 * time.Minute, 1}, {49 * time.Minute, 2}} {
+		passed.Store(int64(step.at))
+		f.text(s, db)
+		for f.azure.Calls("token") < step.logins { // a renewal is made beside the reads
+			f.text(s, db)
+			time.Sleep(time.Millisecond)
+		}
+		if n := f.azure.Calls("token"); n != step.logins {
+			t.Errorf("%d logins after %v, want %d", n, step.at, step.logins)
+		}
 	}
 }
