@@ -96,37 +96,45 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 }
 
 func TestKMSRetireRefusesWhileTheNewKeyIsNotWrittenWith(t *testing.T) {
-	directory := socketDirectory(t)
-	settling := func(pairs ...string) string {
-		path := ringOf(t, directory, pairs...)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(strings.Replace(string(text), "settle: 0s", "settle: 1h", 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	s := serveKMS(t, directory, settling("old", "write"))
-	s.eventually("key ID", func() bool { return s.keyID() != "" })
-	var none atomic.Bool
-	kubeconfig := retirementServer(t, s.keyID(), &none)
-	ring := settling("old", "read", "new", "write")
-	s.eventually("word of the new ring", func() bool {
-		_, metrics := s.get("/metrics")
-		return strings.Contains(metrics, `lanyard_kms_ring_keys{state="read"} 1`)
-	})
-	socket := filepath.Join(directory, "kms.sock")
-	code, _, stderr := runLanyard("kms", "retire", "old", "--ring", ring, "--resources", "secrets", "--socket", socket, "--kubeconfig", kubeconfig)
-	if code != exitFailed || !strings.Contains(stderr, "key old is not retired: the plugin at "+socket+" writes with key old, and not yet with new, the write key of "+ring) {
-		t.Errorf("%d %s", code, stderr)
-	}
-	if text, err := os.ReadFile(ring); err != nil || !strings.Contains(string(text), "{name: old, state: read,") {
-		t.Errorf("the ring is %s (%v)", text, err)
-	}
-	if code, _, stderr := runLanyard("kms", "migrate", "--ring", ring, "--socket", socket, "--kubeconfig", migrationServer(t)); code != exitFailed || !strings.Contains(stderr, "nothing was rewritten: the plugin at "+socket+" writes with key old, and not yet with new") {
-		t.Errorf("migrate: %d %s", code, stderr)
+	for name, c := range map[string]struct {
+		settle, next  string
+		before, after []string
+	}{
+		"it settles": {"1h", "new", []string{"old", "write"}, []string{"old", "read", "new", "write"}},
+		"it fails":   {"0s", "absent", []string{"old", "write", "absent", "read"}, []string{"old", "read", "absent", "write"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := socketDirectory(t)
+			ringWith := func(pairs []string) string {
+				path := ringOf(t, directory, pairs...)
+				text, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(strings.Replace(string(text), "settle: 0s", "settle: "+c.settle, 1)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			s := serveKMS(t, directory, ringWith(c.before))
+			s.eventually("key ID", func() bool { return s.keyID() != "" })
+			var none atomic.Bool
+			kubeconfig := retirementServer(t, s.keyID(), &none)
+			ring := ringWith(c.after)
+			s.eventually("word of the new ring", func() bool { return strings.Contains(s.log.String(), "holds from now on") })
+			socket := filepath.Join(directory, "kms.sock")
+			want := "the plugin at " + socket + " writes with key old, and not yet with " + c.next + ", the write key of " + ring
+			code, _, stderr := runLanyard("kms", "retire", "old", "--ring", ring, "--resources", "secrets", "--socket", socket, "--kubeconfig", kubeconfig)
+			if code != exitFailed || !strings.Contains(stderr, "key old is not retired: "+want) {
+				t.Errorf("%d %s", code, stderr)
+			}
+			if text, err := os.ReadFile(ring); err != nil || !strings.Contains(string(text), "{name: old, state: read,") {
+				t.Errorf("the ring is %s (%v)", text, err)
+			}
+			if code, _, stderr := runLanyard("kms", "migrate", "--ring", ring, "--socket", socket, "--kubeconfig", migrationServer(t)); code != exitFailed || !strings.Contains(stderr, "nothing was rewritten: "+want) {
+				t.Errorf("migrate: %d %s", code, stderr)
+			}
+		})
 	}
 }
 
