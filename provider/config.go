@@ -113,7 +113,7 @@ func DefaultConfig() Config {
 			Refresh:      2 * time.Minute,
 			StaleOnError: 10 * time.Minute,
 			Idle:         10 * time.Minute,
-			Bytes:        32 << 20,
+			Bytes:        24 << 20,
 		},
 		Bounds: Bounds{
 			RequestBytes:  1 << 20,

@@ -13,16 +13,16 @@ func TestMemoryLimitFollowsTheCacheUnlessTheEnvironmentSetsIt(t *testing.T) {
 		limit      int64
 		percent    int
 	}{
-		"no environment": {"", "", 48 << 20, growth},
+		"no environment": {"", "", 40 << 20, growth},
 		"GOMEMLIMIT":     {"1GiB", "", limit, 100},
-		"GOGC":           {"", "50", 48 << 20, 100},
+		"GOGC":           {"", "50", 40 << 20, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			debug.SetMemoryLimit(limit)
 			debug.SetGCPercent(100)
 			t.Setenv("GOMEMLIMIT", test.memory)
 			t.Setenv("GOGC", test.gc)
-			LimitMemory(32 << 20)
+			LimitMemory(24 << 20)
 			if got := debug.SetMemoryLimit(-1); got != test.limit {
 				t.Errorf("the limit is %d, want %d", got, test.limit)
 			}
