@@ -482,7 +482,7 @@ func (p *planted) searchProcess(t *testing.T, look func(place, text string)) {
 		// open in which it reads its share of the processors. What whoever runs
 		// the tests left open is open here too, under the same number.
 		target, err := os.Readlink(proc + "fd/" + fd.Name())
-		if inherited, _ := os.Readlink("/proc/self/fd/" + fd.Name()); inherited == target { //nolint:errcheck // then it is not inherited
+		if inherited, _ := os.Readlink("/proc/self/fd/" + fd.Name()); inherited == target {
 			continue
 		}
 		if err == nil && strings.HasPrefix(target, "/") && target != "/dev/null" && !strings.HasPrefix(target, "/sys/") {
