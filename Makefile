@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X githu
 MODULES := . integration integration/conformance
 LINTED := $(MODULES) integration/cluster integration/driver integration/mlog integration/vault
 
-.PHONY: help run build image manifests test e2e e2e-defects cluster cluster-down bench lint fuzz tidy clean
+.PHONY: help run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,10 +33,11 @@ test: ## every test, with the race detector, the real Vault and the real driver
 	@cd integration/cluster && go vet ./... && go test ./defects
 
 e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and Debian's packages of .ci/run
+	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms
+
 # Two calls of go test, because one of two packages shows nothing before a package has ended.
-	@cd integration/cluster || exit 1; \
-	e2e() { go test -v -count 1 -timeout 40m -parallel 8 $(if $(RUN),-run '$(RUN)') "$$1"; }; \
-	e2e ./kms & kms=$$!; e2e ./scenarios; scenarios=$$?; wait $$kms && exit $$scenarios
+e2e-scenarios e2e-kms: e2e-%:
+	@cd integration/cluster && go test -v -count 1 -timeout 40m -parallel 8 $(if $(RUN),-run '$(RUN)') ./$*
 
 e2e-defects: ## plants each defect of docs/testing.md and sees the scenarios go red, or NAMES of them; needs what e2e needs
 	@cd integration/cluster && go run ./defects/cmd $(NAMES)
