@@ -1,6 +1,11 @@
 package cmd
 
 import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/metadata"
@@ -73,19 +78,9 @@ func (f *kmsObjectFlags) names() ([]string, error) {
 	if f.encryption == "" {
 		return f.resources, nil
 	}
-	data, err := readFileMost(f.encryption)
+	file, err := f.configuration()
 	if err != nil {
-		return nil, unreadable(f.encryption, err)
-	}
-	var file struct {
-		Kind      string `yaml:"kind"`
-		Resources []struct {
-			Resources []string `yaml:"resources"`
-		} `yaml:"resources"`
-	}
-	// What the parser says may quote the file, which may hold keys.
-	if err := yaml.Unmarshal(data, &file); err != nil || file.Kind != "EncryptionConfiguration" {
-		return nil, usagef("%s: is not an EncryptionConfiguration", f.encryption)
+		return nil, err
 	}
 	var names []string
 	for _, one := range file.Resources {
@@ -95,6 +90,75 @@ func (f *kmsObjectFlags) names() ([]string, error) {
 		return nil, usagef("%s: names no resources", f.encryption)
 	}
 	return names, nil
+}
+
+// otherPlugins are the KMS v2 providers that reach another plugin than the one
+// with the name does. None are known without --encryption-config.
+func (f *kmsObjectFlags) otherPlugins(name string) ([]string, error) {
+	if f.encryption == "" {
+		return nil, nil
+	}
+	file, err := f.configuration()
+	if err != nil {
+		return nil, err
+	}
+	sockets := map[string]string{}
+	for _, one := range file.Resources {
+		for _, provider := range one.Providers {
+			if kms := provider.KMS; kms.APIVersion == "v2" {
+				sockets[kms.Name] = socketOf(kms.Endpoint)
+			}
+		}
+	}
+	ours, ok := sockets[name]
+	if !ok {
+		return nil, usagef("%s: has no KMS v2 provider named %s; give its name with --name", f.encryption, name)
+	}
+	maps.DeleteFunc(sockets, func(_, socket string) bool { return socket == ours })
+	return slices.Sorted(maps.Keys(sockets)), nil
+}
+
+// socketOf is the socket at which a provider's plugin is found, however its
+// endpoint is spelled: unix:///run/a.sock is unix:////run//a.sock, and /var/run
+// is /run.
+func socketOf(endpoint string) string {
+	path := strings.TrimPrefix(endpoint, "unix://")
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "/@") {
+		return endpoint // an abstract one, which is only what it is
+	}
+	path = filepath.Clean(path)
+	if short, ok := strings.CutPrefix(path, "/var/run/"); ok {
+		return "/run/" + short
+	}
+	return path
+}
+
+// encryptionFile is what is looked at of an EncryptionConfiguration.
+type encryptionFile struct {
+	Kind      string `yaml:"kind"`
+	Resources []struct {
+		Resources []string `yaml:"resources"`
+		Providers []struct {
+			KMS struct {
+				APIVersion string `yaml:"apiVersion"`
+				Name       string `yaml:"name"`
+				Endpoint   string `yaml:"endpoint"`
+			} `yaml:"kms"`
+		} `yaml:"providers"`
+	} `yaml:"resources"`
+}
+
+func (f *kmsObjectFlags) configuration() (encryptionFile, error) {
+	var file encryptionFile
+	data, err := readFileMost(f.encryption)
+	if err != nil {
+		return file, unreadable(f.encryption, err)
+	}
+	// What the parser says may quote the file, which may hold keys.
+	if err := yaml.Unmarshal(data, &file); err != nil || file.Kind != "EncryptionConfiguration" {
+		return file, usagef("%s: is not an EncryptionConfiguration", f.encryption)
+	}
+	return file, nil
 }
 
 // objects shows how far a run over objects is.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -147,6 +149,10 @@ func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWi
 	if err != nil {
 		return nil, err
 	}
+	others, err := f.objects.otherPlugins(f.name)
+	if err != nil {
+		return nil, err
+	}
 	opts, config, err := f.objects.options("lanyard-kms-retire")
 	if err != nil {
 		return nil, err
@@ -169,9 +175,20 @@ func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWi
 	case named != writesWith:
 		return nil, fmt.Errorf("the API server at %s writes with another key than the plugin at %s names; it asks every minute, so wait a little; if that does not help they are of different nodes, and a ring differs", config.Host, f.socket)
 	}
+	var foreign []string
+	for _, other := range others {
+		// One plugin may be reached by two paths, and one ring be at two plugins.
+		hash, err := metrics.Names(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		if hash != named {
+			foreign = append(foreign, other)
+		}
+	}
 	bar := newProgressBar(progress)
 	opts.Progress = bar.objects
-	counts, err := migrate.CountKeys(ctx, opts, metrics, resources)
+	counts, err := migrate.CountKeys(ctx, opts, metrics, foreign, resources)
 	bar.end()
 	return counts, err
 }
@@ -201,19 +218,42 @@ func (f *kmsRetireFlags) print(w io.Writer, report kmsRetireReport) error {
 	return nil
 }
 
+// otherProviders are those besides --name that read with another key than the
+// one that is written with.
+func (f *kmsRetireFlags) otherProviders(report kmsRetireReport) []string {
+	found := map[string]bool{}
+	for _, r := range report.Resources {
+		for hash, providers := range r.Providers {
+			for _, provider := range providers {
+				if hash != report.WritesWith && provider != f.name {
+					found[provider] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
 // conclude says what is to be done next.
 func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
 	most := ""
 	if slices.ContainsFunc(report.Resources, func(r migrate.Count) bool { return r.AtMost && r.Beside(report.WritesWith) > 0 }) {
 		most = "at most "
 	}
-	need := "need"
+	need, by := "need", ""
+	if others := f.otherProviders(report); len(others) > 0 {
+		by = " (read by provider " + strings.Join(others, ", ") + " too"
+		if f.objects.encryption == "" {
+			by += "; if that is another plugin's, give --encryption-config, which tells them apart"
+		}
+		by += ")"
+	}
 	if report.Needing == 1 {
 		need = "needs"
 	}
 	switch {
 	case report.Needing > 0:
-		return fmt.Errorf("key %s is not retired: %s%s still %s another key than the one that is written with; run lanyard kms migrate until it rewrites nothing, and this after that", report.Key, most, count(report.Needing, "object"), need)
+		return fmt.Errorf("key %s is not retired: %s%s still %s another key than the one that is written with%s; run lanyard kms migrate until it rewrites nothing, and this after that", report.Key, most, count(report.Needing, "object"), need, by)
 	case !report.Retired:
 		_, err := fmt.Fprintf(w, "nothing needs key %s; it can be retired\n", report.Key)
 		return err

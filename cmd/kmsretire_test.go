@@ -17,7 +17,14 @@ import (
 // it.
 func retirementServer(t *testing.T, keyID string, old *atomic.Bool) (kubeconfig string) {
 	t.Helper()
-	var withNew, withOld atomic.Int64
+	return retirementServerBeside(t, "", keyID, old)
+}
+
+// retirementServerBeside is the same, but if under is not empty it reads the
+// second Secret with a key of the provider with that name.
+func retirementServerBeside(t *testing.T, under, keyID string, old *atomic.Bool) (kubeconfig string) {
+	t.Helper()
+	var withNew, withOld, withCloud atomic.Int64
 	hash := func(id string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id))) }
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -32,6 +39,10 @@ func retirementServer(t *testing.T, keyID string, old *atomic.Bool) (kubeconfig 
 		case r.URL.Path == "/metrics":
 			fmt.Fprintf(w, "apiserver_storage_transformation_operations_total{resource=\"secrets\",status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:lanyard:\"} %d\n", withNew.Load()+withOld.Load())
 			fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{key_id_hash=%q,provider_name=\"lanyard\"} 1e9\n", hash(keyID))
+			fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{key_id_hash=%q,provider_name=\"cloud\"} 1e9\n", hash("cloud key"))
+			fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds{key_id_hash=%q,provider_name=\"again\"} 1e9\n", hash(keyID))
+			fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_total{key_id_hash=%q,provider_name=%q,transformation_type=\"from_storage\"} %d\n", hash("cloud key"), under, withCloud.Load())
+			fmt.Fprintf(w, "apiserver_storage_transformation_operations_total{resource=\"secrets\",status=\"OK\",transformation_type=\"from_storage\",transformer_prefix=\"k8s:enc:kms:v2:%s:\"} %d\n", under, withCloud.Load())
 			for id, n := range map[string]int64{keyID: withNew.Load(), "old": withOld.Load()} {
 				fmt.Fprintf(w, "apiserver_envelope_encryption_key_id_hash_total{key_id_hash=%q,provider_name=\"lanyard\",transformation_type=\"from_storage\"} %d\n", hash(id), n)
 			}
@@ -40,9 +51,12 @@ func retirementServer(t *testing.T, keyID string, old *atomic.Bool) (kubeconfig 
 		case r.Method != http.MethodGet:
 			t.Errorf("%s %s", r.Method, r.URL)
 		default:
-			if strings.HasSuffix(r.URL.Path, "/a") && old.Load() {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/a") && old.Load():
 				withOld.Add(1)
-			} else {
+			case strings.HasSuffix(r.URL.Path, "/b") && under != "":
+				withCloud.Add(1)
+			default:
 				withNew.Add(1)
 			}
 			fmt.Fprintf(w, item, filepath.Base(r.URL.Path))
@@ -93,6 +107,49 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 		t.Errorf("at last: %d\n%s%s", code, stdout, stderr)
 	}
 	holds("{name: old, state: retired,")
+}
+
+func TestKMSRetireCountsNoKeysOfAnotherPlugin(t *testing.T) {
+	directory := socketDirectory(t)
+	ring := ringOf(t, directory, "new", "write", "old", "read")
+	s := serveKMS(t, directory, ring)
+	s.eventually("key ID", func() bool { return s.keyID() != "" })
+	socket := filepath.Join(directory, "kms.sock")
+	encryption := filepath.Join(directory, "encryption.yaml")
+	if err := os.WriteFile(encryption, []byte(`kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - kms: {apiVersion: v2, name: lanyard, endpoint: "unix:///var/run/kms.sock"}
+  - kms: {apiVersion: v2, name: before, endpoint: "unix:////run/kms.sock"}
+  - kms: {apiVersion: v2, name: again, endpoint: "unix:///mnt/run/kms.sock"}
+  - kms: {apiVersion: v2, name: cloud, endpoint: "unix:///run/cloud.sock"}
+  - identity: {}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, under string
+		args        []string
+		code        int
+		want        string
+	}{
+		{"another plugin's key", "cloud", []string{"--encryption-config", encryption}, exitOK, "it can be retired"},
+		{"the other plugin is not known", "cloud", []string{"--resources", "secrets"}, exitFailed, "1 object still needs another key than the one that is written with (read by provider cloud too; if that is another plugin's, give --encryption-config"},
+		{"the same socket under another name", "before", []string{"--encryption-config", encryption}, exitFailed, "(read by provider before too)"},
+		{"another path to the plugin", "again", []string{"--encryption-config", encryption}, exitFailed, "(read by provider again too)"},
+		{"a provider that the file has not got", "gone", []string{"--encryption-config", encryption}, exitFailed, "(read by provider gone too)"},
+		{"a wrong name", "cloud", []string{"--encryption-config", encryption, "--name", "lanyrd"}, exitUsage, "has no KMS v2 provider named lanyrd"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var none atomic.Bool
+			kubeconfig := retirementServerBeside(t, c.under, s.keyID(), &none)
+			code, stdout, stderr := runLanyard(append([]string{"kms", "retire", "old", "--dry-run", "--ring", ring, "--socket", socket, "--kubeconfig", kubeconfig}, c.args...)...)
+			if code != c.code || !strings.Contains(stderr, c.want) {
+				t.Errorf("%d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
 }
 
 func TestKMSRetireRefusesWhileTheNewKeyIsNotWrittenWith(t *testing.T) {

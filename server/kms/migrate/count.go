@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -23,8 +22,10 @@ type Count struct {
 	// Keys is how many were read with each key of a KMS v2 plugin, by the hash
 	// of its key ID; see HashOf. Which name the plugin has in the
 	// EncryptionConfiguration makes no difference: one may have several. What is
-	// under a provider of another kind is in none.
+	// under a provider of another kind, or of another plugin, is in none.
 	Keys map[string]int `json:"keys"`
+	// Providers are the names of those that read with each key.
+	Providers map[string][]string `json:"providers,omitempty"`
 	// AtMost says that somebody else read at the same time, so that the numbers
 	// in Keys may be too high. A key that is not there has read nothing.
 	AtMost bool `json:"atMost"`
@@ -46,21 +47,22 @@ func (c Count) Beside(hash string) int {
 }
 
 // CountKeys reads every object of the resources and tells with which keys of KMS
-// v2 plugins that was done. It writes nothing, and
-// only metadata leaves the API server.
+// v2 plugins that was done. others are the providers of other plugins, whose
+// keys are not counted. It writes nothing, and only metadata leaves the API
+// server.
 //
 // No answer of the API says under which key an object lies. But a GET without a
 // resource version is read out of etcd, past all caches, and the API server
 // counts each use of a key in its metrics: what the counts have grown by is what
 // the objects are under. The error tells when the counts cannot be those of the
 // reads.
-func CountKeys(ctx context.Context, opts Options, metrics Metrics, resources []Resource) ([]Count, error) {
+func CountKeys(ctx context.Context, opts Options, metrics Metrics, others []string, resources []Resource) ([]Count, error) {
 	limiter := rate.NewLimiter(rate.Limit(opts.Rate), max(1, opts.Workers))
 	opts.Checkpoint, opts.DryRun = nil, false
 	var counts []Count
 	for _, resource := range resources {
 		run := &resourceRun{Options: opts, resource: resource, limiter: limiter, report: ResourceReport{Resource: resource.String()}}
-		count, err := run.countKeys(ctx, metrics)
+		count, err := run.countKeys(ctx, metrics, others)
 		if err != nil {
 			return counts, fmt.Errorf("%s: %w", resource, err)
 		}
@@ -69,12 +71,12 @@ func CountKeys(ctx context.Context, opts Options, metrics Metrics, resources []R
 	return counts, nil
 }
 
-func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics) (Count, error) {
+func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics, others []string) (Count, error) {
 	objects, err := r.names(ctx)
 	if err != nil {
 		return Count{}, err
 	}
-	before, err := metrics.read(ctx, "")
+	before, err := metrics.read(ctx)
 	if err != nil {
 		return Count{}, err
 	}
@@ -82,11 +84,11 @@ func (r *resourceRun) countKeys(ctx context.Context, metrics Metrics) (Count, er
 	if err := r.visitAll(ctx, objects); err != nil {
 		return Count{}, err
 	}
-	after, err := metrics.read(ctx, "")
+	after, err := metrics.read(ctx)
 	if err != nil {
 		return Count{}, err
 	}
-	return countOf(r.report, before, after)
+	return countOf(r.report, before, after, others)
 }
 
 // names lists all objects first, because the pages of a list are read out of
@@ -126,24 +128,29 @@ var (
 )
 
 // countOf holds what the metrics have grown by against what was read.
-func countOf(report ResourceReport, before, after usage) (Count, error) {
+func countOf(report ResourceReport, before, after usage, others []string) (Count, error) {
 	count := Count{
 		Resource: report.Resource, Objects: report.Objects, Read: report.Current, Gone: report.Gone,
-		Failed: report.Failed, Failures: report.Failures, Keys: map[string]int{},
+		Failed: report.Failed, Failures: report.Failures, Keys: map[string]int{}, Providers: map[string][]string{},
 	}
 	reads := after.reads(report.Resource) - before.reads(report.Resource)
 	if reads < count.Read {
 		return count, errOtherServer
 	}
-	ours := after.readsOfPlugins(report.Resource) - before.readsOfPlugins(report.Resource)
+	ours := after.readsOfPlugins(report.Resource, others) - before.readsOfPlugins(report.Resource, others)
 	keyed := 0
-	for _, hash := range slices.Sorted(maps.Keys(after.keys)) {
-		grown := after.keys[hash] - before.keys[hash]
+	for use := range after.keys {
+		if slices.Contains(others, use.provider) {
+			continue
+		}
+		grown := after.keys[use] - before.keys[use]
 		if grown < 0 {
 			return count, errForgotten
 		}
 		if keyed += grown; grown > 0 {
-			count.Keys[hash] = min(grown, count.Read)
+			count.Keys[use.hash] = min(count.Keys[use.hash]+grown, count.Read)
+			count.Providers[use.hash] = append(count.Providers[use.hash], use.provider)
+			slices.Sort(count.Providers[use.hash])
 		}
 	}
 	if keyed < ours {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,11 @@ func (a *apiServer) metrics(w http.ResponseWriter) {
 
 func (a *apiServer) countKeys(t *testing.T, names ...string) ([]Count, error) {
 	t.Helper()
+	return a.countKeysWithout(t, nil, names...)
+}
+
+func (a *apiServer) countKeysWithout(t *testing.T, others []string, names ...string) ([]Count, error) {
+	t.Helper()
 	client, err := NewServer(a.config())
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +91,7 @@ func (a *apiServer) countKeys(t *testing.T, names ...string) ([]Count, error) {
 	if hash, err := read.Names(t.Context(), "nobody"); err != nil || hash != "" {
 		t.Errorf("a provider that is not there writes with %q, %v", hash, err)
 	}
-	return CountKeys(t.Context(), Options{Client: objects, Rate: 10000, Workers: 4, PageSize: 3}, read, found)
+	return CountKeys(t.Context(), Options{Client: objects, Rate: 10000, Workers: 4, PageSize: 3}, read, others, found)
 }
 
 func TestObjectsAreCountedByTheKeyThatTheyAreUnder(t *testing.T) {
@@ -135,6 +141,13 @@ func TestObjectsUnderAnotherProvidersNameAreCounted(t *testing.T) {
 	counts, err := a.countKeys(t, "secrets")
 	if err != nil || counts[0].Beside(newHash) != 1 || counts[0].Keys[newHash] != 9 || counts[0].AtMost {
 		t.Errorf("%+v, %v", counts, err)
+	}
+	if by := counts[0].Providers[oldHash]; !slices.Equal(by, []string{"other"}) {
+		t.Errorf("%v read with the old key", by)
+	}
+	counts, err = a.countKeysWithout(t, []string{"other"}, "secrets")
+	if err != nil || counts[0].Beside(newHash) != 0 || counts[0].Keys[newHash] != 9 || counts[0].Read != 10 {
+		t.Errorf("beside another plugin: %+v, %v", counts, err)
 	}
 }
 

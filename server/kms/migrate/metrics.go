@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,18 +40,23 @@ func HashOf(keyID string) string {
 // writes: the one that its plugin's Status named last. It is empty if the API
 // server has no such provider.
 func (m Metrics) Names(ctx context.Context, provider string) (hash string, err error) {
-	seen, err := m.read(ctx, provider)
-	return seen.named, err
+	seen, err := m.read(ctx)
+	return seen.named[provider], err
 }
 
 // usage is what an API server has counted since it started.
 type usage struct {
 	// operations are reads that succeeded, by resource and prefix.
 	operations map[[2]string]int
-	// keys are reads with a key of any provider, by the hash of its key ID: one
-	// plugin may be there under several names.
-	keys  map[string]int
-	named string
+	keys       map[keyUse]int // reads with a key
+	// named is the hash of the key ID that each provider's Status named last.
+	named map[string]string
+}
+
+// keyUse is what a read with a key is counted by.
+type keyUse struct {
+	provider string
+	hash     string // of the key ID
 }
 
 func (u usage) reads(resource string) int {
@@ -63,24 +69,26 @@ func (u usage) reads(resource string) int {
 	return n
 }
 
-// readsOfPlugins are those of what KMS v2 plugins have encrypted.
-func (u usage) readsOfPlugins(resource string) int {
+// readsOfPlugins are those of what KMS v2 plugins have encrypted, but for the
+// others.
+func (u usage) readsOfPlugins(resource string, others []string) int {
 	n := 0
 	for of, reads := range u.operations {
-		if of[0] == resource && strings.HasPrefix(of[1], "k8s:enc:kms:v2:") {
+		provider, isPlugin := strings.CutPrefix(of[1], "k8s:enc:kms:v2:")
+		if of[0] == resource && isPlugin && !slices.Contains(others, strings.TrimSuffix(provider, ":")) {
 			n += reads
 		}
 	}
 	return n
 }
 
-func (m Metrics) read(ctx context.Context, provider string) (usage, error) {
+func (m Metrics) read(ctx context.Context) (usage, error) {
 	text, err := m(ctx)
 	if err != nil {
 		return usage{}, fmt.Errorf("the API server's metrics: %w", err)
 	}
-	found := usage{operations: map[[2]string]int{}, keys: map[string]int{}}
-	latest := 0.0
+	found := usage{operations: map[[2]string]int{}, keys: map[keyUse]int{}, named: map[string]string{}}
+	latest := map[string]float64{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
 		name, rest, labelled := strings.Cut(lines.Text(), "{")
@@ -95,9 +103,9 @@ func (m Metrics) read(ctx context.Context, provider string) (usage, error) {
 		case name == operations && labels["transformation_type"] == fromStorage && labels["status"] == "OK":
 			found.operations[[2]string{labels["resource"], labels["transformer_prefix"]}] += int(value)
 		case name == keyUses && labels["transformation_type"] == fromStorage:
-			found.keys[labels["key_id_hash"]] += int(value)
-		case name == keyNamed && labels["provider_name"] == provider && value > latest:
-			latest, found.named = value, labels["key_id_hash"]
+			found.keys[keyUse{labels["provider_name"], labels["key_id_hash"]}] += int(value)
+		case name == keyNamed && value > latest[labels["provider_name"]]:
+			latest[labels["provider_name"]], found.named[labels["provider_name"]] = value, labels["key_id_hash"]
 		}
 	}
 	return found, lines.Err()
