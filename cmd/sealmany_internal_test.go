@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/source"
@@ -49,11 +50,15 @@ func TestManyValuesAreSealedAFewAtATimeInOrder(t *testing.T) {
 func TestAfterAFailureNoMoreValuesAreSealed(t *testing.T) {
 	values, scopes := valuesOf(1000)
 	var calls atomic.Int64
+	failing := make(chan struct{})
 	_, at, err := sealAll(values, scopes, func(_ seal.Scope, value secret.Bytes) (string, error) {
 		calls.Add(1)
 		if value.RevealString() == "v3" {
+			close(failing)
 			return "", errors.New("throttled")
 		}
+		<-failing
+		time.Sleep(time.Millisecond) // so that v3's error is noticed before all are through
 		return "x", nil
 	})
 	if err == nil || at != 3 || calls.Load() == 1000 {

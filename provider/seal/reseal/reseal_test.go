@@ -371,7 +371,7 @@ func TestAFileThatAnotherProcessChangesIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if report := reseal.Run(ctx, b.options(), found); report.Complete() || !strings.Contains(report.Files[0].Problem, "is being changed by another process") || b.read(path) != content {
 		t.Errorf("while it is locked: %+v", report)
