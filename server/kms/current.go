@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -131,18 +132,17 @@ const (
 	mostVersions = 16
 )
 
-// goesBack says whether a probe has found a version that was named before the
-// one that is, and returns what was encrypted under that, so that the probe can
-// see whether it still decrypts. A key service may use either version for hours
+// goesBack says whether a probe has found an earlier version than the one that
+// is named, and returns what was encrypted under that, so that the probe can see
+// whether it still decrypts. A key service may use either version for hours
 // after one was made (docs/keys/gcp.md), and API servers take a new seed at each
 // change of the key ID, after which all that was written is stale. So what the
 // probe finds goes forward only, until backTime has passed. An Encrypt says what
 // it used, whatever that is.
-func (c *current) goesBack(u use, keyID string, now time.Time) (named string, sample key.Ciphertext) {
+func (c *current) goesBack(u use, keyID, version string, now time.Time) (named string, sample key.Ciphertext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found, at := slices.Index(c.order, keyID), slices.Index(c.order, c.keyID)
-	if c.entry == nil || c.ring.Same(u.entry) != c.entry || found < 0 || found >= at || len(c.sample.Data) == 0 {
+	if c.entry == nil || c.ring.Same(u.entry) != c.entry || len(c.sample.Data) == 0 || !c.earlier(keyID, version) {
 		c.back = time.Time{}
 		return "", key.Ciphertext{}
 	}
@@ -153,6 +153,19 @@ func (c *current) goesBack(u use, keyID string, now time.Time) (named string, sa
 		return "", key.Ciphertext{}
 	}
 	return c.keyID, c.sample
+}
+
+// earlier says whether a version of entry is older than the one that is named.
+// Where versions are numbers, as at Google, they say so, after a restart too.
+// Elsewhere it is the order in which they were named.
+func (c *current) earlier(keyID, version string) bool {
+	found, err := strconv.ParseUint(version, 10, 32)
+	named, namedErr := strconv.ParseUint(c.sample.Version, 10, 32)
+	if err == nil && namedErr == nil {
+		return found < named
+	}
+	before, at := slices.Index(c.order, keyID), slices.Index(c.order, c.keyID)
+	return before >= 0 && before < at
 }
 
 func (c *current) announce(entry *keyring.Entry, keyID string) {

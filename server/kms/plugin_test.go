@@ -476,6 +476,23 @@ func TestVersionsThatTakeTurnsChangeTheKeyIDOnce(t *testing.T) {
 	})
 }
 
+func TestAfterARestartTheVersionWithTheHigherNumberIsTheNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, head+ringKey("a", "write", ""))
+		p.keys.Rotate("a") // before this plugin has seen any
+		p.run()
+		synctest.Wait()
+		second := p.keyID()
+		for turn := range 60 { // for half an hour
+			p.keys.Use("a", 1+turn%2)
+			time.Sleep(30 * time.Second)
+			if got := p.keyID(); got != second {
+				t.Fatalf("turn %d: %s is named, want %s", turn, got, second)
+			}
+		}
+	})
+}
+
 func TestAVersionThatDoesNotDecryptAnyMoreIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, head+ringKey("a", "write", ""))

@@ -112,7 +112,7 @@ func (s *service) roundTrip(ctx context.Context, used use) error {
 		return err
 	}
 	keyID := trial.KeyID
-	if named, sample := s.current.goesBack(used, keyID, time.Now()); named != "" {
+	if named, sample := s.current.goesBack(used, keyID, made.Version, time.Now()); named != "" {
 		if _, err := s.tryDecrypt(ctx, used.entry, sample); err == nil {
 			keyID, made = named, sample
 		}
