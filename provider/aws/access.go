@@ -90,6 +90,7 @@ func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call
 		return err
 	}
 	var failures []string
+	var last *CallError
 	for n, i := range a.health.order(regions, a.platform.now()) {
 		region := regions[i]
 		if why, resting := a.health.resting(region, a.platform.now()); resting && len(failures) > 0 {
@@ -101,7 +102,7 @@ func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call
 		case failed == nil:
 			a.health.answered(region)
 			return nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && !errors.Is(failed, store.ErrNoSlot):
 			return fmt.Errorf("%s: no answer from AWS in the time given: %w", what, ctx.Err())
 		case failed.everywhere:
 			failed.Text = what + ": " + failed.Text
@@ -109,12 +110,12 @@ func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call
 		case i == 0 && !errors.Is(failed, store.ErrUnavailable):
 			failed.Text = what + " in " + region + ": " + failed.Text
 			return failed
-		case errors.Is(failed, store.ErrUnavailable):
+		case errors.Is(failed, store.ErrUnavailable) && !errors.Is(failed, store.ErrNoSlot):
 			a.health.failed(region, failed.Text, a.platform.now())
 		}
-		failures = append(failures, "in "+region+": "+failed.Text)
+		failures, last = append(failures, "in "+region+": "+failed.Text), failed
 	}
-	return Failf(store.ErrUnavailable, "%s %s", what, strings.Join(failures, "; "))
+	return &CallError{Kind: store.ErrUnavailable, Text: what + " " + strings.Join(failures, "; "), cause: last.cause}
 }
 
 // regions are those to ask, the first of which may be the node's.
@@ -187,11 +188,11 @@ func asFailure(err error) *CallError {
 // attempt tries until it succeeds, is refused, or there is no time left.
 func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) *CallError {
 	for n := 0; ; n++ {
-		failed := func() *CallError {
-			ctx, cancel := context.WithTimeout(ctx, a.settings.Timeout)
-			defer cancel()
-			return try(ctx)
-		}()
+		limited := store.WithTimeout(ctx, a.settings.Timeout)
+		failed := try(limited)
+		if err := store.NoSlot(limited); failed != nil && err != nil {
+			return &CallError{Kind: store.ErrUnavailable, Text: err.Error(), cause: err}
+		}
 		if failed == nil || !errors.Is(failed, store.ErrUnavailable) || n >= retries || !wait(ctx, n) {
 			return failed
 		}

@@ -142,7 +142,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 			if failed == nil || !errors.Is(failed, store.ErrUnavailable) {
 				break
 			}
-			if round == a.settings.Retries {
+			if round == a.settings.Retries && !errors.Is(failed, store.ErrNoSlot) {
 				a.health.failed(regions[i], failed.Text, a.platform.now())
 			}
 		}

@@ -172,11 +172,13 @@ func unreachable(ctx context.Context, host string, err error) *failure {
 		wrapped *url.Error
 		missing *net.DNSError
 		network net.Error
+		dial    *net.OpError
 	)
 	switch {
 	case errors.Is(err, errAnswerTooLarge):
 		return fail(store.ErrInvalid, "%s: %v", host, errAnswerTooLarge)
-	case ctx.Err() != nil:
+	// What package net says of a dial that took too long is a DeadlineExceeded too.
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded) && !(errors.As(err, &dial) && dial.Op == "dial"):
 		return fail(store.ErrUnavailable, "%s did not answer in time; see the setting timeout", host)
 	case errors.As(err, &missing) && missing.IsNotFound:
 		return fail(store.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // firstWait is about how long the first repetition waits; each further one
@@ -35,12 +37,14 @@ type outcome struct {
 // for one. The error is the last try's, or wraps ctx's.
 func (r retrier) do(ctx context.Context, try func(context.Context) outcome) error {
 	for n := 0; ; n++ {
-		limited, cancel := context.WithTimeout(ctx, r.timeout)
+		limited := store.WithTimeout(ctx, r.timeout)
 		result := try(limited)
-		cancel()
+		noSlot := store.NoSlot(limited)
 		switch {
 		case result.err == nil:
 			return nil
+		case noSlot != nil:
+			return &failure{kind: store.ErrUnavailable, text: noSlot.Error(), cause: noSlot}
 		case ctx.Err() != nil:
 			return fmt.Errorf("no answer from %s in the time given: %w", r.host, ctx.Err())
 		case !result.passes || n >= r.retries || !wait(ctx, n, result.after):

@@ -51,16 +51,20 @@ type sharedTransport struct {
 // Do makes a call; the answer's body ends with an error at maxAnswerBytes.
 func (t *sharedTransport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.client.Do(req)
+	lost, ok := req.Context().Value(lostKey{}).(*error)
+	if !ok {
+		lost = new(error)
+	}
 	if err == nil {
-		resp.Body = &boundedBody{body: resp.Body, left: maxAnswerBytes}
-	} else if lost, ok := req.Context().Value(lostKey{}).(*error); ok {
+		resp.Body = &boundedBody{body: resp.Body, left: maxAnswerBytes, lost: lost}
+	} else {
 		*lost = err
 	}
 	return resp, err
 }
 
-// lostKey is the context's key for where the error of a call without an answer
-// is put. The client of Entra ID keeps no more of it than its text.
+// lostKey is the context's key for where the error of a call without an answer,
+// or with one that breaks off, is put. The client of Entra ID keeps no more of it than its text.
 type lostKey struct{}
 
 func newTransports(observed string, calls *store.Calls) *transports {
@@ -166,6 +170,7 @@ func (t *TLS) trust() (*authority.Trust, Problems) {
 type boundedBody struct {
 	body io.ReadCloser
 	left int64
+	lost *error // why it broke off
 }
 
 func (b *boundedBody) Read(into []byte) (int, error) {
@@ -175,6 +180,9 @@ func (b *boundedBody) Read(into []byte) (int, error) {
 	n, err := b.body.Read(into)
 	if b.left -= int64(n); b.left < 0 {
 		return n, errAnswerTooLarge
+	}
+	if err != nil && err != io.EOF {
+		*b.lost = err
 	}
 	return n, err
 }

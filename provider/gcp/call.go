@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // ErrDamaged is for the Do of a Call: the answer is not what Google sent, and
@@ -44,6 +45,9 @@ type Call struct {
 func (c Call) Make(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := c.try(ctx)
+		if errors.Is(err, store.ErrNoSlot) {
+			return fmt.Errorf("%s: %w", c.Resource, err)
+		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: no answer from %s in the time given: %w", c.Resource, Host(c.Conn.Endpoint), ctx.Err())
 		}

@@ -39,15 +39,13 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *h
 	}
 	for try := 0; ; try++ {
 		seen := &recorder{next: s.Link.bounded}
-		err := func() error {
-			limited, cancel := context.WithTimeout(ctx, s.Timeout)
-			defer cancel()
-			client := &http.Client{Transport: seen, CheckRedirect: followNever}
-			return do(context.WithValue(limited, oauth2.HTTPClient, client), client)
-		}()
+		client := &http.Client{Transport: seen, CheckRedirect: followNever}
+		err := do(context.WithValue(store.WithTimeout(ctx, s.Timeout), oauth2.HTTPClient, client), client)
 		switch {
 		case err == nil:
 			return nil
+		case errors.Is(seen.err, store.ErrNoSlot):
+			return fmt.Errorf("%s: %w", c.what, seen.err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("%s: no answer in the time given: %w", c.what, ctx.Err())
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -73,31 +74,53 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	}
 	if err := s.Acquire(ctx, 1); err != nil {
 		leave()
-		return nil, fmt.Errorf("%w: %w at %s, where %d may be made at once (bounds.storeCalls says so in the provider's configuration), before the time was over: %w", ErrUnavailable, ErrNoSlot, address, limit, err)
+		return nil, Fail(ErrUnavailable, fmt.Errorf("%w at %s, where %d may be made at once (bounds.storeCalls says so in the provider's configuration), before the time was over: %w", ErrNoSlot, address, limit, err))
 	}
 	return func() { s.Release(1); leave() }, nil
 }
 
-// timeoutKey is the context's key for what WithTimeout says.
+// timeoutKey is the context's key for the allowance of WithTimeout.
 type timeoutKey struct{}
+
+// allowance is how long each call may take, and why one was not made.
+type allowance struct {
+	timeout time.Duration
+	noSlot  atomic.Pointer[error]
+}
 
 // WithTimeout lets each call that goes through a Transport take so long, to the
 // end of its answer's body. The time begins when the call has its slot, so that
 // waiting for the others is not taken for a store that does not answer.
 func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
-	return context.WithValue(ctx, timeoutKey{}, timeout)
+	return context.WithValue(ctx, timeoutKey{}, &allowance{timeout: timeout})
+}
+
+// NoSlot is the error, which wraps ErrNoSlot, of a call that was not made with
+// ctx, which is WithTimeout's; nil if each was made. The clients of AWS and Azure
+// keep no more of it than that ctx has ended.
+func NoSlot(ctx context.Context) error {
+	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
+		if err := allowed.noSlot.Load(); err != nil {
+			return *err
+		}
+	}
+	return nil
 }
 
 // Transport bounds and observes the calls that go through next, by the host
 // of their URL. A call holds its slot until its answer's body is closed.
 func (c *Calls) Transport(storeType string, next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		allowed, limited := req.Context().Value(timeoutKey{}).(*allowance)
 		release, err := c.Acquire(req.Context(), req.URL.Host)
 		if err != nil {
+			if limited {
+				allowed.noSlot.Store(&err)
+			}
 			return nil, err
 		}
-		if timeout, ok := req.Context().Value(timeoutKey{}).(time.Duration); ok {
-			ctx, cancel := context.WithTimeout(req.Context(), timeout)
+		if limited {
+			ctx, cancel := context.WithTimeout(req.Context(), allowed.timeout)
 			give := release
 			req, release = req.WithContext(ctx), func() { cancel(); give() }
 		}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -221,7 +220,7 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 		err = wrapped.Err // without the URL, whose query belongs to the class
 	}
 	if errors.Is(err, store.ErrNoSlot) {
-		return outcome{err: &failure{kind: store.ErrUnavailable, text: strings.TrimPrefix(err.Error(), store.ErrUnavailable.Error()+": "), cause: err}}
+		return outcome{err: &failure{kind: store.ErrUnavailable, text: err.Error(), cause: err}}
 	}
 	// What package net says of a dial that took too long is a DeadlineExceeded too.
 	if ctx.Err() != nil || sent && errors.Is(err, context.DeadlineExceeded) {

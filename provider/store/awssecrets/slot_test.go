@@ -1,0 +1,44 @@
+package awssecrets_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
+)
+
+// Another tenant's calls may take all that one address is allowed, for longer
+// than one call may take.
+func TestWaitingForOtherCallsIsNotBlamedOnAWS(t *testing.T) {
+	f := newFixture(t)
+	calls := store.NewCalls(1)
+	platform := aws.New(aws.Options{Calls: calls})
+	t.Cleanup(platform.Close)
+	f.typ = awssecrets.NewType(platform)
+	s, web := f.open(t, func(fields, _ map[string]any) { fields["timeout"], fields["retries"] = "1s", 0 }), f.pod(t, "prod/web")
+	f.PutSecret(ireland, "db", "v")
+	mustRead(t, s, web, store.Reference{Key: "db"})
+	release, err := calls.Acquire(t.Context(), strings.TrimPrefix(f.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	_, err = s.Read(ctx, web, store.Reference{Key: "db"})
+	wantFailure(t, err, store.ErrUnavailable, "GetSecretValue db in eu-west-1: no call was free", "bounds.storeCalls")
+	if !errors.Is(err, store.ErrNoSlot) {
+		t.Errorf("error %v does not wrap ErrNoSlot", err)
+	}
+	release()
+	mustRead(t, s, web, store.Reference{Key: "db"})
+
+	f.Add(awstest.Fault{Delay: 3 * time.Second})
+	_, err = s.Read(t.Context(), web, store.Reference{Key: "db"})
+	wantFailure(t, err, store.ErrUnavailable, "did not answer in time")
+}
