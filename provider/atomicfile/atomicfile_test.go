@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,4 +130,42 @@ func TestLockGivesUpWithItsContext(t *testing.T) {
 	if _, err := atomicfile.Lock(t.Context(), path+"none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// NFS locks no file that is open for reading only.
+func TestLockHoldsTheFileOpenForWriting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "", 0o600)
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	open, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if to, err := os.Readlink(fd); err != nil || to != path {
+			continue
+		}
+		info, err := os.ReadFile("/proc/self/fdinfo/" + filepath.Base(fd))
+		_, flags, found := strings.Cut(string(info), "flags:\t")
+		flags, _, _ = strings.Cut(flags, "\n")
+		if bits, parseErr := strconv.ParseUint(flags, 8, 32); err != nil || !found || parseErr != nil || bits&syscall.O_ACCMODE != syscall.O_RDWR {
+			t.Errorf("it is open with flags %s, %v, %v", flags, err, parseErr)
+		}
+		return
+	}
+	t.Error("the file is not open")
+}
+
+func TestAFileThatMayOnlyBeReadIsLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "", 0o400)
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
 }

@@ -111,7 +111,7 @@ func (r Report) Complete() bool {
 // Run reseals the values of the files until ctx ends: then files whose values
 // are not all done are left as they are.
 func Run(ctx context.Context, o Options, files []Input) Report {
-	r := &run{Options: o, slots: make(chan struct{}, o.Workers)}
+	r := &run{Options: o, slots: make(chan struct{}, o.Workers), lock: atomicfile.Lock}
 	for _, file := range files {
 		r.total += file.Texts
 	}
@@ -144,6 +144,7 @@ func Run(ctx context.Context, o Options, files []Input) Report {
 type run struct {
 	Options
 	slots chan struct{} // one for each value that is open
+	lock  func(ctx context.Context, path string) (unlock func(), err error)
 
 	mu    sync.Mutex
 	done  int
@@ -161,12 +162,16 @@ func (r *run) file(ctx context.Context, in Input) File {
 		return out
 	}
 	if !r.DryRun {
-		unlock, err := atomicfile.Lock(ctx, in.Path)
-		if err != nil {
+		unlock, err := r.lock(ctx, in.Path)
+		switch {
+		case err == nil:
+			defer unlock()
+		case !errors.Is(err, atomicfile.ErrNoLocks):
 			out.Problem = reason(err)
 			return out
+		default:
+			// What another process changes meanwhile ReplaceUnchanged finds too.
 		}
-		defer unlock()
 	}
 	data, err := readMost(in.Path)
 	if err != nil {
