@@ -14,6 +14,18 @@ func TestDefaultConfigIsValid(t *testing.T) {
 	}
 }
 
+// A mount keeps a part of its time for the values that stand in, however long one
+// read may take.
+func TestAReadMayTakeAsLongAsTheMount(t *testing.T) {
+	for _, d := range []time.Duration{time.Second, 30 * time.Second, 110 * time.Second} {
+		config := DefaultConfig()
+		config.Bounds.MountTimeout, config.Bounds.ReadTimeout = d, d
+		if problems := config.Validate(); len(problems) > 0 {
+			t.Errorf("both %s: %v", d, problems)
+		}
+	}
+}
+
 func TestConfigIsRefusedByFieldAndRange(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*Config)
@@ -30,9 +42,8 @@ func TestConfigIsRefusedByFieldAndRange(t *testing.T) {
 		"request above the most":   {func(c *Config) { c.Bounds.RequestBytes = 17 << 20 }, "bounds.requestBytes: is 17Mi and must be from 16Ki to 16Mi"},
 		"no objects":               {func(c *Config) { c.Bounds.Objects = 0 }, "bounds.objects: is 0 and must be from 1 to 100000"},
 		"negative mounts":          {func(c *Config) { c.Bounds.Mounts = -1 }, "bounds.mounts: is -1"},
-		"mount beyond the kubelet": {func(c *Config) { c.Bounds.MountTimeout = 2 * time.Minute }, "bounds.mountTimeout: is 2m and must be from 2s to 1m50s"},
-		"read beyond the mount":    {func(c *Config) { c.Bounds.ReadTimeout = 100 * time.Second }, "lower it to less than bounds.mountTimeout, 1m30s"},
-		"read as long as it":       {func(c *Config) { c.Bounds.ReadTimeout = 90 * time.Second }, "lower it to less than bounds.mountTimeout, 1m30s"},
+		"mount beyond the kubelet": {func(c *Config) { c.Bounds.MountTimeout = 2 * time.Minute }, "bounds.mountTimeout: is 2m and must be from 1s to 1m50s"},
+		"read beyond the mount":    {func(c *Config) { c.Bounds.ReadTimeout = 100 * time.Second }, "lower it to at most bounds.mountTimeout, 1m30s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := DefaultConfig()

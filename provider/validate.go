@@ -39,15 +39,15 @@ func (c Config) Validate() Problems {
 		{"cache.refresh", c.Cache.Refresh, time.Second, 30 * 24 * time.Hour},
 		{"cache.staleOnError", c.Cache.StaleOnError, 0, 30 * 24 * time.Hour},
 		{"cache.idle", c.Cache.Idle, 2 * time.Minute, 30 * 24 * time.Hour},
-		{"bounds.mountTimeout", c.Bounds.MountTimeout, 2 * time.Second, 110 * time.Second},
+		{"bounds.mountTimeout", c.Bounds.MountTimeout, time.Second, 110 * time.Second},
 		{"bounds.readTimeout", c.Bounds.ReadTimeout, time.Second, 110 * time.Second},
 	} {
 		if d.value < d.low || d.value > d.high {
 			wrong(d.field, "is %s and must be from %s to %s", short(d.value), short(d.low), short(d.high))
 		}
 	}
-	if c.Bounds.ReadTimeout >= c.Bounds.MountTimeout {
-		wrong("bounds.readTimeout", "is %s; lower it to less than bounds.mountTimeout, %s, so that a read that hangs leaves the mount time to use the value before", short(c.Bounds.ReadTimeout), short(c.Bounds.MountTimeout))
+	if c.Bounds.ReadTimeout > c.Bounds.MountTimeout {
+		wrong("bounds.readTimeout", "is %s, longer than the whole mount may take; lower it to at most bounds.mountTimeout, %s", short(c.Bounds.ReadTimeout), short(c.Bounds.MountTimeout))
 	}
 
 	for _, s := range []struct {
