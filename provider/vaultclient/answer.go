@@ -103,7 +103,13 @@ func ParseAnswer(path string, body []byte) (*Answer, error) {
 // https://developer.hashicorp.com/vault/api-docs/system/health
 // https://developer.hashicorp.com/vault/api-docs/secret/identity/tokens#read-active-public-keys
 func answersBare(path string) bool {
-	return strings.HasPrefix(path, "sys/") || strings.HasPrefix(path, "identity/oidc/")
+	if strings.HasPrefix(path, "sys/") || strings.HasPrefix(path, "identity/oidc/") {
+		return true
+	}
+	// A namespace may stand in front. So may an engine of values, whose keys are
+	// hardly named so.
+	_, rest, inside := strings.Cut(path, "/identity/oidc/")
+	return inside && strings.Contains("/"+rest, "/.well-known/")
 }
 
 // byVault is true of what nobody but Vault writes: the request's identifier, or

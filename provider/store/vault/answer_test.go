@@ -63,7 +63,9 @@ func TestBareAnswersAreValuesOfTheirOwnPathsAlone(t *testing.T) {
 	const body = `{"message":"no route matched"}`
 	for key, want := range map[string]bool{
 		"sys/health": true, "identity/oidc/.well-known/keys": true,
+		"team-a/identity/oidc/.well-known/keys": true, "a/b/identity/oidc/provider/web/.well-known/openid-configuration": true,
 		"secret/data/a": false, "secret/data/sys/a": false, "system/a": false, "identity/entity/id/a": false,
+		"secret/data/identity/oidc/a": false, "team-a/sys/a": false, "a/xidentity/oidc/.well-known/keys": false,
 	} {
 		value, err := become(&query{key: key, method: http.MethodGet}, 200, body)
 		switch {
