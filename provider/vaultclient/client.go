@@ -95,7 +95,8 @@ type Response struct {
 	Answer *Answer // nil if the body was empty or not an answer of Vault's
 	Broken error   // why Answer is nil
 
-	sent []secret.Bytes // with the request; never repeated in an error
+	logsIn bool           // again, some time after it was refused
+	sent   []secret.Bytes // with the request; never repeated in an error
 }
 
 // OK is true if Vault did what it was asked.
@@ -174,7 +175,7 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 		}
 	}
 	if got.StatusCode >= 400 && !resp.Answer.byVault() {
-		return nil, outcome{err: resp.fromBetween(c.address.Host), done: true}
+		return nil, outcome{err: resp.fromBetween(c.address), done: true}
 	}
 	return resp, outcome{}
 }

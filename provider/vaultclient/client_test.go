@@ -171,3 +171,16 @@ func TestRedirects(t *testing.T) {
 		})
 	}
 }
+
+func TestPlainHTTPAtAListenerWithTLSIsExplained(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	c, err := newClient(&Settings{byOperator: true, Address: strings.Replace(server.URL, "https:", "http:", 1), Timeout: 5 * time.Second}, &http.Transport{DisableKeepAlives: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.call(t.Context(), Request{Method: http.MethodGet, Path: "a"})
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "may speak TLS on this port; let address begin with https://") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -132,7 +132,9 @@ func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (
 	if err != nil {
 		return nil, Asked{}, Explain(err, r.What)
 	}
-	if refused := resp.Status == http.StatusForbidden; isNew || !refused {
+	refused := resp.Status == http.StatusForbidden
+	resp.logsIn = refused && c.sessions.auth.Method != methodPerson
+	if isNew || !refused {
 		c.sessions.slot(as).judged(r.name(), refused, c.now())
 	}
 	return resp, asked, nil

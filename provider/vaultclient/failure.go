@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -73,24 +74,32 @@ func (r *Response) Said() string {
 	return `; Vault says: ` + Printable(text)
 }
 
-// SaidOfDenial is Said for a status 403; empty if Vault only repeats the status.
+// SaidOfDenial is Said for a status 403, without what only repeats the status. It
+// begins with when a changed role is of use.
 func (r *Response) SaidOfDenial() string {
-	text := r.Said()
+	text, remedy := r.Said(), ""
+	if r.logsIn {
+		remedy = changedRole
+	}
 	rest := strings.NewReplacer("; Vault says: ", "", "1 error occurred:", "", "permission denied", "", "*", "").Replace(text)
 	if strings.TrimSpace(rest) == "" {
-		return ""
+		return remedy
 	}
-	return text
+	return remedy + text
 }
 
 // fromBetween explains a refusal that is not in Vault's words: whoever answered
-// on its way cannot know what Vault would have said.
-func (r *Response) fromBetween(host string) error {
+// on its way cannot know what Vault would have said. A listener with TLS answers
+// plain HTTP with 400 and a line of text, Vault's own among them.
+func (r *Response) fromBetween(address *url.URL) error {
 	broken := r.Broken
 	if broken == nil {
 		broken = errShape
 	}
-	return Fail(store.ErrUnavailable, "%s answered %d with %v, so it was not Vault that answered; look at what stands between the node and Vault", host, r.Status, broken)
+	if r.Status == http.StatusBadRequest && address.Scheme == "http" {
+		return Fail(store.ErrUnavailable, "%s answered 400 with %v, so the server may speak TLS on this port; let address begin with https://, or else look at what stands between the node and Vault", address.Host, broken)
+	}
+	return Fail(store.ErrUnavailable, "%s answered %d with %v, so it was not Vault that answered; look at what stands between the node and Vault", address.Host, r.Status, broken)
 }
 
 // unavailable explains a status that may pass by itself.

@@ -1,6 +1,7 @@
 package vaultclient
 
 import (
+	"crypto/sha256"
 	"time"
 )
 
@@ -9,10 +10,13 @@ import (
 // denied tomorrow, and each login is one more token at Vault.
 const (
 	refusedLeast = 2 * time.Minute
-	refusedMost  = time.Hour
+	refusedMost  = 10 * time.Minute // see changedRole
 	// maxRefusals is how many refused calls are remembered for one login.
 	maxRefusals = 256
 )
+
+// changedRole is said of every refusal that a login may end.
+const changedRole = "; a role that was changed meanwhile is tried again within 10 minutes"
 
 // refusal is a call that a new token was refused too.
 type refusal struct {
@@ -21,8 +25,18 @@ type refusal struct {
 }
 
 // name is what calls are told apart by, so that one that is denied for good does
-// not hide that the token was revoked, of which the others tell.
-func (r *Request) name() string { return r.Method + " " + r.Path }
+// not hide that the token was revoked, of which the others tell. A policy may
+// look at parameters and bodies. A body with secrets counts for none: what a key
+// encrypts differs each time, and no digest of it is kept.
+// https://developer.hashicorp.com/vault/docs/concepts/policies#parameter-constraints
+func (r *Request) name() string {
+	name := r.Method + " " + r.Path + "?" + r.Params.Encode()
+	if len(r.Body) > 0 && len(r.Secrets) == 0 {
+		digest := sha256.Sum256(r.Body)
+		name += " " + string(digest[:])
+	}
+	return name
+}
 
 // believes says whether the refusal of a call is not worth another login. The
 // slot is locked.
@@ -32,12 +46,17 @@ func (s *slot) believes(call string, now time.Time) bool {
 }
 
 // judged notes whether a token that was made for the call, or because of it, was
-// refused it.
+// refused it. A refusal that is believed already says nothing new: all who waited
+// for one login are refused alike.
 func (s *slot) judged(call string, refused bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !refused {
 		delete(s.refused, call)
+		return
+	}
+	known := s.refused[call]
+	if now.Before(known.until) {
 		return
 	}
 	if len(s.refused) >= maxRefusals {
@@ -46,6 +65,6 @@ func (s *slot) judged(call string, refused bool, now time.Time) {
 	if s.refused == nil {
 		s.refused = map[string]refusal{}
 	}
-	pause := min(max(2*s.refused[call].pause, refusedLeast), refusedMost)
+	pause := min(max(2*known.pause, refusedLeast), refusedMost)
 	s.refused[call] = refusal{until: now.Add(pause), pause: pause}
 }

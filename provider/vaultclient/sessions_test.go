@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -125,7 +127,7 @@ func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 type denying struct {
 	*httptest.Server
 	mu     sync.Mutex
-	deny   map[string]bool // paths
+	deny   map[string]bool // paths, with their queries and bodies
 	logins int
 	alive  map[string]bool // tokens
 }
@@ -144,7 +146,10 @@ func deny(t *testing.T, paths ...string) *denying {
 func (d *denying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	path, token := strings.TrimPrefix(r.URL.Path, "/v1/"), r.Header.Get("X-Vault-Token")
+	path, token := strings.TrimPrefix(r.URL.RequestURI(), "/v1/"), r.Header.Get("X-Vault-Token")
+	if body, _ := io.ReadAll(r.Body); !strings.HasSuffix(path, "/login") {
+		path += string(body)
+	}
 	switch {
 	case strings.HasSuffix(path, "/login"):
 		d.logins++
@@ -171,12 +176,72 @@ func (d *denying) counts() (logins, alive int) {
 // asking reads a path and returns the status.
 func asking(t *testing.T, c *Connection, path string) int {
 	t.Helper()
+	return sending(t, c, Request{What: "GET " + path, Method: "GET", Path: path, Repeatable: true}).Status
+}
+
+func sending(t *testing.T, c *Connection, r Request) *Response {
+	t.Helper()
 	pod := identity.Identity{Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt")}}}
-	resp, _, err := c.Ask(t.Context(), pod, Request{What: "GET " + path, Method: "GET", Path: path, Repeatable: true})
+	resp, _, err := c.Ask(t.Context(), pod, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.Status
+	return resp
+}
+
+func TestAllWhoWaitedForOneLoginMakeItsRefusalBelievedOnce(t *testing.T) {
+	var s slot
+	now := time.Unix(1_700_000_000, 0)
+	for _, pause := range []time.Duration{2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute} {
+		for range 50 {
+			s.judged("GET a/b?", true, now)
+		}
+		if !s.believes("GET a/b?", now.Add(pause-1)) || s.believes("GET a/b?", now.Add(pause)) {
+			t.Errorf("believed until %v, want for %s", s.refused["GET a/b?"].until.Sub(now), pause)
+		}
+		now = now.Add(pause)
+	}
+}
+
+func TestARefusalIsOfItsQueryAndBodyAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		denied         string
+		refused, other Request
+	}{
+		"query": {
+			"a/b?ttl=9h",
+			Request{Method: "GET", Path: "a/b", Params: url.Values{"ttl": {"9h"}}},
+			Request{Method: "GET", Path: "a/b", Params: url.Values{"ttl": {"1h"}}},
+		},
+		"body": {
+			`a/b{"ttl":"9h"}`,
+			Request{Method: "POST", Path: "a/b", Body: []byte(`{"ttl":"9h"}`)},
+			Request{Method: "POST", Path: "a/b", Body: []byte(`{"ttl":"1h"}`)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vault := deny(t, test.denied)
+			now := time.Unix(1_700_000_000, 0)
+			c := connect(t, NewPool(Options{Now: func() time.Time { return now }}), func(s *Settings) { s.Address = vault.URL })
+			defer c.Close()
+			resp := sending(t, c, test.refused)
+			if resp.Status != http.StatusForbidden || resp.SaidOfDenial() != changedRole {
+				t.Fatalf("status %d%s", resp.Status, resp.SaidOfDenial())
+			}
+			vault.mu.Lock()
+			clear(vault.alive)
+			vault.mu.Unlock()
+			now = now.Add(90 * time.Second)
+			if got := sending(t, c, test.other).Status; got != http.StatusOK {
+				t.Errorf("status %d after the token was revoked", got)
+			}
+		})
+	}
+	key := Request{Method: "POST", Path: "transit/decrypt/web", Body: []byte("1"), Secrets: []secret.Bytes{secret.NewString("1")}}
+	before := key.name()
+	if key.Body = []byte("2"); key.name() != before {
+		t.Error("each ciphertext is a call of its own")
+	}
 }
 
 func TestADeniedReadCostsFewerAndFewerLoginsAndLeavesNoTokens(t *testing.T) {
@@ -192,9 +257,9 @@ func TestADeniedReadCostsFewerAndFewerLoginsAndLeavesNoTokens(t *testing.T) {
 		}
 		c.sessions.tidy()
 	}
-	// Of 560 polls: one after 2, 6, 14, 30, 62 minutes, and then each hour.
-	if logins, _ := vault.counts(); logins < 10 || logins > 20 {
-		t.Errorf("%d logins in twelve hours, want about seventeen", logins)
+	// Of 560 polls: one after 2, 6, 14 minutes, and then each ten.
+	if logins, _ := vault.counts(); logins < 60 || logins > 80 {
+		t.Errorf("%d logins in twelve hours, want about seventy", logins)
 	}
 	now = now.Add(settled)
 	c.sessions.tidy()
