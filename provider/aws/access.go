@@ -31,7 +31,8 @@ type Access struct {
 	settings Settings
 	node     *Node // nil for pods
 	http     *http.Client
-	health   health
+	health   health // of the service
+	sts      health // of the STS, which may be well where the service is not
 }
 
 // Open returns the way to AWS with settings that have passed Check. storeType is

@@ -125,11 +125,12 @@ func (a *Access) stsOptions(region string) sts.Options {
 
 // askSTS asks the STS of each region in turn until one answers, and then all of
 // them again a bounded number of times: what it answers is the same in all of a
-// partition, so that one that keeps silent is not waited for.
+// partition, so that one that keeps silent is not waited for, and is asked last
+// for a while.
 func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
 	var failed *CallError
-	order := a.health.order(regions, a.platform.now())
+	order := a.sts.order(regions, a.platform.now())
 	for round := 0; ; round++ {
 		for n, i := range order {
 			client := sts.New(a.stsOptions(regions[i]))
@@ -139,11 +140,14 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 				return failed
 			})
 			cancel()
+			if failed == nil {
+				a.sts.answered(regions[i])
+			}
 			if failed == nil || !errors.Is(failed, store.ErrUnavailable) {
 				break
 			}
-			if round == a.settings.Retries && !errors.Is(failed, store.ErrNoSlot) {
-				a.health.failed(regions[i], failed.Text, a.platform.now())
+			if failed.ofSTS() && ctx.Err() == nil {
+				a.sts.failed(regions[i], failed.Text, a.platform.now())
 			}
 		}
 		if failed == nil || !errors.Is(failed, store.ErrUnavailable) || round == a.settings.Retries || !wait(ctx, round) {
@@ -166,6 +170,12 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 // could not fetch the issuer's keys just now: it has judged nothing.
 // https://repost.aws/knowledge-center/iam-sts-invalididentitytoken
 const keysUnreached = "Couldn't retrieve verification key from your identity provider"
+
+// ofSTS is true if it is STS itself that was unavailable: neither the issuer whose
+// keys it fetches, nor a turn to make the call.
+func (f *CallError) ofSTS() bool {
+	return f.Code != "InvalidIdentityToken" && f.Code != "IDPCommunicationError" && !errors.Is(f, store.ErrNoSlot)
+}
 
 // assumeWithToken is the exchange of IRSA.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html

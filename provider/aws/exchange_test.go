@@ -235,3 +235,70 @@ func TestCredentialsAreRenewedBeforeTheyEnd(t *testing.T) {
 	now = now.Add(9 * time.Minute)
 	exchanges(2)
 }
+
+// counting leads all connections to the server, except those to hosts in down,
+// and counts the connections to them.
+func counting(platform *Platform, server *awstest.Server, down string, dials *atomic.Int64) {
+	platform.pool.transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+		if strings.Contains(to, down) {
+			dials.Add(1)
+			return nil, errors.New("no route to host")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(server.URL, "http://"))
+	}
+}
+
+// The next region grants in the first round, so that the first is never found
+// unavailable by the last.
+func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
+	var passed, dials atomic.Int64
+	begin := time.Now()
+	server, platform := awstest.New(t), New(Options{Now: func() time.Time { return begin.Add(time.Duration(passed.Load())) }})
+	t.Cleanup(platform.Close)
+	counting(platform, server, "eu-west-1", &dials)
+	settings := DefaultSettings()
+	settings.Region, settings.FailoverRegions, settings.Retries = "eu-west-1", []string{"eu-central-1"}, 2
+	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web", "prod/api", "prod/cron"}})
+	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
+	access := platform.Open("test", settings)
+	for _, exchange := range []struct {
+		account string
+		dials   int64
+	}{{"prod/web", 1}, {"prod/api", 1}, {"prod/cron", 2}} {
+		if exchange.account == "prod/cron" {
+			passed.Store(int64(restMost))
+		}
+		var asked []string
+		err := access.Do(t.Context(), podOf(t, server, exchange.account), "Test", func(_ context.Context, target Target) error {
+			asked = append(asked, target.Region)
+			return nil
+		})
+		if err != nil || len(asked) != 1 || asked[0] != "eu-west-1" {
+			t.Errorf("%s: asked %v, %v; want the first region, whose service is well", exchange.account, asked, err)
+		}
+		if got := dials.Load(); got != exchange.dials {
+			t.Errorf("%s: the silent STS was asked %d times, want %d", exchange.account, got, exchange.dials)
+		}
+	}
+}
+
+// An issuer that STS cannot reach is not reached from elsewhere either.
+func TestAnSTSThatCannotFetchTheKeysStaysTheFirst(t *testing.T) {
+	server, platform, down := awstest.New(t), New(Options{}), ""
+	t.Cleanup(platform.Close)
+	reach(platform, server, &down)
+	settings := DefaultSettings()
+	settings.Region, settings.FailoverRegions, settings.Retries = "eu-west-1", []string{"eu-central-1"}, 0
+	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
+	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
+	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken", keysUnreached)})
+	access := platform.Open("test", settings)
+	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	for _, region := range []string{"eu-west-1", "eu-central-1"} {
+		if why, resting := access.sts.resting(region, time.Now()); resting {
+			t.Errorf("%s rests: %s", region, why)
+		}
+	}
+}
