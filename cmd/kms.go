@@ -125,6 +125,16 @@ func loadRing(path string) (*keyring.File, error) {
 	return file, nil
 }
 
+// loadRingNames reads a ring file for what compares key IDs: neither the keys'
+// credentials nor their certificates need to be there.
+func loadRingNames(path string) (*keyring.Ring, error) {
+	ring, err := keyring.LoadNames(path, keyTypes(nil, nil))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return ring, nil
+}
+
 // serve runs the plugin until ctx ends.
 func (f *kmsFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {

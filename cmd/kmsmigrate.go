@@ -120,12 +120,12 @@ func (f *kmsMigrateFlags) settled(ctx context.Context) error {
 	if f.ring == "" {
 		return nil
 	}
-	file, err := loadRing(f.ring)
+	ring, err := loadRingNames(f.ring)
 	if err != nil {
 		return err
 	}
-	defer file.Ring.Close()
-	if _, err := writesWithRing(ctx, f.socket, f.ring, file.Ring); err != nil {
+	defer ring.Close()
+	if _, err := writesWithRing(ctx, f.socket, f.ring, ring); err != nil {
 		return fmt.Errorf("nothing was rewritten: %w", err)
 	}
 	return nil

@@ -115,12 +115,12 @@ func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", f.ring, err)}
 	}
-	file, err := loadRing(f.ring)
+	ring, err := loadRingNames(f.ring)
 	if err != nil {
 		return err
 	}
-	defer file.Ring.Close()
-	keyID, err := writesWithRing(c.Context(), f.socket, f.ring, file.Ring)
+	defer ring.Close()
+	keyID, err := writesWithRing(c.Context(), f.socket, f.ring, ring)
 	if err != nil {
 		return fmt.Errorf("key %s is not retired: %w", name, err)
 	}

@@ -109,6 +109,33 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 	holds("{name: old, state: retired,")
 }
 
+func TestKMSRetireNeedsNoFilesOfTheKeys(t *testing.T) {
+	directory := socketDirectory(t)
+	s := serveKMS(t, directory, ringOf(t, directory, "new", "write"))
+	s.eventually("key ID", func() bool { return s.keyID() != "" })
+	ring := filepath.Join(directory, "another.yaml")
+	text, err := os.ReadFile(filepath.Join(directory, "ring.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "- {name: old, state: read, service: {type: vault, key: k, address: https://vault.example, tls: {caCertFile: /nonexistent/ca.pem}, auth: {method: tokenFile, tokenFile: /nonexistent/token}}}\n"...)
+	if err := os.WriteFile(ring, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadRing(ring); err == nil {
+		t.Fatal("the certificate is not needed by the plugin either")
+	}
+	var none atomic.Bool
+	args := []string{"--ring", ring, "--socket", filepath.Join(directory, "kms.sock"), "--resources", "secrets"}
+	code, _, stderr := runLanyard(append([]string{"kms", "migrate", "--kubeconfig", migrationServer(t)}, args...)...)
+	if strings.Contains(stderr, "nonexistent") {
+		t.Errorf("migrate: %d %s", code, stderr)
+	}
+	if code, _, stderr := runLanyard(append([]string{"kms", "retire", "old", "--kubeconfig", retirementServer(t, s.keyID(), &none)}, args...)...); code != exitOK || !strings.Contains(stderr, "key old is retired") {
+		t.Errorf("retire: %d %s", code, stderr)
+	}
+}
+
 func TestKMSRetireCountsNoKeysOfAnotherPlugin(t *testing.T) {
 	directory := socketDirectory(t)
 	ring := ringOf(t, directory, "new", "write", "old", "read")

@@ -37,6 +37,28 @@ func Load(path string, types []key.Type) (*File, error) {
 	return &File{Path: path, Ring: ring, types: types, data: data}, nil
 }
 
+// LoadNames is Load for a ring whose keys are only asked for their key IDs: of
+// what their settings name, such as certificates, no file is read.
+func LoadNames(path string, types []key.Type) (*Ring, error) {
+	named := make([]key.Type, len(types))
+	for i, t := range types {
+		named[i] = nameOnly{t}
+	}
+	file, err := Load(path, named)
+	if err != nil {
+		return nil, err
+	}
+	return file.Ring, nil
+}
+
+// nameOnly is a kind of key service whose keys have nothing but their names.
+type nameOnly struct{ key.Type }
+
+func (n nameOnly) Open(settings key.Settings) (key.Key, error) {
+	settings.NameOnly = true
+	return n.Type.Open(settings)
+}
+
 func explain(path string, err error) error {
 	var problems strict.Problems
 	if !errors.As(err, &problems) {
