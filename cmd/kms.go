@@ -29,8 +29,10 @@ const (
 	// kmsMemory is what a plugin's memory is held at, beside what any process
 	// of Lanyard needs, in bytes: it caches nothing.
 	kmsMemory = 16 << 20
-	// keyCalls is the most calls in flight at one key service.
-	keyCalls = 64
+	// keyCalls is the most calls in flight at one address: all Decrypts that a
+	// ring lets through, with some to spare for Encrypts, probes and logins. Were
+	// it less, a key that hangs would take them from the others at its address.
+	keyCalls = keyring.MaxDecrypts + 64
 )
 
 // kmsFlags are the flags of kms.

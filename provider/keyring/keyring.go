@@ -31,6 +31,9 @@ const (
 	MaxName = 63
 	// maxDecrypts is the most Decrypts of one key that are in flight at one time.
 	maxDecrypts = 64
+	// MaxDecrypts is the most Decrypts of all keys of a ring that are in flight
+	// at one time.
+	MaxDecrypts = MaxKeys * maxDecrypts
 	// MaxCluster is the longest name of a cluster in bytes.
 	MaxCluster = 253
 )
