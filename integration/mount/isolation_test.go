@@ -26,7 +26,7 @@ func TestServiceAccountGetsNothingOfAnothersFromTheCache(t *testing.T) {
 	n.mounted(t, web, objects)
 
 	got := n.refused(t, api, objects, codes.PermissionDenied)
-	want := `object 1 (file): vault: GET secret/data/` + web.own("db") + `: permission denied for role "all" at auth/jwt: its policies need read on secret/data/` + web.own("db")
+	want := `object 1 (file): vault: GET secret/data/` + web.own("db") + `: permission denied for role "all" at auth/jwt: its policies need read on secret/data/` + web.own("db") + "; a role that was changed meanwhile is tried again within 10 minutes"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -168,7 +168,7 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 		},
 		"secret of somebody else": {
 			"{path: second, store: vault, key: secret/data/other/db}", codes.PermissionDenied,
-			`object 2 (second): vault: GET secret/data/other/db: permission denied for role "web" at auth/jwt: its policies need read on secret/data/other/db`,
+			`object 2 (second): vault: GET secret/data/other/db: permission denied for role "web" at auth/jwt: its policies need read on secret/data/other/db; a role that was changed meanwhile is tried again within 10 minutes`,
 		},
 		"file that does not exist": {
 			"{path: second, store: files, key: none}", codes.NotFound,
@@ -193,7 +193,7 @@ func TestEveryFailedObjectIsNamed(t *testing.T) {
 - {path: denied, store: vault, key: secret/data/other/db}
 - {path: unread, store: files, key: none}
 `), codes.PermissionDenied)
-	want := `3 of 4 objects failed: object 2 (missing): vault: GET secret/data/web/none: Vault has nothing there; if the engine is KV version 1, the key is secret/web/none; object 3 (denied): vault: GET secret/data/other/db: permission denied for role "web" at auth/jwt: its policies need read on secret/data/other/db; object 4 (unread): files: there is no file none below ` + n.files
+	want := `3 of 4 objects failed: object 2 (missing): vault: GET secret/data/web/none: Vault has nothing there; if the engine is KV version 1, the key is secret/web/none; object 3 (denied): vault: GET secret/data/other/db: permission denied for role "web" at auth/jwt: its policies need read on secret/data/other/db; a role that was changed meanwhile is tried again within 10 minutes; object 4 (unread): files: there is no file none below ` + n.files
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
