@@ -39,14 +39,24 @@ func podOf(t *testing.T, server *awstest.Server, account string) identity.Identi
 
 func nothing(context.Context, Target) error { return nil }
 
-func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
-	server, platform, down := awstest.New(t), New(Options{}), "eu-west-1"
+// twoRegions are two regions with an STS each, of which those whose names have
+// down in them, if it is not empty, are out of reach, and the settings of a store
+// that fails over.
+func twoRegions(t *testing.T, down *string) (*awstest.Server, *Platform, Settings) {
+	t.Helper()
+	server, platform := awstest.New(t), New(Options{})
 	t.Cleanup(platform.Close)
-	reach(platform, server, &down)
+	reach(platform, server, down)
 	settings := DefaultSettings()
 	settings.Region, settings.FailoverRegions, settings.Retries = "eu-west-1", []string{"eu-central-1"}, 0
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
+	return server, platform, settings
+}
+
+func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
+	down := "eu-west-1"
+	server, platform, settings := twoRegions(t, &down)
 	var asked []string
 	err := platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
 		asked = append(asked, target.Region)
@@ -284,13 +294,7 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 
 // An issuer that STS cannot reach is not reached from elsewhere either.
 func TestAnSTSThatCannotFetchTheKeysStaysTheFirst(t *testing.T) {
-	server, platform, down := awstest.New(t), New(Options{}), ""
-	t.Cleanup(platform.Close)
-	reach(platform, server, &down)
-	settings := DefaultSettings()
-	settings.Region, settings.FailoverRegions, settings.Retries = "eu-west-1", []string{"eu-central-1"}, 0
-	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
-	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
+	server, platform, settings := twoRegions(t, new(string))
 	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken", keysUnreached)})
 	access := platform.Open("test", settings)
 	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); !errors.Is(err, store.ErrUnavailable) {

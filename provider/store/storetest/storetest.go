@@ -67,6 +67,23 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		return f, s
 	}
 
+	t.Run("tells of any settings whether the node reads, and leaves no credentials to classes then", func(t *testing.T) {
+		node, ok := fixture(t).Type.(store.NodeReader)
+		if !ok {
+			return
+		}
+		for _, fields := range []map[string]any{nil, {}, {"auth": 7}, {"auth": map[string]any{"method": []any{}}}} {
+			node.ReadsAsNode(store.Settings{Fields: fields}) // does not panic
+		}
+		for _, name := range node.NodeSettings() {
+			for _, unsafe := range []string{"address", "endpoint", "authorityHost", "tls", "auth.method", "auth.role", "namespace", "root"} {
+				if name == unsafe || strings.HasPrefix(name, unsafe+".") {
+					t.Errorf("a class may give %s for the node's credentials or files", name)
+				}
+			}
+		}
+	})
+
 	t.Run("reads what is held", func(t *testing.T) {
 		f, s := start(t)
 		ref := f.Put(t, "first", "value-one")
