@@ -13,6 +13,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY main.go ./
 COPY cmd cmd
+COPY internal internal
 COPY provider provider
 COPY server server
 ARG TARGETOS

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 )
@@ -95,8 +94,8 @@ func runCheck(c *cobra.Command, configFile, output string, inputs []string) erro
 
 // checkEngine returns an engine under the configuration file, or what is wrong
 // with the file.
-func checkEngine(path string) (*engine, []manifest.Finding, error) {
-	settings := provider.DefaultConfig()
+func checkEngine(path string) (*localEngine, []manifest.Finding, error) {
+	settings := config.Default()
 	var file *config.File
 	if path != "" {
 		opened, err := os.Open(path)
@@ -116,7 +115,7 @@ func checkEngine(path string) (*engine, []manifest.Finding, error) {
 	return e, nil, err
 }
 
-func configFindings(err error) (*engine, []manifest.Finding, error) {
+func configFindings(err error) (*localEngine, []manifest.Finding, error) {
 	var wrong *config.Error
 	if !errors.As(err, &wrong) {
 		return nil, nil, err

@@ -105,7 +105,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 
 // checked returns how many classes the files hold, or everything that is wrong
 // with them.
-func checked(stderr io.Writer, e *engine, configFile string, files []input, outcome string) (classes int, err error) {
+func checked(stderr io.Writer, e *localEngine, configFile string, files []input, outcome string) (classes int, err error) {
 	checker := &manifest.Checker{
 		Dialects: dialects(), Check: e.Check, Cluster: e.Config().Cluster,
 		Configured: configFile != "", Now: time.Now(),

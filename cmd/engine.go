@@ -3,16 +3,18 @@ package cmd
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
 	azuredialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
 	gcpdialect "github.com/lanyardhq/lanyard/provider/dialect/gcp"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
 	vaultdialect "github.com/lanyardhq/lanyard/provider/dialect/vault"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
+	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awskms"
 	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
@@ -26,8 +28,8 @@ import (
 
 // dialects are the syntaxes of classes by the provider's name. A new one is one
 // line here.
-func dialects() map[string]provider.Dialect {
-	return map[string]provider.Dialect{
+func dialects() map[string]spec.Dialect {
+	return map[string]spec.Dialect{
 		lanyard.Name:      lanyard.Parse,
 		vaultdialect.Name: vaultdialect.Parse,
 		awsdialect.Name:   awsdialect.Parse,
@@ -37,7 +39,7 @@ func dialects() map[string]provider.Dialect {
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
@@ -51,24 +53,24 @@ func storeTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Pla
 }
 
 // engine is the provider's engine with what it stands on.
-type engine struct {
-	*provider.Engine
+type localEngine struct {
+	*engine.Engine
 	tokens *kube.Tokens
 	amazon *aws.Platform
 }
 
 // newEngine returns an engine with every dialect and store. Its error is a
-// provider.Problems.
-func newEngine(config provider.Config, registry prometheus.Registerer) (*engine, error) {
-	e := &engine{}
+// spec.Problems.
+func newEngine(config config.Config, registry prometheus.Registerer) (*localEngine, error) {
+	e := &localEngine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
-	calls := store.NewCalls(config.Bounds.StoreCalls)
+	calls := remote.NewCalls(config.Bounds.StoreCalls)
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
 	var err error
-	e.Engine, err = provider.New(provider.Options{
+	e.Engine, err = engine.New(engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
 	})
 	if err != nil {
@@ -82,9 +84,9 @@ func newEngine(config provider.Config, registry prometheus.Registerer) (*engine,
 // loadEngine returns an engine under the configuration file, or under the
 // defaults if path is empty. A configuration that cannot be used is a usage
 // error with the file's lines.
-func loadEngine(path string) (*engine, error) {
+func loadEngine(path string) (*localEngine, error) {
 	if path == "" {
-		return newEngine(provider.DefaultConfig(), prometheus.NewRegistry())
+		return newEngine(config.Default(), prometheus.NewRegistry())
 	}
 	file, err := config.Load(path)
 	if err != nil {
@@ -98,7 +100,7 @@ func loadEngine(path string) (*engine, error) {
 }
 
 // Close ends the engine and what it stands on. No mount may be running.
-func (e *engine) Close() {
+func (e *localEngine) Close() {
 	e.Engine.Close()
 	e.amazon.Close()
 	e.tokens.Close()

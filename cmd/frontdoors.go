@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider/reload"
+	"github.com/lanyardhq/lanyard/internal/reload"
 	"github.com/lanyardhq/lanyard/server/admin"
 	"github.com/lanyardhq/lanyard/server/csi"
 	"github.com/lanyardhq/lanyard/server/socket"

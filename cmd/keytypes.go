@@ -1,9 +1,11 @@
 package cmd
 
 import (
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/azure"
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/person"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	keyaws "github.com/lanyardhq/lanyard/provider/key/aws"
@@ -11,14 +13,12 @@ import (
 	keygcp "github.com/lanyardhq/lanyard/provider/key/gcp"
 	keylocal "github.com/lanyardhq/lanyard/provider/key/local"
 	keyvault "github.com/lanyardhq/lanyard/provider/key/vault"
-	"github.com/lanyardhq/lanyard/provider/person"
-	"github.com/lanyardhq/lanyard/provider/store"
 	storegcp "github.com/lanyardhq/lanyard/provider/store/gcp"
 )
 
 // keyTypes are all kinds of key service, for a process that serves a node. A new
 // one is one line here and in the two functions below.
-func keyTypes(tokens identity.TokenSource, calls *store.Calls) []key.Type {
+func keyTypes(tokens identity.TokenSource, calls *remote.Calls) []key.Type {
 	return []key.Type{
 		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
 		keyaws.NewType(aws.New(aws.Options{Tokens: tokens, Calls: calls})),
@@ -30,7 +30,7 @@ func keyTypes(tokens identity.TokenSource, calls *store.Calls) []key.Type {
 
 // podKeyTypes are the same for a process whose keys pods use: what the stores
 // know of the clouds and the cluster, the keys know too.
-func podKeyTypes(tokens identity.TokenSource, calls *store.Calls, amazon *aws.Platform, google storegcp.Options) []key.Type {
+func podKeyTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google storegcp.Options) []key.Type {
 	return []key.Type{
 		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
 		keyaws.NewType(amazon),

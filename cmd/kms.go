@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/admin"
 	"github.com/lanyardhq/lanyard/server/kms"
 	"github.com/lanyardhq/lanyard/server/process"
@@ -32,7 +32,7 @@ const (
 	// keyCalls is the most calls in flight at one address: all Decrypts that a
 	// ring lets through, with some to spare for Encrypts, probes and logins. Were
 	// it less, a key that hangs would take them from the others at its address.
-	keyCalls = keyring.MaxDecrypts + 64
+	keyCalls = kmsring.MaxDecrypts + 64
 )
 
 // kmsFlags are the flags of kms.
@@ -119,8 +119,8 @@ func (f *kmsFlags) check() error {
 
 // loadRing reads a ring file with every kind of key service. Only the node's
 // own credentials are used with it, so there are no pods' tokens.
-func loadRing(path string) (*keyring.File, error) {
-	file, err := keyring.Load(path, keyTypes(nil, store.NewCalls(keyCalls)))
+func loadRing(path string) (*kmsring.File, error) {
+	file, err := kmsring.Load(path, keyTypes(nil, remote.NewCalls(keyCalls)))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -129,8 +129,8 @@ func loadRing(path string) (*keyring.File, error) {
 
 // loadRingNames reads a ring file for what compares key IDs: neither the keys'
 // credentials nor their certificates need to be there.
-func loadRingNames(path string) (*keyring.Ring, error) {
-	ring, err := keyring.LoadNames(path, keyTypes(nil, nil))
+func loadRingNames(path string) (*kmsring.Ring, error) {
+	ring, err := kmsring.LoadNames(path, keyTypes(nil, nil))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -155,7 +155,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	plugin := &kmsPlugin{flags: f, server: kms.New(kms.Options{
 		Ring: file.Ring, Probe: f.probeInterval, PeerUIDs: uids, Metrics: kms.NewMetrics(registry),
 	})}
-	plugin.watcher = keyring.NewWatcher(file, plugin.server.SetRing, registry)
+	plugin.watcher = kmsring.NewWatcher(file, plugin.server.SetRing, registry)
 	defer func() { plugin.watcher.Ring().Close() }()
 	defer plugin.close()
 	if err := plugin.open(ctx, registry); err != nil {
@@ -171,7 +171,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 type kmsPlugin struct {
 	flags         *kmsFlags
 	server        *kms.Server
-	watcher       *keyring.Watcher
+	watcher       *kmsring.Watcher
 	listener      *socket.Listener
 	admin         *admin.Server
 	adminListener net.Listener

@@ -21,10 +21,10 @@ import (
 	"k8s.io/klog/v2"
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 )
 
 // writeKey writes a local key file of one new key.
@@ -243,7 +243,7 @@ func TestKMSCheckFailsForAKeyThatCannotBeUsed(t *testing.T) {
 
 func TestKMSCheckTakesARefusalToEncryptForAnAnswerOfAReadKeyAlone(t *testing.T) {
 	keys := ringtest.New()
-	ring, err := keyring.Parse([]byte("kind: lanyard.kms-ring.v1\nkeys:\n- {name: new, state: write, service: {type: memory, key: new}}\n- {name: old, state: read, service: {type: memory, key: old}}\n"), []key.Type{keys})
+	ring, err := kmsring.Parse([]byte("kind: lanyard.kms-ring.v1\nkeys:\n- {name: new, state: write, service: {type: memory, key: new}}\n- {name: old, state: read, service: {type: memory, key: old}}\n"), []key.Type{keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestKMSCheckTakesARefusalToEncryptForAnAnswerOfAReadKeyAlone(t *testing.T) 
 	} {
 		keys.Fail(func(_ context.Context, _, operation string) error {
 			if operation == c.denied || operation == ringtest.Current {
-				return store.Fail(store.ErrDenied, errors.New("denied"))
+				return fault.Fail(fault.ErrDenied, errors.New("denied"))
 			}
 			return nil
 		})

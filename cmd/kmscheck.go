@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/kms"
 )
 
@@ -146,11 +146,11 @@ func (f *kmsCheckFlags) run(c *cobra.Command) error {
 }
 
 // try makes a round trip with a key.
-func (f *kmsCheckFlags) try(ctx context.Context, entry *keyring.Entry) kmsKeyReport {
+func (f *kmsCheckFlags) try(ctx context.Context, entry *kmsring.Entry) kmsKeyReport {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	report := kmsKeyReport{Name: entry.Name, State: string(entry.State), Service: entry.Service()}
-	if entry.State == keyring.StateRetired {
+	if entry.State == kmsring.StateRetired {
 		report.Result = "retired"
 		return report
 	}
@@ -160,7 +160,7 @@ func (f *kmsCheckFlags) try(ctx context.Context, entry *keyring.Entry) kmsKeyRep
 		report.Seconds = (trial.Encrypt + trial.Decrypt).Seconds()
 		return report
 	}
-	if entry.State == keyring.StateRead && errors.Is(err, kms.ErrEncrypt) && errors.Is(err, store.ErrDenied) {
+	if entry.State == kmsring.StateRead && errors.Is(err, kms.ErrEncrypt) && errors.Is(err, fault.ErrDenied) {
 		// That it knows who asks is all that can be shown: telling the version
 		// takes the right to encrypt too, at most key services.
 		report.Result = "answers"

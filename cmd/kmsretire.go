@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lanyardhq/lanyard/provider/atomicfile"
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/internal/atomicfile"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
 
@@ -111,7 +111,7 @@ func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
 		return unreadable(f.ring, err)
 	}
 	// What would be wrong with it is said before anything is counted.
-	retired, err := keyring.Retire(data, name)
+	retired, err := kmsring.Retire(data, name)
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", f.ring, err)}
 	}

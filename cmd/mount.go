@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 )
 
 // mountFlags are the flags of lanyard mount.
@@ -112,7 +112,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 	}
 	defer m.close()
 	// Token files are read at each poll, because they are renewed.
-	mount := func(ctx context.Context) (*provider.Volume, error) {
+	mount := func(ctx context.Context) (*engine.Volume, error) {
 		pod, err := f.pod.read(class)
 		if err != nil {
 			return nil, err
@@ -137,7 +137,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 }
 
 // watch mounts again at every interval and writes what has changed.
-func watch(c *cobra.Command, f mountFlags, mount func(context.Context) (*provider.Volume, error), last *provider.Volume) error {
+func watch(c *cobra.Command, f mountFlags, mount func(context.Context) (*engine.Volume, error), last *engine.Volume) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
 	for {
@@ -170,7 +170,7 @@ func watch(c *cobra.Command, f mountFlags, mount func(context.Context) (*provide
 
 // withNotice tells on w what is being waited for when it takes longer than a
 // person likes to wonder.
-func withNotice(ctx context.Context, w io.Writer, what string, mount func(context.Context) (*provider.Volume, error)) (*provider.Volume, error) {
+func withNotice(ctx context.Context, w io.Writer, what string, mount func(context.Context) (*engine.Volume, error)) (*engine.Volume, error) {
 	notice := time.AfterFunc(2*time.Second, func() { fmt.Fprintf(w, "lanyard: %s ...\n", what) })
 	defer notice.Stop()
 	return mount(ctx)
@@ -194,7 +194,7 @@ func checkTarget(target string) error {
 }
 
 // write puts the volume's files into the target with the driver's own writer.
-func write(target string, volume *provider.Volume) error {
+func write(target string, volume *engine.Volume) error {
 	if target == "" {
 		return nil
 	}
@@ -221,7 +221,7 @@ type objectSummary struct {
 	Version string `json:"version"`
 }
 
-func printVolume(w io.Writer, format string, volume *provider.Volume) error {
+func printVolume(w io.Writer, format string, volume *engine.Volume) error {
 	summary := struct {
 		Files   []fileSummary   `json:"files"`
 		Objects []objectSummary `json:"objects"`
@@ -265,10 +265,10 @@ type change struct {
 	Time   time.Time `json:"time"`
 }
 
-func changes(before, after *provider.Volume) []change {
+func changes(before, after *engine.Volume) []change {
 	var found []change
 	note := func(path, what string) { found = append(found, change{path, what, time.Now()}) }
-	old := map[string]provider.File{}
+	old := map[string]engine.File{}
 	for _, file := range before.Files {
 		old[file.Path] = file
 	}

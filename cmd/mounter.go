@@ -11,13 +11,13 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 // mounter mounts a class for a pod once.
 type mounter interface {
-	mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error)
+	mount(ctx context.Context, class classManifest, pod podInput) (*engine.Volume, error)
 	close()
 }
 
@@ -25,11 +25,11 @@ type mounter interface {
 // engine under the configuration file.
 func newMounter(path, config string) (mounter, error) {
 	if path == "" {
-		engine, err := loadEngine(config)
+		localEngine, err := loadEngine(config)
 		if err != nil {
 			return nil, err
 		}
-		return embedded{engine}, nil
+		return embedded{localEngine}, nil
 	}
 	if _, err := os.Stat(path); err != nil {
 		return nil, usagef("--socket: %w; a provider makes its socket when it starts, see lanyard serve --socket-dir", unnamed(path, err))
@@ -40,28 +40,28 @@ func newMounter(path, config string) (mounter, error) {
 	if err != nil {
 		return nil, usagef("--socket: %w", err)
 	}
-	return remote{path, conn}, nil
+	return socketProvider{path, conn}, nil
 }
 
 // embedded does the work in this process.
-type embedded struct{ engine *engine }
+type embedded struct{ engine *localEngine }
 
-func (m embedded) mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error) {
+func (m embedded) mount(ctx context.Context, class classManifest, pod podInput) (*engine.Volume, error) {
 	parameters := map[string]string{}
 	maps.Copy(parameters, class.parameters)
 	maps.Copy(parameters, pod.attributes)
-	return m.engine.Mount(ctx, provider.Request{Dialect: class.provider, Parameters: parameters, Identity: pod.identity})
+	return m.engine.Mount(ctx, engine.Request{Dialect: class.provider, Parameters: parameters, Identity: pod.identity})
 }
 
 func (m embedded) close() { m.engine.Close() }
 
 // remote asks a running provider in the driver's protocol.
-type remote struct {
+type socketProvider struct {
 	path string
 	conn *grpc.ClientConn
 }
 
-func (m remote) mount(ctx context.Context, class classManifest, pod podInput) (*provider.Volume, error) {
+func (m socketProvider) mount(ctx context.Context, class classManifest, pod podInput) (*engine.Volume, error) {
 	request, err := mountRequest(class, pod)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (m remote) mount(ctx context.Context, class classManifest, pod podInput) (*
 	return volumeOf(response), nil
 }
 
-func (m remote) close() {
+func (m socketProvider) close() {
 	// Nothing is in flight any more that a failing close could harm.
 	_ = m.conn.Close() //nolint:errcheck // see above
 }

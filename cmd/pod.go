@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -108,13 +108,13 @@ func mountRequest(class classManifest, pod podInput) (*v1alpha1.MountRequest, er
 	return &v1alpha1.MountRequest{Attributes: string(attributesJSON), Secrets: string(secretsJSON), Permission: strconv.Itoa(0o644)}, nil
 }
 
-func volumeOf(response *v1alpha1.MountResponse) *provider.Volume {
-	volume := &provider.Volume{}
+func volumeOf(response *v1alpha1.MountResponse) *engine.Volume {
+	volume := &engine.Volume{}
 	for _, f := range response.GetFiles() {
-		volume.Files = append(volume.Files, provider.File{Path: f.GetPath(), Mode: fs.FileMode(f.GetMode()) & fs.ModePerm, Contents: f.GetContents()}) //nolint:gosec // nine bits are kept
+		volume.Files = append(volume.Files, engine.File{Path: f.GetPath(), Mode: fs.FileMode(f.GetMode()) & fs.ModePerm, Contents: f.GetContents()}) //nolint:gosec // nine bits are kept
 	}
 	for _, v := range response.GetObjectVersion() {
-		volume.Versions = append(volume.Versions, provider.Version{ID: v.GetId(), Version: v.GetVersion()})
+		volume.Versions = append(volume.Versions, engine.Version{ID: v.GetId(), Version: v.GetVersion()})
 	}
 	return volume
 }

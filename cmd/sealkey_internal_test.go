@@ -5,11 +5,11 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // At AWS asking for the version takes a right that no policy for sealers gives.
@@ -17,7 +17,7 @@ func TestASealerNeedsNoOtherRightToTellWhatIsCurrent(t *testing.T) {
 	keys := ringtest.New()
 	keys.Fail(func(_ context.Context, _, operation string) error {
 		if operation != ringtest.Encrypt {
-			return store.Fail(store.ErrDenied, errors.New("denied"))
+			return fault.Fail(fault.ErrDenied, errors.New("denied"))
 		}
 		return nil
 	})

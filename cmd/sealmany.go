@@ -9,11 +9,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal/source"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // sealSource are the flags of seal that name a file of many values.
@@ -118,7 +118,7 @@ func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with seale
 		folder = f.path + "/"
 	}
 	for _, value := range values {
-		if text := provider.WrongPath(folder + value.Path); text != "" {
+		if text := spec.WrongPath(folder + value.Path); text != "" {
 			problems = append(problems, strict.Problem{Line: value.Line, Text: "the path " + text})
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/server/admin"
 	"github.com/lanyardhq/lanyard/server/csi"
@@ -129,13 +128,13 @@ func checkAdminAddress(address string, profiles bool) error {
 
 // load reads the configuration file; without one it returns nil and the
 // defaults.
-func (f *serveFlags) load() (*config.File, provider.Config, error) {
+func (f *serveFlags) load() (*config.File, config.Config, error) {
 	if f.config == "" {
-		return nil, provider.DefaultConfig(), nil
+		return nil, config.Default(), nil
 	}
 	file, err := config.Load(f.config)
 	if err != nil {
-		return nil, provider.Config{}, usageError{err}
+		return nil, config.Config{}, usageError{err}
 	}
 	return file, file.Config, nil
 }
@@ -159,26 +158,26 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	}
 	process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
-	engine, err := newEngine(holds, registry)
+	localEngine, err := newEngine(holds, registry)
 	if err != nil {
 		if file != nil {
 			err = file.Explain(err)
 		}
 		return usageError{err}
 	}
-	defer engine.Close()
+	defer localEngine.Close()
 
 	doors := frontDoors{shutdownTimeout: f.shutdownTimeout}
 	defer doors.close()
-	if err := doors.openSockets(ctx, f, engine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
+	if err := doors.openSockets(ctx, f, localEngine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
 		return err
 	}
 	if err := doors.openAdmin(f, registry); err != nil {
 		return err
 	}
 	if file != nil {
-		doors.watcher = config.NewWatcher(file, func(changed provider.Config) error {
-			if err := engine.Configure(changed); err != nil {
+		doors.watcher = config.NewWatcher(file, func(changed config.Config) error {
+			if err := localEngine.Configure(changed); err != nil {
 				return err
 			}
 			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))

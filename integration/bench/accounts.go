@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	engine "github.com/lanyardhq/lanyard/provider"
+	engine "github.com/lanyardhq/lanyard/provider/config"
 )
 
 // measureAccounts measures a node whose 110 pods all have service accounts of
@@ -39,7 +39,7 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 	return []figure{
 		heldToCalls("110 service accounts × 20 secrets: first poll", seen, calls{Logins: accounts, Reads: accounts * secrets}, ""),
 		heldToCalls("the same: second poll", again, calls{}, ""),
-		bound.held(atMost, float64(engine.DefaultConfig().Bounds.StoreCalls), "bounds.storeCalls"),
+		bound.held(atMost, float64(engine.Default().Bounds.StoreCalls), "bounds.storeCalls"),
 		{What: "the same: first poll, Vault + 10 ms", Unit: "mounts/s", Value: accounts / took.Seconds(), Calls: &seen},
 	}, nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
 )
 
 const (

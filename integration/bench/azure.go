@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 )
 
 // measureGCP measures Google Secret Manager, which has no batch call.

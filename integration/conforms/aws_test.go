@@ -9,7 +9,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/conformance"
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
 )
 
 // aws is an AWS whose STS and agent trust the tokens of an issuer, and where each

@@ -13,7 +13,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/conformance"
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 

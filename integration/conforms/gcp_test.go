@@ -13,7 +13,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/conformance"
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 )
 
 // newGCP has Google Secret Manager, where each service account reads the

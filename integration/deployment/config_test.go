@@ -12,7 +12,6 @@ import (
 	core "k8s.io/api/core/v1"
 
 	"github.com/lanyardhq/lanyard/cmd"
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/config"
 )
 
@@ -65,7 +64,7 @@ func TestTheDefaultConfigurationIsTheProvidersOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := provider.DefaultConfig(); !reflect.DeepEqual(file.Config, want) {
+	if want := config.Default(); !reflect.DeepEqual(file.Config, want) {
 		t.Errorf("the configuration is\n%+v, want\n%+v", file.Config, want)
 	}
 }

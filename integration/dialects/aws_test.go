@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
 )
 
 // ownAWS is an AWS that holds what testdata/aws.yaml of the dialect says, of

@@ -16,9 +16,9 @@ import (
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/integration/postgres"
 	"github.com/lanyardhq/lanyard/integration/vaultserver"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 )
 
 // The pool of the tests' cluster, and the audience of its exchange.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/vault"
@@ -62,7 +63,7 @@ func TestAKeyRingIsWrappedByWhoMayNotOpenIt(t *testing.T) {
 	locked := ring.Unlock(s.with, nil)
 	defer locked.Lock()
 	as := identity.Identity{Cluster: "test", Namespace: "shop", ServiceAccount: "web"}
-	if _, err := parsed.Open(t.Context(), seal.Keys{Ring: locked}, as, parsed.Scope().Object.String(), time.Now()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "permission denied") {
+	if _, err := parsed.Open(t.Context(), seal.Keys{Ring: locked}, as, parsed.Scope().Object.String(), time.Now()); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("with the right to encrypt alone: %v", err)
 	}
 
@@ -82,7 +83,7 @@ func TestAKeyRingIsWrappedByWhoMayNotOpenIt(t *testing.T) {
 		return err
 	}
 	back := s.proxy.Add(faultproxy.Fault{Status: 503})
-	if err := read(texts[0]); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "not lost") {
+	if err := read(texts[0]); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "not lost") {
 		t.Errorf("while Vault is away: %v", err)
 	}
 	back()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/vault"
@@ -107,9 +108,9 @@ func TestSealedValuesAreOpenedByTheirOwnNamespaceAlone(t *testing.T) {
 		"its own":                           {scopeOf("shop", "web"), shop, nil, nil},
 		"the other's own":                   {scopeOf("shop2", "web"), shop2, nil, nil},
 		"for all of its namespace":          {namespaceWide, shop, nil, nil},
-		"another namespace's, by Lanyard":   {scopeOf("shop2", "web"), shop, store.ErrDenied, seal.ErrOtherNamespace},
-		"for any namespace, by Vault":       {anywhere, shop, store.ErrDenied, seal.ErrKeyService},
-		"another service account, by login": {scopeOf("shop", "api"), s.pod(t, "shop", "api"), store.ErrUnauthenticated, seal.ErrKeyService},
+		"another namespace's, by Lanyard":   {scopeOf("shop2", "web"), shop, fault.ErrDenied, seal.ErrOtherNamespace},
+		"for any namespace, by Vault":       {anywhere, shop, fault.ErrDenied, seal.ErrKeyService},
+		"another service account, by login": {scopeOf("shop", "api"), s.pod(t, "shop", "api"), fault.ErrUnauthenticated, seal.ErrKeyService},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := s.opened(t, c.as, s.seal(t, c.scope))
@@ -142,7 +143,7 @@ func TestVaultItselfKeepsNamespacesApart(t *testing.T) {
 			switch {
 			case of == namespace && (err != nil || value.RevealString() != "value"):
 				t.Errorf("%s opens its own: %v", namespace, err)
-			case of != namespace && (!errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "permission denied")):
+			case of != namespace && (!errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "permission denied")):
 				t.Errorf("%s opens what is of %s: error %v", namespace, of, err)
 			}
 		}
@@ -192,9 +193,9 @@ func TestAPolicyLetsOneServiceAccountOpen(t *testing.T) {
 	}{
 		"its own":                   {scopeOf("shop", "web"), nil},
 		"its own that expires":      {expiring, nil},
-		"another service account's": {scopeOf("shop", "api"), store.ErrDenied},
-		"one for its namespace":     {wide, store.ErrDenied},
-		"one that begins alike":     {scopeOf("shop", "web2"), store.ErrDenied},
+		"another service account's": {scopeOf("shop", "api"), fault.ErrDenied},
+		"one for its namespace":     {wide, fault.ErrDenied},
+		"one that begins alike":     {scopeOf("shop", "web2"), fault.ErrDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parsed, err := seal.Parse(s.seal(t, c.scope))
@@ -217,7 +218,7 @@ func TestWhoSealsCannotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = parsed.Open(t.Context(), seal.Keys{Services: []*seal.ServiceKey{s.with}}, s.pod(t, "shop", "web"), "db/password", parsed.Scope().NotAfter)
-	if !errors.Is(err, store.ErrDenied) {
+	if !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("error %v, want denied", err)
 	}
 }

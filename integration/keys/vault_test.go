@@ -8,12 +8,12 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/key/vault"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestVaultMeetsTheKeyContract(t *testing.T) {
@@ -58,7 +58,7 @@ func TestVaultMeetsTheKeyContract(t *testing.T) {
 func TestAssociatedDataIsNotTrustedToAVaultThatIgnoresIt(t *testing.T) {
 	f := newFixture(t, nil)
 	opened := open(t, f.settings(f.asNode(t), map[string]any{"binding": "associatedData"}))
-	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "ignores associated data, which needs 1.13") {
+	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "ignores associated data, which needs 1.13") {
 		t.Errorf("error %v, want one that tells the version that is needed", err)
 	}
 }
@@ -66,7 +66,7 @@ func TestAssociatedDataIsNotTrustedToAVaultThatIgnoresIt(t *testing.T) {
 func TestConvergentKeysAreRefused(t *testing.T) {
 	f := newFixture(t, map[string]any{"derived": true, "convergent_encryption": true})
 	opened := open(t, f.settings(f.asNode(t), nil))
-	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "convergently") {
+	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "convergently") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -76,7 +76,7 @@ func TestAMissingKeyIsNeverMade(t *testing.T) {
 	f.policyText(t, f.name+"-kms", fmt.Sprintf(`path "%s/*" { capabilities = ["create", "read", "update"] }`, f.transit()))
 	opened := open(t, f.settings(f.asNode(t), map[string]any{"key": "missing"}))
 	_, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
-	if !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "vault write -f "+f.transit()+"/keys/missing") {
+	if !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "vault write -f "+f.transit()+"/keys/missing") {
 		t.Errorf("error %v", err)
 	}
 	if err := f.Call(t.Context(), "GET", f.transit()+"/keys/missing", nil, nil); err == nil {
@@ -91,7 +91,7 @@ func TestVersionsThatMayNotDecryptAnyMoreAreToldApart(t *testing.T) {
 	f.rotate(t)
 	f.Must(t, "POST", f.transit()+"/keys/kms/config", map[string]any{"min_decryption_version": 2, "min_encryption_version": 2})
 	_, err := opened.Decrypt(t.Context(), node, made, scope)
-	if !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "lower min_decryption_version") {
+	if !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "lower min_decryption_version") {
 		t.Errorf("below min_decryption_version: error %v", err)
 	}
 	f.Must(t, "POST", f.transit()+"/keys/kms/config", map[string]any{"min_decryption_version": 1})
@@ -115,7 +115,7 @@ func TestTheNodeLogsInByItsOwnMeans(t *testing.T) {
 			opened := open(t, f.settings(auth, nil))
 			made := encrypt(t, opened, node, "plaintext", scope)
 			wantPlain(t, opened, node, made, scope, "plaintext")
-			if _, err := opened.Decrypt(t.Context(), f.pod(t, "prod", "web"), made, scope); !errors.Is(err, store.ErrDenied) {
+			if _, err := opened.Decrypt(t.Context(), f.pod(t, "prod", "web"), made, scope); !errors.Is(err, fault.ErrDenied) {
 				t.Errorf("as a pod: error %v, want denied", err)
 			}
 			notByOperator := f.settings(auth, nil)
@@ -138,13 +138,13 @@ func TestASealedVaultIsUnavailableAndLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain, err := opened.Decrypt(t.Context(), node, made, scope)
-	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is sealed") || plain.Len() != 0 {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "is sealed") || plain.Len() != 0 {
 		t.Errorf("sealed: %d bytes, error %v", plain.Len(), err)
 	}
 	_, current := opened.Current(t.Context(), node)
 	_, encrypted := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
 	for _, err := range []error{current, encrypted} {
-		if !errors.Is(err, store.ErrUnavailable) {
+		if !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("sealed: error %v, want unavailable", err)
 		}
 	}
@@ -202,11 +202,11 @@ func TestAPolicyLetsARoleOpenItsOwnNamespaceAlone(t *testing.T) {
 				continue
 			}
 			bound := boundTo(other, "a")
-			if _, err := reader.Decrypt(t.Context(), pod, encrypt(t, writer, node, "foreign", bound), bound); !errors.Is(err, store.ErrDenied) {
+			if _, err := reader.Decrypt(t.Context(), pod, encrypt(t, writer, node, "foreign", bound), bound); !errors.Is(err, fault.ErrDenied) {
 				t.Errorf("%s opens what is bound to %s: %v", namespace, other, err)
 			}
 		}
-		if _, err := reader.Encrypt(t.Context(), pod, secret.NewString("a"), boundTo(namespace, "a")); !errors.Is(err, store.ErrDenied) {
+		if _, err := reader.Encrypt(t.Context(), pod, secret.NewString("a"), boundTo(namespace, "a")); !errors.Is(err, fault.ErrDenied) {
 			t.Errorf("%s may encrypt: %v", namespace, err)
 		}
 	}

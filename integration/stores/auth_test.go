@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/integration/vaultserver"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -49,7 +50,7 @@ func TestKubernetesMethodIsCheckedByTokenReview(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open(t, settings(test.role)).Read(t.Context(), test.pod, ref)
-			if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), test.text) {
+			if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("error %v, want not authenticated with %q", err, test.text)
 			}
 		})
@@ -102,11 +103,11 @@ func TestAppRoleOfThePod(t *testing.T) {
 	pod := f.pod
 	pod.Credentials = map[string]secret.Bytes{"role-id": secret.NewString(roleID), "secret-id": secret.NewString(secretID)}
 	mustRead(t, s, pod, ref)
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "nodePublishSecretRef") {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "nodePublishSecretRef") {
 		t.Errorf("a pod without credentials: %v", err)
 	}
 	pod.Credentials = map[string]secret.Bytes{"role-id": secret.NewString(roleID), "secret-id": secret.NewString("planted-guess")}
-	if _, err := s.Read(t.Context(), pod, ref); !errors.Is(err, store.ErrUnauthenticated) || strings.Contains(err.Error(), "planted") {
+	if _, err := s.Read(t.Context(), pod, ref); !errors.Is(err, fault.ErrUnauthenticated) || strings.Contains(err.Error(), "planted") {
 		t.Errorf("a pod with a wrong secret ID: %v", err)
 	}
 }
@@ -134,7 +135,7 @@ func TestTokenFile(t *testing.T) {
 	for name, content := range map[string]string{"empty": "\n", "not a token": "planted-guess"} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, map[string]any{"address": f.proxy.Address, "auth": map[string]any{"method": "tokenFile", "tokenFile": write(t, "token", content)}})
-			if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnauthenticated) || strings.Contains(err.Error(), "planted") {
+			if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnauthenticated) || strings.Contains(err.Error(), "planted") {
 				t.Errorf("error %v, want not authenticated", err)
 			}
 		})
@@ -166,20 +167,20 @@ func TestCertificateOfTheNode(t *testing.T) {
 	}
 	t.Run("authority unknown", func(t *testing.T) {
 		_, err := open(t, settings(map[string]any{"clientCertFile": clientCert, "clientKeyFile": clientKey})).Read(t.Context(), f.pod, ref)
-		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "tls.caCert") {
+		if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "tls.caCert") {
 			t.Errorf("error %v does not name the setting", err)
 		}
 	})
 	t.Run("server of another name", func(t *testing.T) {
 		_, err := open(t, settings(map[string]any{"caCert": authority.pem, "serverName": "other", "clientCertFile": clientCert, "clientKeyFile": clientKey})).Read(t.Context(), f.pod, ref)
-		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "tls.serverName") {
+		if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "tls.serverName") {
 			t.Errorf("error %v does not name the setting", err)
 		}
 	})
 	t.Run("certificate of another", func(t *testing.T) {
 		cert, key := authority.issue(t, "stranger")
 		_, err := open(t, settings(map[string]any{"caCert": authority.pem, "clientCertFile": cert, "clientKeyFile": key})).Read(t.Context(), f.pod, ref)
-		if !errors.Is(err, store.ErrUnauthenticated) {
+		if !errors.Is(err, fault.ErrUnauthenticated) {
 			t.Errorf("error %v, want not authenticated", err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -61,7 +62,7 @@ func TestPKIIssuesWhatEachBodyAsksFor(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Read(t.Context(), f.pod, issue("web", map[string]any{})); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "common_name") {
+	if _, err := s.Read(t.Context(), f.pod, issue("web", map[string]any{})); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "common_name") {
 		t.Errorf("a body without a name: %v, want Vault's own reason", err)
 	}
 }
@@ -119,11 +120,11 @@ func TestWriteWithoutAnEndHasNoLease(t *testing.T) {
 	}
 	// What Vault answers with 204 has no value.
 	_, err := s.Read(t.Context(), f.pod, store.Reference{Key: mount + "/keys/other", Options: map[string]any{"method": "POST"}})
-	if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "204") {
+	if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "204") {
 		t.Errorf("a write without an answer: %v", err)
 	}
 	_, err = s.Read(t.Context(), f.pod, store.Reference{Key: mount + "/random/16", Options: map[string]any{"method": "LIST"}})
-	if !errors.Is(err, store.ErrInvalid) {
+	if !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("a method that the engine does not take: %v", err)
 	}
 }

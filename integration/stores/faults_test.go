@@ -10,6 +10,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 	"github.com/lanyardhq/lanyard/integration/vaultserver"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -43,7 +44,7 @@ func TestFaultsThatPassAreSurvivedAndOthersExplained(t *testing.T) {
 
 			f.proxy.Add(test.fault)
 			value, err := s.Read(t.Context(), f.pod, ref)
-			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), test.text) || value.Data.Len() != 0 {
+			if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), test.text) || value.Data.Len() != 0 {
 				t.Errorf("Read = %d bytes, %v; want unavailable with %q", value.Data.Len(), err, test.text)
 			}
 			f.proxy.Clear()
@@ -57,17 +58,17 @@ func TestFaultsThatPassAreSurvivedAndOthersExplained(t *testing.T) {
 func TestARefusalBeforeVaultIsAnOutage(t *testing.T) {
 	f := newFixture(t, shared)
 	ref := f.put(t, "db", map[string]any{"a": "b"})
-	for _, fault := range []faultproxy.Fault{
+	for _, broken := range []faultproxy.Fault{
 		{Status: 404, Body: "<html>404 Not Found</html>"},
 		{Status: 403, Body: `{"message":"blocked"}`},
 		{Status: 401},
 	} {
 		for _, prefix := range []string{"auth/", f.kv2()} {
 			s := open(t, f.settings())
-			fault.Prefix = prefix
-			f.proxy.Add(fault)
-			if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "what stands between the node and Vault") {
-				t.Errorf("%d at %s: %v", fault.Status, prefix, err)
+			broken.Prefix = prefix
+			f.proxy.Add(broken)
+			if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "what stands between the node and Vault") {
+				t.Errorf("%d at %s: %v", broken.Status, prefix, err)
 			}
 			f.proxy.Clear()
 			mustRead(t, s, f.pod, ref)
@@ -95,11 +96,11 @@ func TestEmptyAnswersAreErrors(t *testing.T) {
 	ref := f.put(t, "db", map[string]any{"a": "b"})
 	s := open(t, f.settings())
 	f.proxy.Add(faultproxy.Fault{EmptyBody: true, Times: 1})
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "without a token") {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "without a token") {
 		t.Errorf("an empty login: %v", err)
 	}
 	f.proxy.Add(faultproxy.Fault{EmptyBody: true, Prefix: f.kv2(), Times: 1})
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "an empty body") {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "an empty body") {
 		t.Errorf("an empty secret: %v", err)
 	}
 	mustRead(t, s, f.pod, ref)
@@ -110,7 +111,7 @@ func TestRefusedLoginIsTriedAgainByTheNextRead(t *testing.T) {
 	ref := f.put(t, "db", map[string]any{"a": "b"})
 	s := open(t, f.settings())
 	f.proxy.Add(faultproxy.Fault{Status: 403, Body: `{"errors":["permission denied"]}`, Prefix: "auth/", Times: 1})
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "bound_claims") {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "bound_claims") {
 		t.Errorf("a refused login: %v", err)
 	}
 	mustRead(t, s, f.pod, ref)
@@ -137,7 +138,7 @@ func TestSealedVaultIsSaidAndRecovered(t *testing.T) {
 	if err := f.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "Vault is sealed (503)") {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "Vault is sealed (503)") {
 		t.Errorf("Read of a sealed Vault: %v", err)
 	}
 	if err := f.Unseal(t.Context()); err != nil {

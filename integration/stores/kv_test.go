@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -35,21 +36,21 @@ func TestKVVersion2(t *testing.T) {
 	if got := field(t, first, "n"); got != "one" {
 		t.Errorf("version 1 is %q, want one", got)
 	}
-	if _, err := s.Read(t.Context(), f.pod, pinned("9")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Read(t.Context(), f.pod, pinned("9")); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("a version that never was: %v", err)
 	}
 
 	f.Must(t, "POST", strings.Replace(ref.Key, "/data/", "/delete/", 1), map[string]any{"versions": []int{1}})
-	if _, err := s.Read(t.Context(), f.pod, pinned("1")); !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "version 1 was deleted at 2") {
+	if _, err := s.Read(t.Context(), f.pod, pinned("1")); !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "version 1 was deleted at 2") {
 		t.Errorf("a deleted version: %v", err)
 	}
 	f.Must(t, "PUT", strings.Replace(ref.Key, "/data/", "/destroy/", 1), map[string]any{"versions": []int{1}})
-	if _, err := s.Read(t.Context(), f.pod, pinned("1")); !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "version 1 is destroyed") {
+	if _, err := s.Read(t.Context(), f.pod, pinned("1")); !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "version 1 is destroyed") {
 		t.Errorf("a destroyed version: %v", err)
 	}
 
 	f.Must(t, "DELETE", metadata, nil)
-	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Read(t.Context(), f.pod, ref); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("a secret without metadata: %v", err)
 	}
 	f.put(t, "db", map[string]any{"n": "three"})
@@ -78,10 +79,10 @@ func TestWrongKindOfKVIsExplained(t *testing.T) {
 		kind error
 		text string
 	}{
-		"KV version 2 without data/": {store.Reference{Key: f.kv2() + "/db"}, store.ErrNotFound, f.kv2() + "/data/db"},
-		"KV version 1 with data/":    {store.Reference{Key: f.kv1() + "/data/db"}, store.ErrNotFound, f.kv1() + "/db"},
-		"a version of KV version 1":  {store.Reference{Key: f.kv1() + "/db", Version: "1"}, store.ErrInvalid, "leave version out"},
-		"a path that is denied":      {store.Reference{Key: f.kv1() + "/deny/db"}, store.ErrDenied, `permission denied for role "web" at auth/` + f.jwt() + ": its policies need read on " + f.kv1() + "/deny/db"},
+		"KV version 2 without data/": {store.Reference{Key: f.kv2() + "/db"}, fault.ErrNotFound, f.kv2() + "/data/db"},
+		"KV version 1 with data/":    {store.Reference{Key: f.kv1() + "/data/db"}, fault.ErrNotFound, f.kv1() + "/db"},
+		"a version of KV version 1":  {store.Reference{Key: f.kv1() + "/db", Version: "1"}, fault.ErrInvalid, "leave version out"},
+		"a path that is denied":      {store.Reference{Key: f.kv1() + "/deny/db"}, fault.ErrDenied, `permission denied for role "web" at auth/` + f.jwt() + ": its policies need read on " + f.kv1() + "/deny/db"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := s.Read(t.Context(), f.pod, test.ref); !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.text) {

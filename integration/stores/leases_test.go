@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/integration/postgres"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -133,7 +134,7 @@ func TestDynamicCredentials(t *testing.T) {
 		s, ref := open(t, d.settings()), d.creds(t, "revoked", "1m", "1h")
 		value := mustRead(t, s, d.pod, ref)
 		d.Must(t, "PUT", "sys/leases/revoke-prefix/"+ref.Key, nil)
-		if _, err := value.Lease.Renew(t.Context()); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "cannot be renewed") {
+		if _, err := value.Lease.Renew(t.Context()); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "cannot be renewed") {
 			t.Errorf("Renew of a revoked lease: %v", err)
 		}
 	})
@@ -142,7 +143,7 @@ func TestDynamicCredentials(t *testing.T) {
 		s, ref := open(t, d.settings()), d.creds(t, "orphaned", "1m", "1h")
 		value := mustRead(t, s, d.pod, ref)
 		d.Must(t, "POST", "sys/leases/revoke-prefix/auth/"+d.jwt(), nil)
-		if _, err := value.Lease.Renew(t.Context()); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "its login token was revoked") {
+		if _, err := value.Lease.Renew(t.Context()); !errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "its login token was revoked") {
 			t.Errorf("Renew after the login was revoked: %v", err)
 		}
 	})

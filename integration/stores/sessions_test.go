@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -101,7 +102,7 @@ func TestDeniedPathDoesNotCostALoginForEachRead(t *testing.T) {
 	s := open(t, f.settings())
 	mustRead(t, s, f.pod, f.put(t, "db", map[string]any{"a": "b"}))
 	for range 10 {
-		if _, err := s.Read(t.Context(), f.pod, store.Reference{Key: f.kv1() + "/deny/x"}); !errors.Is(err, store.ErrDenied) {
+		if _, err := s.Read(t.Context(), f.pod, store.Reference{Key: f.kv1() + "/deny/x"}); !errors.Is(err, fault.ErrDenied) {
 			t.Fatalf("Read of a denied path: %v", err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestMissingTokenSaysWhichTheDriverMustPass(t *testing.T) {
 	pod := f.pod
 	pod.Tokens = nil
 	_, err := s.Read(t.Context(), pod, store.Reference{Key: f.kv1() + "/x"})
-	if !errors.Is(err, identity.ErrNoToken) || !errors.Is(err, store.ErrUnauthenticated) {
+	if !errors.Is(err, identity.ErrNoToken) || !errors.Is(err, fault.ErrUnauthenticated) {
 		t.Errorf("error %v, want both ErrNoToken and ErrUnauthenticated", err)
 	}
 	if f.logins() != 0 {

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,9 +48,9 @@ func must(t *testing.T, err error) {
 func TestAFileChangesOnlyWhatItSays(t *testing.T) {
 	file, err := Load(write(t, example))
 	must(t, err)
-	want := provider.DefaultConfig()
+	want := Default()
 	want.Cluster = "prod-eu"
-	want.Stores = map[string]provider.StoreConfig{
+	want.Stores = map[string]Store{
 		"vault": {Type: "vault", Fields: map[string]any{
 			"address": "https://vault.example.com:8200",
 			"auth":    map[string]any{"method": "kubernetes", "role": "web"},
@@ -68,7 +68,7 @@ func TestAFileChangesOnlyWhatItSays(t *testing.T) {
 func TestWhatIsPrintedReadsAsTheSame(t *testing.T) {
 	file, err := Load(write(t, example))
 	must(t, err)
-	for name, config := range map[string]provider.Config{"defaults": provider.DefaultConfig(), "example": file.Config} {
+	for name, config := range map[string]Config{"defaults": Default(), "example": file.Config} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
 			must(t, Print(&b, config))
@@ -159,7 +159,7 @@ func TestWhatTheEngineRefusesGetsItsLine(t *testing.T) {
 		"bounds.mounts":              0,
 		"cache.versionKeyFile":       11,
 	} {
-		err := file.Explain(provider.Problems{{Field: field, Text: "wrong"}})
+		err := file.Explain(spec.Problems{{Field: field, Text: "wrong"}})
 		var explained *Error
 		if !errors.As(err, &explained) || explained.Problems[0].Line != want {
 			t.Errorf("%s: %v, want line %d", field, err, want)

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/lanyardhq/lanyard/provider"
 )
 
 // What a field means is written once, as the comment of the Go field. What
@@ -24,14 +22,14 @@ import (
 var update = flag.Bool("update", false, "write fields.go and docs/configuration.md anew")
 
 const (
-	source = "../config.go"
+	source = "types.go"
 	manual = "../../docs/configuration.md"
-	begin  = "<!-- fields: made from provider/config.go by go generate ./provider/config -->\n"
+	begin  = "<!-- fields: made from provider/config/types.go by go generate ./provider/config -->\n"
 	end    = "<!-- end of fields -->\n"
 )
 
 func TestFieldsFollowTheirComments(t *testing.T) {
-	written := fieldsOf(t, comments(t), reflect.TypeFor[provider.Config](), "")
+	written := fieldsOf(t, comments(t), reflect.TypeFor[Config](), "")
 	for _, file := range []struct {
 		path string
 		make func(before []byte) []byte
@@ -106,7 +104,7 @@ func fieldsOf(t *testing.T, docs map[string]string, structure reflect.Type, pref
 
 func generated(t *testing.T, written []Field) []byte {
 	var b bytes.Buffer
-	b.WriteString("// Code generated from the comments in provider/config.go by go generate; DO NOT EDIT.\n\npackage config\n\nvar fields = []Field{\n")
+	b.WriteString("// Code generated from the comments in provider/config/types.go by go generate; DO NOT EDIT.\n\npackage config\n\nvar fields = []Field{\n")
 	for _, field := range written {
 		fmt.Fprintf(&b, "\t{%q, %q},\n", field.Path, field.Doc)
 	}
@@ -136,7 +134,7 @@ func reference(t *testing.T, page []byte, written []Field) []byte {
 
 // defaultOf is the default of the field at path as the manual shows it.
 func defaultOf(path string) string {
-	value := reflect.ValueOf(provider.DefaultConfig())
+	value := reflect.ValueOf(Default())
 	for name := range strings.SplitSeq(path, ".") {
 		if value.Kind() != reflect.Struct {
 			return ""
@@ -151,7 +149,7 @@ func defaultOf(path string) string {
 	switch v := value.Interface().(type) {
 	case time.Duration:
 		return "`" + v.String() + "`"
-	case string, map[string]provider.StoreConfig:
+	case string, map[string]Store:
 		return "none"
 	}
 	if value.Kind() == reflect.Struct {
@@ -162,7 +160,7 @@ func defaultOf(path string) string {
 
 func TestPrintedConfigurationHasEveryFieldWithItsMeaning(t *testing.T) {
 	var b strings.Builder
-	if err := Print(&b, provider.DefaultConfig()); err != nil {
+	if err := Print(&b, Default()); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/lanyardhq/lanyard/provider"
 )
 
 // Field is one field of the configuration file.
@@ -27,7 +25,7 @@ func Fields() []Field { return slices.Clone(fields) }
 
 // Print writes config as a configuration file in which every field is present
 // and has its meaning as a comment. Reading it gives config again.
-func Print(w io.Writer, config provider.Config) error {
+func Print(w io.Writer, config Config) error {
 	root, err := section(reflect.ValueOf(config), "")
 	if err != nil {
 		return err
@@ -62,7 +60,7 @@ func fieldNode(value reflect.Value, path string) (*yaml.Node, error) {
 	switch v := value.Interface().(type) {
 	case time.Duration:
 		return scalar(v.String())
-	case map[string]provider.StoreConfig:
+	case map[string]Store:
 		return stores(v)
 	}
 	if value.Kind() == reflect.Struct {
@@ -73,7 +71,7 @@ func fieldNode(value reflect.Value, path string) (*yaml.Node, error) {
 
 // stores are the named stores, by name. Their fields are explained above them
 // all, once.
-func stores(named map[string]provider.StoreConfig) (*yaml.Node, error) {
+func stores(named map[string]Store) (*yaml.Node, error) {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		content, err := scalar(named[name])

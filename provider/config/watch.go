@@ -3,14 +3,13 @@ package config
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/reload"
+	"github.com/lanyardhq/lanyard/internal/reload"
 )
 
 // NewWatcher returns what calls apply with each new configuration after that of
 // file, which holds already. When apply returns an error, the configuration
 // before is still the one that holds.
-func NewWatcher(file *File, apply func(provider.Config) error, registry prometheus.Registerer) *reload.Watcher {
+func NewWatcher(file *File, apply func(Config) error, registry prometheus.Registerer) *reload.Watcher {
 	return reload.New(reload.File{
 		Path: file.Path, Name: "configuration file", Metrics: "lanyard_config",
 		Read: func() ([]byte, error) { return read(file.Path) },

@@ -14,8 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/reload"
+	"github.com/lanyardhq/lanyard/internal/reload"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // watched is a Watcher of a file, and what it has applied.
@@ -33,9 +33,9 @@ func watch(t *testing.T, refuse ...string) *watched {
 	w := &watched{T: t, refuse: strings.Join(refuse, ""), path: write(t, "cluster: first"), registry: prometheus.NewRegistry()}
 	file, err := Load(w.path)
 	must(t, err)
-	watcher := NewWatcher(file, func(config provider.Config) error {
+	watcher := NewWatcher(file, func(config Config) error {
 		if config.Cluster == w.refuse {
-			return provider.Problems{{Field: "cluster", Text: "refused"}}
+			return spec.Problems{{Field: "cluster", Text: "refused"}}
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -1,7 +1,7 @@
 // Package dialect is what the dialects below it share: reading the parameters of
 // a SecretProviderClass and collecting everything that is wrong with them, each
 // problem at its place. A dialect is a function from parameters to a
-// provider.Class and knows neither stores nor the operator's configuration.
+// spec.Class and knows neither stores nor the operator's configuration.
 //
 // To add one: a package with Name and Parse, one line in cmd, one page in docs
 // that has every parameter and field. Start with Reader.
@@ -15,20 +15,20 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Reader collects what is wrong with a class's parameters. The zero Reader is
 // ready for use.
 type Reader struct {
-	problems provider.Problems
+	problems spec.Problems
 	misread  map[int]bool // entries of which something could not be decoded
 }
 
 // Wrong adds a problem with a parameter.
 func (r *Reader) Wrong(parameter, format string, args ...any) {
-	r.problems = append(r.problems, provider.Problem{Field: parameter, Text: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, spec.Problem{Field: parameter, Text: fmt.Sprintf(format, args...)})
 }
 
 // WrongIn adds a problem with a field of an entry in the list that a parameter
@@ -39,11 +39,11 @@ func (r *Reader) WrongIn(list string, index int, id, field, format string, args 
 	if field != "" {
 		place += "." + field
 	}
-	r.problems = append(r.problems, provider.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, spec.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
 }
 
 // Add adds a problem whose place the dialect has found itself.
-func (r *Reader) Add(problem provider.Problem) { r.problems = append(r.problems, problem) }
+func (r *Reader) Add(problem spec.Problem) { r.problems = append(r.problems, problem) }
 
 // Unknown refuses the parameters that are not known, each with the nearest that
 // is.
@@ -72,7 +72,7 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 		case s.Field != "":
 			field += "." + s.Field
 		}
-		problem := provider.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
+		problem := spec.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
 		if i := entryIndex(s.Field); i >= 0 && id != nil {
 			problem.Object, problem.ID = i+1, id(i)
 			if r.misread == nil {
@@ -88,13 +88,13 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 // decoded, so that what seems to be missing may stand there.
 func (r *Reader) Misread(index int) bool { return r.misread[index] }
 
-// Err is everything that is wrong, a provider.Problems in the order of the
+// Err is everything that is wrong, a spec.Problems in the order of the
 // entries; nil if nothing is.
 func (r *Reader) Err() error {
 	if len(r.problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.problems, func(a, b provider.Problem) int { return a.Object - b.Object })
+	slices.SortStableFunc(r.problems, func(a, b spec.Problem) int { return a.Object - b.Object })
 	return r.problems
 }
 

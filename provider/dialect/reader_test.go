@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 type entry struct {
@@ -19,7 +19,7 @@ func TestReaderTellsEverythingInTheOrderOfTheEntries(t *testing.T) {
 	r.WrongIn("secrets", 1, "b", "key", "missing; give %s", "one")
 	r.Unknown(map[string]string{"secrets": "", "regoin": "", "zzzz": ""}, []string{"secrets", "region"})
 	r.Wrong("region", "missing")
-	var problems provider.Problems
+	var problems spec.Problems
 	if !errors.As(r.Err(), &problems) {
 		t.Fatalf("error %v, want Problems", r.Err())
 	}

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/render"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 func TestPermissionsAreNumbersInEveryNotation(t *testing.T) {

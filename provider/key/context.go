@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // The bounds of a Context.
@@ -33,20 +33,20 @@ const contextFormat = "lanyard context v1"
 // left out by the caller; the nil Context is one without pairs.
 type Context map[string]string
 
-// Check returns an error that wraps store.ErrInvalid if the context is out of
+// Check returns an error that wraps fault.ErrInvalid if the context is out of
 // bounds: more than MaxContextPairs, longer than MaxContext, or with a name or
 // value that is empty or not plain UTF-8 text.
 func (c Context) Check() error {
 	if len(c) > MaxContextPairs {
-		return store.Fail(store.ErrInvalid, fmt.Errorf("the context has %d pairs; the most is %d", len(c), MaxContextPairs))
+		return fault.Fail(fault.ErrInvalid, fmt.Errorf("the context has %d pairs; the most is %d", len(c), MaxContextPairs))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c)) {
 		if !plainText(name) || !plainText(c[name]) {
-			return store.Fail(store.ErrInvalid, fmt.Errorf("the context's pair %q must have a name and a value, both of UTF-8 without control characters", name))
+			return fault.Fail(fault.ErrInvalid, fmt.Errorf("the context's pair %q must have a name and a value, both of UTF-8 without control characters", name))
 		}
 	}
 	if size := len(c.Canonical()); size > MaxContext {
-		return store.Fail(store.ErrInvalid, fmt.Errorf("the context is %d bytes long; the most is %d", size, MaxContext))
+		return fault.Fail(fault.ErrInvalid, fmt.Errorf("the context is %d bytes long; the most is %d", size, MaxContext))
 	}
 	return nil
 }

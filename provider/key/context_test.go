@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestCanonicalIsTheDocumentedEncoding(t *testing.T) {
@@ -91,7 +91,7 @@ func TestContextsOutOfBoundsAreRefused(t *testing.T) {
 		"just short enough": {key.Context{"n": strings.Repeat("v", key.MaxContext-len("lanyard context v1")-4-1-4)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := test.bound.Check(); (err == nil) != test.good || err != nil && !errors.Is(err, store.ErrInvalid) {
+			if err := test.bound.Check(); (err == nil) != test.good || err != nil && !errors.Is(err, fault.ErrInvalid) {
 				t.Errorf("Check = %v", err)
 			}
 		})
@@ -104,19 +104,19 @@ func TestArgumentsOutOfBoundsAreRefused(t *testing.T) {
 		err  error
 		kind error
 	}{
-		"empty plaintext":      {key.CheckEncrypt(secret.Bytes{}, nil), store.ErrInvalid},
+		"empty plaintext":      {key.CheckEncrypt(secret.Bytes{}, nil), fault.ErrInvalid},
 		"least plaintext":      {key.CheckEncrypt(secret.New(sized(1)), nil), nil},
 		"most plaintext":       {key.CheckEncrypt(secret.New(sized(key.MaxPlaintext)), nil), nil},
-		"too much plaintext":   {key.CheckEncrypt(secret.New(sized(key.MaxPlaintext+1)), nil), store.ErrInvalid},
-		"plaintext, context":   {key.CheckEncrypt(secret.New(sized(1)), key.Context{"": ""}), store.ErrInvalid},
-		"empty ciphertext":     {key.CheckDecrypt(key.Ciphertext{}, nil), store.ErrInvalid},
+		"too much plaintext":   {key.CheckEncrypt(secret.New(sized(key.MaxPlaintext+1)), nil), fault.ErrInvalid},
+		"plaintext, context":   {key.CheckEncrypt(secret.New(sized(1)), key.Context{"": ""}), fault.ErrInvalid},
+		"empty ciphertext":     {key.CheckDecrypt(key.Ciphertext{}, nil), fault.ErrInvalid},
 		"most ciphertext":      {key.CheckDecrypt(key.Ciphertext{Data: sized(key.MaxCiphertext)}, nil), nil},
-		"too much ciphertext":  {key.CheckDecrypt(key.Ciphertext{Data: sized(key.MaxCiphertext + 1)}, nil), store.ErrInvalid},
-		"long version":         {key.CheckDecrypt(key.Ciphertext{Data: sized(1), Version: string(sized(key.MaxVersion + 1))}, nil), store.ErrInvalid},
-		"ciphertext, context":  {key.CheckDecrypt(key.Ciphertext{Data: sized(1)}, key.Context{"": ""}), store.ErrInvalid},
-		"empty answer":         {key.CheckPlaintext(nil), store.ErrUnavailable},
+		"too much ciphertext":  {key.CheckDecrypt(key.Ciphertext{Data: sized(key.MaxCiphertext + 1)}, nil), fault.ErrInvalid},
+		"long version":         {key.CheckDecrypt(key.Ciphertext{Data: sized(1), Version: string(sized(key.MaxVersion + 1))}, nil), fault.ErrInvalid},
+		"ciphertext, context":  {key.CheckDecrypt(key.Ciphertext{Data: sized(1)}, key.Context{"": ""}), fault.ErrInvalid},
+		"empty answer":         {key.CheckPlaintext(nil), fault.ErrUnavailable},
 		"answer that is whole": {key.CheckPlaintext(sized(32)), nil},
-		"answer that is long":  {key.CheckPlaintext(sized(key.MaxPlaintext + 1)), store.ErrUnavailable},
+		"answer that is long":  {key.CheckPlaintext(sized(key.MaxPlaintext + 1)), fault.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if (test.err == nil) != (test.kind == nil) || !errors.Is(test.err, test.kind) {

@@ -6,7 +6,7 @@
 //
 // Nothing here or below keeps a plaintext longer than a call, chooses between
 // keys, or repeats a call that another key could answer: which key is for which
-// ciphertext is the caller's to know. Errors wrap the kinds of package store.
+// ciphertext is the caller's to know. Errors wrap the kind of package fault.
 //
 // Start with Key, whose comments are the contract. To add a key service:
 // implement Type and Key, run keytest.Run against it, and register the Type in
@@ -40,7 +40,7 @@ type Type interface {
 	Name() string
 
 	// Open checks the settings and returns the key that they name. It makes no
-	// remote call. The error wraps store.ErrInvalid and reports every wrong
+	// remote call. The error wraps fault.ErrInvalid and reports every wrong
 	// setting at once, by its field name.
 	Open(settings Settings) (Key, error)
 }
@@ -77,19 +77,19 @@ type Ciphertext struct {
 // is a pod: the key service is asked with that pod's own credentials and never
 // with another's login.
 //
-// Every error wraps exactly one kind of package store, or ctx.Err. Its text
+// Every error wraps exactly one kind of package fault, or ctx.Err. Its text
 // names the key, the cause and the remedy if it is known, and holds no
 // plaintext, ciphertext, token or key. The kinds mean here:
 //
-//   - store.ErrInvalid: the caller's plaintext, ciphertext or context is out of
+//   - fault.ErrInvalid: the caller's plaintext, ciphertext or context is out of
 //     bounds; or Decrypt found a ciphertext that this key did not make, that
 //     was changed, or that is bound to another context; or the key cannot be
 //     used so (disabled, of the wrong kind).
-//   - store.ErrNotFound: there is no such key, or no such version of it any more.
-//   - store.ErrUnauthenticated: the key service does not accept the credentials.
-//   - store.ErrDenied: it knows who asks, and refuses; where a policy looks at
+//   - fault.ErrNotFound: there is no such key, or no such version of it any more.
+//   - fault.ErrUnauthenticated: the key service does not accept the credentials.
+//   - fault.ErrDenied: it knows who asks, and refuses; where a policy looks at
 //     the context, that is what another context gets.
-//   - store.ErrUnavailable: it could not answer now, or its answer cannot be
+//   - fault.ErrUnavailable: it could not answer now, or its answer cannot be
 //     trusted: empty, cut short, a wrong checksum.
 type Key interface {
 	// Name says which service and which key, without its version: nothing

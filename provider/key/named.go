@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // Named returns a Key that has a name and can do nothing: every call is refused
-// with store.ErrInvalid.
+// with fault.ErrInvalid.
 func Named(name string) Key { return named(name) }
 
 type named string
@@ -18,7 +18,7 @@ type named string
 func (n named) Name() string { return string(n) }
 
 func (n named) refusal() error {
-	return store.Fail(store.ErrInvalid, errors.New(string(n)+": the key was opened for its name alone"))
+	return fault.Fail(fault.ErrInvalid, errors.New(string(n)+": the key was opened for its name alone"))
 }
 
 func (n named) Encrypt(context.Context, identity.Identity, secret.Bytes, Context) (Ciphertext, error) {

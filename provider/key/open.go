@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
 // Open opens the key of an operator's or a developer's file: service is its

@@ -9,18 +9,18 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // document is a SecretProviderClass as the API server takes it: the CRD in the
 // driver's deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml.
 type document struct {
-	APIVersion text     `yaml:"apiVersion"`
-	Kind       text     `yaml:"kind"`
-	Metadata   metadata `yaml:"metadata"`
-	Spec       spec     `yaml:"spec"`
-	Status     any      `yaml:"status"`
+	APIVersion text      `yaml:"apiVersion"`
+	Kind       text      `yaml:"kind"`
+	Metadata   metadata  `yaml:"metadata"`
+	Spec       classSpec `yaml:"spec"`
+	Status     any       `yaml:"status"`
 }
 
 type metadata struct {
@@ -29,7 +29,7 @@ type metadata struct {
 	Others    map[string]any `yaml:",inline"`
 }
 
-type spec struct {
+type classSpec struct {
 	Provider      text            `yaml:"provider"`
 	Parameters    map[string]text `yaml:"parameters"`
 	SecretObjects []secretObject  `yaml:"secretObjects"`
@@ -136,10 +136,10 @@ func (f *file) at(of about, root *yaml.Node, field, message string) {
 }
 
 // judge returns everything that is wrong with a class's parameters.
-func (f *file) judge(name string, parameters map[string]string, class *provider.Class) provider.Problems {
-	var problems provider.Problems
+func (f *file) judge(name string, parameters map[string]string, class *spec.Class) spec.Problems {
+	var problems spec.Problems
 	if err := f.Check(name, parameters); err != nil && !errors.As(err, &problems) {
-		problems = provider.Problems{{Text: err.Error()}}
+		problems = spec.Problems{{Text: err.Error()}}
 	}
 	if f.Configured || class == nil {
 		return problems
@@ -149,7 +149,7 @@ func (f *file) judge(name string, parameters map[string]string, class *provider.
 
 // leaveToConfiguration drops what was said of stores that the class uses and
 // does not define by itself.
-func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.Class) provider.Problems {
+func (f *file) leaveToConfiguration(problems spec.Problems, class *spec.Class) spec.Problems {
 	unresolved := map[string]bool{}
 	for _, o := range class.Objects {
 		if o.Key != "" && class.Stores[o.Store] == nil {
@@ -162,7 +162,7 @@ func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.
 		}
 	}
 	f.Unresolved += len(unresolved)
-	return slices.DeleteFunc(problems, func(p provider.Problem) bool {
+	return slices.DeleteFunc(problems, func(p spec.Problem) bool {
 		return p.Store != "" && (unresolved[p.Store] || p.Store == sealedStore && class.Stores[sealedStore] == nil)
 	})
 }
@@ -171,7 +171,7 @@ func (f *file) leaveToConfiguration(problems provider.Problems, class *provider.
 const sealedStore = "sealed"
 
 // parameters reports problems with the class's parameters.
-func (f *file) parameters(of about, root *yaml.Node, problems provider.Problems) {
+func (f *file) parameters(of about, root *yaml.Node, problems spec.Problems) {
 	for _, p := range problems {
 		finding := Finding{
 			Namespace: of.namespace, Class: of.class, Object: p.Object, ID: p.ID,
@@ -185,7 +185,7 @@ func (f *file) parameters(of about, root *yaml.Node, problems provider.Problems)
 }
 
 // locate returns where in the file a problem with a parameter stands.
-func (f *file) locate(root *yaml.Node, p provider.Problem) (line, column int) {
+func (f *file) locate(root *yaml.Node, p spec.Problem) (line, column int) {
 	const parameters = "spec.parameters"
 	at, value, _ := strict.Find(root, parameters)
 	if value.Kind != yaml.MappingNode || p.Field == "" {

@@ -10,24 +10,25 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Converter rewrites classes of other dialects as native ones. It knows no
-// dialect: what a dialect understood of a class (provider.Class) is written in
+// dialect: what a dialect understood of a class (spec.Class) is written in
 // the native syntax. Whether a class is right at all is Checker's to say,
 // before.
 type Converter struct {
 	// Dialects are the providers whose classes are converted; the classes of
 	// others, and native ones, stay as they are.
-	Dialects map[string]provider.Dialect
+	Dialects map[string]spec.Dialect
 	// Stores are the operator's, if Configured. What they say already, or say
 	// to ignore, is left out of the class; without them it is not known which
 	// stores the operator names, and a class that does not say where its store
 	// is leaves that to the configuration.
-	Stores     map[string]provider.StoreConfig
+	Stores     map[string]config.Store
 	Configured bool
 }
 
@@ -169,7 +170,7 @@ func (c *Converter) class(root *yaml.Node, lines []string) ([]edit, *Conversion,
 
 // native is the class with the settings of its stores that a native class has
 // to say, and without what has no effect.
-func (c *Converter) native(class *provider.Class, conversion *Conversion) *provider.Class {
+func (c *Converter) native(class *spec.Class, conversion *Conversion) *spec.Class {
 	native := *class
 	native.Stores = map[string]map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
@@ -182,7 +183,7 @@ func (c *Converter) native(class *provider.Class, conversion *Conversion) *provi
 				conversion.LeftOut = append(conversion.LeftOut, fmt.Sprintf("%s: the operator's configuration of store %s says or ignores it", class.Words.Of("stores."+name+"."+setting), name))
 			}
 		case c.Configured, settings["type"] != nil:
-			settings = class.WithDefaults(name)
+			settings = class.StoreSettings(name)
 		}
 		if len(settings) > 0 {
 			native.Stores[name] = settings

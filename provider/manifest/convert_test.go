@@ -4,20 +4,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // nested is a dialect that makes two objects of each entry of a list, whose
 // entries are YAML within YAML, and calls the list secrets.
-func nested(parameters map[string]string) (*provider.Class, error) {
+func nested(parameters map[string]string) (*spec.Class, error) {
 	var r dialect.Reader
 	var list struct {
 		Array []string `yaml:"array"`
 	}
 	r.YAML("secrets", parameters["secrets"], &list, nil)
-	class := &provider.Class{
-		Words:    provider.Words{"objects": "secrets", "stores.home.region": "region"},
+	class := &spec.Class{
+		Words:    spec.Words{"objects": "secrets", "stores.home.region": "region"},
 		Stores:   map[string]map[string]any{"home": {"region": parameters["region"]}},
 		Defaults: map[string]map[string]any{"home": {"type": "nested", "login": "pod"}},
 	}
@@ -27,7 +28,7 @@ func nested(parameters map[string]string) (*provider.Class, error) {
 		}
 		r.YAML("secrets", list.Array[i], &entry, nil)
 		for _, end := range []string{".crt", ".key"} {
-			class.Objects = append(class.Objects, provider.Object{Path: entry.Name + end, Store: "home", Key: entry.Name, Property: end[1:], Entry: i + 1})
+			class.Objects = append(class.Objects, spec.Object{Path: entry.Name + end, Store: "home", Key: entry.Name, Property: end[1:], Entry: i + 1})
 		}
 	}
 	return class, r.Err()
@@ -51,18 +52,18 @@ spec:
 
 func TestConverterTakesAnyDialect(t *testing.T) {
 	for name, test := range map[string]struct {
-		stores map[string]provider.StoreConfig
+		stores map[string]config.Store
 		known  bool // the configuration
 		want   string
 	}{
 		"nothing is known of the operator":      {want: "{region: eu}"},
 		"the operator names no store":           {known: true, want: "{type: nested, login: pod, region: eu}"},
-		"the operator leaves the region":        {known: true, stores: map[string]provider.StoreConfig{"home": {Type: "nested"}}, want: "{region: eu}"},
-		"the operator names the same region":    {known: true, stores: map[string]provider.StoreConfig{"home": {Type: "nested", Fields: map[string]any{"region": "eu"}}}},
-		"the operator ignores what classes say": {known: true, stores: map[string]provider.StoreConfig{"home": {Type: "nested", Ignore: []string{"region"}}}},
+		"the operator leaves the region":        {known: true, stores: map[string]config.Store{"home": {Type: "nested"}}, want: "{region: eu}"},
+		"the operator names the same region":    {known: true, stores: map[string]config.Store{"home": {Type: "nested", Fields: map[string]any{"region": "eu"}}}},
+		"the operator ignores what classes say": {known: true, stores: map[string]config.Store{"home": {Type: "nested", Ignore: []string{"region"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &Converter{Dialects: map[string]provider.Dialect{"nested": nested}, Stores: test.stores, Configured: test.known}
+			c := &Converter{Dialects: map[string]spec.Dialect{"nested": nested}, Stores: test.stores, Configured: test.known}
 			got, conversions, err := c.File("f", []byte(nestedClass))
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +114,7 @@ spec:
 }
 
 func TestConverterKeepsHowAFileIsLaidOut(t *testing.T) {
-	c := &Converter{Dialects: map[string]provider.Dialect{"nested": nested}}
+	c := &Converter{Dialects: map[string]spec.Dialect{"nested": nested}}
 	for name, change := range map[string]func(string) string{
 		"quotes":              func(s string) string { return strings.Replace(s, "nested #", `"nested" #`, 1) },
 		"other line ends":     func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
@@ -143,7 +144,7 @@ func TestConverterKeepsHowAFileIsLaidOut(t *testing.T) {
 }
 
 func TestConverterNamesEverythingItCannotDo(t *testing.T) {
-	c := &Converter{Dialects: map[string]provider.Dialect{"nested": nested}}
+	c := &Converter{Dialects: map[string]spec.Dialect{"nested": nested}}
 	flow := "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: flow}\nspec: {provider: nested, parameters: {secrets: 'array: []'}}\n"
 	without := "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: without}\nspec:\n  provider: nested\n"
 	text := nestedClass + "---\n" + flow + "---\n" + without
@@ -172,7 +173,7 @@ func parametersOf(class string) string {
 func FuzzConvert(f *testing.F) {
 	f.Add(nestedClass)
 	f.Add("kind: List\nitems:\n- kind: SecretProviderClass\n  spec:\n    parameters: {secrets: 'array: [\"name: a\"]'}\n    provider: 'nested'\n")
-	c := &Converter{Dialects: map[string]provider.Dialect{"nested": nested}}
+	c := &Converter{Dialects: map[string]spec.Dialect{"nested": nested}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 1<<14 {
 			return

@@ -6,12 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // gains are what the native syntax offers a class, as far as the class itself
 // shows where it would help.
-func gains(class *provider.Class) []string {
+func gains(class *spec.Class) []string {
 	var all []string
 	for _, group := range oneSecret(class.Objects) {
 		all = append(all, fmt.Sprintf("%s are keys of one secret, %s: one object with expand: true makes a file of every key, also of those that are added later",
@@ -36,7 +36,7 @@ type shared struct {
 
 // oneSecret finds secrets of which at least two objects show a key each and
 // nothing else.
-func oneSecret(objects []provider.Object) []shared {
+func oneSecret(objects []spec.Object) []shared {
 	var found []shared
 	places := map[string]int{}
 	for _, o := range objects {

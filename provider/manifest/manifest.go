@@ -19,8 +19,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Finding is one thing that is wrong with a file.
@@ -57,9 +57,9 @@ func (f Finding) String() string {
 type Checker struct {
 	// Dialects are the providers whose classes are checked; the classes of
 	// others are passed over.
-	Dialects map[string]provider.Dialect
+	Dialects map[string]spec.Dialect
 	// Check says whether a class can be served; its error is a
-	// provider.Problems. It is the engine's method of that name.
+	// spec.Problems. It is the engine's method of that name.
 	Check func(dialect string, parameters map[string]string) error
 	// Configured says that Check knows the operator's configuration. If it
 	// does not, nothing is said of stores that only the configuration defines.

@@ -6,33 +6,33 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // newChecker checks what needs neither configuration nor stores.
 func newChecker(t *testing.T) *Checker {
 	t.Helper()
 	return &Checker{
-		Dialects: map[string]provider.Dialect{lanyard.Name: lanyard.Parse},
+		Dialects: map[string]spec.Dialect{lanyard.Name: lanyard.Parse},
 		Now:      time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Check: func(_ string, parameters map[string]string) error {
 			class, err := lanyard.Parse(parameters)
 			problems := class.Validate()
-			var syntax provider.Problems
+			var syntax spec.Problems
 			if errors.As(err, &syntax) {
 				return syntax.Add(problems)
 			}
 			for name := range class.Stores {
 				if class.Stores[name]["type"] == nil {
-					problems = append(problems, provider.Problem{Field: "stores." + name + ".type", Store: name, Text: "missing"})
+					problems = append(problems, spec.Problem{Field: "stores." + name + ".type", Store: name, Text: "missing"})
 				}
 			}
 			for i, o := range class.Objects {
 				if o.Key != "" && class.Stores[o.Store] == nil {
-					problems = append(problems, provider.Problem{Field: "objects[" + string(rune('0'+i)) + "].store", Object: i + 1, ID: o.ID(), Store: o.Store, Text: "no such store"})
+					problems = append(problems, spec.Problem{Field: "objects[" + string(rune('0'+i)) + "].store", Object: i + 1, ID: o.ID(), Store: o.Store, Text: "no such store"})
 				}
 			}
 			if len(problems) > 0 {

@@ -6,9 +6,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 var errBraces = errors.New("is written in braces; write spec in YAML's block style, one field a line, as kubectl's -o yaml does")
@@ -16,12 +16,12 @@ var errBraces = errors.New("is written in braces; write spec in YAML's block sty
 // rewrite returns the edits that give a class the native provider and these
 // parameters, below the remarks.
 func rewrite(root *yaml.Node, lines []string, parameters map[string]string, remarks []string) ([]edit, error) {
-	_, spec, _ := strict.Find(root, "spec")
-	if root.Style&yaml.FlowStyle != 0 || spec.Style&yaml.FlowStyle != 0 {
+	_, classSpec, _ := strict.Find(root, "spec")
+	if root.Style&yaml.FlowStyle != 0 || classSpec.Style&yaml.FlowStyle != 0 {
 		return nil, errBraces
 	}
-	_, name, _ := strict.Find(spec, "provider")
-	key, value, ok := strict.Find(spec, "parameters")
+	_, name, _ := strict.Find(classSpec, "provider")
+	key, value, ok := strict.Find(classSpec, "parameters")
 	if !ok || value.Kind != yaml.MappingNode || name.Kind != yaml.ScalarNode {
 		return nil, errors.New("has no parameters to convert")
 	}
@@ -110,7 +110,7 @@ type remarks struct {
 
 // remarksOf collects the comments on a class's parameters and on the entries of
 // its list of objects, whatever the list is called and however it is nested.
-func remarksOf(root *yaml.Node, class *provider.Class) remarks {
+func remarksOf(root *yaml.Node, class *spec.Class) remarks {
 	var found remarks
 	_, parameters, _ := strict.Find(root, "spec.parameters")
 	for i := 0; i+1 < len(parameters.Content); i += 2 {

@@ -6,8 +6,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // secretObject asks the driver to copy files of the volume into a Secret.
@@ -27,7 +27,7 @@ type secretData struct {
 // secretObjects checks that the Secrets that the driver is to make can be made:
 // it needs every field (ValidateSecretObject and GetSecretData in the driver's
 // pkg/util/secretutil) and looks the files up by their path in the volume.
-func (f *file) secretObjects(of about, root *yaml.Node, secrets []secretObject, class *provider.Class) {
+func (f *file) secretObjects(of about, root *yaml.Node, secrets []secretObject, class *spec.Class) {
 	names := map[text]int{}
 	for i, s := range secrets {
 		field := fmt.Sprintf("spec.secretObjects[%d]", i)
@@ -52,7 +52,7 @@ func (f *file) secretObjects(of about, root *yaml.Node, secrets []secretObject, 
 	}
 }
 
-func (f *file) secretData(of about, root *yaml.Node, field string, d secretData, keys map[text]bool, class *provider.Class) {
+func (f *file) secretData(of about, root *yaml.Node, field string, d secretData, keys map[text]bool, class *spec.Class) {
 	switch {
 	case d.Key == "":
 		f.at(of, root, field+".key", "missing; name the key in the Secret")
@@ -68,7 +68,7 @@ func (f *file) secretData(of about, root *yaml.Node, field string, d secretData,
 }
 
 // noFile says why no file of the volume has the name, or nothing.
-func noFile(name string, class *provider.Class) string {
+func noFile(name string, class *spec.Class) string {
 	var paths []string
 	for i, o := range class.Objects {
 		switch {

@@ -40,7 +40,7 @@ var (
 	// retired on purpose.
 	ErrRetiredKey = errors.New("retired key")
 	// ErrKeyService means that the key service did not wrap or unwrap the data
-	// key. The error wraps the kind of package store too, and its text is the
+	// key. The error wraps the kind of package fault too, and its text is the
 	// key service's.
 	ErrKeyService = errors.New("the key service refused")
 	// ErrUnsigned means that the value has no signature where one is required.

@@ -3,8 +3,8 @@ package seal
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/nodefile"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
 const keyIDSize = 16

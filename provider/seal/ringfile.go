@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 const (

@@ -145,7 +145,7 @@ func (s *Sealed) Format(f fmt.State, _ rune) {
 // as the node where the ServiceKey says so, and gives up when ctx ends. The error
 // wraps one of the errors of Scope.Match, or of Signatures.Check, or
 // ErrUnknownKey, ErrRetiredKey,
-// ErrKeyService with a kind of package store, or ErrAuthentication, or is ctx's.
+// ErrKeyService with a kind of package fault, or ErrAuthentication, or is ctx's.
 func (s *Sealed) Open(ctx context.Context, keys Keys, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
 	if err := s.scope.Match(as, object, now); err != nil {
 		return secret.Bytes{}, err

@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // ServiceKey is a key of a key service, under the name that values are sealed
@@ -88,7 +88,7 @@ func (k *ServiceKey) detached(ctx context.Context, most time.Duration) (_ contex
 // wraps for the scope, and returns the text. It asks the key service once, with
 // this machine's own credentials, which need no right to decrypt. It fails as
 // Seal does, or with the key service's error, which wraps ErrKeyService and a
-// kind of package store.
+// kind of package fault.
 func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.Bytes, options ...Option) (string, error) {
 	if err := checkSealing(scope, value); err != nil {
 		return "", err
@@ -107,7 +107,7 @@ func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.B
 	part := keyPart{name: with.name, version: made.Version, wrapped: made.Data}
 	encoded, err := part.encode()
 	if err != nil {
-		return "", serviceError{kind: store.ErrUnavailable, text: fmt.Sprintf("key %s: %v", with.name, err)}
+		return "", serviceError{kind: fault.ErrUnavailable, text: fmt.Sprintf("key %s: %v", with.name, err)}
 	}
 	how := sealingOf(options)
 	head := header{suite: SuiteKeyService, key: part.id(), scope: scope, by: how.signer()}.encode()
@@ -178,15 +178,15 @@ func serviceFailure(ctx context.Context, k *ServiceKey, err error) error {
 	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
 		return ended
 	}
-	kind := store.ErrUnavailable
-	for _, known := range []error{store.ErrInvalid, store.ErrUnauthenticated, store.ErrDenied} {
+	kind := fault.ErrUnavailable
+	for _, known := range []error{fault.ErrInvalid, fault.ErrUnauthenticated, fault.ErrDenied} {
 		if errors.Is(err, known) {
 			kind = known
 		}
 	}
 	// A key that is gone is no value that is absent: the value stands there.
-	if errors.Is(err, store.ErrNotFound) {
-		kind = store.ErrInvalid
+	if errors.Is(err, fault.ErrNotFound) {
+		kind = fault.ErrInvalid
 	}
 	return serviceError{kind: kind, text: fmt.Sprintf("key %s: %v", k.name, err)}
 }

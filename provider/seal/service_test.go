@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // localKey opens a key of a key file with these keys, one for each line.
@@ -243,7 +243,7 @@ func TestTheKeyServiceRefusesAnotherScope(t *testing.T) {
 			before := len(service.decrypts)
 			_, err := openWith(t, seal.Keys{Services: []*seal.ServiceKey{with}}, moved, c.as, c.object)
 			wantErrors(t, err, seal.ErrKeyService)
-			if !errors.Is(err, store.ErrInvalid) || len(service.decrypts) != before+1 {
+			if !errors.Is(err, fault.ErrInvalid) || len(service.decrypts) != before+1 {
 				t.Errorf("error %v after %d calls", err, len(service.decrypts)-before)
 			}
 		})
@@ -380,7 +380,7 @@ func TestFollowsTheVersionsOfAKeyService(t *testing.T) {
 	}
 	_, err := openWith(t, seal.Keys{Services: []*seal.ServiceKey{trimmed}}, text, web, object)
 	wantErrors(t, err, seal.ErrKeyService)
-	if errors.Is(err, store.ErrNotFound) || !errors.Is(err, store.ErrInvalid) {
+	if errors.Is(err, fault.ErrNotFound) || !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -388,12 +388,12 @@ func TestFollowsTheVersionsOfAKeyService(t *testing.T) {
 func TestKeepsTheKindAndTheTextOfARefusal(t *testing.T) {
 	cause := errors.New("planted-cause")
 	for name, c := range map[string]struct{ said, kind error }{
-		"invalid":           {store.Fail(store.ErrInvalid, cause), store.ErrInvalid},
-		"denied":            {store.Fail(store.ErrDenied, cause), store.ErrDenied},
-		"not authenticated": {store.Fail(store.ErrUnauthenticated, cause), store.ErrUnauthenticated},
-		"unavailable":       {store.Fail(store.ErrUnavailable, cause), store.ErrUnavailable},
-		"no such key":       {store.Fail(store.ErrNotFound, cause), store.ErrInvalid},
-		"of no known kind":  {cause, store.ErrUnavailable},
+		"invalid":           {fault.Fail(fault.ErrInvalid, cause), fault.ErrInvalid},
+		"denied":            {fault.Fail(fault.ErrDenied, cause), fault.ErrDenied},
+		"not authenticated": {fault.Fail(fault.ErrUnauthenticated, cause), fault.ErrUnauthenticated},
+		"unavailable":       {fault.Fail(fault.ErrUnavailable, cause), fault.ErrUnavailable},
+		"no such key":       {fault.Fail(fault.ErrNotFound, cause), fault.ErrInvalid},
+		"of no known kind":  {cause, fault.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service, with := newService(t)
@@ -409,7 +409,7 @@ func TestKeepsTheKindAndTheTextOfARefusal(t *testing.T) {
 				if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), "key prod: ") || !strings.Contains(err.Error(), "planted-cause") {
 					t.Errorf("error %v, want %v", err, c.kind)
 				}
-				for _, other := range []error{store.ErrInvalid, store.ErrDenied, store.ErrUnauthenticated, store.ErrUnavailable, store.ErrNotFound} {
+				for _, other := range []error{fault.ErrInvalid, fault.ErrDenied, fault.ErrUnauthenticated, fault.ErrUnavailable, fault.ErrNotFound} {
 					if !errors.Is(other, c.kind) && errors.Is(err, other) {
 						t.Errorf("error %v is %v too", err, other)
 					}
@@ -479,7 +479,7 @@ func TestRefusesAnAnswerOfAKeyServiceThatNobodyCouldParse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text, err := seal.SealWith(t.Context(), named(t, "prod", oddKey{made: made}, false), webScope(), secret.NewString("v"))
 			wantErrors(t, err, seal.ErrKeyService)
-			if text != "" || !errors.Is(err, store.ErrUnavailable) {
+			if text != "" || !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("%d characters, %v", len(text), err)
 			}
 		})

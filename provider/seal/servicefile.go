@@ -1,8 +1,8 @@
 package seal
 
 import (
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 const serviceKind = "lanyard.seal-key.v1"

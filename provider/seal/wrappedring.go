@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // wrappedKey is a private key that a key service wrapped, beside its public part.
@@ -43,7 +43,7 @@ func (r *KeyRing) WrappedBy() string { return r.wrapper }
 // service, which is asked once for each with this machine's own credentials. It
 // needs no right to decrypt. Whoever wraps a ring that was written plain must
 // destroy what was written. The error is one of Wrap's arguments, or wraps
-// ErrKeyService and a kind of package store.
+// ErrKeyService and a kind of package fault.
 func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) {
 	if r.wrapper != "" && r.wrapper != with.name {
 		return nil, fmt.Errorf("the key ring is wrapped by key %s, not by %s; make a new ring with the other key, and seal its values again", r.wrapper, with.name)
@@ -63,7 +63,7 @@ func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) 
 			return nil, serviceFailure(ctx, with, err)
 		}
 		if wrongVersion(made.Version) {
-			return nil, serviceError{kind: store.ErrUnavailable, text: fmt.Sprintf("key %s: the key service told no version of its key", with.name)}
+			return nil, serviceError{kind: fault.ErrUnavailable, text: fmt.Sprintf("key %s: the key service told no version of its key", with.name)}
 		}
 		ring.keys[i] = ringKey{Key: one.Key, wrapped: &wrappedKey{public: one.private.PublicKey(), made: made}}
 	}
@@ -174,7 +174,7 @@ func unwrapRingKey(ctx context.Context, with *ServiceKey, cluster string, of rin
 	kem, _, _ := hpkeParts()
 	private, err := kem.NewPrivateKey(seed.Reveal())
 	if err != nil || keyIDOf(private.PublicKey()) != of.ID {
-		return nil, serviceError{kind: store.ErrInvalid, text: fmt.Sprintf("key %s unwrapped another private key than %s; take the key ring from its source again", with.name, of.ID)}
+		return nil, serviceError{kind: fault.ErrInvalid, text: fmt.Sprintf("key %s unwrapped another private key than %s; take the key ring from its source again", with.name, of.ID)}
 	}
 	return private, nil
 }
@@ -188,8 +188,8 @@ func ringFailure(ctx context.Context, with *ServiceKey, id KeyID, err error) err
 	if !errors.As(failed, &service) {
 		service = serviceError{text: fmt.Sprintf("key %s: %v", with.name, failed)}
 	}
-	if service.kind == nil || errors.Is(service.kind, store.ErrDenied) || errors.Is(service.kind, store.ErrUnauthenticated) {
-		service.kind = store.ErrUnavailable
+	if service.kind == nil || errors.Is(service.kind, fault.ErrDenied) || errors.Is(service.kind, fault.ErrUnauthenticated) {
+		service.kind = fault.ErrUnavailable
 	}
 	service.text = fmt.Sprintf("private key %s of the key ring cannot be unwrapped: %s; what is sealed to it is not lost, and opens as soon as the key service unwraps the key", id, service.text)
 	return service

@@ -14,11 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // wrap wraps a ring and reads it back from its file, locked.
@@ -114,9 +114,9 @@ func TestWrappedRingRotatesAndRetires(t *testing.T) {
 // nothing away.
 func TestWrappedRingAndAKeyServiceThatFails(t *testing.T) {
 	for name, failure := range map[string]error{
-		"away":             store.Fail(store.ErrUnavailable, errors.New("no route")),
-		"denied":           store.Fail(store.ErrDenied, errors.New("no route")),
-		"unauthenticated":  store.Fail(store.ErrUnauthenticated, errors.New("no route")),
+		"away":             fault.Fail(fault.ErrUnavailable, errors.New("no route")),
+		"denied":           fault.Fail(fault.ErrDenied, errors.New("no route")),
+		"unauthenticated":  fault.Fail(fault.ErrUnauthenticated, errors.New("no route")),
 		"of no known kind": errors.New("no route"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestWrappedRingAndAKeyServiceThatFails(t *testing.T) {
 			service.refuse = failure
 			_, err := open(t, unlocked, text)
 			wantErrors(t, err, seal.ErrKeyService)
-			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "no route") || !strings.Contains(err.Error(), "not lost") {
+			if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "no route") || !strings.Contains(err.Error(), "not lost") {
 				t.Errorf("error %v", err)
 			}
 			service.refuse = nil
@@ -226,7 +226,7 @@ func TestWrappedRingRefusesAnotherPrivateKey(t *testing.T) {
 	}
 	_, err = open(t, unlock(t, moved, with, nil), mustSeal(t, ring, webScope(), "v"))
 	wantErrors(t, err, seal.ErrKeyService)
-	if !errors.Is(err, store.ErrInvalid) {
+	if !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("a moved private key: %v", err)
 	}
 	t.Run("of a key service that answers wrong", func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestWrappedRingRefusesAnotherPrivateKey(t *testing.T) {
 		ring := wrap(t, newRing(t), with)
 		service.alter = func(plain []byte) []byte { plain[0] ^= 1; return plain }
 		_, err := open(t, unlock(t, ring, with, nil), mustSeal(t, ring, webScope(), "v"))
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "another private key") {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "another private key") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -9,40 +9,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
-
-// The kinds of failure. An error of a store wraps exactly one of them, and its
-// text says what was asked of what, the cause, and the remedy if it is known.
-// The text holds no value, token or key.
-var (
-	// ErrInvalid means that the reference or the settings are wrong; only the
-	// class's author or the operator can change that.
-	ErrInvalid = errors.New("invalid")
-	// ErrNotFound means that the store answered that there is no such secret
-	// or version. An optional object may be absent for this reason alone.
-	ErrNotFound = errors.New("not found")
-	// ErrUnauthenticated means that the store does not accept the identity.
-	ErrUnauthenticated = errors.New("not authenticated")
-	// ErrDenied means that the store knows the identity and refuses it.
-	ErrDenied = errors.New("permission denied")
-	// ErrUnavailable means that the store could not answer now: unreachable,
-	// sealed, throttled, failing. It may pass by itself, and a value that was
-	// good before may stand in for a while.
-	ErrUnavailable = errors.New("unavailable")
-)
-
-// Fail makes cause an error of the kind, which adds nothing to its text.
-func Fail(kind, cause error) error { return failure{kind, cause} }
-
-type failure struct{ kind, cause error }
-
-func (f failure) Error() string   { return f.cause.Error() }
-func (f failure) Unwrap() []error { return []error{f.kind, f.cause} }
 
 // Type is a kind of store. The engine has one of each for its whole life, so a
 // Type is where connections to one address are pooled for all classes. It is

@@ -1,6 +1,6 @@
 // Package csi answers the Secrets Store CSI driver: it serves the driver's
 // v1alpha1 provider protocol on one socket for each dialect, turns a mount
-// request into a provider.Request and a provider.Volume into files. It reads no
+// request into a engine.Request and a engine.Volume into files. It reads no
 // store, decides nothing about access, and never writes a file itself; the
 // target path is not even looked at, because the driver's sync controller sends
 // one that does not exist.
@@ -23,7 +23,8 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/server/recovery"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
@@ -31,7 +32,7 @@ import (
 const (
 	// maxMessage is the largest message that is read at all. It is above every
 	// bound on requests, so that what exceeds the bound is refused in words.
-	maxMessage = provider.MaxRequestBytes + 1<<20
+	maxMessage = config.MaxRequestBytes + 1<<20
 	// maxStreams is the most calls that one connection may have in flight; the
 	// driver has one connection, and its further mounts wait at its end.
 	maxStreams = 1024
@@ -43,7 +44,7 @@ const (
 type Mounter interface {
 	// Mount returns the files of a volume, which are not changed. The error is
 	// a *provider.MountError.
-	Mount(ctx context.Context, req provider.Request) (*provider.Volume, error)
+	Mount(ctx context.Context, req engine.Request) (*engine.Volume, error)
 }
 
 // Options are what a Server is made of.

@@ -18,16 +18,16 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // mounter is an engine that does as it is told.
-type mounter func(context.Context, provider.Request) (*provider.Volume, error)
+type mounter func(context.Context, engine.Request) (*engine.Volume, error)
 
-func (m mounter) Mount(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+func (m mounter) Mount(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 	return m(ctx, req)
 }
 
@@ -104,8 +104,8 @@ func dial(t testing.TB, path string, options ...grpc.DialOption) *grpc.ClientCon
 	return conn
 }
 
-func empty(context.Context, provider.Request) (*provider.Volume, error) {
-	return &provider.Volume{Versions: []provider.Version{{ID: "a", Version: "1"}}}, nil
+func empty(context.Context, engine.Request) (*engine.Volume, error) {
+	return &engine.Volume{Versions: []engine.Version{{ID: "a", Version: "1"}}}, nil
 }
 
 func must(t testing.TB, err error) {
@@ -170,7 +170,7 @@ func TestProbeSucceedsAsLongAsTheSocketAnswers(t *testing.T) {
 
 func TestStopFinishesMountsInFlight(t *testing.T) {
 	entered, finish := make(chan struct{}), make(chan struct{})
-	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+	f := start(t, func(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 		close(entered)
 		<-finish
 		return empty(ctx, req)
@@ -205,7 +205,7 @@ func TestStopFinishesMountsInFlight(t *testing.T) {
 
 func TestStopCancelsMountsThatDoNotEndInTime(t *testing.T) {
 	entered, ended := make(chan struct{}), make(chan struct{})
-	f := start(t, func(ctx context.Context, _ provider.Request) (*provider.Volume, error) {
+	f := start(t, func(ctx context.Context, _ engine.Request) (*engine.Volume, error) {
 		close(entered)
 		<-ctx.Done()
 		close(ended)

@@ -9,7 +9,7 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 )
 
 // Mount answers with the whole content of a volume. A failure is a gRPC status
@@ -19,7 +19,7 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 	start := time.Now()
 	req, class, err := parse(message, s.requestBytes.Load())
 	req.Dialect = s.dialect
-	var volume *provider.Volume
+	var volume *engine.Volume
 	if err == nil {
 		volume, err = s.mount(ctx, req)
 	}
@@ -37,7 +37,7 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 
 // mount asks the engine, and has it give up a moment before the caller does,
 // so that the caller still hears why.
-func (s *service) mount(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+func (s *service) mount(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 	const moment = 500 * time.Millisecond
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -49,7 +49,7 @@ func (s *service) mount(ctx context.Context, req provider.Request) (*provider.Vo
 
 // response is a volume as the driver wants it. The contents are shared, not
 // copied.
-func response(volume *provider.Volume) *v1alpha1.MountResponse {
+func response(volume *engine.Volume) *v1alpha1.MountResponse {
 	files := make([]v1alpha1.File, len(volume.Files))
 	versions := make([]v1alpha1.ObjectVersion, len(volume.Versions))
 	out := &v1alpha1.MountResponse{
@@ -68,7 +68,7 @@ func response(volume *provider.Volume) *v1alpha1.MountResponse {
 	return out
 }
 
-func podRef(req provider.Request) klog.ObjectRef {
+func podRef(req engine.Request) klog.ObjectRef {
 	return klog.KRef(shown(req.Identity.Namespace), shown(req.Identity.Pod))
 }
 

@@ -24,17 +24,17 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 func TestMountAnswersWithTheWholeVolume(t *testing.T) {
-	var got provider.Request
-	f := start(t, func(_ context.Context, req provider.Request) (*provider.Volume, error) {
+	var got engine.Request
+	f := start(t, func(_ context.Context, req engine.Request) (*engine.Volume, error) {
 		got = req
-		return &provider.Volume{
-			Files:    []provider.File{{Path: "db/password", Mode: 0o440, Contents: []byte("p\x00w")}, {Path: "empty", Mode: 0o644}},
-			Versions: []provider.Version{{ID: "db/password", Version: "7"}, {ID: "empty", Version: "1"}},
+		return &engine.Volume{
+			Files:    []engine.File{{Path: "db/password", Mode: 0o440, Contents: []byte("p\x00w")}, {Path: "empty", Mode: 0o644}},
+			Versions: []engine.Version{{ID: "db/password", Version: "7"}, {ID: "empty", Version: "1"}},
 		}, nil
 	})
 	resp, err := f.client.Mount(t.Context(), message(nil))
@@ -61,16 +61,16 @@ func TestEveryKindOfFailureHasItsCode(t *testing.T) {
 		code codes.Code
 		text string
 	}{
-		{&provider.MountError{Kind: store.ErrInvalid, Text: "object 3: mode"}, codes.InvalidArgument, "object 3: mode"},
-		{&provider.MountError{Kind: store.ErrNotFound, Text: "x"}, codes.NotFound, "x"},
-		{&provider.MountError{Kind: store.ErrUnauthenticated, Text: "x"}, codes.Unauthenticated, "x"},
-		{&provider.MountError{Kind: store.ErrDenied, Text: "x"}, codes.PermissionDenied, "x"},
-		{&provider.MountError{Kind: store.ErrUnavailable, Text: "x"}, codes.Unknown, "x"},
-		{&provider.MountError{Kind: provider.ErrTooLarge, Text: "x"}, codes.OutOfRange, "x"},
-		{&provider.MountError{Kind: provider.ErrPrecondition, Text: "x"}, codes.FailedPrecondition, "x"},
-		{&provider.MountError{Kind: provider.ErrInternal, Text: "x"}, codes.Internal, "x"},
-		{&provider.MountError{Kind: nil, Text: "x"}, codes.Internal, "x"},
-		{fmt.Errorf("wrapped: %w", &provider.MountError{Kind: store.ErrDenied, Text: "x"}), codes.PermissionDenied, "x"},
+		{&engine.MountError{Kind: fault.ErrInvalid, Text: "object 3: mode"}, codes.InvalidArgument, "object 3: mode"},
+		{&engine.MountError{Kind: fault.ErrNotFound, Text: "x"}, codes.NotFound, "x"},
+		{&engine.MountError{Kind: fault.ErrUnauthenticated, Text: "x"}, codes.Unauthenticated, "x"},
+		{&engine.MountError{Kind: fault.ErrDenied, Text: "x"}, codes.PermissionDenied, "x"},
+		{&engine.MountError{Kind: fault.ErrUnavailable, Text: "x"}, codes.Unknown, "x"},
+		{&engine.MountError{Kind: fault.ErrTooLarge, Text: "x"}, codes.OutOfRange, "x"},
+		{&engine.MountError{Kind: fault.ErrPrecondition, Text: "x"}, codes.FailedPrecondition, "x"},
+		{&engine.MountError{Kind: fault.ErrInternal, Text: "x"}, codes.Internal, "x"},
+		{&engine.MountError{Kind: nil, Text: "x"}, codes.Internal, "x"},
+		{fmt.Errorf("wrapped: %w", &engine.MountError{Kind: fault.ErrDenied, Text: "x"}), codes.PermissionDenied, "x"},
 		{context.Canceled, codes.Canceled, "gave up"},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "time was over"},
 		{errors.New("s3cr3t"), codes.Internal, "the provider's log"},
@@ -85,7 +85,7 @@ func TestEveryKindOfFailureHasItsCode(t *testing.T) {
 
 func TestTextOfAStatusIsBoundedAndValid(t *testing.T) {
 	for _, text := range []string{strings.Repeat("é", 8<<10), "a" + strings.Repeat("é", 8<<10), "bad \xff byte", strings.Repeat("x", maxText)} {
-		got := statusOf(&provider.MountError{Kind: store.ErrInvalid, Text: text}).Message()
+		got := statusOf(&engine.MountError{Kind: fault.ErrInvalid, Text: text}).Message()
 		if len(got) > maxText || !utf8.ValidString(got) {
 			t.Errorf("%d bytes, valid: %v", len(got), utf8.ValidString(got))
 		}
@@ -104,7 +104,7 @@ func TestARequestOfTenMiBIsRefusedInWords(t *testing.T) {
 
 func TestAPanicFailsOneCallAndTellsNoSecret(t *testing.T) {
 	log := captureLog(t, 9)
-	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+	f := start(t, func(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 		if req.Parameters["panic"] != "" {
 			panic(fmt.Errorf("value is %s", "s3cr3t"))
 		}
@@ -140,13 +140,13 @@ func TestAPanicFailsOneCallAndTellsNoSecret(t *testing.T) {
 // driver answers its next try with an empty volume.
 func TestNoFailureLeavesTheMountOpenToTheKubelet(t *testing.T) {
 	for _, kind := range []error{
-		nil, errors.New("unknown"), store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable,
-		provider.ErrTooLarge, provider.ErrPrecondition, provider.ErrInternal,
+		nil, errors.New("unknown"), fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable,
+		fault.ErrTooLarge, fault.ErrPrecondition, fault.ErrInternal,
 	} {
 		var calls atomic.Int32
-		f := start(t, func(context.Context, provider.Request) (*provider.Volume, error) {
+		f := start(t, func(context.Context, engine.Request) (*engine.Volume, error) {
 			calls.Add(1)
-			return nil, &provider.MountError{Kind: kind, Text: "vault: sealed"}
+			return nil, &engine.MountError{Kind: kind, Text: "vault: sealed"}
 		})
 		_, err := f.client.Mount(t.Context(), message(nil))
 		switch code := status.Code(err); code {
@@ -161,9 +161,9 @@ func TestNoFailureLeavesTheMountOpenToTheKubelet(t *testing.T) {
 }
 
 func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
-	f := start(t, func(ctx context.Context, _ provider.Request) (*provider.Volume, error) {
+	f := start(t, func(ctx context.Context, _ engine.Request) (*engine.Volume, error) {
 		<-ctx.Done()
-		return nil, &provider.MountError{Kind: store.ErrUnavailable, Text: "vault: no answer"}
+		return nil, &engine.MountError{Kind: fault.ErrUnavailable, Text: "vault: no answer"}
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -173,9 +173,9 @@ func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
 
 func TestLogHasOneLineForAMountAndNoParameters(t *testing.T) {
 	log := captureLog(t, 9)
-	f := start(t, func(ctx context.Context, req provider.Request) (*provider.Volume, error) {
+	f := start(t, func(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 		if req.Parameters["fail"] != "" {
-			return nil, &provider.MountError{Kind: store.ErrDenied, Text: "object 1 (a): permission denied"}
+			return nil, &engine.MountError{Kind: fault.ErrDenied, Text: "object 1 (a): permission denied"}
 		}
 		return empty(ctx, req)
 	})
@@ -303,18 +303,18 @@ func (l *lockedBuffer) String() string {
 // BenchmarkMount compares a mount that costs the engine nothing with the
 // floor: a gRPC server that returns the same bytes.
 func BenchmarkMount(b *testing.B) {
-	volume := &provider.Volume{}
+	volume := &engine.Volume{}
 	for i := range 20 {
 		name := fmt.Sprintf("db/password-%d", i)
-		volume.Files = append(volume.Files, provider.File{Path: name, Mode: 0o644, Contents: bytes.Repeat([]byte("x"), 1024)})
-		volume.Versions = append(volume.Versions, provider.Version{ID: name, Version: "7"})
+		volume.Files = append(volume.Files, engine.File{Path: name, Mode: 0o644, Contents: bytes.Repeat([]byte("x"), 1024)})
+		volume.Versions = append(volume.Versions, engine.Version{ID: name, Version: "7"})
 	}
 	request := message(map[string]string{
 		"objects": strings.Repeat("- path: db/password\n  store: vault\n  key: secret/data/prod/db\n  property: password\n", 20),
 		tokensKey: `{"vault":{"token":"` + strings.Repeat("x", 1200) + `","expirationTimestamp":"2030-01-02T03:04:05Z"}}`,
 	})
 	b.Run("lanyard", func(b *testing.B) {
-		f := start(b, func(context.Context, provider.Request) (*provider.Volume, error) { return volume, nil })
+		f := start(b, func(context.Context, engine.Request) (*engine.Volume, error) { return volume, nil })
 		measure(b, f.client, request)
 	})
 	b.Run("floor", func(b *testing.B) {

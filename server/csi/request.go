@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -31,7 +31,7 @@ const (
 // parse makes a Request of a message, and returns the class's name too. What
 // it can tell of the pod is in the Request even when there is an error, which
 // is a gRPC status and repeats no value: any of them may be a secret.
-func parse(message *v1alpha1.MountRequest, most int64) (req provider.Request, class string, err error) {
+func parse(message *v1alpha1.MountRequest, most int64) (req engine.Request, class string, err error) {
 	parameters, err := stringMap(message.GetAttributes())
 	if err != nil && bytesOf(message) <= most {
 		return req, "", invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)

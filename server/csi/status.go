@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // maxText is the most bytes of a status's text; an event holds 1 KiB of it.
@@ -21,7 +21,7 @@ func statusOf(err error) *status.Status {
 	if s, ok := status.FromError(err); ok {
 		return s
 	}
-	var failed *provider.MountError
+	var failed *engine.MountError
 	if errors.As(err, &failed) {
 		return status.New(codeOf(failed.Kind), bounded(failed.Text))
 	}
@@ -51,14 +51,14 @@ func codeOf(kind error) codes.Code {
 		kind error
 		code codes.Code
 	}{
-		{store.ErrInvalid, codes.InvalidArgument},
-		{store.ErrNotFound, codes.NotFound},
-		{store.ErrUnauthenticated, codes.Unauthenticated},
-		{store.ErrDenied, codes.PermissionDenied},
-		{store.ErrUnavailable, codes.Unknown},
-		{provider.ErrTooLarge, codes.OutOfRange},
-		{provider.ErrPrecondition, codes.FailedPrecondition},
-		{provider.ErrInternal, codes.Internal},
+		{fault.ErrInvalid, codes.InvalidArgument},
+		{fault.ErrNotFound, codes.NotFound},
+		{fault.ErrUnauthenticated, codes.Unauthenticated},
+		{fault.ErrDenied, codes.PermissionDenied},
+		{fault.ErrUnavailable, codes.Unknown},
+		{fault.ErrTooLarge, codes.OutOfRange},
+		{fault.ErrPrecondition, codes.FailedPrecondition},
+		{fault.ErrInternal, codes.Internal},
 		{context.Canceled, codes.Canceled},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 	} {

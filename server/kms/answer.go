@@ -6,9 +6,9 @@ import (
 
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
 // What the API server accepts, in bytes: validate* and ValidateKeyID of
@@ -33,7 +33,7 @@ const (
 
 // encryptAnswer makes the answer to an Encrypt and holds it against what the
 // API server accepts, so that what is wrong is said in words.
-func encryptAnswer(entry *keyring.Entry, ciphertext key.Ciphertext) (*kmsapi.EncryptResponse, error) {
+func encryptAnswer(entry *kmsring.Entry, ciphertext key.Ciphertext) (*kmsapi.EncryptResponse, error) {
 	answer := &kmsapi.EncryptResponse{
 		Ciphertext:  ciphertext.Data,
 		KeyId:       entry.KeyID(ciphertext.Version),
@@ -54,7 +54,7 @@ func encryptAnswer(entry *keyring.Entry, ciphertext key.Ciphertext) (*kmsapi.Enc
 	default:
 		return answer, nil
 	}
-	return nil, store.Fail(store.ErrInvalid, fmt.Errorf("key %s (%s) %s", entry.Name, entry.Service(), wrong))
+	return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("key %s (%s) %s", entry.Name, entry.Service(), wrong))
 }
 
 // errForeign means that a ciphertext has not the annotations that this plugin
@@ -71,11 +71,11 @@ func versionOf(req *kmsapi.DecryptRequest) (string, error) {
 	found := string(req.GetAnnotations()[formatAnnotation])
 	switch {
 	case len(req.GetCiphertext()) == 0 || len(req.GetCiphertext()) > maxCiphertext:
-		return "", store.Fail(store.ErrInvalid, fmt.Errorf("the ciphertext has %d bytes, it must have 1 to %d", len(req.GetCiphertext()), maxCiphertext))
+		return "", fault.Fail(fault.ErrInvalid, fmt.Errorf("the ciphertext has %d bytes, it must have 1 to %d", len(req.GetCiphertext()), maxCiphertext))
 	case req.GetKeyId() == "" || len(req.GetKeyId()) > maxKeyID:
-		return "", store.Fail(store.ErrInvalid, fmt.Errorf("the key ID has %d bytes, it must have 1 to %d", len(req.GetKeyId()), maxKeyID))
+		return "", fault.Fail(fault.ErrInvalid, fmt.Errorf("the key ID has %d bytes, it must have 1 to %d", len(req.GetKeyId()), maxKeyID))
 	case size > maxAnnotations:
-		return "", store.Fail(store.ErrInvalid, fmt.Errorf("the annotations have %d bytes, at most %d are possible", size, maxAnnotations))
+		return "", fault.Fail(fault.ErrInvalid, fmt.Errorf("the annotations have %d bytes, at most %d are possible", size, maxAnnotations))
 	case found == "":
 		return "", fmt.Errorf("%w: the annotation %s is missing; data of another plugin needs that plugin's own entry, under the name it had, in the EncryptionConfiguration", errForeign, formatAnnotation)
 	case found != format:

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	kmsapi "k8s.io/kms/apis/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
@@ -34,7 +34,7 @@ func Ask(ctx context.Context, path string) (keyID string, err error) {
 // seed of random bytes encrypted, as API servers do. The entry is the key of
 // ring; nil if that has not got it. Neither the key service nor credentials for
 // it are needed. The error says why an API server would not be content.
-func WritesWith(ctx context.Context, path string, ring *keyring.Ring) (keyID string, entry *keyring.Entry, err error) {
+func WritesWith(ctx context.Context, path string, ring *kmsring.Ring) (keyID string, entry *kmsring.Entry, err error) {
 	seed := make([]byte, probeSize)
 	if _, err := rand.Read(seed); err != nil {
 		return "", nil, err

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 func TestAPluginTellsWithWhichKeyOfTheRingItWrites(t *testing.T) {
@@ -28,7 +28,7 @@ func TestAPluginTellsWithWhichKeyOfTheRingItWrites(t *testing.T) {
 	if err := p.to(head + ringKey("a", "read", "") + ringKey("b", "write", "")); err != nil {
 		t.Fatal(err)
 	}
-	p.failing(store.ErrDenied, "b")
+	p.failing(fault.ErrDenied, "b")
 	p.probe()
 	if got := writes(); got != "a read" {
 		t.Errorf("it writes with %s while the new key fails", got)

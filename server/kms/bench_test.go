@@ -13,8 +13,8 @@ import (
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 )
 
 // roundTripTime is that of a key service nearby.
@@ -24,7 +24,7 @@ const roundTripTime = 5 * time.Millisecond
 // service that takes roundTripTime: what is above it is the plugin's.
 func BenchmarkCalls(b *testing.B) {
 	keys := ringtest.New()
-	ring, err := keyring.Parse([]byte(head+ringKey("a", "write", "")), []key.Type{keys})
+	ring, err := kmsring.Parse([]byte(head+ringKey("a", "write", "")), []key.Type{keys})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,8 +20,8 @@ import (
 	"k8s.io/klog/v2"
 	kmsapi "k8s.io/kms/apis/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
@@ -46,7 +46,7 @@ func TestBugEveryErrorSwallowedAndAnEmptyResultReturned(t *testing.T) {
 				}
 			}
 		}
-		for _, kind := range []error{store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable, errors.New("of no kind")} {
+		for _, kind := range []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable, errors.New("of no kind")} {
 			p.failing(kind, "a")
 			check(kind.Error())
 		}
@@ -91,7 +91,7 @@ func TestBugHalfOfEachPlaintextInTheDebugLog(t *testing.T) {
 	if _, err := client.Decrypt(t.Context(), open); err != nil {
 		t.Fatal(err)
 	}
-	p.failing(store.ErrDenied, "a")
+	p.failing(fault.ErrDenied, "a")
 	if _, err := client.Decrypt(t.Context(), open); err == nil {
 		t.Fatal("it decrypts")
 	}

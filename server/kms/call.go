@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // The times of one call. The API server gives up after 3 s unless its
@@ -38,7 +38,7 @@ func budget(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline)
 }
 
-func (s *service) encrypt(ctx context.Context, entry *keyring.Entry, plaintext secret.Bytes) (ciphertext key.Ciphertext, err error) {
+func (s *service) encrypt(ctx context.Context, entry *kmsring.Entry, plaintext secret.Bytes) (ciphertext key.Ciphertext, err error) {
 	err = s.call(ctx, entry, "encrypt", func() error {
 		ciphertext, err = entry.Encrypt(ctx, plaintext)
 		return err
@@ -47,7 +47,7 @@ func (s *service) encrypt(ctx context.Context, entry *keyring.Entry, plaintext s
 }
 
 // decrypt never returns an empty plaintext without an error.
-func (s *service) decrypt(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
+func (s *service) decrypt(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
 	err = s.call(ctx, entry, "decrypt", func() error {
 		plaintext, err = decryptOnce(ctx, entry, ciphertext)
 		return err
@@ -57,7 +57,7 @@ func (s *service) decrypt(ctx context.Context, entry *keyring.Entry, ciphertext 
 
 // decryptInTurn is decrypt for requests, of which many may come at once: it
 // waits for a slot of the key.
-func (s *service) decryptInTurn(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
+func (s *service) decryptInTurn(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
 	err = s.call(ctx, entry, "decrypt", func() error {
 		release, err := entry.Slot(ctx)
 		if err != nil {
@@ -70,17 +70,17 @@ func (s *service) decryptInTurn(ctx context.Context, entry *keyring.Entry, ciphe
 	return plaintext, err
 }
 
-func decryptOnce(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
+func decryptOnce(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
 	plaintext, err := entry.Decrypt(ctx, ciphertext)
 	if err == nil && plaintext.Len() == 0 {
-		err = store.Fail(store.ErrUnavailable, errors.New("the key service answered with an empty plaintext"))
+		err = fault.Fail(fault.ErrUnavailable, errors.New("the key service answered with an empty plaintext"))
 	}
 	return plaintext, err
 }
 
 // call makes one call of a key service, again while it is unavailable and the
 // caller waits. The error names the key.
-func (s *service) call(ctx context.Context, entry *keyring.Entry, operation string, once func() error) error {
+func (s *service) call(ctx context.Context, entry *kmsring.Entry, operation string, once func() error) error {
 	began := time.Now()
 	err := s.attempts(ctx, began, once)
 	switch {
@@ -88,7 +88,7 @@ func (s *service) call(ctx context.Context, entry *keyring.Entry, operation stri
 	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
 		err = fmt.Errorf("key %s: the caller gave up: %w", entry.Name, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
-		err = store.Fail(store.ErrUnavailable, fmt.Errorf("key %s (%s): no answer within %s", entry.Name, entry.Service(), time.Since(began).Round(10*time.Millisecond)))
+		err = fault.Fail(fault.ErrUnavailable, fmt.Errorf("key %s (%s): no answer within %s", entry.Name, entry.Service(), time.Since(began).Round(10*time.Millisecond)))
 	default:
 		err = fmt.Errorf("key %s: %w", entry.Name, err)
 	}
@@ -100,7 +100,7 @@ func (s *service) attempts(ctx context.Context, began time.Time, once func() err
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := once()
-		if err == nil || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil || attempt == mostAttempts {
+		if err == nil || !errors.Is(err, fault.ErrUnavailable) || ctx.Err() != nil || attempt == mostAttempts {
 			return err
 		}
 		// Spread, so that several plugins do not come back together.

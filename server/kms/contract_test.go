@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	kmsapi "k8s.io/kms/apis/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 )
 
 func TestSizesAreHeldAgainstTheContract(t *testing.T) {
@@ -93,7 +93,7 @@ func TestStatusCostsNoCallOfTheKeyService(t *testing.T) {
 
 func TestOnlyWhatIsUnavailableIsTriedAgainAndOnlyWhileTheCallerWaits(t *testing.T) {
 	for kind, want := range map[error]int{
-		store.ErrUnavailable: mostAttempts, store.ErrDenied: 1, store.ErrInvalid: 1, store.ErrNotFound: 1, store.ErrUnauthenticated: 1,
+		fault.ErrUnavailable: mostAttempts, fault.ErrDenied: 1, fault.ErrInvalid: 1, fault.ErrNotFound: 1, fault.ErrUnauthenticated: 1,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := start(t, head+ringKey("a", "write", ""))
@@ -117,7 +117,7 @@ func TestAServiceThatAnswersAgainInTimeIsNotNoticed(t *testing.T) {
 		fails := 2
 		p.keys.Fail(func(context.Context, string, string) error {
 			if fails--; fails >= 0 {
-				return store.Fail(store.ErrUnavailable, errors.New("throttled"))
+				return fault.Fail(fault.ErrUnavailable, errors.New("throttled"))
 			}
 			return nil
 		})
@@ -204,7 +204,7 @@ func TestCallsAtTheKeyServicesAreBounded(t *testing.T) {
 func TestErrorsAreBoundedAndPlain(t *testing.T) {
 	p := start(t, head+ringKey("a", "write", ""))
 	p.keys.Fail(func(context.Context, string, string) error {
-		return store.Fail(store.ErrDenied, fmt.Errorf("%s\xff", strings.Repeat("x", 10<<10)))
+		return fault.Fail(fault.ErrDenied, fmt.Errorf("%s\xff", strings.Repeat("x", 10<<10)))
 	})
 	_, err := p.encrypt("seed")
 	p.is(err, codes.PermissionDenied)

@@ -10,9 +10,9 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
 // current is what is known of the key that encrypts. It holds the one key ID
@@ -24,8 +24,8 @@ type current struct {
 	started time.Time
 
 	mu    sync.Mutex
-	ring  *keyring.Ring
-	entry *keyring.Entry // of ring; nil until a key has proved itself
+	ring  *kmsring.Ring
+	entry *kmsring.Entry // of ring; nil until a key has proved itself
 	keyID string         // of entry in the version that encrypts now
 	// sample is what the probe has encrypted under keyID; empty if it has not.
 	sample key.Ciphertext
@@ -43,13 +43,13 @@ type current struct {
 
 // use is a key that is held for one call.
 type use struct {
-	entry   *keyring.Entry
+	entry   *kmsring.Entry
 	keyID   string // that Status names; of another entry or version perhaps
 	began   uint64
 	release func()
 }
 
-func newCurrent(ring *keyring.Ring, metrics *Metrics) *current {
+func newCurrent(ring *kmsring.Ring, metrics *Metrics) *current {
 	c := &current{ring: ring, metrics: metrics, started: time.Now()}
 	metrics.follow(c)
 	metrics.ring(ring)
@@ -57,11 +57,11 @@ func newCurrent(ring *keyring.Ring, metrics *Metrics) *current {
 }
 
 // setRing replaces the ring; the key that Status names stays the same one.
-func (c *current) setRing(ring *keyring.Ring) error {
+func (c *current) setRing(ring *kmsring.Ring) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	same := ring.Same(c.entry)
-	if c.entry != nil && (same == nil || same.State == keyring.StateRetired) {
+	if c.entry != nil && (same == nil || same.State == kmsring.StateRetired) {
 		return fmt.Errorf("key %s is what API servers write with now, because key %s has not worked yet; keep it with state read until that does", c.entry.Name, c.ring.Write(time.Now()).Name)
 	}
 	c.ring, c.entry = ring, same
@@ -71,7 +71,7 @@ func (c *current) setRing(ring *keyring.Ring) error {
 }
 
 // hold begins a call with the entry that choose picks.
-func (c *current) hold(choose func(ring *keyring.Ring, current *keyring.Entry) (*keyring.Entry, error)) (use, error) {
+func (c *current) hold(choose func(ring *kmsring.Ring, current *kmsring.Entry) (*kmsring.Entry, error)) (use, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry, err := choose(c.ring, c.entry)
@@ -84,8 +84,8 @@ func (c *current) hold(choose func(ring *keyring.Ring, current *keyring.Entry) (
 
 // toEncrypt picks the key that Status names, though the ring say another that
 // has not proved itself yet.
-func toEncrypt(now time.Time) func(*keyring.Ring, *keyring.Entry) (*keyring.Entry, error) {
-	return func(ring *keyring.Ring, current *keyring.Entry) (*keyring.Entry, error) {
+func toEncrypt(now time.Time) func(*kmsring.Ring, *kmsring.Entry) (*kmsring.Entry, error) {
+	return func(ring *kmsring.Ring, current *kmsring.Entry) (*kmsring.Entry, error) {
 		if current != nil {
 			return current, nil
 		}
@@ -168,7 +168,7 @@ func (c *current) earlier(keyID, version string) bool {
 	return before >= 0 && before < at
 }
 
-func (c *current) announce(entry *keyring.Entry, keyID string) {
+func (c *current) announce(entry *kmsring.Entry, keyID string) {
 	if c.entry != entry {
 		c.order = nil
 	}
@@ -247,15 +247,15 @@ func (c *current) status(now time.Time, interval time.Duration) (keyID string, e
 	err = c.err
 	switch {
 	case c.entry == nil && err == nil:
-		return "", store.Fail(store.ErrUnavailable, errors.New("the key service has not answered yet since the plugin started"))
+		return "", fault.Fail(fault.ErrUnavailable, errors.New("the key service has not answered yet since the plugin started"))
 	case c.entry == nil:
 		return "", err
 	case err == nil && now.Sub(c.good) > 3*interval+silence:
-		err = store.Fail(store.ErrUnavailable, fmt.Errorf("key %s was last seen to work %s ago", c.entry.Name, now.Sub(c.good).Round(time.Second)))
+		err = fault.Fail(fault.ErrUnavailable, fmt.Errorf("key %s was last seen to work %s ago", c.entry.Name, now.Sub(c.good).Round(time.Second)))
 	case err == nil:
 		return c.keyID, nil
 	}
-	if errors.Is(err, store.ErrUnavailable) && now.Sub(c.good) <= c.ring.Outage {
+	if errors.Is(err, fault.ErrUnavailable) && now.Sub(c.good) <= c.ring.Outage {
 		return c.keyID, err
 	}
 	return "", err

@@ -25,7 +25,7 @@ import (
 	"k8s.io/klog/v2"
 	kmsapi "k8s.io/kms/apis/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/recovery"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
@@ -47,7 +47,7 @@ const (
 type Options struct {
 	// Ring is the key ring to begin with. Whoever made it closes it, after
 	// Stop and Run have returned.
-	Ring *keyring.Ring
+	Ring *kmsring.Ring
 	// Probe is how often the write key is tried: one Encrypt and one Decrypt.
 	// Zero is DefaultProbe.
 	Probe time.Duration
@@ -106,7 +106,7 @@ func (s *Server) Run(ctx context.Context) { s.service.watch(ctx) }
 // returns nil, no call begins to use the ring before. The error is that the new
 // ring cannot read with the key that API servers write with, because the one
 // that they were to write with has not worked yet; then nothing has changed.
-func (s *Server) SetRing(ring *keyring.Ring) error {
+func (s *Server) SetRing(ring *kmsring.Ring) error {
 	if err := s.service.current.setRing(ring); err != nil {
 		return err
 	}

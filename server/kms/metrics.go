@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
 // failureLog is how often a failed call is logged after the first ten: an API
@@ -76,8 +76,8 @@ func (m *Metrics) follow(c *current) {
 }
 
 // ring counts the keys of a ring, and forgets those that are in it no more.
-func (m *Metrics) ring(ring *keyring.Ring) {
-	count := map[keyring.State]int{keyring.StateWrite: 0, keyring.StateRead: 0, keyring.StateRetired: 0}
+func (m *Metrics) ring(ring *kmsring.Ring) {
+	count := map[kmsring.State]int{kmsring.StateWrite: 0, kmsring.StateRead: 0, kmsring.StateRetired: 0}
 	for _, entry := range ring.Entries() {
 		count[entry.State]++
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // metrics are the series whose name begins so, each as its labels and value.
@@ -58,7 +58,7 @@ func TestMetricsTellTheKeyInUseAndForgetThoseThatAreGone(t *testing.T) {
 		}
 	}
 	p.wantMetric("lanyard_kms_key_calls_total", "b decrypt ok:1 b encrypt ok:1")
-	p.failing(store.ErrDenied, "b")
+	p.failing(fault.ErrDenied, "b")
 	p.probe()
 	p.wantMetric("lanyard_kms_healthy", ":0")
 	p.wantMetric("lanyard_kms_key_calls_total", "b decrypt ok:1 b encrypt denied:1 b encrypt ok:1")

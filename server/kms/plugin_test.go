@@ -16,10 +16,10 @@ import (
 	"google.golang.org/grpc/status"
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/keyring/ringtest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
+	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +30,7 @@ type plugin struct {
 	*testing.T
 	keys     *ringtest.Service
 	server   *Server
-	ring     *keyring.Ring
+	ring     *kmsring.Ring
 	registry *prometheus.Registry
 	path     string // of the socket, after serve
 }
@@ -64,9 +64,9 @@ func (p *plugin) run() {
 	p.Cleanup(func() { cancel(); <-done })
 }
 
-func (p *plugin) parse(text string) *keyring.Ring {
+func (p *plugin) parse(text string) *kmsring.Ring {
 	p.Helper()
-	ring, err := keyring.Parse([]byte(text), []key.Type{p.keys})
+	ring, err := kmsring.Parse([]byte(text), []key.Type{p.keys})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func (p *plugin) failing(kind error, operations ...string) {
 	p.keys.Fail(func(_ context.Context, name, operation string) error {
 		for _, one := range operations {
 			if operation == one || one == name {
-				return store.Fail(kind, errors.New("memory:"+name+": "+kind.Error()))
+				return fault.Fail(kind, errors.New("memory:"+name+": "+kind.Error()))
 			}
 		}
 		return nil
@@ -179,7 +179,7 @@ func TestStatusWaitsForAKeyThatHasProvedItself(t *testing.T) {
 	p := start(t, head+ringKey("a", "write", ""))
 	_, err := p.status()
 	p.is(err, codes.Unavailable, "the key service has not answered yet")
-	p.failing(store.ErrDenied, ringtest.Decrypt)
+	p.failing(fault.ErrDenied, ringtest.Decrypt)
 	if p.probe() {
 		t.Error("a key that cannot decrypt is taken")
 	}
@@ -286,7 +286,7 @@ func TestANewWriteKeyThatDoesNotWorkChangesNothing(t *testing.T) {
 	if err := p.to(head + ringKey("a", "read", "") + ringKey("b", "write", "")); err != nil {
 		t.Fatal(err)
 	}
-	p.failing(store.ErrDenied, "b")
+	p.failing(fault.ErrDenied, "b")
 	if p.probe() {
 		t.Error("the probe is content")
 	}
@@ -310,7 +310,7 @@ func TestAnOutageIsToldAndTheProvenKeyStaysNamed(t *testing.T) {
 		p.run()
 		synctest.Wait()
 		keyID := p.keyID()
-		p.failing(store.ErrUnavailable, "a")
+		p.failing(fault.ErrUnavailable, "a")
 		time.Sleep(DefaultProbe + probeTime)
 		got, err := p.status()
 		if err != nil || got.GetKeyId() != keyID || got.GetHealthz() != "key a: memory:a: unavailable" {
@@ -331,7 +331,7 @@ func TestAnOutageIsToldAndTheProvenKeyStaysNamed(t *testing.T) {
 }
 
 func TestARefusalEndsWritingAtOnce(t *testing.T) {
-	for _, kind := range []error{store.ErrDenied, store.ErrUnauthenticated, store.ErrNotFound, store.ErrInvalid} {
+	for _, kind := range []error{fault.ErrDenied, fault.ErrUnauthenticated, fault.ErrNotFound, fault.ErrInvalid} {
 		synctest.Test(t, func(t *testing.T) {
 			p := start(t, head+ringKey("a", "write", ""))
 			p.run()
@@ -352,7 +352,7 @@ func TestCallsTellStatusWithinSeconds(t *testing.T) {
 		p.run()
 		synctest.Wait()
 		req := p.sealed("seed")
-		p.failing(store.ErrDenied, "a")
+		p.failing(fault.ErrDenied, "a")
 		if _, err := p.decrypt(req); err == nil {
 			t.Fatal("it decrypts")
 		}
@@ -364,7 +364,7 @@ func TestCallsTellStatusWithinSeconds(t *testing.T) {
 		p.opens(req, "seed")
 		time.Sleep(probeAgain + time.Millisecond)
 		p.keyID()
-		p.failing(store.ErrDenied, "a")
+		p.failing(fault.ErrDenied, "a")
 		if _, err := p.encrypt("seed"); err == nil {
 			t.Fatal("it encrypts")
 		}

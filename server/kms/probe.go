@@ -7,7 +7,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -59,7 +59,7 @@ func (s *service) kick() {
 // before in place, which is then tried instead.
 func (s *service) probe(ctx context.Context) bool {
 	now := time.Now()
-	next, err := s.current.hold(func(ring *keyring.Ring, _ *keyring.Entry) (*keyring.Entry, error) { return ring.Write(now), nil })
+	next, err := s.current.hold(func(ring *kmsring.Ring, _ *kmsring.Entry) (*kmsring.Entry, error) { return ring.Write(now), nil })
 	if err != nil {
 		return false
 	}
@@ -121,7 +121,7 @@ func (s *service) roundTrip(ctx context.Context, used use) error {
 	return nil
 }
 
-func (s *service) tryDecrypt(ctx context.Context, entry *keyring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
+func (s *service) tryDecrypt(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphertext) (secret.Bytes, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	return s.decrypt(ctx, entry, ciphertext)

@@ -9,10 +9,10 @@ import (
 
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // service has the methods that the API server calls.
@@ -50,7 +50,7 @@ func (s *service) Encrypt(ctx context.Context, req *kmsapi.EncryptRequest) (*kms
 	defer cancel()
 	plaintext := secret.New(req.GetPlaintext())
 	if size := plaintext.Len(); size < 1 || size > key.MaxPlaintext {
-		return nil, statusOf(store.Fail(store.ErrInvalid, fmt.Errorf("the plaintext has %d bytes, it must have 1 to %d", size, key.MaxPlaintext)))
+		return nil, statusOf(fault.Fail(fault.ErrInvalid, fmt.Errorf("the plaintext has %d bytes, it must have 1 to %d", size, key.MaxPlaintext)))
 	}
 	ciphertext, err := s.encrypt(ctx, used.entry, plaintext)
 	if err == nil {
@@ -92,8 +92,8 @@ func (s *service) proved(ctx context.Context, used use, plaintext secret.Bytes, 
 
 // differs is final: nothing may be written with a key that does not give back
 // what it was given.
-func differs(entry *keyring.Entry) error {
-	return store.Fail(store.ErrInvalid, fmt.Errorf("key %s (%s) does not decrypt to what was encrypted; nothing is written with it until it does; look at what stands between the plugin and the key service", entry.Name, entry.Service()))
+func differs(entry *kmsring.Entry) error {
+	return fault.Fail(fault.ErrInvalid, fmt.Errorf("key %s (%s) does not decrypt to what was encrypted; nothing is written with it until it does; look at what stands between the plugin and the key service", entry.Name, entry.Service()))
 }
 
 // Decrypt decrypts with the one key that the key ID names.
@@ -102,7 +102,7 @@ func (s *service) Decrypt(ctx context.Context, req *kmsapi.DecryptRequest) (*kms
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	used, err := s.current.hold(func(ring *keyring.Ring, _ *keyring.Entry) (*keyring.Entry, error) {
+	used, err := s.current.hold(func(ring *kmsring.Ring, _ *kmsring.Entry) (*kmsring.Entry, error) {
 		return ring.Find(req.GetKeyId(), version)
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *service) Decrypt(ctx context.Context, req *kmsapi.DecryptRequest) (*kms
 // otherwise than Status says. It does not decide itself: a ciphertext that is
 // not whole fails with a key that is well.
 func (s *service) hear(used use, keyID string, err error) {
-	if keyID != used.keyID || errors.Is(err, store.ErrInvalid) || errors.Is(err, context.Canceled) {
+	if keyID != used.keyID || errors.Is(err, fault.ErrInvalid) || errors.Is(err, context.Canceled) {
 		return
 	}
 	if (s.current.trouble() == nil) != (err == nil) {

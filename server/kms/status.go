@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/lanyardhq/lanyard/provider/keyring"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
 // maxText is the most bytes of an error's text, which the API server logs and
@@ -20,14 +20,14 @@ const maxText = 2 << 10
 // and the word in metrics.
 func kinds() []kind {
 	return []kind{
-		{keyring.ErrUnknownKey, codes.FailedPrecondition, "unknown_key"},
-		{keyring.ErrRetiredKey, codes.FailedPrecondition, "retired_key"},
+		{kmsring.ErrUnknownKey, codes.FailedPrecondition, "unknown_key"},
+		{kmsring.ErrRetiredKey, codes.FailedPrecondition, "retired_key"},
 		{errForeign, codes.FailedPrecondition, "foreign"},
-		{store.ErrInvalid, codes.InvalidArgument, "invalid"},
-		{store.ErrNotFound, codes.NotFound, "not_found"},
-		{store.ErrUnauthenticated, codes.Unauthenticated, "unauthenticated"},
-		{store.ErrDenied, codes.PermissionDenied, "denied"},
-		{store.ErrUnavailable, codes.Unavailable, "unavailable"},
+		{fault.ErrInvalid, codes.InvalidArgument, "invalid"},
+		{fault.ErrNotFound, codes.NotFound, "not_found"},
+		{fault.ErrUnauthenticated, codes.Unauthenticated, "unauthenticated"},
+		{fault.ErrDenied, codes.PermissionDenied, "denied"},
+		{fault.ErrUnavailable, codes.Unavailable, "unavailable"},
 		{context.Canceled, codes.Canceled, "canceled"},
 		{context.DeadlineExceeded, codes.DeadlineExceeded, "unavailable"},
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/keyring"
+	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -32,7 +32,7 @@ var ErrEncrypt = errors.New("encrypting")
 // the plugin does before it names a key. The caller holds the entry or its
 // ring. The error is that of the key service, or that the answer is none that
 // the API server would take.
-func Try(ctx context.Context, entry *keyring.Entry) (Trial, error) {
+func Try(ctx context.Context, entry *kmsring.Entry) (Trial, error) {
 	return roundTrip(entry,
 		func(plain secret.Bytes) (key.Ciphertext, error) {
 			ciphertext, err := entry.Encrypt(ctx, plain)
@@ -51,7 +51,7 @@ func Try(ctx context.Context, entry *keyring.Entry) (Trial, error) {
 }
 
 // roundTrip is Try by other means of encrypting and decrypting.
-func roundTrip(entry *keyring.Entry, encrypt func(secret.Bytes) (key.Ciphertext, error), decrypt func(key.Ciphertext) (secret.Bytes, error)) (Trial, error) {
+func roundTrip(entry *kmsring.Entry, encrypt func(secret.Bytes) (key.Ciphertext, error), decrypt func(key.Ciphertext) (secret.Bytes, error)) (Trial, error) {
 	plain := make([]byte, probeSize)
 	if _, err := rand.Read(plain); err != nil {
 		return Trial{}, err

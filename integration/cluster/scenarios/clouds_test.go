@@ -11,9 +11,9 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 

@@ -1,6 +1,6 @@
 // Package aws is the dialect of the AWS Secrets and Configuration Provider,
 // provider: aws, so that SecretProviderClasses which were written for it work
-// unchanged. It turns their parameters into a provider.Class that reads from two
+// unchanged. It turns their parameters into a spec.Class that reads from two
 // stores, named as the original calls its kinds of object: secretsmanager and
 // ssmparameter. Each is the operator's if the configuration names one, else one
 // that the class defines. It judges syntax alone and knows neither regions nor
@@ -20,9 +20,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Name is the provider's name in a SecretProviderClass.
@@ -48,14 +48,14 @@ func known() []string {
 	return []string{parameterObjects, parameterRegion, parameterFailover, parameterTranslation, parameterPodIdentity, parameterAddressType}
 }
 
-// Parse is the dialect. Its error is a provider.Problems with all that is wrong
+// Parse is the dialect. Its error is a spec.Problems with all that is wrong
 // with the syntax; the class then holds what was understood, which is good for
 // finding more problems and for nothing else.
-func Parse(parameters map[string]string) (*provider.Class, error) {
+func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{parameters: parameters}
 	p.Unknown(parameters, known())
 	p.slash = p.translation()
-	class := &provider.Class{Words: words(), Stores: map[string]map[string]any{}}
+	class := &spec.Class{Words: words(), Stores: map[string]map[string]any{}}
 	if text, ok := parameters[parameterObjects]; ok {
 		class.Objects = p.objects(text)
 	} else {
@@ -81,7 +81,7 @@ type parser struct {
 	dialect.Reader
 	parameters map[string]string
 	slash      string // what a slash in a file's name becomes; empty keeps it
-	idle       provider.Problems
+	idle       spec.Problems
 }
 
 // store is what the class says of its stores beside their types: only that, so
@@ -115,7 +115,7 @@ func (p *parser) store() map[string]any {
 		return settings
 	}
 	if address != "" {
-		p.idle = append(p.idle, provider.Problem{Field: parameterAddressType, Text: "has no effect without " + parameterPodIdentity})
+		p.idle = append(p.idle, spec.Problem{Field: parameterAddressType, Text: "has no effect without " + parameterPodIdentity})
 	}
 	return settings
 }
@@ -150,8 +150,8 @@ func (p *parser) translation() string {
 }
 
 // words are what the class calls the engine's fields and the stores' settings.
-func words() provider.Words {
-	w := provider.Words{
+func words() spec.Words {
+	w := spec.Words{
 		"objects[].path":                     fieldAlias,
 		"objects[].key":                      fieldName,
 		"objects[].version":                  fieldVersion,

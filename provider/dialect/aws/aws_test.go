@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 func TestParametersBecomeSettingsOfTheStores(t *testing.T) {
@@ -61,20 +61,20 @@ func TestFieldsBecomeObjects(t *testing.T) {
 	const secrets, parameters = awsdialect.SecretsManager, awsdialect.ParameterStore
 	for name, test := range map[string]struct {
 		entry string
-		want  []provider.Object
+		want  []spec.Object
 	}{
-		"a secret":    {"{objectName: a/b, objectType: secretsmanager}", []provider.Object{{Path: "a_b", Store: secrets, Key: "a/b"}}},
-		"a parameter": {"{objectName: /a/b, objectType: ssmparameter}", []provider.Object{{Path: "_a_b", Store: parameters, Key: "/a/b"}}},
-		"a label":     {"{objectName: a, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS}", []provider.Object{{Path: "a", Store: secrets, Key: "a", Options: map[string]any{"stage": "AWSPREVIOUS"}}}},
-		"a number":    {"{objectName: 007, objectType: ssmparameter, objectVersion: 3}", []provider.Object{{Path: "007", Store: parameters, Key: "007", Version: "3"}}},
+		"a secret":    {"{objectName: a/b, objectType: secretsmanager}", []spec.Object{{Path: "a_b", Store: secrets, Key: "a/b"}}},
+		"a parameter": {"{objectName: /a/b, objectType: ssmparameter}", []spec.Object{{Path: "_a_b", Store: parameters, Key: "/a/b"}}},
+		"a label":     {"{objectName: a, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS}", []spec.Object{{Path: "a", Store: secrets, Key: "a", Options: map[string]any{"stage": "AWSPREVIOUS"}}}},
+		"a number":    {"{objectName: 007, objectType: ssmparameter, objectVersion: 3}", []spec.Object{{Path: "007", Store: parameters, Key: "007", Version: "3"}}},
 		"parts": {`{objectName: a, objectType: secretsmanager, filePermission: "0600", jmesPath: [{path: b, objectAlias: c}, {path: d, objectAlias: e, filePermission: 0440}]}`,
-			[]provider.Object{
+			[]spec.Object{
 				{Path: "a", Store: secrets, Key: "a", Mode: mode(0o600)},
 				{Path: "c", Store: secrets, Key: "a", Property: "b", Mode: mode(0o600)},
 				{Path: "e", Store: secrets, Key: "a", Property: "d", Mode: mode(0o440)},
 			}},
 		"failover": {"{objectName: a, objectType: ssmparameter, objectAlias: x, objectVersionLabel: one, failoverObject: {objectName: b}}",
-			[]provider.Object{{Path: "x", Store: parameters, Key: "a", Options: map[string]any{"label": "one", "failover": map[string]any{"key": "b", "label": "one"}}}}},
+			[]spec.Object{{Path: "x", Store: parameters, Key: "a", Options: map[string]any{"label": "one", "failover": map[string]any{"key": "b", "label": "one"}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := awsdialect.Parse(map[string]string{"region": "us-east-1", "failoverRegion": "us-east-2", "objects": "- " + test.entry})
@@ -133,7 +133,7 @@ func TestWhatIsWrongIsToldInTheClassesOwnWords(t *testing.T) {
 
 // What only the engine and the stores can know is told in the same words.
 func TestTheEngineSpeaksTheClassesLanguage(t *testing.T) {
-	e := engine(t, world(t), nil)
+	e := newEngine(t, world(t), nil)
 	for name, test := range map[string]struct {
 		parameters map[string]string
 		want       string

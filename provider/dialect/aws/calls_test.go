@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/config"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // manyObjects are a class of so many secrets and parameters, which exist.
@@ -63,7 +64,7 @@ func TestWhatANodeCosts(t *testing.T) {
 			all.Go(func() {
 				one := as
 				one.Pod, one.PodUID = fmt.Sprint("web-", i), fmt.Sprint("uid-", i)
-				volume, err := e.Mount(context.WithoutCancel(t.Context()), provider.Request{Dialect: awsdialect.Name, Parameters: parameters, Identity: one})
+				volume, err := e.Mount(context.WithoutCancel(t.Context()), engine.Request{Dialect: awsdialect.Name, Parameters: parameters, Identity: one})
 				if err != nil || len(volume.Files) != 50 {
 					t.Errorf("pod %d: %v", i, err)
 				}
@@ -83,11 +84,11 @@ func TestWhatANodeCosts(t *testing.T) {
 // Policies that were written for the original have no right to batches.
 func TestARoleOfTheOriginalStillReads(t *testing.T) {
 	server := world(t)
-	e := engine(t, server, nil)
+	e := newEngine(t, server, nil)
 	parameters := manyObjects(server, 20, 0)
 	server.PutRole("web", awstest.Role{Accounts: []string{"shop/web"}, Reads: []string{"*"}, Without: []string{"secretsmanager:BatchGetSecretValue"}})
 	as := pod(t, server.NewIssuer(t))
-	if _, err := e.Mount(t.Context(), provider.Request{Dialect: awsdialect.Name, Parameters: parameters, Identity: as}); err != nil {
+	if _, err := e.Mount(t.Context(), engine.Request{Dialect: awsdialect.Name, Parameters: parameters, Identity: as}); err != nil {
 		t.Fatal(err)
 	}
 	wantCalls(t, server, map[string]int{"sts:AssumeRoleWithWebIdentity": 1, "secretsmanager:BatchGetSecretValue": 1, "secretsmanager:GetSecretValue": 20})
@@ -95,16 +96,16 @@ func TestARoleOfTheOriginalStillReads(t *testing.T) {
 
 func TestEveryFailedObjectIsToldWithItsStoreAndKeyAndRemedy(t *testing.T) {
 	server := world(t)
-	e := engine(t, server, nil)
+	e := newEngine(t, server, nil)
 	server.PutRole("web", awstest.Role{Accounts: []string{"shop/web"}, Reads: []string{"MySecret", "missing", "/missing"}})
-	_, err := e.Mount(t.Context(), provider.Request{Dialect: awsdialect.Name, Identity: pod(t, server.NewIssuer(t)), Parameters: map[string]string{"objects": `
+	_, err := e.Mount(t.Context(), engine.Request{Dialect: awsdialect.Name, Identity: pod(t, server.NewIssuer(t)), Parameters: map[string]string{"objects": `
 - {objectName: MySecret, objectType: secretsmanager, jmesPath: [{path: nothing, objectAlias: part}]}
 - {objectName: missing, objectType: secretsmanager}
 - {objectName: Rotated, objectType: secretsmanager}
 - {objectName: /missing, objectType: ssmparameter}
 - {objectName: plain, objectType: ssmparameter}
 `}})
-	if !errors.Is(err, store.ErrDenied) {
+	if !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("error %v, want denied", err)
 	}
 	for _, want := range []string{
@@ -125,8 +126,8 @@ func TestEveryFailedObjectIsToldWithItsStoreAndKeyAndRemedy(t *testing.T) {
 // While AWS is down, pods keep what they have.
 func TestWhatWasReadOutlivesAnOutage(t *testing.T) {
 	server := world(t)
-	e := engine(t, server, func(c *provider.Config) { c.Cache.Refresh = time.Second })
-	request := provider.Request{Dialect: awsdialect.Name, Identity: pod(t, server.NewIssuer(t)), Parameters: map[string]string{"objects": "- {objectName: MySecret, objectType: secretsmanager}"}}
+	e := newEngine(t, server, func(c *config.Config) { c.Cache.Refresh = time.Second })
+	request := engine.Request{Dialect: awsdialect.Name, Identity: pod(t, server.NewIssuer(t)), Parameters: map[string]string{"objects": "- {objectName: MySecret, objectType: secretsmanager}"}}
 	if _, err := e.Mount(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}

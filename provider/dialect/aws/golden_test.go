@@ -14,13 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/yaml"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awsparameters"
 	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
@@ -55,34 +58,34 @@ func (cluster) Annotation(_ context.Context, namespace, account, _ string) (stri
 
 func (cluster) NodeLabel(context.Context, string) (string, error) { return "us-east-1", nil }
 
-// engine is a provider with the dialect and its stores, as an operator sets them
+// newEngine is a provider with the dialect and its stores, as an operator sets them
 // up who pins the endpoints alone.
-func engine(t *testing.T, server *awstest.Server, change func(*provider.Config)) *provider.Engine {
+func newEngine(t *testing.T, server *awstest.Server, change func(*config.Config)) *engine.Engine {
 	t.Helper()
 	return engineAt(t, server, change, time.Now)
 }
 
-// engineAt is engine by another clock.
-func engineAt(t *testing.T, server *awstest.Server, change func(*provider.Config), now func() time.Time) *provider.Engine {
+// engineAt is newEngine by another clock.
+func engineAt(t *testing.T, server *awstest.Server, change func(*config.Config), now func() time.Time) *engine.Engine {
 	t.Helper()
 	platform := aws.New(aws.Options{Cluster: cluster{}})
 	t.Cleanup(platform.Close)
-	config := provider.DefaultConfig()
+	cfg := config.Default()
 	settings := map[string]any{
 		"endpoint": server.URL, "retries": 0,
 		"auth": map[string]any{"stsEndpoint": server.URL, "agentEndpoint": server.URL},
 	}
-	config.Stores = map[string]provider.StoreConfig{
+	cfg.Stores = map[string]config.Store{
 		awsdialect.SecretsManager: {Type: "aws-secrets-manager", Fields: settings},
 		awsdialect.ParameterStore: {Type: "aws-parameter-store", Fields: settings},
 	}
 	if change != nil {
-		change(&config)
+		change(&cfg)
 	}
-	e, err := provider.New(provider.Options{
-		Config: config, Dialects: map[string]provider.Dialect{awsdialect.Name: awsdialect.Parse},
+	e, err := engine.New(engine.Options{
+		Config: cfg, Dialects: map[string]spec.Dialect{awsdialect.Name: awsdialect.Parse},
 		Types: []store.Type{awssecrets.NewType(platform), awsparameters.NewType(platform)},
-		Calls: store.NewCalls(16), Metrics: prometheus.NewRegistry(), Now: now,
+		Calls: remote.NewCalls(16), Metrics: prometheus.NewRegistry(), Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +140,7 @@ func TestClassesOfTheOriginalMakeItsFiles(t *testing.T) {
 			readYAML(t, filepath.Join(dir, "class.yaml"), &class)
 			readYAML(t, filepath.Join(dir, "expect.yaml"), &expect)
 			server := world(t)
-			volume, err := engine(t, server, nil).Mount(t.Context(), provider.Request{Dialect: class.Spec.Provider, Parameters: class.Spec.Parameters, Identity: pod(t, server.NewIssuer(t)), Mode: 0o644})
+			volume, err := newEngine(t, server, nil).Mount(t.Context(), engine.Request{Dialect: class.Spec.Provider, Parameters: class.Spec.Parameters, Identity: pod(t, server.NewIssuer(t)), Mode: 0o644})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The fields of an object.
@@ -49,7 +49,7 @@ type failover struct {
 	Label   dialect.Text `yaml:"objectVersionLabel"`
 }
 
-func (p *parser) objects(given string) []provider.Object {
+func (p *parser) objects(given string) []spec.Object {
 	var list []entry
 	p.YAML(parameterObjects, given, &list, func(i int) string {
 		if i >= len(list) {
@@ -57,7 +57,7 @@ func (p *parser) objects(given string) []provider.Object {
 		}
 		return string(list[i].Name)
 	})
-	objects := make([]provider.Object, 0, len(list))
+	objects := make([]spec.Object, 0, len(list))
 	for i, e := range list {
 		objects = append(objects, p.object(i, e)...)
 	}
@@ -68,14 +68,14 @@ func (p *parser) objects(given string) []provider.Object {
 type wrongly func(field, format string, args ...any)
 
 // object turns one entry into its objects: the whole of it, and each part.
-func (p *parser) object(i int, e entry) []provider.Object {
+func (p *parser) object(i int, e entry) []spec.Object {
 	wrong := wrongly(func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	})
 	if e.Name == "" && !p.Misread(i) {
 		wrong(fieldName, "missing; give the secret's or parameter's name or ARN")
 	}
-	whole := provider.Object{
+	whole := spec.Object{
 		Path: p.file(string(e.Alias), string(e.Name)), Entry: i + 1,
 		Store: p.storeOf(e, p.Misread(i), wrong), Key: string(e.Name), Version: string(e.Version),
 		Mode: permission(e.Permission, fieldPermission, wrong),
@@ -97,7 +97,7 @@ func (p *parser) object(i int, e entry) []provider.Object {
 	if len(options) > 0 {
 		whole.Options = options
 	}
-	objects := []provider.Object{whole}
+	objects := []spec.Object{whole}
 	for j, of := range e.JMESPath {
 		field := fieldJMESPath + "[" + strconv.Itoa(j) + "]."
 		if of.Path == "" && !p.Misread(i) {

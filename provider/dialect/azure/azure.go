@@ -1,7 +1,7 @@
 // Package azure is the dialect of the Azure Key Vault provider for the Secrets
 // Store CSI driver, provider: azure, so that SecretProviderClasses which were
 // written for it work unchanged. It turns their parameters into a
-// provider.Class that reads from the store named azure, or from the one named
+// spec.Class that reads from the store named azure, or from the one named
 // azure-node where the class asks for the identity of the node: the operator's
 // where the configuration names one, else one that the class defines. It judges
 // syntax alone.
@@ -15,8 +15,8 @@
 package azure
 
 import (
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Name is the provider's name in a SecretProviderClass.
@@ -29,14 +29,14 @@ const (
 	NodeStoreName = "azure-node"
 )
 
-// Parse is the dialect. Its error is a provider.Problems with all that is wrong
+// Parse is the dialect. Its error is a spec.Problems with all that is wrong
 // with the syntax; the class then holds what was understood, which is good for
 // finding more problems and for nothing else.
-func Parse(parameters map[string]string) (*provider.Class, error) {
+func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{parameters: trimmed(parameters)}
 	p.Unknown(parameters, known())
 	name, settings := p.store()
-	class := &provider.Class{
+	class := &spec.Class{
 		Words:    words(name, p.parameters),
 		Stores:   map[string]map[string]any{name: settings},
 		Defaults: defaults(),
@@ -54,10 +54,10 @@ func Parse(parameters map[string]string) (*provider.Class, error) {
 type parser struct {
 	dialect.Reader
 	parameters map[string]string // without the spaces around their values
-	idle       provider.Problems
+	idle       spec.Problems
 }
 
 // noEffect notes a parameter that the original takes and makes no use of.
 func (p *parser) noEffect(parameter, why string) {
-	p.idle = append(p.idle, provider.Problem{Field: parameter, Text: why})
+	p.idle = append(p.idle, spec.Problem{Field: parameter, Text: why})
 }

@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 const oneSecret = "array:\n  - |\n    objectName: a\n    objectType: secret\n"
@@ -86,26 +86,26 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 	pem := map[string]any{"format": "pem"}
 	for name, test := range map[string]struct {
 		fields string
-		want   provider.Object
+		want   spec.Object
 	}{
-		"a secret":             {"{objectName: a, objectType: secret}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Options: pem}},
-		"a key":                {"{objectName: a, objectType: key}", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"a certificate":        {"{objectName: a, objectType: cert}", provider.Object{Path: "a", Store: "azure", Key: "certificates/a"}},
-		"a PFX":                {"{objectName: a, objectType: secret, objectFormat: pfx, objectEncoding: base64}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "base64"}},
-		"another file":         {"{objectName: a, objectType: key, objectAlias: b/c}", provider.Object{Path: "b/c", Store: "azure", Key: "keys/a"}},
-		"a version":            {"{objectName: a, objectType: key, objectVersion: 0123}", provider.Object{Path: "a", Store: "azure", Key: "keys/a", Version: "0123"}},
-		"the latest version":   {"{objectName: a, objectType: key, objectVersion: latest}", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"some versions":        {"{objectName: a, objectType: secret, objectVersionHistory: 3}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4}}},
-		"a mode":               {"{objectName: a, objectType: key, filePermission: 0440}", provider.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
-		"text that is decoded": {"{objectName: a, objectType: secret, objectEncoding: HEX}", provider.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
-		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''", provider.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a secret":             {"{objectName: a, objectType: secret}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Options: pem}},
+		"a key":                {"{objectName: a, objectType: key}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a certificate":        {"{objectName: a, objectType: cert}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a"}},
+		"a PFX":                {"{objectName: a, objectType: secret, objectFormat: pfx, objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "base64"}},
+		"another file":         {"{objectName: a, objectType: key, objectAlias: b/c}", spec.Object{Path: "b/c", Store: "azure", Key: "keys/a"}},
+		"a version":            {"{objectName: a, objectType: key, objectVersion: 0123}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Version: "0123"}},
+		"the latest version":   {"{objectName: a, objectType: key, objectVersion: latest}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"some versions":        {"{objectName: a, objectType: secret, objectVersionHistory: 3}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4}}},
+		"a mode":               {"{objectName: a, objectType: key, filePermission: 0440}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
+		"text that is decoded": {"{objectName: a, objectType: secret, objectEncoding: HEX}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
+		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(parameters(map[string]string{"objects": array(t, test.fields)}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(class.Objects, []provider.Object{test.want}) {
+			if !reflect.DeepEqual(class.Objects, []spec.Object{test.want}) {
 				t.Errorf("object %+v, want %+v", class.Objects[0], test.want)
 			}
 		})
@@ -158,7 +158,7 @@ func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(parameters(test.more))
-			var problems provider.Problems
+			var problems spec.Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatalf("the error is a %T", err)
 			}
@@ -191,7 +191,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, objects, parameter, value string) {
 		given := map[string]string{"keyvaultName": "kv", "tenantID": "t", "clientID": "c", "objects": objects, parameter: value}
 		class, err := Parse(given)
-		var problems provider.Problems
+		var problems spec.Problems
 		if class == nil || err != nil && !errors.As(err, &problems) {
 			t.Fatalf("Parse = %v, %v", class, err)
 		}
@@ -222,7 +222,7 @@ func TestProblemsAreToldAtTheirPlaceInTheParameter(t *testing.T) {
     objectName: c
 `
 	_, err := Parse(parameters(map[string]string{"objects": objects}))
-	var problems provider.Problems
+	var problems spec.Problems
 	if !errors.As(err, &problems) {
 		t.Fatal(err)
 	}

@@ -11,13 +11,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
 	dialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
@@ -26,7 +29,7 @@ const audience = "api://AzureADTokenExchange"
 
 // node is an engine before the vault of testdata/vault.yaml.
 type node struct {
-	*provider.Engine
+	*engine.Engine
 	azure *azuretest.Server
 	pod   identity.Identity
 }
@@ -53,25 +56,25 @@ func newNode(t *testing.T) *node {
 			"endpoint": server.Endpoint, "authorityHost": server.Authority, "tls": map[string]any{"caCert": server.CACert}, "auth": auth,
 		}
 	}
-	config := provider.DefaultConfig()
-	config.Stores = map[string]provider.StoreConfig{
+	cfg := config.Default()
+	cfg.Stores = map[string]config.Store{
 		dialect.StoreName: {Type: azure.TypeName, Fields: connection(map[string]any{})},
 		dialect.NodeStoreName: {Type: azure.TypeName, Allow: []string{"shop/web"}, Fields: connection(map[string]any{
 			"method": "managedIdentity", "identityID": "client-of-nodes", "metadataEndpoint": server.Metadata,
 		})},
 	}
-	calls := store.NewCalls(config.Bounds.StoreCalls)
-	engine, err := provider.New(provider.Options{
-		Config: config, Dialects: map[string]provider.Dialect{dialect.Name: dialect.Parse, lanyard.Name: lanyard.Parse},
+	calls := remote.NewCalls(cfg.Bounds.StoreCalls)
+	eng, err := engine.New(engine.Options{
+		Config: cfg, Dialects: map[string]spec.Dialect{dialect.Name: dialect.Parse, lanyard.Name: lanyard.Parse},
 		Types: []store.Type{azure.NewType(azure.Options{Calls: calls})}, Calls: calls, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(engine.Close)
+	t.Cleanup(eng.Close)
 	expires := time.Now().Add(time.Hour)
 	token := server.NewIssuer(t).Token(t, "shop/web", audience, expires)
-	return &node{engine, server, identity.Identity{
+	return &node{eng, server, identity.Identity{
 		Namespace: "shop", ServiceAccount: "web", Pod: "web-1", PodUID: "uid-of-web-1",
 		Tokens: map[string]identity.Token{audience: {JWT: secret.NewString(token), Expires: expires}},
 	}}
@@ -114,7 +117,7 @@ func TestClassesMakeTheFilesThatTheOriginalMakes(t *testing.T) {
 			t.Run(filepath.Base(dir)+" "+file, func(t *testing.T) {
 				var c class
 				readYAML(t, filepath.Join(dir, file+".yaml"), &c)
-				volume, err := n.Mount(t.Context(), provider.Request{Dialect: c.Spec.Provider, Parameters: c.Spec.Parameters, Identity: n.pod})
+				volume, err := n.Mount(t.Context(), engine.Request{Dialect: c.Spec.Provider, Parameters: c.Spec.Parameters, Identity: n.pod})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -124,7 +127,7 @@ func TestClassesMakeTheFilesThatTheOriginalMakes(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, volume *provider.Volume, dir string) {
+func compare(t *testing.T, volume *engine.Volume, dir string) {
 	t.Helper()
 	var expect struct {
 		Modes map[string]string `yaml:"modes"`
@@ -169,7 +172,7 @@ func TestAServicePrincipalReadsWithThePodsOwnSecret(t *testing.T) {
 	pod := n.pod
 	pod.Tokens = nil
 	pod.Credentials = map[string]secret.Bytes{"clientid": secret.NewString("client-of-secret"), "clientsecret": secret.NewString("s3cr3t~value")}
-	volume, err := n.Mount(t.Context(), provider.Request{Dialect: dialect.Name, Identity: pod, Parameters: map[string]string{
+	volume, err := n.Mount(t.Context(), engine.Request{Dialect: dialect.Name, Identity: pod, Parameters: map[string]string{
 		"keyvaultName": "web-kv", "tenantID": azuretest.Tenant, "objects": "array:\n- |\n  objectName: secret1\n  objectType: secret\n",
 	}})
 	if err != nil {
@@ -186,7 +189,7 @@ func TestCallsOfManyPods(t *testing.T) {
 	var c class
 	readYAML(t, filepath.Join("testdata", "certificate-in-three", "class.yaml"), &c)
 	for range 110 {
-		if _, err := n.Mount(t.Context(), provider.Request{Dialect: dialect.Name, Parameters: c.Spec.Parameters, Identity: n.pod}); err != nil {
+		if _, err := n.Mount(t.Context(), engine.Request{Dialect: dialect.Name, Parameters: c.Spec.Parameters, Identity: n.pod}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,19 +8,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/config"
 	dialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // request asks for the objects of these names and types.
-func (n *node) request(objects ...string) provider.Request {
+func (n *node) request(objects ...string) engine.Request {
 	text := "array:\n"
 	for _, object := range objects {
 		text += "- '" + object + "'\n"
 	}
-	return provider.Request{Dialect: dialect.Name, Identity: n.pod, Parameters: map[string]string{
+	return engine.Request{Dialect: dialect.Name, Identity: n.pod, Parameters: map[string]string{
 		"keyvaultName": "web-kv", "clientID": "client-of-web", "tenantID": azuretest.Tenant, "objects": text,
 	}}
 }
@@ -82,11 +83,11 @@ func TestAClassMayChooseAmongTheNodesIdentities(t *testing.T) {
 	n := newNode(t)
 	n.azure.SetMachine("", "client-of-nodes", "client-of-shop")
 	n.azure.Vault("web-kv").Grant("client-of-shop", "secrets/secret1")
-	config := n.Config()
-	node := config.Stores[dialect.NodeStoreName]
+	cfg := n.Config()
+	node := cfg.Stores[dialect.NodeStoreName]
 	node.Override = map[string][]string{"auth.identityID": {"client-of-sh*"}}
-	config.Stores = map[string]provider.StoreConfig{dialect.NodeStoreName: node}
-	if err := n.Configure(config); err != nil {
+	cfg.Stores = map[string]config.Store{dialect.NodeStoreName: node}
+	if err := n.Configure(cfg); err != nil {
 		t.Fatal(err)
 	}
 	mount := func(identity, name string) error {
@@ -99,15 +100,15 @@ func TestAClassMayChooseAmongTheNodesIdentities(t *testing.T) {
 	if err := mount("client-of-shop", "secret1"); err != nil {
 		t.Error(err)
 	}
-	if err := mount("client-of-shop", "db-password"); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "client-of-shop") {
+	if err := mount("client-of-shop", "db-password"); !errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "client-of-shop") {
 		t.Errorf("what the other identity may read: %v", err)
 	}
 	if err := mount("client-of-bank", "secret1"); err == nil || !strings.Contains(err.Error(), "userAssignedIdentityID: the operator's configuration of store azure-node lets classes give client-of-sh* here") {
 		t.Errorf("an identity that is not listed: %v", err)
 	}
 	node.Override = map[string][]string{"auth.identityID": {"client-of-sh*"}, "auth.metadataEndpoint": {"*"}, "authorityHost": {"*"}}
-	config.Stores = map[string]provider.StoreConfig{dialect.NodeStoreName: node}
-	err := n.Configure(config)
+	cfg.Stores = map[string]config.Store{dialect.NodeStoreName: node}
+	err := n.Configure(cfg)
 	for _, setting := range []string{"auth.metadataEndpoint", "authorityHost"} {
 		if want := "stores.azure-node.override." + setting + ": has no place here"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
@@ -136,7 +137,7 @@ func TestWhatWasReadStaysWhileTheVaultIsAway(t *testing.T) {
 		t.Errorf("while the vault is throttling: %v", err)
 	}
 	_, err = n.Mount(t.Context(), n.request(`{objectName: config, objectType: secret}`))
-	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
 		t.Errorf("what was never read: %v", err)
 	}
 }
@@ -145,7 +146,7 @@ func TestWhatWasReadStaysWhileTheVaultIsAway(t *testing.T) {
 // add-on of AKS makes besides.
 func TestKeyAndCertificateInTwoFilesComeOfOneCall(t *testing.T) {
 	n := newNode(t)
-	request := provider.Request{Dialect: "lanyard", Identity: n.pod, Parameters: map[string]string{
+	request := engine.Request{Dialect: "lanyard", Identity: n.pod, Parameters: map[string]string{
 		"stores": "azure: {vault: web-kv, tenantID: " + azuretest.Tenant + ", auth: {clientID: client-of-web}}",
 		"objects": `
 - {path: web.crt, store: azure, key: certificates/web, options: {part: pair}, property: '"tls.crt"'}

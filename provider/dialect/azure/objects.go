@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The fields of an object.
@@ -60,11 +60,11 @@ func (e entry) file() string {
 	return string(e.Name)
 }
 
-func (p *parser) objects(store, given string) []provider.Object {
+func (p *parser) objects(store, given string) []spec.Object {
 	var texts list
 	p.YAML(parameterObjects, given, &texts, nil)
 	lines := strings.Split(given, "\n")
-	objects := make([]provider.Object, len(texts.Array))
+	objects := make([]spec.Object, len(texts.Array))
 	for i, text := range texts.Array {
 		objects[i] = p.entry(store, i, text, lines)
 	}
@@ -72,7 +72,7 @@ func (p *parser) objects(store, given string) []provider.Object {
 }
 
 // entry decodes the YAML of one object and turns it into an object.
-func (p *parser) entry(store string, i int, text inner, lines []string) provider.Object {
+func (p *parser) entry(store string, i int, text inner, lines []string) spec.Object {
 	var e entry
 	err := strict.Unmarshal([]byte(text.value), &e)
 	// The original takes the spaces around every text away.
@@ -80,7 +80,7 @@ func (p *parser) entry(store string, i int, text inner, lines []string) provider
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
 	at := func(field string, line, column int, said string) {
-		problem := provider.Problem{Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: e.file(), Text: said}
+		problem := spec.Problem{Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: e.file(), Text: said}
 		if field != "" {
 			problem.Field += "." + field
 		}
@@ -104,8 +104,8 @@ func (p *parser) entry(store string, i int, text inner, lines []string) provider
 
 // object turns an entry into an object. misread says that something of it was
 // not understood, so that what seems to be missing may stand there.
-func (e entry) object(store string, misread bool, wrong func(field, format string, args ...any)) provider.Object {
-	o := provider.Object{Path: e.file(), Store: store, Options: map[string]any{}}
+func (e entry) object(store string, misread bool, wrong func(field, format string, args ...any)) spec.Object {
+	o := spec.Object{Path: e.file(), Store: store, Options: map[string]any{}}
 	if e.Name == "" && !misread {
 		wrong(fieldName, "missing; give the object's name in the vault")
 	}
@@ -157,7 +157,7 @@ func (e entry) key(wrong func(field, format string, args ...any), misread bool) 
 }
 
 // setFormat makes PEM of the PFX of a certificate, unless it is to stay one.
-func (e entry) setFormat(o *provider.Object, wrong func(field, format string, args ...any)) {
+func (e entry) setFormat(o *spec.Object, wrong func(field, format string, args ...any)) {
 	format := strings.ToLower(string(e.Format))
 	switch {
 	case format != "" && format != "pem" && format != "pfx":
@@ -170,7 +170,7 @@ func (e entry) setFormat(o *provider.Object, wrong func(field, format string, ar
 }
 
 // setEncoding says how the value is decoded. Secrets are UTF-8 anyway.
-func (e entry) setEncoding(o *provider.Object, wrong func(field, format string, args ...any)) {
+func (e entry) setEncoding(o *spec.Object, wrong func(field, format string, args ...any)) {
 	encoding := strings.ToLower(string(e.Encoding))
 	switch {
 	case encoding != "" && e.Type != typeSecret:

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The parameters of a class.
@@ -45,13 +45,13 @@ func trimmed(parameters map[string]string) map[string]string {
 }
 
 // words are what the class calls the engine's fields and the store's settings.
-func words(name string, parameters map[string]string) provider.Words {
+func words(name string, parameters map[string]string) spec.Words {
 	store := "stores." + name
 	tenant := parameterTenant
 	if parameters[parameterTenant] == "" && parameters[parameterOlderTenant] != "" {
 		tenant = parameterOlderTenant
 	}
-	return provider.Words{
+	return spec.Words{
 		store + ".vault":           parameterVault,
 		store + ".tenantID":        tenant,
 		store + ".cloud":           parameterCloud,

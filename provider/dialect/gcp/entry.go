@@ -3,8 +3,8 @@ package gcp
 import (
 	"io/fs"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The fields of an entry.
@@ -35,8 +35,8 @@ func (e entry) file() string {
 }
 
 // object turns one entry into an object.
-func (p *parser) object(i int, e entry) provider.Object {
-	o := provider.Object{Path: e.file(), Store: p.store}
+func (p *parser) object(i int, e entry) spec.Object {
+	o := spec.Object{Path: e.file(), Store: p.store}
 	wrong := func(field, text string) { p.WrongIn(parameterSecrets, i, o.Path, field, "%s", text) }
 	misread := p.Misread(i)
 	switch {

@@ -1,6 +1,6 @@
 // Package gcp is the dialect of secrets-store-csi-driver-provider-gcp, provider:
 // gcp, so that SecretProviderClasses which were written for it work unchanged.
-// It turns their parameters into a provider.Class that reads from the store
+// It turns their parameters into a spec.Class that reads from the store
 // named gcp: the operator's if the configuration names one, else one that reads
 // as the pod with what the node's GKE cluster tells. It judges syntax alone and
 // knows no endpoint, pool or key; those are the operator's.
@@ -17,9 +17,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Name is the provider's name in a SecretProviderClass.
@@ -44,13 +44,13 @@ const (
 	authProvider = "provider-adc"
 )
 
-// Parse is the dialect. Its error is a provider.Problems with all that is wrong
+// Parse is the dialect. Its error is a spec.Problems with all that is wrong
 // with the syntax; the class then holds what was understood, which is good for
 // finding more problems and for nothing else.
-func Parse(parameters map[string]string) (*provider.Class, error) {
+func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{store: StoreName}
 	p.Unknown(parameters, []string{parameterSecrets, parameterAuth})
-	class := &provider.Class{}
+	class := &spec.Class{}
 	implied := map[string]any{"type": storeType}
 	switch auth := parameters[parameterAuth]; auth {
 	case "", authPod:
@@ -76,21 +76,21 @@ func Parse(parameters map[string]string) (*provider.Class, error) {
 type parser struct {
 	dialect.Reader
 	store    string
-	idle     provider.Problems
+	idle     spec.Problems
 	fileName bool // some entry is named by fileName, and none by path
 	yaml     bool // some entry takes a key from YAML, and none from JSON
 }
 
 // noEffect notes a field that the original takes and makes no use of.
 func (p *parser) noEffect(i int, id, field, why string) {
-	p.idle = append(p.idle, provider.Problem{
+	p.idle = append(p.idle, spec.Problem{
 		Field: fmt.Sprintf("%s[%d].%s", parameterSecrets, i, field), Object: i + 1, ID: id, Text: why,
 	})
 }
 
 // words are what the class calls the engine's fields.
-func (p *parser) words() provider.Words {
-	words := provider.Words{
+func (p *parser) words() spec.Words {
+	words := spec.Words{
 		"objects":                  parameterSecrets,
 		"objects[].path":           fieldPath,
 		"objects[].key":            fieldResource,
@@ -110,7 +110,7 @@ func (p *parser) words() provider.Words {
 }
 
 // secrets reads the list of secrets.
-func (p *parser) secrets(text string) []provider.Object {
+func (p *parser) secrets(text string) []spec.Object {
 	var list []entry
 	p.YAML(parameterSecrets, text, &list, func(i int) string {
 		if i >= len(list) {
@@ -119,7 +119,7 @@ func (p *parser) secrets(text string) []provider.Object {
 		return list[i].file()
 	})
 	paths, jsonKeys := 0, 0
-	objects := make([]provider.Object, len(list))
+	objects := make([]spec.Object, len(list))
 	for i, e := range list {
 		objects[i] = p.object(i, e)
 		if e.Path != "" {

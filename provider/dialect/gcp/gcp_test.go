@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // parse parses what must be right.
-func parse(t *testing.T, parameters map[string]string) *provider.Class {
+func parse(t *testing.T, parameters map[string]string) *spec.Class {
 	t.Helper()
 	class, err := Parse(parameters)
 	if err != nil {
@@ -56,24 +56,24 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 	const global, regional = "projects/shop/secrets/db", "projects/shop/locations/europe-west3/secrets/db"
 	for name, test := range map[string]struct {
 		fields string
-		want   provider.Object
+		want   spec.Object
 		idle   string
 	}{
-		"global":                {"{path: f, resourceName: projects/shop/secrets/db/versions/latest}", provider.Object{Key: global}, ""},
-		"regional":              {"{path: f, resourceName: projects/shop/locations/europe-west3/secrets/db/versions/3}", provider.Object{Key: regional, Version: "3"}, ""},
-		"an alias":              {"{path: f, resourceName: projects/shop/secrets/db/versions/prod}", provider.Object{Key: global, Version: "prod"}, ""},
-		"by the older name":     {"{fileName: f, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1"}, ""},
-		"by both names":         {"{fileName: g, path: f, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1"}, "object 1 (f): fileName: has no effect beside path"},
-		"an octal mode":         {"{path: f, mode: 0400, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Mode: mode(0o400)}, ""},
-		"a mode with an o":      {"{path: f, mode: 0o440, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Mode: mode(0o440)}, ""},
-		"a mode in decimal":     {"{path: f, mode: 256, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Mode: mode(0o400)}, ""},
-		"a mode of nothing":     {"{path: f, mode: 0, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Mode: mode(0)}, ""},
-		"a mode without value":  {"{path: f, mode: , resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1"}, ""},
-		"a key of JSON":         {"{path: f, extractJSONKey: user, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Property: "user"}, ""},
-		"an odd key of JSON":    {"{path: f, extractJSONKey: tls.crt, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Property: `"tls.crt"`}, ""},
-		"a key of YAML":         {"{path: f, extractYAMLKey: user, resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1", Property: "user", Options: yaml}, ""},
-		"keys that are empty":   {"{path: f, extractYAMLKey: '', extractJSONKey: , resourceName: projects/shop/secrets/db/versions/1}", provider.Object{Key: global, Version: "1"}, ""},
-		"a project of a domain": {"{path: f, resourceName: 'projects/example.com:shop/secrets/db/versions/1'}", provider.Object{Key: "projects/example.com:shop/secrets/db", Version: "1"}, ""},
+		"global":                {"{path: f, resourceName: projects/shop/secrets/db/versions/latest}", spec.Object{Key: global}, ""},
+		"regional":              {"{path: f, resourceName: projects/shop/locations/europe-west3/secrets/db/versions/3}", spec.Object{Key: regional, Version: "3"}, ""},
+		"an alias":              {"{path: f, resourceName: projects/shop/secrets/db/versions/prod}", spec.Object{Key: global, Version: "prod"}, ""},
+		"by the older name":     {"{fileName: f, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1"}, ""},
+		"by both names":         {"{fileName: g, path: f, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1"}, "object 1 (f): fileName: has no effect beside path"},
+		"an octal mode":         {"{path: f, mode: 0400, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Mode: mode(0o400)}, ""},
+		"a mode with an o":      {"{path: f, mode: 0o440, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Mode: mode(0o440)}, ""},
+		"a mode in decimal":     {"{path: f, mode: 256, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Mode: mode(0o400)}, ""},
+		"a mode of nothing":     {"{path: f, mode: 0, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Mode: mode(0)}, ""},
+		"a mode without value":  {"{path: f, mode: , resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1"}, ""},
+		"a key of JSON":         {"{path: f, extractJSONKey: user, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Property: "user"}, ""},
+		"an odd key of JSON":    {"{path: f, extractJSONKey: tls.crt, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Property: `"tls.crt"`}, ""},
+		"a key of YAML":         {"{path: f, extractYAMLKey: user, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Property: "user", Options: yaml}, ""},
+		"keys that are empty":   {"{path: f, extractYAMLKey: '', extractJSONKey: , resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1"}, ""},
+		"a project of a domain": {"{path: f, resourceName: 'projects/example.com:shop/secrets/db/versions/1'}", spec.Object{Key: "projects/example.com:shop/secrets/db", Version: "1"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class := parse(t, map[string]string{"secrets": "- " + test.fields})
@@ -130,7 +130,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(test.parameters)
-			var problems provider.Problems
+			var problems spec.Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatalf("error %v, want Problems", err)
 			}
@@ -151,7 +151,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		class, err := Parse(map[string]string{"secrets": secrets, "auth": auth})
-		var problems provider.Problems
+		var problems spec.Problems
 		if err != nil && (!errors.As(err, &problems) || len(problems) == 0) {
 			t.Fatalf("error %v is no Problems", err)
 		}

@@ -1,8 +1,8 @@
 // Package lanyard is the native dialect: the parameters of a
 // SecretProviderClass whose provider is lanyard. It turns their text into a
-// provider.Class and judges syntax alone: fields, types, and how a mode or a
+// spec.Class and judges syntax alone: fields, types, and how a mode or a
 // duration is written. What the objects mean, alone and together, is
-// provider.Class.Validate's to check; what the stores' settings mean is the
+// spec.Class.Validate's to check; what the stores' settings mean is the
 // stores' own.
 //
 // Start with Parse. The fields are described for users in docs/classes.md.
@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Name is the provider's name in a SecretProviderClass.
@@ -28,11 +28,11 @@ const (
 	parameterRefresh = "refresh" // a duration
 )
 
-// Parse is the dialect. Its error is a provider.Problems with all that is wrong
+// Parse is the dialect. Its error is a spec.Problems with all that is wrong
 // with the syntax; the class then holds what was understood, which is good for
 // finding more problems and for nothing else.
-func Parse(parameters map[string]string) (*provider.Class, error) {
-	class := &provider.Class{}
+func Parse(parameters map[string]string) (*spec.Class, error) {
+	class := &spec.Class{}
 	p := parser{}
 	p.Unknown(parameters, []string{parameterObjects, parameterStores, parameterRefresh})
 	if text, ok := parameters[parameterRefresh]; ok {
@@ -82,17 +82,17 @@ type fields struct {
 	Options  map[string]any `yaml:"options"`
 }
 
-func (p *parser) objects(text string) []provider.Object {
+func (p *parser) objects(text string) []spec.Object {
 	var list []fields
 	p.YAML(parameterObjects, text, &list, func(i int) string {
 		if i >= len(list) {
 			return ""
 		}
-		return provider.Object{Path: list[i].Path, Name: list[i].Name}.ID()
+		return spec.Object{Path: list[i].Path, Name: list[i].Name}.ID()
 	})
-	objects := make([]provider.Object, len(list))
+	objects := make([]spec.Object, len(list))
 	for i, f := range list {
-		objects[i] = provider.Object{
+		objects[i] = spec.Object{
 			Path: f.Path, Name: f.Name,
 			Store: f.Store, Key: f.Key, Version: f.Version, Options: f.Options,
 			// A ciphertext is often a block of its own and ends with a line break.

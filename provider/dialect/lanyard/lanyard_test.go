@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 func TestParse(t *testing.T) {
@@ -44,13 +44,13 @@ vault:
   template: "{{ .token }}"
 `,
 	}
-	want := &provider.Class{
+	want := &spec.Class{
 		Refresh: 5 * time.Minute,
 		Stores: map[string]map[string]any{"vault": {
 			"type": "vault", "address": "https://vault.example.com:8200",
 			"auth": map[string]any{"method": "kubernetes", "role": "web"},
 		}},
-		Objects: []provider.Object{
+		Objects: []spec.Object{
 			{
 				Path: "db/password", Store: "vault", Key: "secret/data/prod/db", Version: "3",
 				Property: "password", Encoding: "base64", Mode: &mode, Optional: true, Refresh: 30 * time.Second,
@@ -120,7 +120,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse(test.parameters)
-			var problems provider.Problems
+			var problems spec.Problems
 			if !errors.As(err, &problems) {
 				t.Fatalf("error %v, want Problems", err)
 			}
@@ -133,7 +133,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 
 func TestFindsFurtherProblemsInWhatWasUnderstood(t *testing.T) {
 	class, err := Parse(map[string]string{"objects": "- {path: a, moed: x}\n- {path: ../b, sealed: x}\n"})
-	var problems provider.Problems
+	var problems spec.Problems
 	if !errors.As(err, &problems) {
 		t.Fatalf("error %v, want Problems", err)
 	}
@@ -165,7 +165,7 @@ func FuzzParse(f *testing.F) {
 		class, err := Parse(map[string]string{"objects": objects, "stores": stores, "refresh": refresh})
 		problems := class.Validate()
 		if err != nil {
-			var syntax provider.Problems
+			var syntax spec.Problems
 			if !errors.As(err, &syntax) || len(syntax) == 0 {
 				t.Fatalf("error %v is no Problems", err)
 			}

@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Write is the opposite of Parse: it returns the parameters that the class has
@@ -19,9 +19,9 @@ import (
 // written; who wants it lays it over Class.Stores before. comments, which may be
 // nil, are for the objects of the same places, without the # before each line.
 //
-// The error is a provider.Problems with what the class says and this dialect
+// The error is a spec.Problems with what the class says and this dialect
 // cannot. What is returned without an error parses to the very same class.
-func Write(class *provider.Class, comments []string) (map[string]string, error) {
+func Write(class *spec.Class, comments []string) (map[string]string, error) {
 	parameters := map[string]string{}
 	if class.Refresh != 0 {
 		parameters[parameterRefresh] = class.Refresh.String()
@@ -57,24 +57,24 @@ func Write(class *provider.Class, comments []string) (map[string]string, error) 
 }
 
 func unwritable(field string) error {
-	return provider.Problems{{Field: field, Text: "cannot be written as YAML; use text, numbers, true, false, lists and maps"}}
+	return spec.Problems{{Field: field, Text: "cannot be written as YAML; use text, numbers, true, false, lists and maps"}}
 }
 
 // verify makes sure that nothing was lost on the way.
-func verify(class *provider.Class, parameters map[string]string) error {
+func verify(class *spec.Class, parameters map[string]string) error {
 	again, err := Parse(parameters)
 	if err != nil {
 		return err
 	}
-	var problems provider.Problems
+	var problems spec.Problems
 	if !reflect.DeepEqual(again.Stores, class.Stores) && len(class.Stores) > 0 {
-		problems = append(problems, provider.Problem{Field: parameterStores, Text: "holds what the native syntax reads differently; write text in place of special numbers"})
+		problems = append(problems, spec.Problem{Field: parameterStores, Text: "holds what the native syntax reads differently; write text in place of special numbers"})
 	}
 	for i := range class.Objects {
 		was := class.Objects[i]
 		was.Entry = 0
 		if i >= len(again.Objects) || !same(again.Objects[i], was) {
-			problems = append(problems, provider.Problem{
+			problems = append(problems, spec.Problem{
 				Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: was.ID(),
 				Text: "holds what the native syntax reads differently, such as a number with a fraction of zero or a line break at an end",
 			})
@@ -87,7 +87,7 @@ func verify(class *provider.Class, parameters map[string]string) error {
 }
 
 // same compares objects; no options and empty options are the same.
-func same(a, b provider.Object) bool {
+func same(a, b spec.Object) bool {
 	if len(a.Options) == 0 && len(b.Options) == 0 {
 		a.Options, b.Options = nil, nil
 	}
@@ -121,7 +121,7 @@ func storesNode(stores map[string]map[string]any) *yaml.Node {
 
 // objectNode writes an object's fields in the order in which they are
 // documented. It is nil if the options cannot be written.
-func objectNode(o provider.Object) *yaml.Node {
+func objectNode(o spec.Object) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	field := func(name string, value *yaml.Node) {
 		node.Content = append(node.Content, textNode(name), value)

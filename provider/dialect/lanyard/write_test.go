@@ -9,19 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 func TestWriteIsTheOppositeOfParse(t *testing.T) {
 	mode := fs.FileMode(0o400)
-	class := &provider.Class{
+	class := &spec.Class{
 		Refresh: 5 * time.Minute,
 		Stores: map[string]map[string]any{"vault": {
 			"address": "https://vault.example.com:8200", "type": "vault",
 			"auth": map[string]any{"role": "web", "method": "kubernetes"},
 			"tls":  map[string]any{"caCert": "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"},
 		}},
-		Objects: []provider.Object{
+		Objects: []spec.Object{
 			{Path: "db/password", Store: "vault", Key: "secret/data/db", Version: "3", Property: `"my-key"`, Encoding: "base64", Mode: &mode, Optional: true, Refresh: 30 * time.Second},
 			{Path: "yes", Name: "0123", Store: "vault", Key: "pki/issue/web", Options: map[string]any{"method": "PUT", "body": map[string]any{
 				"common_name": "web.example.com", "ttl": "24h", "exclude_cn_from_sans": true, "n": 3, "f": 1.5, "none": nil,
@@ -73,16 +73,16 @@ func TestWriteIsTheOppositeOfParse(t *testing.T) {
 
 func TestWriteRefusesWhatWouldReadDifferently(t *testing.T) {
 	for name, test := range map[string]struct {
-		class provider.Class
+		class spec.Class
 		want  string
 	}{
-		"a whole fraction": {provider.Class{Objects: []provider.Object{{Path: "a", Store: "v", Key: "k"}, {Path: "b", Store: "v", Key: "k", Options: map[string]any{"body": map[string]any{"n": 2.0}}}}}, "object 2 (b): holds what the native syntax reads differently"},
-		"no number":        {provider.Class{Stores: map[string]map[string]any{"v": {"n": math.NaN()}}, Objects: []provider.Object{{Path: "a", Store: "v", Key: "k"}}}, "stores.v.n: line 2: must be a finite number"},
-		"what is no YAML":  {provider.Class{Objects: []provider.Object{{Path: "a", Store: "v", Key: "k", Options: map[string]any{"f": func() {}}}}}, "objects[0].options: cannot be written as YAML"},
+		"a whole fraction": {spec.Class{Objects: []spec.Object{{Path: "a", Store: "v", Key: "k"}, {Path: "b", Store: "v", Key: "k", Options: map[string]any{"body": map[string]any{"n": 2.0}}}}}, "object 2 (b): holds what the native syntax reads differently"},
+		"no number":        {spec.Class{Stores: map[string]map[string]any{"v": {"n": math.NaN()}}, Objects: []spec.Object{{Path: "a", Store: "v", Key: "k"}}}, "stores.v.n: line 2: must be a finite number"},
+		"what is no YAML":  {spec.Class{Objects: []spec.Object{{Path: "a", Store: "v", Key: "k", Options: map[string]any{"f": func() {}}}}}, "objects[0].options: cannot be written as YAML"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Write(&test.class, nil)
-			var problems provider.Problems
+			var problems spec.Problems
 			if !errors.As(err, &problems) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want Problems with %q", err, test.want)
 			}
@@ -103,7 +103,7 @@ func FuzzWrite(f *testing.F) {
 		}
 		parameters, err := Write(class, nil)
 		if err != nil {
-			var problems provider.Problems
+			var problems spec.Problems
 			if !errors.As(err, &problems) {
 				t.Fatalf("error %v is no Problems", err)
 			}

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The fields of an object.
@@ -38,7 +38,7 @@ type entry struct {
 	Encoding   dialect.Text       `yaml:"encoding"`
 }
 
-func (p *parser) objects(given string) []provider.Object {
+func (p *parser) objects(given string) []spec.Object {
 	var list []entry
 	p.YAML(parameterObjects, given, &list, func(i int) string {
 		if i >= len(list) {
@@ -46,7 +46,7 @@ func (p *parser) objects(given string) []provider.Object {
 		}
 		return string(list[i].Name)
 	})
-	objects := make([]provider.Object, len(list))
+	objects := make([]spec.Object, len(list))
 	for i, e := range list {
 		objects[i] = p.object(i, e)
 	}
@@ -55,13 +55,13 @@ func (p *parser) objects(given string) []provider.Object {
 }
 
 // object turns one entry into an object.
-func (p *parser) object(i int, e entry) provider.Object {
-	o := provider.Object{Path: string(e.Name), Store: StoreName, Options: map[string]any{}}
+func (p *parser) object(i int, e entry) spec.Object {
+	o := spec.Object{Path: string(e.Name), Store: StoreName, Options: map[string]any{}}
 	wrong := func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	}
 	idle := func(field, why string) {
-		p.noEffect(provider.Problem{Field: fmt.Sprintf("%s[%d].%s", parameterObjects, i, field), Object: i + 1, ID: string(e.Name), Text: why})
+		p.noEffect(spec.Problem{Field: fmt.Sprintf("%s[%d].%s", parameterObjects, i, field), Object: i + 1, ID: string(e.Name), Text: why})
 	}
 	misread := p.Misread(i)
 	if e.Name == "" && !misread {
@@ -125,7 +125,7 @@ var versionNumber = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
 // path splits secretPath into the path in Vault's API and the arguments behind
 // it. The original puts /v1/ before the path where it is missing, and Vault's
 // client takes out empty parts.
-func (p *parser) path(o *provider.Object, given, method string, wrong func(field, format string, args ...any)) {
+func (p *parser) path(o *spec.Object, given, method string, wrong func(field, format string, args ...any)) {
 	if given == "" {
 		wrong(fieldPath, "missing; give the path in Vault, such as secret/data/prod/db")
 		return
@@ -160,7 +160,7 @@ func (p *parser) path(o *provider.Object, given, method string, wrong func(field
 // shareWholeAnswers makes objects that read a key of a secret, of which another
 // object shows the whole answer, take it from that answer: so that both come of
 // one read, and the password in one file is that of the other.
-func shareWholeAnswers(objects []provider.Object) {
+func shareWholeAnswers(objects []spec.Object) {
 	whole := map[string]bool{}
 	for _, o := range objects {
 		if o.Property == "" {
@@ -186,7 +186,7 @@ func shareWholeAnswers(objects []provider.Object) {
 const insideAnswer = "data.[[@][?length(keys(@)) == `2` && metadata.version >= `1` && type(metadata.created_time) == 'string'].data, [@]][] | [0]."
 
 // request is what an object asks of Vault, whatever it shows of the answer.
-func request(o provider.Object) string {
+func request(o spec.Object) string {
 	asked, err := json.Marshal([]any{o.Key, o.Version, o.Options["method"], o.Options["query"], o.Options["body"]})
 	if err != nil {
 		return o.Key // arguments that are no JSON are refused by the store

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // The parameters of a class.
@@ -32,13 +32,13 @@ var known = []string{
 }
 
 // words are what the class calls the engine's fields and the store's settings.
-func words(parameters map[string]string) provider.Words {
+func words(parameters map[string]string) spec.Words {
 	mount := parameterMount
 	if parameters[mount] == "" && parameters[parameterKubernetesMount] != "" {
 		mount = parameterKubernetesMount
 	}
 	const store = "stores." + StoreName + "."
-	return provider.Words{
+	return spec.Words{
 		store + "address":                parameterAddress,
 		store + "namespace":              parameterNamespace,
 		store + "auth.mount":             mount,
@@ -128,7 +128,7 @@ func (p *parser) tls() map[string]any {
 	drop := func(setting, parameter, because string) {
 		if _, given := tls[setting]; given {
 			delete(tls, setting)
-			p.noEffect(provider.Problem{Field: parameter, Text: because})
+			p.noEffect(spec.Problem{Field: parameter, Text: because})
 		}
 	}
 	if strings.HasPrefix(strings.ToLower(p.parameters[parameterAddress]), "http://") {

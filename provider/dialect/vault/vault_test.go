@@ -9,13 +9,13 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/lanyardhq/lanyard/provider"
 	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // parse parses what must be right.
-func parse(t *testing.T, parameters map[string]string) *provider.Class {
+func parse(t *testing.T, parameters map[string]string) *spec.Class {
 	t.Helper()
 	class, err := Parse(parameters)
 	if err != nil {
@@ -85,34 +85,34 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		fields string
-		want   provider.Object
+		want   spec.Object
 		idle   string
 	}{
-		"a key":                     {"{secretPath: secret/data/db, secretKey: password}", provider.Object{Key: "secret/data/db", Property: "password"}, ""},
-		"no key":                    {"{secretPath: secret/data/db}", provider.Object{Key: "secret/data/db", Options: whole(nil)}, ""},
-		"a key without a value":     {"{secretPath: secret/data/db, secretKey: }", provider.Object{Key: "secret/data/db", Options: whole(nil)}, ""},
-		"a key with a dot":          {"{secretPath: a/b, secretKey: tls.crt}", provider.Object{Key: "a/b", Property: `"tls.crt"`}, ""},
-		"a key with quotes":         {`{secretPath: a/b, secretKey: 'a"b<c\d'}`, provider.Object{Key: "a/b", Property: `"a\"b<c\\d"`}, ""},
-		"a key that is a number":    {"{secretPath: a/b, secretKey: 0123}", provider.Object{Key: "a/b", Property: `"0123"`}, ""},
-		"a key that looks true":     {"{secretPath: a/b, secretKey: true}", provider.Object{Key: "a/b", Property: "true"}, ""},
-		"a key of the language":     {"{secretPath: a/b, secretKey: let}", provider.Object{Key: "a/b", Property: `"let"`}, ""},
-		"with v1":                   {"{secretPath: v1/secret/data/db, secretKey: k}", provider.Object{Key: "secret/data/db", Property: "k"}, ""},
-		"with a slash and v1":       {"{secretPath: /v1/secret/data/db, secretKey: k}", provider.Object{Key: "secret/data/db", Property: "k"}, ""},
-		"with slashes":              {"{secretPath: /secret//data/db/, secretKey: k}", provider.Object{Key: "secret/data/db", Property: "k"}, ""},
-		"a version":                 {`{secretPath: "secret/data/db?version=3", secretKey: k}`, provider.Object{Key: "secret/data/db", Version: "3", Property: "k"}, ""},
-		"the latest version":        {`{secretPath: "secret/data/db?version=0", secretKey: k}`, provider.Object{Key: "secret/data/db", Property: "k", Options: map[string]any{"query": map[string]any{"version": "0"}}}, ""},
-		"arguments":                 {`{secretPath: "aws/creds/x?ttl=1h&role_arn=arn%3Aaws", secretKey: k}`, provider.Object{Key: "aws/creds/x", Property: "k", Options: map[string]any{"query": map[string]any{"ttl": "1h", "role_arn": "arn:aws"}}}, ""},
-		"a write":                   {"{secretPath: pki/issue/x, method: PUT, secretKey: k, secretArgs: {common_name: a, ttl: 24h, n: 3}}", provider.Object{Key: "pki/issue/x", Property: "k", Options: map[string]any{"method": "PUT", "body": map[string]any{"common_name": "a", "ttl": "24h", "n": 3}}}, ""},
-		"a write without arguments": {"{secretPath: a/b, method: post}", provider.Object{Key: "a/b", Options: whole(map[string]any{"method": "POST"})}, ""},
-		"arguments of a read":       {"{secretPath: a/b, secretKey: k, secretArgs: {ttl: 1h}}", provider.Object{Key: "a/b", Property: "k"}, "object 1 (f): secretArgs: has no effect with GET: arguments of a GET go into the query of secretPath"},
-		"an octal permission":       {"{secretPath: a/b, secretKey: k, filePermission: 0600}", provider.Object{Key: "a/b", Property: "k", Mode: mode(0o600)}, ""},
-		"with an o":                 {"{secretPath: a/b, secretKey: k, filePermission: 0o440}", provider.Object{Key: "a/b", Property: "k", Mode: mode(0o440)}, ""},
-		"in decimal":                {"{secretPath: a/b, secretKey: k, filePermission: 384}", provider.Object{Key: "a/b", Property: "k", Mode: mode(0o600)}, ""},
-		"no permission":             {"{secretPath: a/b, secretKey: k, filePermission: 0}", provider.Object{Key: "a/b", Property: "k"}, ""},
-		"base64":                    {"{secretPath: a/b, secretKey: k, encoding: Base64}", provider.Object{Key: "a/b", Property: "k", Encoding: "base64"}, ""},
-		"hex":                       {"{secretPath: a/b, secretKey: k, encoding: hex}", provider.Object{Key: "a/b", Property: "k", Encoding: "hex"}, ""},
-		"utf-8":                     {"{secretPath: a/b, secretKey: k, encoding: UTF-8}", provider.Object{Key: "a/b", Property: "k"}, ""},
-		"an encoding of the whole":  {"{secretPath: a/b, encoding: hex}", provider.Object{Key: "a/b", Options: whole(nil)}, "object 1 (f): encoding: has no effect without secretKey"},
+		"a key":                     {"{secretPath: secret/data/db, secretKey: password}", spec.Object{Key: "secret/data/db", Property: "password"}, ""},
+		"no key":                    {"{secretPath: secret/data/db}", spec.Object{Key: "secret/data/db", Options: whole(nil)}, ""},
+		"a key without a value":     {"{secretPath: secret/data/db, secretKey: }", spec.Object{Key: "secret/data/db", Options: whole(nil)}, ""},
+		"a key with a dot":          {"{secretPath: a/b, secretKey: tls.crt}", spec.Object{Key: "a/b", Property: `"tls.crt"`}, ""},
+		"a key with quotes":         {`{secretPath: a/b, secretKey: 'a"b<c\d'}`, spec.Object{Key: "a/b", Property: `"a\"b<c\\d"`}, ""},
+		"a key that is a number":    {"{secretPath: a/b, secretKey: 0123}", spec.Object{Key: "a/b", Property: `"0123"`}, ""},
+		"a key that looks true":     {"{secretPath: a/b, secretKey: true}", spec.Object{Key: "a/b", Property: "true"}, ""},
+		"a key of the language":     {"{secretPath: a/b, secretKey: let}", spec.Object{Key: "a/b", Property: `"let"`}, ""},
+		"with v1":                   {"{secretPath: v1/secret/data/db, secretKey: k}", spec.Object{Key: "secret/data/db", Property: "k"}, ""},
+		"with a slash and v1":       {"{secretPath: /v1/secret/data/db, secretKey: k}", spec.Object{Key: "secret/data/db", Property: "k"}, ""},
+		"with slashes":              {"{secretPath: /secret//data/db/, secretKey: k}", spec.Object{Key: "secret/data/db", Property: "k"}, ""},
+		"a version":                 {`{secretPath: "secret/data/db?version=3", secretKey: k}`, spec.Object{Key: "secret/data/db", Version: "3", Property: "k"}, ""},
+		"the latest version":        {`{secretPath: "secret/data/db?version=0", secretKey: k}`, spec.Object{Key: "secret/data/db", Property: "k", Options: map[string]any{"query": map[string]any{"version": "0"}}}, ""},
+		"arguments":                 {`{secretPath: "aws/creds/x?ttl=1h&role_arn=arn%3Aaws", secretKey: k}`, spec.Object{Key: "aws/creds/x", Property: "k", Options: map[string]any{"query": map[string]any{"ttl": "1h", "role_arn": "arn:aws"}}}, ""},
+		"a write":                   {"{secretPath: pki/issue/x, method: PUT, secretKey: k, secretArgs: {common_name: a, ttl: 24h, n: 3}}", spec.Object{Key: "pki/issue/x", Property: "k", Options: map[string]any{"method": "PUT", "body": map[string]any{"common_name": "a", "ttl": "24h", "n": 3}}}, ""},
+		"a write without arguments": {"{secretPath: a/b, method: post}", spec.Object{Key: "a/b", Options: whole(map[string]any{"method": "POST"})}, ""},
+		"arguments of a read":       {"{secretPath: a/b, secretKey: k, secretArgs: {ttl: 1h}}", spec.Object{Key: "a/b", Property: "k"}, "object 1 (f): secretArgs: has no effect with GET: arguments of a GET go into the query of secretPath"},
+		"an octal permission":       {"{secretPath: a/b, secretKey: k, filePermission: 0600}", spec.Object{Key: "a/b", Property: "k", Mode: mode(0o600)}, ""},
+		"with an o":                 {"{secretPath: a/b, secretKey: k, filePermission: 0o440}", spec.Object{Key: "a/b", Property: "k", Mode: mode(0o440)}, ""},
+		"in decimal":                {"{secretPath: a/b, secretKey: k, filePermission: 384}", spec.Object{Key: "a/b", Property: "k", Mode: mode(0o600)}, ""},
+		"no permission":             {"{secretPath: a/b, secretKey: k, filePermission: 0}", spec.Object{Key: "a/b", Property: "k"}, ""},
+		"base64":                    {"{secretPath: a/b, secretKey: k, encoding: Base64}", spec.Object{Key: "a/b", Property: "k", Encoding: "base64"}, ""},
+		"hex":                       {"{secretPath: a/b, secretKey: k, encoding: hex}", spec.Object{Key: "a/b", Property: "k", Encoding: "hex"}, ""},
+		"utf-8":                     {"{secretPath: a/b, secretKey: k, encoding: UTF-8}", spec.Object{Key: "a/b", Property: "k"}, ""},
+		"an encoding of the whole":  {"{secretPath: a/b, encoding: hex}", spec.Object{Key: "a/b", Options: whole(nil)}, "object 1 (f): encoding: has no effect without secretKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class := parse(t, map[string]string{"objects": "- {objectName: f, " + test.fields[1:]})
@@ -219,7 +219,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(test.parameters)
-			var problems provider.Problems
+			var problems spec.Problems
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatalf("error %v, want Problems", err)
 			}
@@ -239,7 +239,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		class, err := Parse(map[string]string{"objects": objects, "vaultAddress": address, "vaultSkipTLSVerify": skip, "vaultAuthMountPath": mount, "vaultCACertPath": skip})
-		var problems provider.Problems
+		var problems spec.Problems
 		if err != nil && (!errors.As(err, &problems) || len(problems) == 0) {
 			t.Fatalf("error %v is no Problems", err)
 		}

@@ -12,7 +12,7 @@ import (
 
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // metadataAlone asks for an object without its specification and status.
@@ -32,10 +32,10 @@ type Objects struct {
 func (t *Tokens) Objects(enabled func() bool) *Objects { return &Objects{tokens: t, enabled: enabled} }
 
 // Annotation is an annotation of a service account, empty if it has none. The
-// error wraps a kind of package store.
+// error wraps a kind of package fault.
 func (o *Objects) Annotation(ctx context.Context, namespace, serviceAccount, name string) (string, error) {
 	if !isName(namespace) || !isName(serviceAccount) {
-		return "", store.Fail(store.ErrInvalid, errors.New("the mount names a service account that cannot exist"))
+		return "", fault.Fail(fault.ErrInvalid, errors.New("the mount names a service account that cannot exist"))
 	}
 	what := fmt.Sprintf("service account %s in namespace %s", serviceAccount, namespace)
 	object, err := o.get(ctx, what, "get on serviceaccounts", "api", "v1", "namespaces", namespace, "serviceaccounts", serviceAccount)
@@ -46,18 +46,18 @@ func (o *Objects) Annotation(ctx context.Context, namespace, serviceAccount, nam
 }
 
 // NodeLabel is a label of the node that the provider runs on, empty if it has
-// none. The error wraps a kind of package store.
+// none. The error wraps a kind of package fault.
 func (o *Objects) NodeLabel(ctx context.Context, name string) (string, error) {
 	if !o.enabled() {
 		return "", notAllowed("its own node")
 	}
 	server, err := o.tokens.apiServer()
 	if err != nil {
-		return "", store.Fail(store.ErrUnavailable, err)
+		return "", fault.Fail(fault.ErrUnavailable, err)
 	}
 	node := server.node()
 	if !isName(node) {
-		return "", store.Fail(store.ErrInvalid, errors.New("the provider's own token does not tell which node it runs on, as those of Kubernetes 1.30 and later do"))
+		return "", fault.Fail(fault.ErrInvalid, errors.New("the provider's own token does not tell which node it runs on, as those of Kubernetes 1.30 and later do"))
 	}
 	object, err := o.get(ctx, "node "+node, "get on nodes", "api", "v1", "nodes", node)
 	if err != nil {
@@ -67,7 +67,7 @@ func (o *Objects) NodeLabel(ctx context.Context, name string) (string, error) {
 }
 
 func notAllowed(what string) error {
-	return store.Fail(store.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: let the operator set policy.readObjects, or name in the class what it would tell", what))
+	return fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: let the operator set policy.readObjects, or name in the class what it would tell", what))
 }
 
 // get reads one object, bounded like the requests for tokens. right is what the
@@ -82,38 +82,38 @@ func (o *Objects) get(ctx context.Context, what, right string, path ...string) (
 	case o.tokens.turns <- struct{}{}:
 		defer func() { <-o.tokens.turns }()
 	case <-ctx.Done():
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the API server did not answer %d earlier requests", maxCalls))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server did not answer %d earlier requests", maxCalls))
 	}
 	server, err := o.tokens.apiServer()
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, err)
+		return nil, fault.Fail(fault.ErrUnavailable, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.base.JoinPath(path...).String(), nil)
 	if err != nil {
-		return nil, store.Fail(store.ErrInvalid, fmt.Errorf("%s cannot be asked for", what))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s cannot be asked for", what))
 	}
 	req.Header.Set("Accept", metadataAlone)
 	resp, err := server.client.Do(req)
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the API server does not answer for %s: %w", what, cause(err)))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server does not answer for %s: %w", what, cause(err)))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it has been read as far as it matters
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the API server's answer for %s breaks off: %w", what, cause(err)))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server's answer for %s breaks off: %w", what, cause(err)))
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusForbidden:
-		return nil, store.Fail(store.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: grant its own service account %s, or turn policy.readObjects off%s", what, right, said(answer)))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: grant its own service account %s, or turn policy.readObjects off%s", what, right, said(answer)))
 	case http.StatusNotFound:
-		return nil, store.Fail(store.ErrInvalid, fmt.Errorf("the API server knows no %s%s", what, said(answer)))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the API server knows no %s%s", what, said(answer)))
 	default:
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the API server answers with status %d for %s%s", resp.StatusCode, what, said(answer)))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server answers with status %d for %s%s", resp.StatusCode, what, said(answer)))
 	}
 	var object meta.PartialObjectMetadata
 	if json.Unmarshal(answer, &object) != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the API server's answer for %s cannot be read", what))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server's answer for %s cannot be read", what))
 	}
 	return &object, nil
 }

@@ -11,8 +11,8 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity/kube"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // objects are those of an API server that answers with handler, asked with a
@@ -71,14 +71,14 @@ func TestWhyAnObjectCannotBeRead(t *testing.T) {
 		kind    error
 		texts   []string
 	}{
-		"not allowed":     {onNode, false, status(500), "web", store.ErrInvalid, []string{"policy.readObjects"}},
-		"forbidden":       {onNode, true, status(403), "web", store.ErrInvalid, []string{"grant its own service account get on", "the server's own words"}},
-		"gone":            {onNode, true, status(404), "web", store.ErrInvalid, []string{"knows no"}},
-		"failing":         {onNode, true, status(503), "web", store.ErrUnavailable, []string{"status 503"}},
-		"no JSON":         {onNode, true, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "web", store.ErrUnavailable, []string{"cannot be read"}},
-		"no such name":    {`{"kubernetes.io":{"node":{"name":"../x"}}}`, true, status(500), "../web", store.ErrInvalid, nil},
-		"no node":         {`{}`, true, status(404), "web", store.ErrInvalid, nil},
-		"no token at all": {`x`, true, status(404), "web", store.ErrInvalid, nil},
+		"not allowed":     {onNode, false, status(500), "web", fault.ErrInvalid, []string{"policy.readObjects"}},
+		"forbidden":       {onNode, true, status(403), "web", fault.ErrInvalid, []string{"grant its own service account get on", "the server's own words"}},
+		"gone":            {onNode, true, status(404), "web", fault.ErrInvalid, []string{"knows no"}},
+		"failing":         {onNode, true, status(503), "web", fault.ErrUnavailable, []string{"status 503"}},
+		"no JSON":         {onNode, true, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "web", fault.ErrUnavailable, []string{"cannot be read"}},
+		"no such name":    {`{"kubernetes.io":{"node":{"name":"../x"}}}`, true, status(500), "../web", fault.ErrInvalid, nil},
+		"no node":         {`{}`, true, status(404), "web", fault.ErrInvalid, nil},
+		"no token at all": {`x`, true, status(404), "web", fault.ErrInvalid, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := objects(t, test.claims, test.allowed, test.handler)
@@ -102,7 +102,7 @@ func TestAReadOfAnObjectEndsWithItsCaller(t *testing.T) {
 	o := objects(t, onNode, true, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := o.Annotation(ctx, "prod", "web", "role"); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := o.Annotation(ctx, "prod", "web", "role"); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("error %v, want unavailable", err)
 	}
 }

@@ -12,15 +12,15 @@ import (
 
 	"go.uber.org/goleak"
 
-	platform "github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	platform "github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/aws"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -200,7 +200,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 				t.Fatal("Open took them")
 			}
 			for _, want := range test.want {
-				if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) {
+				if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want invalid with %q", err, want)
 				}
 			}
@@ -252,7 +252,7 @@ func TestAKeyIsReadByItsARNAndByEveryAlias(t *testing.T) {
 			wantPlain(t, reader, node, made, scope)
 		}
 		other := f.open(t, f.asNode(f.kms.Create(t, ireland, false), nil))
-		if _, err := other.Decrypt(t.Context(), node, made, scope); !errors.Is(err, store.ErrInvalid) {
+		if _, err := other.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrInvalid) {
 			t.Errorf("by %s: another key reads it: %v", by, err)
 		}
 	}
@@ -317,18 +317,18 @@ func TestFailuresOfTheNodesCredentialsSayWhatToDo(t *testing.T) {
 		kind  error
 		want  string
 	}{
-		"no role":     {func(_ *testing.T, f *fixture) { f.SetInstanceRole("") }, false, store.ErrUnauthenticated, "check that the instance has a role"},
-		"no metadata": {func(_ *testing.T, f *fixture) { f.Add(awstest.Fault{Action: "imds:GetCredentials", Drop: true}) }, false, store.ErrUnavailable, "http-put-response-hop-limit"},
-		"no file":     {func(t *testing.T, f *fixture) { t.Helper(); _ = os.Remove(f.nodeFile) }, true, store.ErrUnauthenticated, "node.tokenFile: "},
+		"no role":     {func(_ *testing.T, f *fixture) { f.SetInstanceRole("") }, false, fault.ErrUnauthenticated, "check that the instance has a role"},
+		"no metadata": {func(_ *testing.T, f *fixture) { f.Add(awstest.Fault{Action: "imds:GetCredentials", Drop: true}) }, false, fault.ErrUnavailable, "http-put-response-hop-limit"},
+		"no file":     {func(t *testing.T, f *fixture) { t.Helper(); _ = os.Remove(f.nodeFile) }, true, fault.ErrUnauthenticated, "node.tokenFile: "},
 		"role does not trust": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			f.PutRole("node", awstest.Role{Reads: []string{"*"}})
-		}, true, store.ErrDenied, "check that the role exists"},
+		}, true, fault.ErrDenied, "check that the role exists"},
 		"expired token": {func(t *testing.T, f *fixture) {
 			t.Helper()
 			token := f.issuer.Token(t, "kube-system/kms", "sts.amazonaws.com", time.Now().Add(-time.Minute))
 			_ = os.WriteFile(f.nodeFile, []byte(token), 0o600)
-		}, true, store.ErrUnauthenticated, "the token in "},
+		}, true, fault.ErrUnauthenticated, "the token in "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -354,7 +354,7 @@ func TestAPolicyLetsARoleOpenItsOwnNamespaceAlone(t *testing.T) {
 	f.kms.Demand(f.web, "namespace", "prod")
 	wantPlain(t, reader, pod, encrypt(t, writer, node, scope), scope)
 	foreign := key.Context{"cluster": "test", "namespace": "dev"}
-	if _, err := reader.Decrypt(t.Context(), pod, encrypt(t, writer, node, foreign), foreign); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "encryption context") {
+	if _, err := reader.Decrypt(t.Context(), pod, encrypt(t, writer, node, foreign), foreign); !errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "encryption context") {
 		t.Errorf("error %v, want denied", err)
 	}
 }
@@ -364,14 +364,14 @@ func TestStatesOfAKeySayWhatToDo(t *testing.T) {
 		kind error
 		want string
 	}{
-		"DisabledException":        {store.ErrInvalid, "enable-key"},
-		"KMSInvalidStateException": {store.ErrInvalid, "cancel-key-deletion"},
-		"KeyUnavailableException":  {store.ErrUnavailable, "KeyUnavailableException"},
-		"InvalidKeyUsageException": {store.ErrInvalid, "SYMMETRIC_DEFAULT"},
-		"NotFoundException":        {store.ErrNotFound, "check the ARN"},
-		"ThrottlingException":      {store.ErrUnavailable, "throttling"},
-		"KMSInternalException":     {store.ErrUnavailable, "KMSInternalException"},
-		"AccessDeniedException":    {store.ErrDenied, "the role's policy and the key's must both allow"},
+		"DisabledException":        {fault.ErrInvalid, "enable-key"},
+		"KMSInvalidStateException": {fault.ErrInvalid, "cancel-key-deletion"},
+		"KeyUnavailableException":  {fault.ErrUnavailable, "KeyUnavailableException"},
+		"InvalidKeyUsageException": {fault.ErrInvalid, "SYMMETRIC_DEFAULT"},
+		"NotFoundException":        {fault.ErrNotFound, "check the ARN"},
+		"ThrottlingException":      {fault.ErrUnavailable, "throttling"},
+		"KMSInternalException":     {fault.ErrUnavailable, "KMSInternalException"},
+		"AccessDeniedException":    {fault.ErrDenied, "the role's policy and the key's must both allow"},
 	} {
 		t.Run(code, func(t *testing.T) {
 			f := newFixture(t)

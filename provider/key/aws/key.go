@@ -7,12 +7,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/envelope"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // kmsKey is one key of KMS, or what an alias points to.
@@ -61,7 +61,7 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 		}
 		made, err = envelope.Seal(nameOf(used), version, answer.Plaintext, answer.CiphertextBlob, plaintext.Reveal(), bound)
 		if err != nil {
-			return aws.Failf(store.ErrUnavailable, "%v", err)
+			return aws.Failf(fault.ErrUnavailable, "%v", err)
 		}
 		return nil
 	})
@@ -80,11 +80,11 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 	}
 	sealed, err := envelope.Parse(ciphertext)
 	if err != nil {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, err.Error())
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, err.Error())
 	}
 	used, material, ok := parseVersion(sealed.Version, k.arn.region)
 	if !ok || !k.arn.covers(used) {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is another key's")
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is another key's")
 	}
 	var plain []byte
 	err = k.do(ctx, as, "Decrypt", func(ctx context.Context, target aws.Target) error {
@@ -102,10 +102,10 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		by, ok := parseARN(awssdk.ToString(answer.KeyId))
 		told := awssdk.ToString(answer.KeyMaterialId)
 		if !ok || by.String() != used.String() || told != "" && material != "" && told != material {
-			return aws.Failf(store.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
+			return aws.Failf(fault.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
-			return aws.Failf(store.ErrInvalid, "%v", err)
+			return aws.Failf(fault.ErrInvalid, "%v", err)
 		}
 		return nil
 	})
@@ -143,11 +143,11 @@ func (k *kmsKey) Close() {}
 func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {
 	used, ok := parseARN(awssdk.ToString(keyID))
 	if !ok || !k.arn.covers(used) || used.alias() {
-		return arn{}, "", aws.Failf(store.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", aws.Printable(awssdk.ToString(keyID)))
+		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", aws.Printable(awssdk.ToString(keyID)))
 	}
 	version, ok = versionOf(used, awssdk.ToString(material))
 	if !ok {
-		return arn{}, "", aws.Failf(store.ErrUnavailable, "KMS answered with a key material ID that is none")
+		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered with a key material ID that is none")
 	}
 	return used, version, nil
 }
@@ -156,9 +156,9 @@ func (k *kmsKey) version(keyID, material *string) (used arn, version string, err
 func (k *kmsKey) do(ctx context.Context, as identity.Identity, action string, call func(context.Context, aws.Target) error) error {
 	switch {
 	case k.asNode && !key.IsNode(as):
-		return k.fail(store.ErrDenied, "node is the node's own right, which no pod may use as itself; open the key without it")
+		return k.fail(fault.ErrDenied, "node is the node's own right, which no pod may use as itself; open the key without it")
 	case !k.asNode && key.IsNode(as):
-		return k.fail(store.ErrUnauthenticated, "auth is for pods, and the node is none; set node, such as node: {method: instanceRole}")
+		return k.fail(fault.ErrUnauthenticated, "auth is for pods, and the node is none; set node, such as node: {method: instanceRole}")
 	}
 	return k.access.Do(ctx, as, action+" "+k.Name(), call)
 }

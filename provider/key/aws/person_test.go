@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	platform "github.com/lanyardhq/lanyard/provider/aws"
+	platform "github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/person"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/aws"
-	"github.com/lanyardhq/lanyard/provider/person"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // setPerson gives this process the environment of someone who has the role of a
@@ -47,13 +47,13 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 	f.setPerson(t, f.node)
 	opened := open(bare)
 	wantPlain(t, opened, node, encrypt(t, opened, node, scope), scope)
-	if _, err := opened.Encrypt(t.Context(), f.pod(t, "prod/web"), secret.NewString("v"), scope); !errors.Is(err, store.ErrDenied) {
+	if _, err := opened.Encrypt(t.Context(), f.pod(t, "prod/web"), secret.NewString("v"), scope); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("a pod uses the person's credentials: %v", err)
 	}
 
 	t.Run("and with no others, which a file could send elsewhere", func(t *testing.T) {
 		for field, settings := range map[string]key.Settings{"auth: has no place": f.asPod(f.key, nil), "node: has no place": f.asNode(f.key, nil)} {
-			if _, err := typ.Open(settings); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), field) {
+			if _, err := typ.Open(settings); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), field) {
 				t.Errorf("error %v, want %q", err, field)
 			}
 		}
@@ -63,7 +63,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 		t.Cleanup(careful.Close)
 		for _, endpoint := range []string{"http://kms.example.com", "https://kms.example.com", f.URL} {
 			_, err := aws.NewType(careful).Open(key.Settings{Fields: map[string]any{"key": f.key, "endpoint": endpoint}, ByOperator: true})
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "endpoint: has no place beside your own credentials") {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "endpoint: has no place beside your own credentials") {
 				t.Errorf("%s: error %v", endpoint, err)
 			}
 		}
@@ -81,7 +81,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = opened.Encrypt(t.Context(), node, secret.NewString("v"), scope)
-		if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "AWS_PROFILE") {
+		if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "AWS_PROFILE") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -97,7 +97,7 @@ func TestAPolicyPartsNamespacesByTheContext(t *testing.T) {
 	own := key.Context{"cluster": "test", "namespace": "prod", "service-account": "web"}
 	others := key.Context{"cluster": "test", "namespace": "dev", "service-account": "web"}
 	wantPlain(t, reader, as, encrypt(t, writer, node, own), own)
-	if _, err := reader.Decrypt(t.Context(), as, encrypt(t, writer, node, others), others); !errors.Is(err, store.ErrDenied) {
+	if _, err := reader.Decrypt(t.Context(), as, encrypt(t, writer, node, others), others); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("another namespace's: %v", err)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"reflect"
 	"regexp"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // settings are a key as configured.

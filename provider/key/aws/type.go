@@ -7,13 +7,13 @@
 // because the answer to GenerateDataKey names the key material that was used
 // and the answer to Encrypt does not: after an automatic rotation nobody could
 // tell what is old. It never asks KMS in a second call what it used in the
-// first. Credentials, regions and connections are provider/aws's to know.
+// first. Credentials, regions and connections are provider/backend/aws's to know.
 //
 // Start with Type, then key.go; arn.go is what a version is.
 package aws
 
 import (
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 

@@ -12,14 +12,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/azure"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -203,11 +203,11 @@ func TestADisabledVersionSaysSo(t *testing.T) {
 	made := encrypt(t, opened)
 	f.rotate(t, "kms")
 	f.vault.Disable("keys/kms", made.Version)
-	if _, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "is disabled; enable it") {
+	if _, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "is disabled; enable it") {
 		t.Errorf("error %v", err)
 	}
 	f.vault.Delete("keys/kms")
-	if _, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "recover it") {
+	if _, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "recover it") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -215,7 +215,7 @@ func TestADisabledVersionSaysSo(t *testing.T) {
 func TestTheWrongAlgorithmIsNoAnswer(t *testing.T) {
 	f := newFixture(t)
 	opened := open(t, f.asNode(map[string]any{"algorithm": "A256KW"}))
-	if made, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, store.ErrInvalid) || len(made.Data) != 0 {
+	if made, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, fault.ErrInvalid) || len(made.Data) != 0 {
 		t.Errorf("%d bytes, error %v", len(made.Data), err)
 	}
 }
@@ -247,13 +247,13 @@ func TestAnswersThatCannotBeTrusted(t *testing.T) {
 				defer repair()
 			}
 			again, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
-			if !errors.Is(err, store.ErrUnavailable) || len(again.Data) != 0 {
+			if !errors.Is(err, fault.ErrUnavailable) || len(again.Data) != 0 {
 				t.Errorf("Encrypt: %d bytes, error %v", len(again.Data), err)
 			}
 		})
 	}
 	repair := f.azure.Add(azuretest.Fault{Action: "unwrapkey", Body: `{"kid":"` + kid + `","value":"AAAA"}`})
-	if plain, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, store.ErrInvalid) || plain.Len() != 0 {
+	if plain, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrInvalid) || plain.Len() != 0 {
 		t.Errorf("a data key that is short: %d bytes, error %v", plain.Len(), err)
 	}
 	repair()

@@ -9,12 +9,12 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
-	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/envelope"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 const dataKeyBytes = 32
@@ -54,7 +54,7 @@ func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext 
 	}
 	made, err := envelope.Seal(k.Name(), version, dataKey, wrapped, plaintext.Reveal(), bound)
 	if err != nil {
-		return key.Ciphertext{}, k.fail(store.ErrUnavailable, err.Error())
+		return key.Ciphertext{}, k.fail(fault.ErrUnavailable, err.Error())
 	}
 	return made, nil
 }
@@ -66,10 +66,10 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	}
 	sealed, err := envelope.Parse(ciphertext)
 	if err != nil {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, err.Error())
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, err.Error())
 	}
 	if !versionForm.MatchString(sealed.Version) {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext names no version of a key")
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext names no version of a key")
 	}
 	dataKey, err := k.unwrap(ctx, as, sealed)
 	if err != nil {
@@ -78,7 +78,7 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	defer clear(dataKey)
 	plain, err := sealed.Open(k.Name(), dataKey, bound)
 	if err != nil {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, err.Error())
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, err.Error())
 	}
 	if err := key.CheckPlaintext(plain); err != nil {
 		return secret.Bytes{}, err
@@ -137,8 +137,8 @@ func (k *vaultKey) unwrap(ctx context.Context, as identity.Identity, sealed *env
 		dataKey = answer.Result
 		return nil
 	})
-	if errors.Is(err, store.ErrInvalid) {
-		return nil, azure.Fail(store.ErrInvalid, "%v; the ciphertext was changed, is another key's, or algorithm is not the one that it was made with", err)
+	if errors.Is(err, fault.ErrInvalid) {
+		return nil, azure.Fail(fault.ErrInvalid, "%v; the ciphertext was changed, is another key's, or algorithm is not the one that it was made with", err)
 	}
 	return dataKey, err
 }
@@ -165,9 +165,9 @@ func (k *vaultKey) versionIn(id *azkeys.ID) (string, bool) {
 func (k *vaultKey) mayAsk(as identity.Identity) error {
 	switch node := k.vault.UsesNode(); {
 	case node && !key.IsNode(as):
-		return k.fail(store.ErrDenied, "auth.method managedIdentity is the node's own right, which no pod may use as itself; let it be workloadIdentity")
+		return k.fail(fault.ErrDenied, "auth.method managedIdentity is the node's own right, which no pod may use as itself; let it be workloadIdentity")
 	case !node && key.IsNode(as):
-		return k.fail(store.ErrUnauthenticated, "auth is for pods, and the node is none; for the node let auth.method be managedIdentity")
+		return k.fail(fault.ErrUnauthenticated, "auth is for pods, and the node is none; for the node let auth.method be managedIdentity")
 	}
 	return nil
 }

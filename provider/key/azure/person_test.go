@@ -13,12 +13,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	platform "github.com/lanyardhq/lanyard/provider/azure"
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	platform "github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/azure"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // accessToken is one of the machine's identity.
@@ -77,11 +77,11 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	if plain, err := opened.Decrypt(t.Context(), node, made, scope); err != nil || plain.Len() == 0 {
 		t.Errorf("Decrypt: %v", err)
 	}
-	if _, err := opened.Decrypt(t.Context(), f.pod(t, "prod/web"), made, scope); !errors.Is(err, store.ErrDenied) {
+	if _, err := opened.Decrypt(t.Context(), f.pod(t, "prod/web"), made, scope); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("a pod acts as the person: %v", err)
 	}
 	_, err := bare(func(policy.TokenRequestOptions) string { return "" }).Encrypt(t.Context(), node, secret.NewString("v"), scope)
-	if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "az login: planted-cause") {
+	if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "az login: planted-cause") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestAPersonsTokenGoesToAzureAlone(t *testing.T) {
 		if err == nil {
 			opened.Close()
 		}
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), field+": has no place") {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), field+": has no place") {
 			t.Errorf("%s: error %v", field, err)
 		}
 	}

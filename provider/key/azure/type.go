@@ -5,7 +5,7 @@
 //
 // It reads the version from the key identifier in the very answer that wrapped,
 // never asks which version is current, and unwraps with the version that wrapped
-// and no other. Connections and logins are provider/azure's to know.
+// and no other. Connections and logins are provider/backend/azure's to know.
 //
 // Start with Type, then key.go. docs/keys/azure.md is the page for users; it
 // says what an RSA key cannot promise.
@@ -14,9 +14,9 @@ package azure
 import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
-	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // Options are what a Type is made of. Observed is always "key-azure".
@@ -56,7 +56,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	client, err := azkeys.NewClient(vault.Address(), nil, &azkeys.ClientOptions{ClientOptions: vault.ClientOptions()})
 	if err != nil {
 		vault.Close()
-		return nil, azure.Fail(store.ErrInvalid, "the settings do not make a client of Key Vault's")
+		return nil, azure.Fail(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
 	}
 	return &vaultKey{vault: vault, client: client, name: config.Key, algorithm: config.Algorithm}, nil
 }

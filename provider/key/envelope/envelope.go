@@ -17,8 +17,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // The layout of an envelope: a byte 1; the version and the wrapped key, each
@@ -54,11 +54,11 @@ type Envelope struct {
 }
 
 // Seal encrypts the plaintext, which has passed key.CheckEncrypt, with the data
-// key, for the key of this name (key.Key.Name). The error wraps store.ErrUnavailable: what the key service answered
+// key, for the key of this name (key.Key.Name). The error wraps fault.ErrUnavailable: what the key service answered
 // cannot be used.
 func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Context) (key.Ciphertext, error) {
 	if len(dataKey) != dataKeyBytes || len(wrapped) < 1 || len(wrapped) > MaxWrapped || version == "" || len(version) > key.MaxVersion {
-		return key.Ciphertext{}, store.Fail(store.ErrUnavailable, fmt.Errorf("the key service answered with a data key of %d bytes, wrapped in %d, and a version of %d, which cannot be", len(dataKey), len(wrapped), len(version)))
+		return key.Ciphertext{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key service answered with a data key of %d bytes, wrapped in %d, and a version of %d, which cannot be", len(dataKey), len(wrapped), len(version)))
 	}
 	header := []byte{format}
 	for _, part := range []string{version, string(wrapped)} {
@@ -67,55 +67,55 @@ func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Co
 	}
 	aead, err := newAEAD(dataKey)
 	if err != nil {
-		return key.Ciphertext{}, store.Fail(store.ErrUnavailable, err)
+		return key.Ciphertext{}, fault.Fail(fault.ErrUnavailable, err)
 	}
 	data := aead.Seal(header, nonce[:], plaintext, additional(name, header, bound))
 	return key.Ciphertext{Data: data, Version: version}, nil
 }
 
 // Parse takes a ciphertext, which has passed key.CheckDecrypt, apart. The error
-// wraps store.ErrInvalid.
+// wraps fault.ErrInvalid.
 func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
 	rest := ciphertext.Data
 	if rest[0] != format {
-		return nil, store.Fail(store.ErrInvalid, errForm)
+		return nil, fault.Fail(fault.ErrInvalid, errForm)
 	}
 	rest = rest[1:]
 	var parts [2][]byte
 	for i, most := range [2]int{key.MaxVersion, MaxWrapped} {
 		if len(rest) < 2 {
-			return nil, store.Fail(store.ErrInvalid, errForm)
+			return nil, fault.Fail(fault.ErrInvalid, errForm)
 		}
 		size := int(binary.BigEndian.Uint16(rest))
 		if size < 1 || size > most || len(rest) < 2+size {
-			return nil, store.Fail(store.ErrInvalid, errForm)
+			return nil, fault.Fail(fault.ErrInvalid, errForm)
 		}
 		parts[i], rest = rest[2:2+size], rest[2+size:]
 	}
 	if len(rest) <= tagBytes || len(rest) > key.MaxPlaintext+tagBytes {
-		return nil, store.Fail(store.ErrInvalid, errForm)
+		return nil, fault.Fail(fault.ErrInvalid, errForm)
 	}
 	e := &Envelope{Version: string(parts[0]), Wrapped: parts[1], header: ciphertext.Data[:len(ciphertext.Data)-len(rest)], sealed: rest}
 	if ciphertext.Version != "" && ciphertext.Version != e.Version {
-		return nil, store.Fail(store.ErrInvalid, errors.New("the ciphertext is of another version of the key than the one that it was given with"))
+		return nil, fault.Fail(fault.ErrInvalid, errors.New("the ciphertext is of another version of the key than the one that it was given with"))
 	}
 	return e, nil
 }
 
 // Open decrypts with the unwrapped data key, for the key of this name. The
-// error wraps store.ErrInvalid if the envelope was changed, is another key's, or
+// error wraps fault.ErrInvalid if the envelope was changed, is another key's, or
 // is bound to another context.
 func (e *Envelope) Open(name string, dataKey []byte, bound key.Context) ([]byte, error) {
 	if len(dataKey) != dataKeyBytes {
-		return nil, store.Fail(store.ErrInvalid, fmt.Errorf("the unwrapped data key is %d bytes long; it must have %d", len(dataKey), dataKeyBytes))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the unwrapped data key is %d bytes long; it must have %d", len(dataKey), dataKeyBytes))
 	}
 	aead, err := newAEAD(dataKey)
 	if err != nil {
-		return nil, store.Fail(store.ErrInvalid, err)
+		return nil, fault.Fail(fault.ErrInvalid, err)
 	}
 	plain, err := aead.Open(nil, nonce[:], e.sealed, additional(name, e.header, bound))
 	if err != nil {
-		return nil, store.Fail(store.ErrInvalid, errors.New("the ciphertext was changed, is another key's, or is bound to another context"))
+		return nil, fault.Fail(fault.ErrInvalid, errors.New("the ciphertext was changed, is another key's, or is bound to another context"))
 	}
 	return plain, nil
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/envelope"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 var (
@@ -50,7 +50,7 @@ func TestEveryBitOfAnEnvelopeIsBound(t *testing.T) {
 				// is the envelope's to find out.
 				_, err = parsed.Open("the key", dataKey, scope)
 			}
-			if !errors.Is(err, store.ErrInvalid) {
+			if !errors.Is(err, fault.ErrInvalid) {
 				t.Errorf("bit %d of byte %d: error %v", bit, i, err)
 			}
 		}
@@ -71,7 +71,7 @@ func TestWrongUseIsRefused(t *testing.T) {
 		"another version":   func() error { _, err := envelope.Parse(key.Ciphertext{Data: made.Data, Version: "v2"}); return err },
 		"without plaintext": func() error { _, err := envelope.Parse(key.Ciphertext{Data: made.Data[:1+4+9+16]}); return err },
 	} {
-		if err := open(); !errors.Is(err, store.ErrInvalid) {
+		if err := open(); !errors.Is(err, fault.ErrInvalid) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestWrongUseIsRefused(t *testing.T) {
 	}{
 		"no version": {"", string(dataKey), "w"}, "no wrapped key": {"v", string(dataKey), ""}, "short data key": {"v", "short", "w"},
 	} {
-		if _, err := envelope.Seal("the key", made.version, []byte(made.dataKey), []byte(made.wrapped), []byte("p"), nil); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := envelope.Seal("the key", made.version, []byte(made.dataKey), []byte(made.wrapped), []byte("p"), nil); !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("Seal with %s: error %v", name, err)
 		}
 	}

@@ -12,14 +12,14 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/gcp"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -138,7 +138,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 			if err == nil {
 				opened.Close()
 			}
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want invalid with %q", err, test.want)
 			}
 		})
@@ -147,7 +147,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 
 // Whatever is damaged on its way is never taken for what was sent.
 func TestDamagedAnswersAreNotUsed(t *testing.T) {
-	for name, fault := range map[string]gcptest.Fault{
+	for name, broken := range map[string]gcptest.Fault{
 		"corrupt": {Corrupt: true}, "without checksums": {Unchecked: true}, "empty": {Empty: true}, "of another key": {Other: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,14 +157,14 @@ func TestDamagedAnswersAreNotUsed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			repair := c.Add(fault)
+			repair := c.Add(broken)
 			again, err := opened.Encrypt(t.Context(), node, secret.NewString("plaintext"), scope)
-			if !errors.Is(err, store.ErrUnavailable) || len(again.Data) != 0 {
+			if !errors.Is(err, fault.ErrUnavailable) || len(again.Data) != 0 {
 				t.Errorf("Encrypt: %d bytes, error %v", len(again.Data), err)
 			}
-			if !fault.Other {
+			if !broken.Other {
 				plain, err := opened.Decrypt(t.Context(), node, made, scope)
-				if !errors.Is(err, store.ErrUnavailable) || plain.Len() != 0 {
+				if !errors.Is(err, fault.ErrUnavailable) || plain.Len() != 0 {
 					t.Errorf("Decrypt: %d bytes, error %v", plain.Len(), err)
 				}
 			}
@@ -181,9 +181,9 @@ func TestStatesOfAVersionSayWhatToDo(t *testing.T) {
 		kind error
 		want string
 	}{
-		kmspb.CryptoKeyVersion_DISABLED:          {store.ErrInvalid, "versions enable"},
-		kmspb.CryptoKeyVersion_DESTROY_SCHEDULED: {store.ErrInvalid, "versions restore"},
-		kmspb.CryptoKeyVersion_DESTROYED:         {store.ErrNotFound, "is lost"},
+		kmspb.CryptoKeyVersion_DISABLED:          {fault.ErrInvalid, "versions enable"},
+		kmspb.CryptoKeyVersion_DESTROY_SCHEDULED: {fault.ErrInvalid, "versions restore"},
+		kmspb.CryptoKeyVersion_DESTROYED:         {fault.ErrNotFound, "is lost"},
 	} {
 		t.Run(state.String(), func(t *testing.T) {
 			c := newCloud(t)
@@ -206,9 +206,9 @@ func TestStatesOfAVersionSayWhatToDo(t *testing.T) {
 
 func TestFailuresAreOfTheRightKind(t *testing.T) {
 	for code, kind := range map[codes.Code]error{
-		codes.Unavailable: store.ErrUnavailable, codes.ResourceExhausted: store.ErrUnavailable, codes.Internal: store.ErrUnavailable,
-		codes.DeadlineExceeded: store.ErrUnavailable, codes.PermissionDenied: store.ErrDenied, codes.NotFound: store.ErrNotFound,
-		codes.InvalidArgument: store.ErrInvalid, codes.Unimplemented: store.ErrInvalid, codes.Unauthenticated: store.ErrUnauthenticated,
+		codes.Unavailable: fault.ErrUnavailable, codes.ResourceExhausted: fault.ErrUnavailable, codes.Internal: fault.ErrUnavailable,
+		codes.DeadlineExceeded: fault.ErrUnavailable, codes.PermissionDenied: fault.ErrDenied, codes.NotFound: fault.ErrNotFound,
+		codes.InvalidArgument: fault.ErrInvalid, codes.Unimplemented: fault.ErrInvalid, codes.Unauthenticated: fault.ErrUnauthenticated,
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			c := newCloud(t)

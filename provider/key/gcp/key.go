@@ -10,11 +10,11 @@ import (
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // kmsKey is one key of Cloud KMS, in all of its versions.
@@ -148,7 +148,7 @@ func (k *kmsKey) versionIn(name string) (string, bool) {
 
 // damaged is an answer that must not be used, and may come whole another time.
 func (k *kmsKey) damaged(text string) error {
-	return store.Fail(store.ErrUnavailable, store.Fail(gcp.ErrDamaged, errors.New(k.Name()+": "+text)))
+	return fault.Fail(fault.ErrUnavailable, fault.Fail(gcp.ErrDamaged, errors.New(k.Name()+": "+text)))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -10,12 +10,12 @@ import (
 
 	"golang.org/x/oauth2"
 
-	platform "github.com/lanyardhq/lanyard/provider/gcp"
+	platform "github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/gcp"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // accessToken is one of the service account that the node runs as.
@@ -66,11 +66,11 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	if plain, err := opened.Decrypt(t.Context(), node, made, scope); err != nil || plain.RevealString() != "v" {
 		t.Errorf("Decrypt: %v", err)
 	}
-	if _, err := opened.Decrypt(t.Context(), c.pod(t, "prod", "web"), made, scope); !errors.Is(err, store.ErrDenied) {
+	if _, err := opened.Decrypt(t.Context(), c.pod(t, "prod", "web"), made, scope); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("a pod acts as the person: %v", err)
 	}
 	_, err = bare(noPerson{}).Encrypt(t.Context(), identity.Identity{}, secret.NewString("v"), scope)
-	if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "gcloud auth application-default login: planted-cause") {
+	if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "gcloud auth application-default login: planted-cause") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -87,7 +87,7 @@ func TestAPersonsTokenGoesToGoogleAlone(t *testing.T) {
 		if err == nil {
 			opened.Close()
 		}
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}

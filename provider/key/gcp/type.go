@@ -6,7 +6,7 @@
 // It reads the version from the name in the answer to each encryption, and
 // never asks for the key's primary version: a rotation takes hours to be seen
 // everywhere, and the two would not agree. Identities, connections and calls
-// are provider/gcp's to know; it uses as the client the stubs that Google
+// are provider/backend/gcp's to know; it uses as the client the stubs that Google
 // generates, for the reasons that the store of Secret Manager tells.
 //
 // Start with Type, then key.go; call.go is the calls and what their failures
@@ -16,10 +16,10 @@ package gcp
 import (
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // Options are what a Type is made of.
@@ -31,7 +31,7 @@ type Options struct {
 	// are followed.
 	Cluster gcp.Cluster
 	// Calls bounds the calls in flight; nil allows 64 at each address.
-	Calls *store.Calls
+	Calls *remote.Calls
 	// MayAsk says whether the operator lets Cluster be asked now; nil means
 	// yes.
 	MayAsk func() bool
@@ -55,7 +55,7 @@ func NewType(opts Options) *Type {
 		opts.Tokens = identity.PodTokens{Now: opts.Now}
 	}
 	if opts.Calls == nil {
-		opts.Calls = store.NewCalls(64)
+		opts.Calls = remote.NewCalls(64)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // each calls every method that makes a remote call and reports what came of it.
@@ -34,7 +34,7 @@ func strangers(t *testing.T, s *subject) {
 	made := s.encrypt(t, []byte(text), scope)
 	for who, stranger := range s.Strangers {
 		s.each(t.Context(), stranger, made, func(what string, err error, returned int) {
-			s.wantKind(t, what+" as "+who, err, store.ErrDenied, store.ErrUnauthenticated)
+			s.wantKind(t, what+" as "+who, err, fault.ErrDenied, fault.ErrUnauthenticated)
 			if returned != 0 {
 				t.Errorf("%s as %s returned %d bytes", what, who, returned)
 			}
@@ -65,7 +65,7 @@ func unreachable(t *testing.T, s *subject) {
 	s.Fail(t)
 	wanted := s.FailKinds
 	if wanted == nil {
-		wanted = []error{store.ErrUnavailable}
+		wanted = []error{fault.ErrUnavailable}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -127,7 +127,7 @@ func settings(t *testing.T, s *subject) {
 			t.Errorf("Open took settings that are wrong in %s", fields)
 			continue
 		}
-		s.wantKind(t, "settings wrong in "+fields, err, store.ErrInvalid)
+		s.wantKind(t, "settings wrong in "+fields, err, fault.ErrInvalid)
 		for _, field := range strings.Fields(fields) {
 			if !strings.Contains(err.Error(), field) {
 				t.Errorf("the error %q does not name the field %s", err, field)
@@ -169,6 +169,6 @@ func nameOnly(t *testing.T, s *subject) {
 	_, decrypting := named.Decrypt(t.Context(), s.Identity, made, scope)
 	_, asking := named.Current(t.Context(), s.Identity)
 	for call, err := range map[string]error{"Encrypt": encrypting, "Decrypt": decrypting, "Current": asking} {
-		s.wantKind(t, call+" of a name", err, store.ErrInvalid)
+		s.wantKind(t, call+" of a name", err, fault.ErrInvalid)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func roundTrips(t *testing.T, s *subject) {
@@ -44,7 +44,7 @@ func bitFlips(t *testing.T, s *subject) {
 		for bit := range 8 {
 			changed := key.Ciphertext{Data: bytes.Clone(made.Data)}
 			changed.Data[i] ^= 1 << bit
-			s.refuses(t, fmt.Sprintf("bit %d of byte %d of %d changed", bit, i, len(made.Data)), changed, scope, append(unauthentic, store.ErrNotFound)...)
+			s.refuses(t, fmt.Sprintf("bit %d of byte %d of %d changed", bit, i, len(made.Data)), changed, scope, append(unauthentic, fault.ErrNotFound)...)
 			if t.Failed() {
 				return
 			}
@@ -58,7 +58,7 @@ func cuts(t *testing.T, s *subject) {
 	for cut := 1; cut < len(made.Data); cut += max(1, len(made.Data)/40) {
 		s.refuses(t, fmt.Sprintf("%d bytes missing at the end", cut), key.Ciphertext{Data: made.Data[:len(made.Data)-cut]}, scope, unauthentic...)
 		// What is left may begin like a ciphertext of a key that is not there.
-		s.refuses(t, fmt.Sprintf("%d bytes missing at the beginning", cut), key.Ciphertext{Data: made.Data[cut:]}, scope, append(unauthentic, store.ErrNotFound)...)
+		s.refuses(t, fmt.Sprintf("%d bytes missing at the beginning", cut), key.Ciphertext{Data: made.Data[cut:]}, scope, append(unauthentic, fault.ErrNotFound)...)
 	}
 	for _, more := range []string{"\x00", "A", "=", "\n", " ", string(made.Data)} {
 		s.refuses(t, fmt.Sprintf("%d bytes added at the end", len(more)), key.Ciphertext{Data: append(bytes.Clone(made.Data), more...)}, scope, unauthentic...)
@@ -103,8 +103,8 @@ func otherKey(t *testing.T, s *subject) {
 	made := other.encrypt(t, []byte(text), scope)
 	other.decrypt(t, made, scope, []byte(text))
 	// A key that is told from the ciphertext alone is not there at all.
-	s.refuses(t, "another key's ciphertext", made, scope, append(unauthentic, store.ErrNotFound)...)
-	s.refuses(t, "another key's ciphertext without its version", key.Ciphertext{Data: made.Data}, scope, append(unauthentic, store.ErrNotFound)...)
+	s.refuses(t, "another key's ciphertext", made, scope, append(unauthentic, fault.ErrNotFound)...)
+	s.refuses(t, "another key's ciphertext without its version", key.Ciphertext{Data: made.Data}, scope, append(unauthentic, fault.ErrNotFound)...)
 }
 
 func garbage(t *testing.T, s *subject) {
@@ -112,7 +112,7 @@ func garbage(t *testing.T, s *subject) {
 		"one byte": {0}, "text": []byte("not a ciphertext"), "random bytes": random(t, 200),
 		"zeros": make([]byte, 200), "the most bytes": random(t, key.MaxCiphertext), "a path": []byte("../../sys/raw"),
 	} {
-		s.refuses(t, what, key.Ciphertext{Data: data}, scope, append(unauthentic, store.ErrNotFound)...)
+		s.refuses(t, what, key.Ciphertext{Data: data}, scope, append(unauthentic, fault.ErrNotFound)...)
 	}
 }
 
@@ -128,11 +128,11 @@ func bounds(t *testing.T, s *subject) {
 		if len(made.Data) != 0 {
 			t.Errorf("%s: Encrypt made %d bytes", what, len(made.Data))
 		}
-		s.wantKind(t, what, err, store.ErrInvalid)
+		s.wantKind(t, what, err, fault.ErrInvalid)
 	}
 	made := s.encrypt(t, []byte(text), scope)
-	s.refuses(t, "no ciphertext", key.Ciphertext{Version: made.Version}, scope, store.ErrInvalid)
-	s.refuses(t, "too much ciphertext", key.Ciphertext{Data: make([]byte, key.MaxCiphertext+1)}, scope, store.ErrInvalid)
-	s.refuses(t, "a long version", key.Ciphertext{Data: made.Data, Version: strings.Repeat("v", key.MaxVersion+1)}, scope, store.ErrInvalid)
-	s.refuses(t, "a context out of bounds", made, outside, store.ErrInvalid)
+	s.refuses(t, "no ciphertext", key.Ciphertext{Version: made.Version}, scope, fault.ErrInvalid)
+	s.refuses(t, "too much ciphertext", key.Ciphertext{Data: make([]byte, key.MaxCiphertext+1)}, scope, fault.ErrInvalid)
+	s.refuses(t, "a long version", key.Ciphertext{Data: made.Data, Version: strings.Repeat("v", key.MaxVersion+1)}, scope, fault.ErrInvalid)
+	s.refuses(t, "a context out of bounds", made, outside, fault.ErrInvalid)
 }

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // Fixture is a key under test and the means to change it at its service.
@@ -60,7 +60,7 @@ type Fixture struct {
 // scope is what most points bind their ciphertexts to.
 var scope = key.Context{"cluster": "test", "namespace": "prod", "object": "db/password"}
 
-var kinds = []error{store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable}
+var kinds = []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable}
 
 // subject is the open key of one point.
 type subject struct {
@@ -150,7 +150,7 @@ func (s *subject) refuses(t *testing.T, what string, made key.Ciphertext, bound 
 // unauthentic are the kinds for a ciphertext that is not this key's for this
 // context. Which of the two depends on whether a policy or the cipher finds
 // out first.
-var unauthentic = []error{store.ErrInvalid, store.ErrDenied}
+var unauthentic = []error{fault.ErrInvalid, fault.ErrDenied}
 
 // wantKind checks that err is of exactly one kind, one of the wanted, and
 // shows nothing secret.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // localKey is the keys of one file.
@@ -33,7 +33,7 @@ func (k *localKey) Encrypt(ctx context.Context, as identity.Identity, plaintext 
 	current := file.keys[0]
 	data, err := current.seal(newSalt(), plaintext.Reveal(), bound)
 	if err != nil {
-		return key.Ciphertext{}, k.fail(store.ErrInvalid, "encryption failed: %w", err)
+		return key.Ciphertext{}, k.fail(fault.ErrInvalid, "encryption failed: %w", err)
 	}
 	return key.Ciphertext{Data: data, Version: current.id.String()}, nil
 }
@@ -50,17 +50,17 @@ func (k *localKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	id, ok := idOf(ciphertext.Data)
 	switch {
 	case !ok:
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is not one of a local key")
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is not one of a local key")
 	case ciphertext.Version != "" && ciphertext.Version != id.String():
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is of the key %s, not of the version that it was given with", id)
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is of the key %s, not of the version that it was given with", id)
 	}
 	found := file.find(id)
 	if found == nil {
-		return secret.Bytes{}, k.fail(store.ErrNotFound, "the file has no key %s any more; put it back, below the first one", id)
+		return secret.Bytes{}, k.fail(fault.ErrNotFound, "the file has no key %s any more; put it back, below the first one", id)
 	}
 	plain, err := found.open(ciphertext.Data, bound)
 	if err != nil {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext was changed, or is bound to another context")
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext was changed, or is bound to another context")
 	}
 	if err := key.CheckPlaintext(plain); err != nil {
 		return secret.Bytes{}, err
@@ -83,7 +83,7 @@ func (k *localKey) Close() {}
 // read reads the file for the node. A file knows no pods.
 func (k *localKey) read(ctx context.Context, as identity.Identity) (*keyFile, error) {
 	if !key.IsNode(as) {
-		return nil, k.fail(store.ErrDenied, "is a file of the node, which cannot tell pods apart: no pod may use it as itself")
+		return nil, k.fail(fault.ErrDenied, "is a file of the node, which cannot tell pods apart: no pod may use it as itself")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -92,5 +92,5 @@ func (k *localKey) read(ctx context.Context, as identity.Identity) (*keyFile, er
 }
 
 func (k *localKey) fail(kind error, format string, args ...any) error {
-	return store.Fail(kind, errors.New(k.Name()+": "+fmt.Errorf(format, args...).Error()))
+	return fault.Fail(kind, errors.New(k.Name()+": "+fmt.Errorf(format, args...).Error()))
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/lanyardhq/lanyard/provider/nodefile"
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // The bounds of a key file.
@@ -36,12 +36,12 @@ type masterKey struct {
 func readKeyFile(path string) (*keyFile, error) {
 	content, err := nodefile.ReadPrivate(path, maxFile)
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the key file cannot be read: %w", err))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key file cannot be read: %w", err))
 	}
 	defer clear(content)
 	file, err := parseKeyFile(content)
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("the key file %s: %w", path, err))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key file %s: %w", path, err))
 	}
 	return file, nil
 }

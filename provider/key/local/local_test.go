@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func newLine(t *testing.T) string {
@@ -152,7 +152,7 @@ func TestAKeyThatWasTakenOutIsNotFound(t *testing.T) {
 	}
 	write(t, path, newLine(t))
 	_, err = opened.Decrypt(t.Context(), identity.Identity{}, made, nil)
-	if !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), made.Version) {
+	if !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), made.Version) {
 		t.Errorf("error %v, want not found with the key's ID", err)
 	}
 }

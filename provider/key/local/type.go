@@ -11,9 +11,9 @@ package local
 import (
 	"path/filepath"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // Type is the kind of key service named "local".
@@ -37,7 +37,7 @@ func (*Type) Open(from key.Settings) (key.Key, error) {
 	var s settings
 	var problems strict.Problems
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, store.Fail(store.ErrInvalid, err)
+		return nil, fault.Fail(fault.ErrInvalid, err)
 	}
 	if !from.ByOperator {
 		problems = append(problems, strict.Problem{Field: "file", Text: "a key of type local is a file of the node, so only the operator's configuration may name it"})
@@ -46,7 +46,7 @@ func (*Type) Open(from key.Settings) (key.Key, error) {
 		problems = append(problems, strict.Problem{Field: "file", Text: "must be the absolute path of the key file on this node"})
 	}
 	if len(problems) > 0 {
-		return nil, store.Fail(store.ErrInvalid, problems)
+		return nil, fault.Fail(fault.ErrInvalid, problems)
 	}
 	opened := &localKey{path: filepath.Clean(s.File)}
 	if from.NameOnly {

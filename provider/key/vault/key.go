@@ -9,17 +9,17 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // vaultKey is one Transit key.
 type vaultKey struct {
 	settings   *settings
-	connection *vaultclient.Connection
+	connection *vault.Connection
 	// fit is true once Vault has told that the key may be used.
 	fit atomic.Bool
 }
@@ -58,7 +58,7 @@ func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext 
 		return key.Ciphertext{}, err
 	}
 	if k.settings.Binding == bindAssociatedData && ignored(resp, "associated_data") {
-		return key.Ciphertext{}, k.fail(store.ErrInvalid, "this Vault ignores associated data, which needs 1.13; set binding to derived or payload")
+		return key.Ciphertext{}, k.fail(fault.ErrInvalid, "this Vault ignores associated data, which needs 1.13; set binding to derived or payload")
 	}
 	var made encrypted
 	if !data(resp, &made) {
@@ -79,9 +79,9 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	version, ok := versionOf(ciphertext.Data)
 	switch {
 	case !ok:
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is not one of Vault's Transit engine")
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is not one of Vault's Transit engine")
 	case ciphertext.Version != "" && ciphertext.Version != version:
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext is of version %s, not of the one that it was given with", version)
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is of version %s, not of the one that it was given with", version)
 	}
 	resp, err := k.ask(ctx, as, "decrypt", map[string]string{"ciphertext": string(ciphertext.Data)}, bound, string(ciphertext.Data))
 	if err != nil {
@@ -97,7 +97,7 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	}
 	plain, err := openPayload(payload, bound)
 	if err != nil {
-		return secret.Bytes{}, k.fail(store.ErrInvalid, "the ciphertext %v", err)
+		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext %v", err)
 	}
 	if err := key.CheckPlaintext(plain); err != nil {
 		return secret.Bytes{}, err
@@ -110,7 +110,7 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 	if err := k.mayAsk(as); err != nil {
 		return "", err
 	}
-	resp, _, err := k.connection.Ask(ctx, as, vaultclient.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
+	resp, _, err := k.connection.Ask(ctx, as, vault.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
 	if err != nil {
 		return "", err
 	}
@@ -123,7 +123,7 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 	}
 	if reason := described.unfit(k.settings.Binding); reason != "" {
 		k.fit.Store(false)
-		return "", k.fail(store.ErrInvalid, "%s", reason)
+		return "", k.fail(fault.ErrInvalid, "%s", reason)
 	}
 	k.fit.Store(true)
 	return "v" + strconv.Itoa(described.LatestVersion), nil
@@ -137,7 +137,7 @@ func (k *vaultKey) Close() { k.connection.Close() }
 
 // ask makes an encryption or decryption. sent is what must not come back in an
 // error. It changes nothing at Vault, so it may be repeated.
-func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation string, fields map[string]string, bound key.Context, sent string) (*vaultclient.Response, error) {
+func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation string, fields map[string]string, bound key.Context, sent string) (*vault.Response, error) {
 	if err := k.mayAsk(as); err != nil {
 		return nil, err
 	}
@@ -150,10 +150,10 @@ func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation stri
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		return nil, k.fail(store.ErrInvalid, "the request cannot be written as JSON")
+		return nil, k.fail(fault.ErrInvalid, "the request cannot be written as JSON")
 	}
 	defer clear(body)
-	resp, _, err := k.connection.Ask(ctx, as, vaultclient.Request{
+	resp, _, err := k.connection.Ask(ctx, as, vault.Request{
 		What: k.Name(), Method: http.MethodPost, Path: k.path(operation), Body: body,
 		Secrets: []secret.Bytes{secret.NewString(sent)}, Repeatable: true,
 	})
@@ -170,18 +170,18 @@ func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation stri
 func (k *vaultKey) mayAsk(as identity.Identity) error {
 	switch node := k.connection.UsesNode(); {
 	case node && !key.IsNode(as):
-		return k.fail(store.ErrDenied, "%s is the node's login, which no pod may use as itself; let auth.method be kubernetes or jwt", k.connection.Who())
+		return k.fail(fault.ErrDenied, "%s is the node's login, which no pod may use as itself; let auth.method be kubernetes or jwt", k.connection.Who())
 	case !node && key.IsNode(as):
-		return k.fail(store.ErrUnauthenticated, "%s is for pods, and the node is none; for the node use approle with secretIDFile, cert, tokenFile, or jwt with jwtFile", k.connection.Who())
+		return k.fail(fault.ErrUnauthenticated, "%s is for pods, and the node is none; for the node use approle with secretIDFile, cert, tokenFile, or jwt with jwtFile", k.connection.Who())
 	}
 	return nil
 }
 
 func (k *vaultKey) fail(kind error, format string, args ...any) error {
-	return vaultclient.Fail(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
+	return vault.Fail(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
 }
 
 // broken is an answer that cannot be trusted.
 func (k *vaultKey) broken(what string) error {
-	return k.fail(store.ErrUnavailable, "Vault's answer to %s is not complete; look at what stands between the node and Vault", what)
+	return k.fail(fault.ErrUnavailable, "Vault's answer to %s is not complete; look at what stands between the node and Vault", what)
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/backend/person"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/vault"
-	"github.com/lanyardhq/lanyard/provider/person"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
@@ -33,7 +33,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 		"of the environment":           {f.URL, f.token, map[string]any{"key": "kms"}, nil},
 		"of the file":                  {f.URL, "", map[string]any{"key": "kms"}, nil},
 		"at the settings' own address": {f.URL + "/", "", map[string]any{"key": "kms", "address": f.URL}, nil},
-		"that Vault does not accept":   {f.URL, "another", map[string]any{"key": "kms"}, store.ErrUnauthenticated},
+		"that Vault does not accept":   {f.URL, "another", map[string]any{"key": "kms"}, fault.ErrUnauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("VAULT_ADDR", c.address)
@@ -62,13 +62,13 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 			t.Setenv("VAULT_ADDR", "https://vault.example.com:8200")
 			t.Setenv("VAULT_TOKEN", f.token)
 			_, err := vault.NewType(vault.Options{Person: person.Vault()}).Open(key.Settings{Fields: fields, ByOperator: true})
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), name) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), name) {
 				t.Errorf("error %v, want %q", err, name)
 			}
 		}
 		t.Setenv("VAULT_ADDR", "")
 		_, err := vault.NewType(vault.Options{Person: person.Vault()}).Open(key.Settings{Fields: map[string]any{"key": "kms", "address": f.URL}, ByOperator: true})
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "set VAULT_ADDR") {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "set VAULT_ADDR") {
 			t.Errorf("without VAULT_ADDR: %v", err)
 		}
 	})
@@ -82,7 +82,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 		}
 		t.Cleanup(opened.Close)
 		_, err = opened.Encrypt(t.Context(), node, secret.NewString("v"), scope)
-		if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "vault login") {
+		if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "vault login") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 		t.Setenv("VAULT_ADDR", f.URL)
 		t.Setenv("VAULT_TOKEN", f.token)
 		_, err := vault.NewType(vault.Options{}).Open(key.Settings{Fields: map[string]any{"key": "kms"}, ByOperator: true})
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "address: ") || !strings.Contains(err.Error(), "auth.method: ") {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "address: ") || !strings.Contains(err.Error(), "auth.method: ") {
 			t.Errorf("error %v", err)
 		}
 	})

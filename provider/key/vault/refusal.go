@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // refused explains an answer other than success. Transit answers almost
 // everything with 400, and tells what it means by its text alone.
-func (k *vaultKey) refused(operation string, resp *vaultclient.Response) error {
+func (k *vaultKey) refused(operation string, resp *vault.Response) error {
 	said, capability := resp.Said(), "update"
 	if operation == "keys" {
 		capability = "read"
@@ -18,18 +18,18 @@ func (k *vaultKey) refused(operation string, resp *vaultclient.Response) error {
 	says := func(text string) bool { return strings.Contains(said, text) }
 	switch {
 	case resp.Status == http.StatusForbidden || resp.Status == http.StatusUnauthorized:
-		return k.fail(store.ErrDenied, "permission denied for %s: its policies need %s on %s, for this context where they look at it%s",
+		return k.fail(fault.ErrDenied, "permission denied for %s: its policies need %s on %s, for this context where they look at it%s",
 			k.connection.Who(), capability, k.path(operation), resp.SaidOfDenial())
 	case resp.Status == http.StatusNotFound && says("no handler for route"), resp.Status == http.StatusMethodNotAllowed:
-		return k.fail(store.ErrNotFound, "no Transit engine is enabled at %s in this namespace; set mount to where it is%s", k.settings.Mount, said)
+		return k.fail(fault.ErrNotFound, "no Transit engine is enabled at %s in this namespace; set mount to where it is%s", k.settings.Mount, said)
 	case resp.Status == http.StatusNotFound || says("encryption key not found"):
-		return k.fail(store.ErrNotFound, "Vault has no such key; make it with vault write -f %s", k.path("keys"))
+		return k.fail(fault.ErrNotFound, "Vault has no such key; make it with vault write -f %s", k.path("keys"))
 	case says("too old"):
-		return k.fail(store.ErrNotFound, "the ciphertext's version may not decrypt any more; lower min_decryption_version at %s until nothing is encrypted under it", k.path("keys")+"/config")
+		return k.fail(fault.ErrNotFound, "the ciphertext's version may not decrypt any more; lower min_decryption_version at %s until nothing is encrypted under it", k.path("keys")+"/config")
 	case says("no such key version"):
-		return k.fail(store.ErrNotFound, "the ciphertext's version was trimmed from the key, and what it encrypted is lost unless a backup of the key has it")
+		return k.fail(fault.ErrNotFound, "the ciphertext's version was trimmed from the key, and what it encrypted is lost unless a backup of the key has it")
 	case resp.Status == http.StatusBadRequest && operation == "decrypt":
-		return k.fail(store.ErrInvalid, "the ciphertext was changed, is another key's, or is bound to another context%s", said)
+		return k.fail(fault.ErrInvalid, "the ciphertext was changed, is another key's, or is bound to another context%s", said)
 	}
-	return k.fail(store.ErrInvalid, "Vault refuses the request (%d)%s", resp.Status, said)
+	return k.fail(fault.ErrInvalid, "Vault refuses the request (%d)%s", resp.Status, said)
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/strict"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // The ways in which Vault itself binds a ciphertext to its context.
@@ -29,7 +29,7 @@ const (
 
 // settings are a key as configured.
 type settings struct {
-	vaultclient.Settings `yaml:",inline"`
+	vault.Settings `yaml:",inline"`
 
 	Mount   string `yaml:"mount"`
 	Key     string `yaml:"key"`
@@ -39,12 +39,12 @@ type settings struct {
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, vaultclient.Problems) {
-	config := &settings{Settings: vaultclient.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
-	if problems := vaultclient.Decode(given.Fields, config); len(problems) > 0 {
+func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.Problems) {
+	config := &settings{Settings: vault.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
+	if problems := vault.Decode(given.Fields, config); len(problems) > 0 {
 		return nil, problems
 	}
-	var problems vaultclient.Problems
+	var problems vault.Problems
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with vault login, or set VAULT_TOKEN")
@@ -52,7 +52,7 @@ func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, v
 		config.AsPerson(person, &problems)
 	}
 	config.Check(given.ByOperator, &problems)
-	if !vaultclient.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vaultclient.NotPathText) || len(config.Mount) > vaultclient.MaxNameBytes {
+	if !vault.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vault.NotPathText) || len(config.Mount) > vault.MaxNameBytes {
 		problems.Add("mount", "must be the path that the Transit engine is enabled at, such as %s, without slashes around it", defaultMount)
 	}
 	if !keyName(config.Key) {
@@ -60,7 +60,7 @@ func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, v
 	}
 	bindings := []string{bindDerived, bindAssociatedData, bindPayload}
 	if !slices.Contains(bindings, config.Binding) {
-		problems.Add("binding", "%s", strict.Unknown("binding", vaultclient.Printable(config.Binding), bindings))
+		problems.Add("binding", "%s", strict.Unknown("binding", vault.Printable(config.Binding), bindings))
 	}
 	if config.KnownAs == "" {
 		config.KnownAs = config.Address
@@ -75,7 +75,7 @@ func parseSettings(given key.Settings, person *vaultclient.Person) (*settings, v
 // A path with .. or % would ask for something else.
 func keyName(name string) bool {
 	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
-	return name != "" && len(name) <= vaultclient.MaxNameBytes &&
+	return name != "" && len(name) <= vault.MaxNameBytes &&
 		alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1])) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) })
 }

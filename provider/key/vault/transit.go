@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
 )
 
 // description is what Vault tells of a key.
@@ -32,7 +32,7 @@ func (d description) unfit(binding string) string {
 	case d.LatestVersion < 1:
 		return "Vault does not tell its latest version"
 	case !slices.Contains(authenticated, d.Type):
-		return "is of the type " + vaultclient.Printable(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
+		return "is of the type " + vault.Printable(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
 	case d.Convergent:
 		return "encrypts convergently: the same plaintext gives the same ciphertext, which shows what is equal; make a key without convergent_encryption"
 	case binding == bindDerived && !d.Derived:
@@ -77,13 +77,13 @@ func versionOf(ciphertext []byte) (string, bool) {
 
 // data decodes what a successful answer holds. Whether it is complete is the
 // caller's to check.
-func data(resp *vaultclient.Response, into any) bool {
+func data(resp *vault.Response, into any) bool {
 	return resp.Answer != nil && resp.Answer.Data != nil && json.Unmarshal(resp.Answer.Data, into) == nil
 }
 
 // ignored is true if Vault says that it did not look at a parameter, as it
 // does from 1.11 on.
-func ignored(resp *vaultclient.Response, parameter string) bool {
+func ignored(resp *vault.Response, parameter string) bool {
 	return resp.Answer != nil && slices.ContainsFunc(resp.Answer.Warnings, func(warning string) bool {
 		return strings.Contains(warning, "ignored") && strings.Contains(warning, parameter)
 	})

@@ -6,31 +6,31 @@
 // It never asks Vault for the newest version in order to label a ciphertext
 // with it: the version stands in the ciphertext. It never makes a key, and it
 // refuses keys that encrypt the same plaintext to the same ciphertext. How it
-// connects and logs in is package vaultclient's.
+// connects and logs in is package backend/vault's.
 //
 // Start with Type, then key.go; transit.go is the engine's API, payload.go what
 // is encrypted. docs/keys/vault.md is the page for users.
 package vault
 
 import (
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/key"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // Options are what a Type is made of. Observed is always "key-vault".
-type Options = vaultclient.Options
+type Options = vault.Options
 
 // Type is the kind of key service named "vault". It holds the connections to
 // every address, which all keys with the same address and TLS settings share.
 type Type struct {
-	pool   *vaultclient.Pool
-	person *vaultclient.Person // nil where pods are served
+	pool   *vault.Pool
+	person *vault.Person // nil where pods are served
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	opts.Observed = "key-vault"
-	return &Type{pool: vaultclient.NewPool(opts), person: opts.Person}
+	return &Type{pool: vault.NewPool(opts), person: opts.Person}
 }
 
 // Name is "vault".

@@ -11,12 +11,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/keytest"
 	"github.com/lanyardhq/lanyard/provider/key/vault"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -91,7 +91,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 				t.Fatal("Open took them")
 			}
 			for _, want := range test.want {
-				if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) {
+				if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want invalid with %q", err, want)
 				}
 			}
@@ -102,7 +102,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 func TestARetiredKeyNeedsNoFiles(t *testing.T) {
 	f := newFake(t)
 	gone := f.settings(t, map[string]any{"address": "https://vault.example.com:8200", "knownAs": "prod", "tls": map[string]any{"caCertFile": "/nonexistent/ca.pem"}})
-	if _, err := vault.NewType(vault.Options{}).Open(gone); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "tls.caCertFile") {
+	if _, err := vault.NewType(vault.Options{}).Open(gone); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "tls.caCertFile") {
 		t.Errorf("a key that is used opens without them: %v", err)
 	}
 	gone.NameOnly = true
@@ -136,7 +136,7 @@ func TestKeysThatMustNotBeUsed(t *testing.T) {
 			_, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
 			_, current := opened.Current(t.Context(), node)
 			for _, err := range []error{err, current} {
-				if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+				if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %v, want invalid with %q", err, test.want)
 				}
 			}
@@ -157,7 +157,7 @@ func TestAVaultThatIgnoresAssociatedDataIsRefused(t *testing.T) {
 		_, _ = w.Write([]byte(`{"request_id":"1","data":{"ciphertext":"vault:v1:` + strings.Repeat("A", 88) + `","key_version":1},"warnings":["Endpoint ignored these unrecognized parameters: [associated_data]"]}`))
 		return true
 	}
-	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "1.13") {
+	if _, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "1.13") {
 		t.Errorf("error %v, want one that tells the version that is needed", err)
 	}
 }
@@ -186,11 +186,11 @@ func TestAnswersThatCannotBeTrusted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f.answer = func(w http.ResponseWriter, _ string) bool { _, _ = w.Write([]byte(answer)); return true }
 			again, err := opened.Encrypt(t.Context(), node, secret.NewString("a"), scope)
-			if !errors.Is(err, store.ErrUnavailable) || len(again.Data) != 0 {
+			if !errors.Is(err, fault.ErrUnavailable) || len(again.Data) != 0 {
 				t.Errorf("Encrypt: %d bytes, error %v", len(again.Data), err)
 			}
 			plain, err := opened.Decrypt(t.Context(), node, made, scope)
-			if !errors.Is(err, store.ErrUnavailable) || plain.Len() != 0 {
+			if !errors.Is(err, fault.ErrUnavailable) || plain.Len() != 0 {
 				t.Errorf("Decrypt: %d bytes, error %v", plain.Len(), err)
 			}
 		})

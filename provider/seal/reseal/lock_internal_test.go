@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/atomicfile"
+	"github.com/lanyardhq/lanyard/internal/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )

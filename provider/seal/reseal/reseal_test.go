@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/atomicfile"
+	"github.com/lanyardhq/lanyard/internal/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/seal/reseal"

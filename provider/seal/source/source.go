@@ -11,9 +11,9 @@ package source
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // The bounds of a file.

@@ -13,11 +13,12 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // The bounds of references.
@@ -52,7 +53,7 @@ type query struct {
 	context map[string]string
 }
 
-// parse returns what ref asks for. The error wraps store.ErrInvalid and names
+// parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field.
 func parse(ref store.Reference) (query, error) {
 	var problems aws.Problems
@@ -148,17 +149,17 @@ func explained(f *aws.CallError) *aws.CallError {
 	case "AccessDeniedException":
 		f.Text += "; the role's policy and the key's must allow kms:Decrypt, for this encryption context where they look at it"
 	case "InvalidCiphertextException", "IncorrectKeyException":
-		f.Kind = store.ErrInvalid
+		f.Kind = fault.ErrInvalid
 		f.Text = "the ciphertext is damaged, of another key, or was made with another encryption context (" + f.Code + "); compare options.context, region and the store's key with what encrypted it"
 	case "NotFoundException":
 		// That a key is missing does not make an optional object absent.
-		f.Kind = store.ErrInvalid
+		f.Kind = fault.ErrInvalid
 		f.Text += "; check the store's key and region"
 	case "DisabledException", "KMSInvalidStateException":
-		f.Kind = store.ErrDenied
+		f.Kind = fault.ErrDenied
 		f.Text += "; enable the key (aws kms enable-key), or cancel its deletion"
 	case "KeyUnavailableException":
-		f.Kind = store.ErrUnavailable
+		f.Kind = fault.ErrUnavailable
 	}
 	return f
 }

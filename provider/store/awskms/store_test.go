@@ -9,8 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -141,7 +142,7 @@ func TestACiphertextIsBoundToItsContextAndItsKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read(t, f, f.open(t, func(fields map[string]any) { fields["key"] = test.key }), test.ref)
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "in eu-west-1: the ciphertext is damaged, of another key, or was made with another encryption context") {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "in eu-west-1: the ciphertext is damaged, of another key, or was made with another encryption context") {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -153,12 +154,12 @@ func TestWhatTheKeyIsInTheWayOf(t *testing.T) {
 		kind error
 		text string
 	}{
-		"DisabledException":        {store.ErrDenied, "enable the key"},
-		"KMSInvalidStateException": {store.ErrDenied, "cancel its deletion"},
-		"KeyUnavailableException":  {store.ErrUnavailable, "KeyUnavailableException"},
-		"NotFoundException":        {store.ErrInvalid, "check the store's key and region"},
-		"AccessDeniedException":    {store.ErrDenied, "kms:Decrypt"},
-		"KMSInternalException":     {store.ErrUnavailable, "KMSInternalException"},
+		"DisabledException":        {fault.ErrDenied, "enable the key"},
+		"KMSInvalidStateException": {fault.ErrDenied, "cancel its deletion"},
+		"KeyUnavailableException":  {fault.ErrUnavailable, "KeyUnavailableException"},
+		"NotFoundException":        {fault.ErrInvalid, "check the store's key and region"},
+		"AccessDeniedException":    {fault.ErrDenied, "kms:Decrypt"},
+		"KMSInternalException":     {fault.ErrUnavailable, "KMSInternalException"},
 	} {
 		t.Run(code, func(t *testing.T) {
 			f := newFixture(t)

@@ -9,7 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -42,7 +43,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		at, asked = target, namesOf(queries, target)
 		var err error
 		found, err = s.get(ctx, target, asked)
-		denied = denied || errors.Is(err, store.ErrDenied)
+		denied = denied || errors.Is(err, fault.ErrDenied)
 		return err
 	})
 	alone := make([]int, 0, len(refs))
@@ -51,7 +52,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		parameter, ok := found[w.asked()]
 		switch {
 		case results[i].Err != nil:
-		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated))):
+		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok:
 			results[i].Value = valueOf(parameter)

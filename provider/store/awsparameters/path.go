@@ -8,7 +8,8 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -42,16 +43,16 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 				continue
 			}
 			if len(fields) == 0 {
-				return aws.Failf(store.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
+				return aws.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
 			}
 			object, err := json.Marshal(fields)
 			if err != nil {
-				return aws.Failf(store.ErrInvalid, "the parameters cannot be written as JSON")
+				return aws.Failf(fault.ErrInvalid, "the parameters cannot be written as JSON")
 			}
 			value = store.Value{Data: secret.New(object)}
 			return nil
 		}
-		return aws.Failf(store.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", pagesMost)
+		return aws.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", pagesMost)
 	})
 	return value, err
 }

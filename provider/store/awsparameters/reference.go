@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // maxName is the longest name that GetParameters takes, maxLabel the longest
@@ -68,7 +68,7 @@ func (q query) in(target aws.Target) wanted {
 	return w
 }
 
-// parse returns what ref asks for. The error wraps store.ErrInvalid and names
+// parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. region is that of the settings, if they name one.
 func parse(ref store.Reference, region string) (query, error) {
 	var problems aws.Problems

@@ -8,7 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -101,7 +102,7 @@ func valueOf(parameter *types.Parameter) store.Value {
 // missing is what an invalid parameter is: the service does not tell a missing
 // name from a missing version or label.
 func missing() *aws.CallError {
-	return aws.Failf(store.ErrNotFound, "there is no such parameter, version or label; check the name with its slashes, the account and the region")
+	return aws.Failf(fault.ErrNotFound, "there is no such parameter, version or label; check the name with its slashes, the account and the region")
 }
 
 // explained adds what is particular to the Parameter Store.
@@ -111,7 +112,7 @@ func explained(f *aws.CallError) *aws.CallError {
 	case "AccessDeniedException":
 		f.Text += "; the role's policies need ssm:GetParameters (for a path ssm:GetParametersByPath) on the parameter, and kms:Decrypt on its key"
 	case "InvalidKeyId":
-		f.Kind = store.ErrDenied
+		f.Kind = fault.ErrDenied
 		f.Text += "; check that the parameter's KMS key exists and is enabled, and that the role has kms:Decrypt on it"
 	}
 	return f

@@ -9,8 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -170,7 +171,7 @@ func TestVersionsLabelsTypesAndARNs(t *testing.T) {
 	}
 	for _, ref := range []store.Reference{{Key: "/prod/db", Version: "3"}, {Key: "/prod/db", Options: option("label", "green")}} {
 		_, err := s.Read(t.Context(), web, ref)
-		wantFailure(t, err, store.ErrNotFound, "/prod/db:", "in eu-west-1", "no such parameter, version or label")
+		wantFailure(t, err, fault.ErrNotFound, "/prod/db:", "in eu-west-1", "no such parameter, version or label")
 	}
 }
 
@@ -222,7 +223,7 @@ func TestTwoVersionsOfOneParameterAreNotMixedUp(t *testing.T) {
 			t.Errorf("%d: %v, %q, want %q", i, results[i].Err, got, want)
 		}
 	}
-	wantFailure(t, results[4].Err, store.ErrNotFound, "/db:9")
+	wantFailure(t, results[4].Err, fault.ErrNotFound, "/db:9")
 }
 
 func TestOneParameterThatIsDeniedDoesNotFailTheOthers(t *testing.T) {
@@ -235,8 +236,8 @@ func TestOneParameterThatIsDeniedDoesNotFailTheOthers(t *testing.T) {
 	if results[0].Err != nil || results[0].Value.Data.RevealString() != "a" {
 		t.Errorf("/mine/a: %v", results[0].Err)
 	}
-	wantFailure(t, results[1].Err, store.ErrDenied, "/others/b in eu-west-1", "ssm:GetParameters")
-	wantFailure(t, results[2].Err, store.ErrNotFound, "/mine/none in eu-west-1")
+	wantFailure(t, results[1].Err, fault.ErrDenied, "/others/b in eu-west-1", "ssm:GetParameters")
+	wantFailure(t, results[2].Err, fault.ErrNotFound, "/mine/none in eu-west-1")
 }
 
 func TestAPathIsAnObjectOfAllBelowIt(t *testing.T) {
@@ -261,7 +262,7 @@ func TestAPathIsAnObjectOfAllBelowIt(t *testing.T) {
 		t.Errorf("recursive = %s", deep)
 	}
 	_, err := s.Read(t.Context(), web, store.Reference{Key: "/none", Options: option("path", true)})
-	wantFailure(t, err, store.ErrNotFound, "GetParametersByPath /none in eu-west-1")
+	wantFailure(t, err, fault.ErrNotFound, "GetParametersByPath /none in eu-west-1")
 	if size := s.BatchSize(web, store.Reference{Key: "/app", Options: option("path", true)}); size != 1 {
 		t.Errorf("a path is read in batches of %d", size)
 	}
@@ -291,7 +292,7 @@ func TestParametersFailOverToTheNextRegion(t *testing.T) {
 		t.Error(results[0].Err)
 	}
 	// That the second region lacks it says nothing of the first.
-	wantFailure(t, results[1].Err, store.ErrUnavailable, "/none", ireland)
+	wantFailure(t, results[1].Err, fault.ErrUnavailable, "/none", ireland)
 }
 
 // One parameter that the role may not read fails the whole call, in the second
@@ -306,7 +307,7 @@ func TestParametersOfWhichOneIsDeniedFailOver(t *testing.T) {
 	if got := results[0].Value.Data.RevealString(); results[0].Err != nil || got != "from Frankfurt" {
 		t.Errorf("/mine/a: %q, %v", got, results[0].Err)
 	}
-	wantFailure(t, results[1].Err, store.ErrUnavailable, "/others/b", ireland, "permission denied")
+	wantFailure(t, results[1].Err, fault.ErrUnavailable, "/others/b", ireland, "permission denied")
 }
 
 func TestFailuresNameTheParameterTheRegionAndTheRemedy(t *testing.T) {
@@ -315,10 +316,10 @@ func TestFailuresNameTheParameterTheRegionAndTheRemedy(t *testing.T) {
 		kind  error
 		texts []string
 	}{
-		"throttled": {awstest.Throttled(), store.ErrUnavailable, []string{"throttling"}},
-		"failing":   {awstest.Fail(500, "InternalServerError", ""), store.ErrUnavailable, []string{"InternalServerError"}},
-		"key":       {awstest.Fail(400, "InvalidKeyId", "The query key ID isn't valid."), store.ErrDenied, []string{"kms:Decrypt"}},
-		"invalid":   {awstest.Fail(400, "ValidationException", "no"), store.ErrInvalid, []string{"ValidationException"}},
+		"throttled": {awstest.Throttled(), fault.ErrUnavailable, []string{"throttling"}},
+		"failing":   {awstest.Fail(500, "InternalServerError", ""), fault.ErrUnavailable, []string{"InternalServerError"}},
+		"key":       {awstest.Fail(400, "InvalidKeyId", "The query key ID isn't valid."), fault.ErrDenied, []string{"kms:Decrypt"}},
+		"invalid":   {awstest.Fail(400, "ValidationException", "no"), fault.ErrInvalid, []string{"ValidationException"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

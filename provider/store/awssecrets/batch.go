@@ -12,7 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -63,17 +64,17 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))
-		denied = denied || errors.Is(err, store.ErrDenied)
+		denied = denied || errors.Is(err, fault.ErrDenied)
 		return err
 	})
 	for i := range refs {
 		switch answer, ok := found[queries[i].in(at).id]; {
 		case results[i].Err != nil:
-		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnauthenticated))):
+		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok && answer.failed == nil:
 			results[i].Value = answer.value
-		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, store.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
+		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
 			f := *answer.failed
 			f.Text = "GetSecretValue " + aws.Printable(refs[i].Key) + " in " + at.Region + ": " + f.Text
 			results[i].Err = &f
@@ -99,7 +100,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 // another account: it is named by its ARN, and was refused, not found or left out.
 func maybeOthers(id string, answer entry, answered bool) bool {
 	return strings.HasPrefix(id, "arn:") &&
-		(!answered || errors.Is(answer.failed, store.ErrDenied) || errors.Is(answer.failed, store.ErrNotFound))
+		(!answered || errors.Is(answer.failed, fault.ErrDenied) || errors.Is(answer.failed, fault.ErrNotFound))
 }
 
 // idsOf are what to ask for in the target's region, each once.

@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -117,7 +118,7 @@ func TestASecretOfAnotherAccountIsReadByItself(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", refs[i].Key, got, results[i].Err, want)
 		}
 	}
-	wantFailure(t, results[2].Err, store.ErrNotFound, "none-AbCdEf in eu-west-1")
+	wantFailure(t, results[2].Err, fault.ErrNotFound, "none-AbCdEf in eu-west-1")
 	if batches, alone := f.Calls("secretsmanager:BatchGetSecretValue"), f.Calls("secretsmanager:GetSecretValue"); batches != 1 || alone != 2 {
 		t.Errorf("%d batches and %d single reads, want 1 and 2", batches, alone)
 	}
@@ -141,9 +142,9 @@ func TestEachFailureOfABatchIsToldByItself(t *testing.T) {
 	if results[0].Err != nil || results[0].Value.Data.RevealString() != "s" {
 		t.Errorf("s: %v", results[0].Err)
 	}
-	wantFailure(t, results[1].Err, store.ErrNotFound, "gone in eu-west-1")
-	wantFailure(t, results[2].Err, store.ErrNotFound, "s-deleted", "restore")
-	wantFailure(t, results[3].Err, store.ErrDenied, "others", "secretsmanager:GetSecretValue")
+	wantFailure(t, results[1].Err, fault.ErrNotFound, "gone in eu-west-1")
+	wantFailure(t, results[2].Err, fault.ErrNotFound, "s-deleted", "restore")
+	wantFailure(t, results[3].Err, fault.ErrDenied, "others", "secretsmanager:GetSecretValue")
 	if n := f.Calls("secretsmanager:GetSecretValue"); n != 0 {
 		t.Errorf("%d single reads", n)
 	}

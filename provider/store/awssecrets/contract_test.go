@@ -3,7 +3,7 @@ package awssecrets_test
 import (
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // The longest ID of a secret and label of a version.
@@ -57,7 +57,7 @@ func (q query) batched() bool {
 	return q.first.version == "" && q.first.stage == "" && q.failover.version == "" && q.failover.stage == ""
 }
 
-// parse returns what ref asks for. The error wraps store.ErrInvalid and names
+// parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. region is that of the settings, if they name one.
 func parse(ref store.Reference, region string) (query, error) {
 	var problems aws.Problems

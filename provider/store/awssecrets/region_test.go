@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
@@ -80,9 +81,9 @@ func TestWhatAFailoverRegionDoesNotHaveSaysNothingOfTheFirst(t *testing.T) {
 	f.Add(awstest.Fault{Region: ireland, Drop: true})
 	for range 2 {
 		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrUnavailable, "db", ireland, "in eu-central-1", "can't find")
+		wantFailure(t, err, fault.ErrUnavailable, "db", ireland, "in eu-central-1", "can't find")
 		for _, result := range s.ReadBatch(t.Context(), web, []store.Reference{{Key: "db"}, {Key: "other"}}) {
-			wantFailure(t, result.Err, store.ErrUnavailable, ireland)
+			wantFailure(t, result.Err, fault.ErrUnavailable, ireland)
 		}
 	}
 }
@@ -92,7 +93,7 @@ func TestWhatTheFirstRegionRefusesIsNotAskedElsewhere(t *testing.T) {
 	s, web := f.open(t, twoRegions), f.pod(t, "prod/web")
 	f.PutSecret(frankfurt, "db", "from Frankfurt")
 	_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrNotFound, "in eu-west-1")
+	wantFailure(t, err, fault.ErrNotFound, "in eu-west-1")
 	if got := f.CallsIn(frankfurt, "secretsmanager:GetSecretValue"); got != 0 {
 		t.Errorf("the second region was called %d times", got)
 	}
@@ -106,7 +107,7 @@ func TestAnSTSThatNobodyReachesIsToldOnce(t *testing.T) {
 	}), f.pod(t, "prod/web")
 	f.PutSecret(ireland, "db", "v")
 	_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrUnavailable, "GetSecretValue db: AssumeRoleWithWebIdentity", frankfurt)
+	wantFailure(t, err, fault.ErrUnavailable, "GetSecretValue db: AssumeRoleWithWebIdentity", frankfurt)
 	if err != nil && strings.Count(err.Error(), "AssumeRoleWithWebIdentity") != 1 {
 		t.Errorf("the exchange is told several times: %v", err)
 	}
@@ -198,18 +199,18 @@ func TestRoleAndRegionMayBeTheClustersToSay(t *testing.T) {
 		delete(fields, "region")
 		fields["failoverRegions"] = []any{ireland}
 	}).Read(t.Context(), web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrInvalid, "failoverRegions names eu-west-1 alone, which is the node's own region")
+	wantFailure(t, err, fault.ErrInvalid, "failoverRegions names eu-west-1 alone, which is the node's own region")
 	for name, test := range map[string]struct {
 		cluster aws.Cluster
 		kind    error
 		texts   []string
 	}{
-		"may not be asked":    {nil, store.ErrInvalid, []string{"give region"}},
-		"no region":           {&node{role: f.role}, store.ErrInvalid, []string{"topology.kubernetes.io/region", "give region"}},
-		"no role":             {&node{region: frankfurt}, store.ErrInvalid, []string{"service account web in namespace prod", "eks.amazonaws.com/role-arn", "auth.role"}},
-		"a role that is none": {&node{region: frankfurt, role: "web"}, store.ErrInvalid, []string{"must be the ARN of a role"}},
-		"no answer":           {&node{err: context.DeadlineExceeded}, store.ErrUnavailable, nil},
-		"the account is gone": {&node{err: store.Fail(store.ErrNotFound, errors.New("serviceaccounts \"web\" not found"))}, store.ErrUnauthenticated, []string{"not found"}},
+		"may not be asked":    {nil, fault.ErrInvalid, []string{"give region"}},
+		"no region":           {&node{role: f.role}, fault.ErrInvalid, []string{"topology.kubernetes.io/region", "give region"}},
+		"no role":             {&node{region: frankfurt}, fault.ErrInvalid, []string{"service account web in namespace prod", "eks.amazonaws.com/role-arn", "auth.role"}},
+		"a role that is none": {&node{region: frankfurt, role: "web"}, fault.ErrInvalid, []string{"must be the ARN of a role"}},
+		"no answer":           {&node{err: context.DeadlineExceeded}, fault.ErrUnavailable, nil},
+		"the account is gone": {&node{err: fault.Fail(fault.ErrNotFound, errors.New("serviceaccounts \"web\" not found"))}, fault.ErrUnauthenticated, []string{"not found"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open(test.cluster).Read(t.Context(), web, store.Reference{Key: "db"})
@@ -235,12 +236,12 @@ func TestPodIdentityAndChainsOfRoles(t *testing.T) {
 
 	t.Run("the agent does not take another's audience", func(t *testing.T) {
 		_, err := f.open(t, agent).Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrUnauthenticated, "EKS Pod Identity", "pods.eks.amazonaws.com")
+		wantFailure(t, err, fault.ErrUnauthenticated, "EKS Pod Identity", "pods.eks.amazonaws.com")
 	})
 	web.Tokens["pods.eks.amazonaws.com"] = tokenFor(t, f, "prod/web", "pods.eks.amazonaws.com")
 	t.Run("the associated role alone", func(t *testing.T) {
 		_, err := f.open(t, agent).Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrDenied, "assumed-role/hub/")
+		wantFailure(t, err, fault.ErrDenied, "assumed-role/hub/")
 	})
 	t.Run("with a chain", func(t *testing.T) {
 		s := f.open(t, func(fields, auth map[string]any) {
@@ -256,13 +257,13 @@ func TestPodIdentityAndChainsOfRoles(t *testing.T) {
 	t.Run("a chain that is broken", func(t *testing.T) {
 		s := f.open(t, func(_, auth map[string]any) { auth["chain"] = []any{last} })
 		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrDenied, "AssumeRole of "+last, "auth.chain")
+		wantFailure(t, err, fault.ErrDenied, "AssumeRole of "+last, "auth.chain")
 	})
 	t.Run("no association", func(t *testing.T) {
 		api := f.pod(t, "prod/api")
 		api.Tokens["pods.eks.amazonaws.com"] = tokenFor(t, f, "prod/api", "pods.eks.amazonaws.com")
 		_, err := f.open(t, agent).Read(t.Context(), api, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrDenied, "associate a role")
+		wantFailure(t, err, fault.ErrDenied, "associate a role")
 	})
 	t.Run("no agent", func(t *testing.T) {
 		s := f.open(t, func(fields, auth map[string]any) {
@@ -271,7 +272,7 @@ func TestPodIdentityAndChainsOfRoles(t *testing.T) {
 			fields["retries"] = 0
 		})
 		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrUnavailable, "eks-pod-identity-agent")
+		wantFailure(t, err, fault.ErrUnavailable, "eks-pod-identity-agent")
 		if strings.Contains(err.Error(), "eyJ") {
 			t.Errorf("error %q shows a token", err)
 		}

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
 )
@@ -17,7 +19,7 @@ import (
 // than one call may take.
 func TestWaitingForOtherCallsIsNotBlamedOnAWS(t *testing.T) {
 	f := newFixture(t)
-	calls := store.NewCalls(1)
+	calls := remote.NewCalls(1)
 	platform := aws.New(aws.Options{Calls: calls})
 	t.Cleanup(platform.Close)
 	f.typ = awssecrets.NewType(platform)
@@ -31,8 +33,8 @@ func TestWaitingForOtherCallsIsNotBlamedOnAWS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	_, err = s.Read(ctx, web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrUnavailable, "GetSecretValue db in eu-west-1: no call was free", "bounds.storeCalls")
-	if !errors.Is(err, store.ErrNoSlot) {
+	wantFailure(t, err, fault.ErrUnavailable, "GetSecretValue db in eu-west-1: no call was free", "bounds.storeCalls")
+	if !errors.Is(err, remote.ErrNoSlot) {
 		t.Errorf("error %v does not wrap ErrNoSlot", err)
 	}
 	release()
@@ -40,5 +42,5 @@ func TestWaitingForOtherCallsIsNotBlamedOnAWS(t *testing.T) {
 
 	f.Add(awstest.Fault{Delay: 3 * time.Second})
 	_, err = s.Read(t.Context(), web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrUnavailable, "did not answer in time")
+	wantFailure(t, err, fault.ErrUnavailable, "did not answer in time")
 }

@@ -9,7 +9,8 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -97,11 +98,11 @@ func explained(f *aws.CallError) *aws.CallError {
 		f.Text += "; check the name, the account and the region"
 	case "InvalidRequestException":
 		if strings.Contains(f.Text, "deletion") {
-			f.Kind = store.ErrNotFound
+			f.Kind = fault.ErrNotFound
 			f.Text += "; restore it (aws secretsmanager restore-secret), or take it out of the class"
 		}
 	case "DecryptionFailure":
-		f.Kind = store.ErrDenied
+		f.Kind = fault.ErrDenied
 		f.Text += "; check that the secret's KMS key is enabled and that the role has kms:Decrypt on it"
 	}
 	return f

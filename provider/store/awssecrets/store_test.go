@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -51,7 +52,7 @@ func TestVersionsAndStages(t *testing.T) {
 		})
 	}
 	_, err := s.Read(t.Context(), web, store.Reference{Key: "db", Options: map[string]any{"stage": "green"}})
-	wantFailure(t, err, store.ErrNotFound, "db in eu-west-1", "staging label: green")
+	wantFailure(t, err, fault.ErrNotFound, "db in eu-west-1", "staging label: green")
 }
 
 func TestABinarySecretAndOneOf64KiBComeAsTheyAre(t *testing.T) {
@@ -75,36 +76,36 @@ func TestFailuresNameTheSecretTheRegionAndTheRemedy(t *testing.T) {
 		kind    error
 		texts   []string
 	}{
-		"missing": {func(f *fixture) { f.DeleteSecret(ireland, "prod/db", true) }, store.ErrNotFound,
+		"missing": {func(f *fixture) { f.DeleteSecret(ireland, "prod/db", true) }, fault.ErrNotFound,
 			[]string{"GetSecretValue prod/db in eu-west-1", "can't find", "check the name, the account and the region"}},
-		"marked for deletion": {func(f *fixture) { f.DeleteSecret(ireland, "prod/db", false) }, store.ErrNotFound,
+		"marked for deletion": {func(f *fixture) { f.DeleteSecret(ireland, "prod/db", false) }, fault.ErrNotFound,
 			[]string{"prod/db", "marked for deletion", "restore"}},
-		"key disabled": {func(f *fixture) { f.DisableKey(ireland, "prod/db") }, store.ErrDenied, []string{"prod/db", "kms:Decrypt"}},
-		"denied": {func(f *fixture) { f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}}) }, store.ErrDenied,
+		"key disabled": {func(f *fixture) { f.DisableKey(ireland, "prod/db") }, fault.ErrDenied, []string{"prod/db", "kms:Decrypt"}},
+		"denied": {func(f *fixture) { f.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}}) }, fault.ErrDenied,
 			[]string{"prod/db", "permission denied", "assumed-role/web/lanyard.prod.web", "secretsmanager:GetSecretValue"}},
-		"the role does not trust the service account": {func(f *fixture) { f.PutRole("web", awstest.Role{Accounts: []string{"prod/other"}}) }, store.ErrDenied,
+		"the role does not trust the service account": {func(f *fixture) { f.PutRole("web", awstest.Role{Accounts: []string{"prod/other"}}) }, fault.ErrDenied,
 			[]string{"prod/db", "AssumeRoleWithWebIdentity of arn:aws:iam::111122223333:role/web", "trust policy"}},
 		"throttled for long": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Throttled()})
-		}, store.ErrUnavailable, []string{"prod/db", "throttling", "Rate exceeded"}},
+		}, fault.ErrUnavailable, []string{"prod/db", "throttling", "Rate exceeded"}},
 		"failing": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(500, "InternalServiceError", "An error occurred on the server side.")})
-		}, store.ErrUnavailable, []string{"prod/db", "InternalServiceError"}},
+		}, fault.ErrUnavailable, []string{"prod/db", "InternalServiceError"}},
 		"a gateway that fails": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(502, "", "")})
-		}, store.ErrUnavailable, []string{"prod/db"}},
+		}, fault.ErrUnavailable, []string{"prod/db"}},
 		"answers that break off": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Truncate: true})
-		}, store.ErrUnavailable, []string{"prod/db"}},
-		"STS unreachable": {func(f *fixture) { f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Drop: true}) }, store.ErrUnavailable,
+		}, fault.ErrUnavailable, []string{"prod/db"}},
+		"STS unreachable": {func(f *fixture) { f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Drop: true}) }, fault.ErrUnavailable,
 			[]string{"prod/db", "AssumeRoleWithWebIdentity", "cannot be reached"}},
 		"STS throttled": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Throttled()})
-		}, store.ErrUnavailable, []string{"prod/db", "throttling"}},
+		}, fault.ErrUnavailable, []string{"prod/db", "throttling"}},
 		"invalid": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(400, "InvalidParameterException", "The parameter name or value is invalid.")})
-		}, store.ErrInvalid, []string{"prod/db", "InvalidParameterException"}},
-		"an old signature": {func(f *fixture) { f.SetClock(func() time.Time { return time.Now().Add(-30 * time.Minute) }) }, store.ErrUnauthenticated,
+		}, fault.ErrInvalid, []string{"prod/db", "InvalidParameterException"}},
+		"an old signature": {func(f *fixture) { f.SetClock(func() time.Time { return time.Now().Add(-30 * time.Minute) }) }, fault.ErrUnauthenticated,
 			[]string{"prod/db", "check the node's clock"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,12 +135,12 @@ func TestTokensThatSTSRefuses(t *testing.T) {
 		kind  error
 		texts []string
 	}{
-		"wrong audience":       {f.issuer.Token(t, "prod/web", "vault", time.Now().Add(time.Hour)), store.ErrUnauthenticated, []string{"Incorrect token audience", "client IDs hold sts.amazonaws.com"}},
-		"expired":              {f.issuer.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(-time.Hour)), store.ErrUnauthenticated, []string{"the pod's token has expired", "requiresRepublish"}},
-		"of no known issuer":   {stranger.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(time.Hour)), store.ErrUnauthenticated, []string{"No OpenIDConnect provider found", "check that IAM has an OpenID Connect provider"}},
-		"of no known key":      {other.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(time.Hour)), store.ErrUnavailable, []string{"Couldn't retrieve verification key", "openid-configuration"}},
-		"not a token":          {"hunter2", store.ErrUnauthenticated, []string{"not a valid JWT"}},
-		"another's, untrusted": {f.issuer.Token(t, "prod/api", "sts.amazonaws.com", time.Now().Add(time.Hour)), store.ErrDenied, []string{"trust policy"}},
+		"wrong audience":       {f.issuer.Token(t, "prod/web", "vault", time.Now().Add(time.Hour)), fault.ErrUnauthenticated, []string{"Incorrect token audience", "client IDs hold sts.amazonaws.com"}},
+		"expired":              {f.issuer.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(-time.Hour)), fault.ErrUnauthenticated, []string{"the pod's token has expired", "requiresRepublish"}},
+		"of no known issuer":   {stranger.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(time.Hour)), fault.ErrUnauthenticated, []string{"No OpenIDConnect provider found", "check that IAM has an OpenID Connect provider"}},
+		"of no known key":      {other.Token(t, "prod/web", "sts.amazonaws.com", time.Now().Add(time.Hour)), fault.ErrUnavailable, []string{"Couldn't retrieve verification key", "openid-configuration"}},
+		"not a token":          {"hunter2", fault.ErrUnauthenticated, []string{"not a valid JWT"}},
+		"another's, untrusted": {f.issuer.Token(t, "prod/api", "sts.amazonaws.com", time.Now().Add(time.Hour)), fault.ErrDenied, []string{"trust policy"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			web := f.pod(t, "prod/"+strings.ReplaceAll(name, " ", "-"))
@@ -154,7 +155,7 @@ func TestTokensThatSTSRefuses(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		_, err := s.Read(t.Context(), identity.Identity{Namespace: "prod", ServiceAccount: "none"}, store.Reference{Key: "db"})
 		wantFailure(t, err, identity.ErrNoToken, `add {audience: "sts.amazonaws.com"} to spec.tokenRequests`)
-		wantFailure(t, err, store.ErrUnauthenticated)
+		wantFailure(t, err, fault.ErrUnauthenticated)
 	})
 }
 
@@ -176,7 +177,7 @@ func TestRepetitionEndsInTimeToSayWhy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := s.Read(ctx, web, store.Reference{Key: "db"})
-	wantFailure(t, err, store.ErrUnavailable, "throttling")
+	wantFailure(t, err, fault.ErrUnavailable, "throttling")
 	if calls := f.Calls("secretsmanager:GetSecretValue"); calls > 10 {
 		t.Errorf("%d calls though the pauses before so many are longer than the time", calls)
 	}
@@ -191,7 +192,7 @@ func TestASlowServiceEndsWithTheCaller(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	// Whoever waited for the answer would have it.
-	if _, err := s.Read(ctx, web, store.Reference{Key: "db"}); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Read(ctx, web, store.Reference{Key: "db"}); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -210,7 +211,7 @@ func TestCredentialsThatAreRefusedAreReplacedOnce(t *testing.T) {
 	f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(400, "UnrecognizedClientException", "The security token included in the request is invalid.")})
 	for range 3 {
 		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
-		wantFailure(t, err, store.ErrUnauthenticated, "db in eu-west-1")
+		wantFailure(t, err, fault.ErrUnauthenticated, "db in eu-west-1")
 	}
 	if got := f.Calls("sts:AssumeRoleWithWebIdentity"); got > 3 {
 		t.Errorf("%d exchanges, want no more than 3", got)

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -20,101 +21,101 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		want    []string
 	}{
 		"a missing secret": {
-			ref: store.Reference{Key: "secrets/missing"}, kind: store.ErrNotFound,
+			ref: store.Reference{Key: "secrets/missing"}, kind: fault.ErrNotFound,
 			want: []string{"secrets/missing: Key Vault has no such secret", "recover it"},
 		},
 		"a deleted secret": {
 			prepare: func(f *fixture) { f.vault.Put("gone", "x"); f.vault.Delete("secrets/gone") },
-			ref:     store.Reference{Key: "secrets/gone"}, kind: store.ErrNotFound,
+			ref:     store.Reference{Key: "secrets/gone"}, kind: fault.ErrNotFound,
 			want: []string{"secrets/gone", "recently deleted"},
 		},
 		"a missing version": {
 			prepare: func(f *fixture) { f.vault.Put("db", "x") },
-			ref:     store.Reference{Key: "secrets/db", Version: "00000000000000000000000000000000"}, kind: store.ErrNotFound,
+			ref:     store.Reference{Key: "secrets/db", Version: "00000000000000000000000000000000"}, kind: fault.ErrNotFound,
 			want: []string{"secrets/db/00000000000000000000000000000000", "check the name and the version"},
 		},
 		"a disabled version": {
 			prepare: func(f *fixture) { f.vault.Put("db", "x"); f.vault.Disable("secrets/db", "") },
-			ref:     db, kind: store.ErrDenied,
+			ref:     db, kind: fault.ErrDenied,
 			want: []string{"secrets/db: this version of the secret is disabled; enable it"},
 		},
 		"a right that a role would give": {
 			prepare: func(f *fixture) { f.vault.Put("db", "x"); f.vault.Revoke(webClient) },
-			ref:     db, kind: store.ErrDenied,
+			ref:     db, kind: fault.ErrDenied,
 			want: []string{"secrets/db: permission denied for client client-of-web", `"Key Vault Secrets User"`, "Caller is not authorized"},
 		},
 		"a right on keys": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient) },
-			ref:     store.Reference{Key: "keys/sign"}, kind: store.ErrDenied,
+			ref:     store.Reference{Key: "keys/sign"}, kind: fault.ErrDenied,
 			want: []string{"keys/sign: permission denied", `"Key Vault Reader"`},
 		},
 		"a right on certificates": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient) },
-			ref:     store.Reference{Key: "certificates/web"}, kind: store.ErrDenied,
+			ref:     store.Reference{Key: "certificates/web"}, kind: fault.ErrDenied,
 			want: []string{"certificates/web: permission denied", `"Key Vault Reader"`},
 		},
 		"a right on a certificate's secret": {
 			prepare: func(f *fixture) { f.vault.Revoke(webClient); f.vault.Grant(webClient, "certificates/*") },
-			ref:     store.Reference{Key: "certificates/web", Options: map[string]any{"part": "key"}}, kind: store.ErrDenied,
+			ref:     store.Reference{Key: "certificates/web", Options: map[string]any{"part": "key"}}, kind: fault.ErrDenied,
 			want: []string{"secrets/web: permission denied", `"Key Vault Secrets User"`},
 		},
 		"a right that an access policy would give": {
 			prepare: func(f *fixture) { f.vault.UsePolicies(); f.vault.Revoke(webClient) },
-			ref:     db, kind: store.ErrDenied,
+			ref:     db, kind: fault.ErrDenied,
 			want: []string{"its access policy needs secrets get", "does not have secrets get permission"},
 		},
 		"a right to list": {
 			prepare: func(f *fixture) { f.vault.UsePolicies(); f.vault.Revoke(webClient) },
-			ref:     store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrDenied,
+			ref:     store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: fault.ErrDenied,
 			want: []string{"secrets get and list"},
 		},
 		"an address that the firewall does not admit": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "get secrets", Status: 403, Code: "Forbidden", InnerCode: "ForbiddenByFirewall", Message: "Client address is not authorized and caller is not a trusted service."})
 			},
-			ref: db, kind: store.ErrDenied, want: []string{"firewall does not admit this node's address", "Client address is not authorized"},
+			ref: db, kind: fault.ErrDenied, want: []string{"firewall does not admit this node's address", "Client address is not authorized"},
 		},
 		"the public network": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "get secrets", Status: 403, Code: "Forbidden", InnerCode: "ForbiddenByConnection", Message: "Public network access is disabled and request is not from a trusted service nor via an approved private link."})
 			},
-			ref: db, kind: store.ErrDenied, want: []string{"private endpoint"},
+			ref: db, kind: fault.ErrDenied, want: []string{"private endpoint"},
 		},
 		"a bad request": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "get secrets", Status: 400, Code: "BadParameter", Message: "The api-version is not supported."})
 			},
-			ref: db, kind: store.ErrInvalid, want: []string{"refuses the request (400)", "api-version is not supported"},
+			ref: db, kind: fault.ErrInvalid, want: []string{"refuses the request (400)", "api-version is not supported"},
 		},
 		"a redirect": {
 			prepare: func(f *fixture) { f.azure.Add(azuretest.Fault{Action: "get secrets", Status: 302}) },
-			ref:     db, kind: store.ErrInvalid, want: []string{"redirects (302)"},
+			ref:     db, kind: fault.ErrInvalid, want: []string{"redirects (302)"},
 		},
 		"an answer that is too large": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "get secrets", Body: `{"value":"` + strings.Repeat("x", 2<<20) + `"}`})
 			},
-			ref: db, kind: store.ErrInvalid, want: []string{"larger than 1 MiB"},
+			ref: db, kind: fault.ErrInvalid, want: []string{"larger than 1 MiB"},
 		},
 		"a page of a list on another server": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "list secrets", Body: `{"value":[],"nextLink":"https://evil.example.com/secrets/db/versions?api-version=7.4"}`})
 			},
-			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrInvalid,
+			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: fault.ErrInvalid,
 			want: []string{"evil.example.com, where its token must not go"},
 		},
 		"a page of a list at another port": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "list secrets", Body: `{"value":[],"nextLink":"https://web-kv.vault.azure.net:8443/secrets/db/versions?api-version=7.4"}`})
 			},
-			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrInvalid,
+			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: fault.ErrInvalid,
 			want: []string{"web-kv.vault.azure.net:8443, where its token must not go"},
 		},
 		"a list without an end": {
 			prepare: func(f *fixture) {
 				f.azure.Add(azuretest.Fault{Action: "list secrets", Body: `{"value":[],"nextLink":"https://web-kv.vault.azure.net/secrets/db/versions?api-version=7.4"}`})
 			},
-			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: store.ErrInvalid,
+			ref: store.Reference{Key: "secrets/db", Options: map[string]any{"history": 2}}, kind: fault.ErrInvalid,
 			want: []string{"more than 2500 versions"},
 		},
 	} {
@@ -176,21 +177,21 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 }
 
 func TestWhatDoesNotPassIsUnavailable(t *testing.T) {
-	for name, fault := range passing() {
+	for name, broken := range passing() {
 		for _, action := range []string{"get secrets", "token"} {
 			t.Run(action+" "+name, func(t *testing.T) {
 				t.Parallel()
 				f := newFixture(t)
 				f.vault.Put("db", "hunter2")
-				always := fault
+				always := broken
 				always.Action = action
 				f.azure.Add(always)
 				s := f.open(map[string]any{"timeout": "1s", "retries": 1})
 				_, err := s.Read(within(t, 20*time.Second), f.pod("prod/web"), db)
-				if fault.Drop && !strings.Contains(fmt.Sprint(err), "cannot be reached: stream error") {
+				if broken.Drop && !strings.Contains(fmt.Sprint(err), "cannot be reached: stream error") {
 					t.Errorf("the network's own words are lost: %v", err)
 				}
-				if !errors.Is(err, store.ErrUnavailable) || !strings.HasPrefix(fmt.Sprint(err), "secrets/db: ") || strings.Contains(fmt.Sprint(err), "hunter2") {
+				if !errors.Is(err, fault.ErrUnavailable) || !strings.HasPrefix(fmt.Sprint(err), "secrets/db: ") || strings.Contains(fmt.Sprint(err), "hunter2") {
 					t.Errorf("Read: %v", err)
 				}
 			})
@@ -203,14 +204,14 @@ func TestNobodyWaitsLongerThanThereIsTime(t *testing.T) {
 	f.vault.Put("db", "hunter2")
 	s := f.open(nil)
 	f.text(s, db)
-	for name, fault := range map[string]azuretest.Fault{
+	for name, broken := range map[string]azuretest.Fault{
 		"for a vault that says when": azuretest.Throttled(5),
 		"for one that asks for more": azuretest.Throttled(60),
 	} {
-		repair := f.azure.Add(fault)
+		repair := f.azure.Add(broken)
 		before := f.azure.Calls("get secrets")
 		_, err := s.Read(within(t, 4*time.Second), f.pod("prod/web"), db)
-		if calls := f.azure.Calls("get secrets") - before; calls != 1 || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+		if calls := f.azure.Calls("get secrets") - before; calls != 1 || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
 			t.Errorf("%s: %v after %d calls, want one", name, err, calls)
 		}
 		repair()
@@ -224,7 +225,7 @@ func TestNobodyWaitsLongerThanThereIsTime(t *testing.T) {
 func TestARefusalIsNotTriedAgain(t *testing.T) {
 	f := newFixture(t)
 	s := f.open(nil)
-	if _, err := s.Read(t.Context(), f.pod("prod/web"), db); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Read(t.Context(), f.pod("prod/web"), db); !errors.Is(err, fault.ErrNotFound) {
 		t.Fatal(err)
 	}
 	if n := f.azure.Calls("get secrets"); n != 1 {
@@ -240,7 +241,7 @@ func TestAHostThatIsNotThere(t *testing.T) {
 		"the metadata": {"auth": map[string]any{"method": "managedIdentity", "metadataEndpoint": "http://127.0.0.1:1"}},
 	} {
 		_, err := f.open(more).Read(t.Context(), f.pod("prod/web"), db)
-		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
+		if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 func FuzzBundle(f *testing.F) {
@@ -27,7 +27,7 @@ func FuzzBundle(f *testing.F) {
 		}
 		b, err := parseBundle(value, contentType)
 		if err != nil {
-			if !errors.Is(err, store.ErrInvalid) || b != nil {
+			if !errors.Is(err, fault.ErrInvalid) || b != nil {
 				t.Errorf("parseBundle = %v, %v", b, err)
 			}
 			return

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -163,7 +164,7 @@ func TestNoTokenForKeyVaultGoesToAnotherServer(t *testing.T) {
 			f.azure.SetChallenge(vault.Host, test.header)
 			s := f.open(map[string]any{"tenantID": nil, "vault": nil, "address": "https://" + vault.Host})
 			_, err := s.Read(t.Context(), f.pod("prod/web"), db)
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Read: %v", err)
 			}
 			if n := f.azure.Calls("token"); n != 0 {
@@ -226,7 +227,7 @@ func TestAServicePrincipalOfThePodsOwnSecret(t *testing.T) {
 			switch {
 			case test.want == "" && (err != nil || value.Data.RevealString() != "hunter2"):
 				t.Errorf("Read: %v", err)
-			case test.want != "" && (!errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "guess")):
+			case test.want != "" && (!errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "guess")):
 				t.Errorf("Read: %v, want %q", err, test.want)
 			}
 		})
@@ -250,7 +251,7 @@ func TestTheNodesIdentity(t *testing.T) {
 			t.Error("the store does not say that it reads as the node")
 		}
 		value, err := s.Read(t.Context(), nobody, db)
-		if wrong && (!errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "Identity not found")) {
+		if wrong && (!errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "Identity not found")) {
 			t.Errorf("with the identity %q: %v", id, err)
 		}
 		if !wrong && (err != nil || value.Data.RevealString() != "hunter2") {
@@ -317,7 +318,7 @@ func TestRefusedLogins(t *testing.T) {
 				pod = test.pod(f)
 			}
 			_, err := f.open(test.settings).Read(t.Context(), pod, db)
-			if !errors.Is(err, store.ErrUnauthenticated) {
+			if !errors.Is(err, fault.ErrUnauthenticated) {
 				t.Fatalf("Read: %v", err)
 			}
 			for _, want := range append(test.want, "secrets/db: ") {
@@ -342,7 +343,7 @@ func TestATokenForAnotherAudienceIsRefusedWithWhatIsWanted(t *testing.T) {
 	f.vault.Put("db", "hunter2")
 	f.azure.SetTokenAudience("https://graph.microsoft.com")
 	_, err := f.open(nil).Read(t.Context(), f.pod("prod/web"), db)
-	if !errors.Is(err, store.ErrUnauthenticated) || !strings.Contains(err.Error(), "AKV10022") || !strings.Contains(err.Error(), "it wants one of tenant "+azuretest.Tenant+" for https://vault.azure.net") {
+	if !errors.Is(err, fault.ErrUnauthenticated) || !strings.Contains(err.Error(), "AKV10022") || !strings.Contains(err.Error(), "it wants one of tenant "+azuretest.Tenant+" for https://vault.azure.net") {
 		t.Errorf("Read: %v", err)
 	}
 	if n := f.azure.Calls("token"); n != 2 {

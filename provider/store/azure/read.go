@@ -8,10 +8,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
-	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // readOne reads one version and returns it with the version's ID.
@@ -69,7 +69,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 		return secret.NewString(value), nil
 	}
 	if q.format == formatPFX {
-		return secret.Bytes{}, azure.Fail(store.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
+		return secret.Bytes{}, azure.Fail(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
 	}
 	b, err := parseBundle(value, contentType)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *vaultStore) readLeaf(ctx context.Context, as identity.Identity, q *quer
 		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	if len(got.CER) == 0 {
-		return secret.Bytes{}, "", azure.Fail(store.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
+		return secret.Bytes{}, "", azure.Fail(fault.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
 	}
 	if err := checkCertificate(got.CER); err != nil {
 		return secret.Bytes{}, "", azure.About(q.String(), err)

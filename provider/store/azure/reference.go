@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // The collections of a vault.
@@ -52,7 +52,7 @@ var (
 	objectVersion = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
 )
 
-// parseReference returns what ref asks for. The error wraps store.ErrInvalid
+// parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	var problems azure.Problems

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
-	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
 
@@ -47,7 +47,7 @@ func TestEnvironmentFilesThatCannotBeUsed(t *testing.T) {
 		"cloud.json":                  "must be an absolute path",
 	} {
 		_, err := azure.NewType(azure.Options{}).Open(f.settings(map[string]any{"cloud": "AzureStackCloud", "environmentFile": file, "authorityHost": nil}))
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", file, err, want)
 		}
 	}
@@ -64,7 +64,7 @@ func TestAnAuthorityOfAFile(t *testing.T) {
 		t.Errorf("Read = %q", got)
 	}
 	_, err := f.open(map[string]any{"tls": map[string]any{}}).Read(t.Context(), f.pod("prod/web"), db)
-	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "unknown authority") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "unknown authority") {
 		t.Errorf("without the authority: %v", err)
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestWaitingForOtherCallsIsNotBlamedOnAzure(t *testing.T) {
 	f := newFixture(t)
 	f.vault.Put("db", "hunter2")
-	calls := store.NewCalls(1)
+	calls := remote.NewCalls(1)
 	s, err := azure.NewType(azure.Options{Calls: calls}).Open(f.settings(map[string]any{"timeout": "1s", "retries": 0}))
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnAzure(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Read(within(t, 1500*time.Millisecond), f.pod("prod/web"), db)
-	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, store.ErrNoSlot) || !strings.HasPrefix(err.Error(), "secrets/db: no call was free at web-kv.vault.azure.net") {
+	if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, remote.ErrNoSlot) || !strings.HasPrefix(err.Error(), "secrets/db: no call was free at web-kv.vault.azure.net") {
 		t.Errorf("error %v", err)
 	}
 	release()
@@ -43,7 +44,7 @@ func TestACallThatTakesTooLongNamesTheSetting(t *testing.T) {
 			f.azure.Add(azuretest.Fault{Action: action, Delay: time.Minute})
 			s := f.open(map[string]any{"timeout": "1s", "retries": 0})
 			_, err := s.Read(within(t, 20*time.Second), f.pod("prod/web"), db)
-			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer in time; see the setting timeout") {
+			if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer in time; see the setting timeout") {
 				t.Errorf("error %v", err)
 			}
 		})

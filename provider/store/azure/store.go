@@ -8,7 +8,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
-	"github.com/lanyardhq/lanyard/provider/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -31,7 +32,7 @@ func newStore(vault *azure.Vault, hsm bool) (*vaultStore, error) {
 	s.keys, failed[1] = azkeys.NewClient(vault.Address(), nil, &azkeys.ClientOptions{ClientOptions: options})
 	s.certificates, failed[2] = azcertificates.NewClient(vault.Address(), nil, &azcertificates.ClientOptions{ClientOptions: options})
 	if errors.Join(failed[:]...) != nil {
-		return nil, azure.Fail(store.ErrInvalid, "the settings do not make a client of Key Vault's")
+		return nil, azure.Fail(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
 	}
 	return s, nil
 }

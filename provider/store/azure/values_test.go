@@ -19,7 +19,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -97,7 +98,7 @@ func TestKeysThatHaveNoPublicPartInPEMAreRefused(t *testing.T) {
 	} {
 		f.vault.PutKey(name, jwk)
 		_, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "keys/" + name})
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys/"+name) {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "keys/"+name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -117,10 +118,10 @@ func TestTheKeysOfAManagedHSM(t *testing.T) {
 		t.Errorf("Read = %q", got)
 	}
 	hsm.Revoke(webClient)
-	if _, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "keys/sign"}); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "Managed HSM") {
+	if _, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "keys/sign"}); !errors.Is(err, fault.ErrDenied) || !strings.Contains(err.Error(), "Managed HSM") {
 		t.Errorf("without a right: %v", err)
 	}
-	if err := s.Check(store.Reference{Key: "secrets/db"}); !errors.Is(err, store.ErrInvalid) {
+	if err := s.Check(store.Reference{Key: "secrets/db"}); !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("an HSM has secrets: %v", err)
 	}
 }
@@ -203,7 +204,7 @@ func TestACertificateAsPFX(t *testing.T) {
 		t.Error("Read is not what the vault holds")
 	}
 	_, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "certificates/pem", Options: options})
-	if !errors.Is(err, store.ErrInvalid) {
+	if !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("a certificate that is held as PEM: %v", err)
 	}
 }
@@ -230,7 +231,7 @@ func TestCertificatesThatCannotBeUsedAreRefused(t *testing.T) {
 	} {
 		f.vault.PutCertificate(name, test.certificate)
 		value, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "certificates/" + name, Options: map[string]any{"part": "all"}})
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "secrets/"+name+": ") || !strings.Contains(err.Error(), test.want) || value.Data.Len() > 0 {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "secrets/"+name+": ") || !strings.Contains(err.Error(), test.want) || value.Data.Len() > 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 		if strings.Contains(fmt.Sprint(err), "hunter2") {
@@ -240,7 +241,7 @@ func TestCertificatesThatCannotBeUsedAreRefused(t *testing.T) {
 	f.vault.PutCertificate("no-key", azuretest.Certificate{ContentType: pem, Value: azuretest.CertificatePEM(chain.Root, chain.Leaf)})
 	f.vault.PutCertificate("malformed", azuretest.Certificate{CER: []byte{0x30, 0}})
 	f.vault.PutCertificate("pending", azuretest.Certificate{})
-	for name, kind := range map[string]error{"malformed": store.ErrInvalid, "pending": store.ErrNotFound} {
+	for name, kind := range map[string]error{"malformed": fault.ErrInvalid, "pending": fault.ErrNotFound} {
 		if _, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "certificates/" + name}); !errors.Is(err, kind) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -284,7 +285,7 @@ func TestTheLastVersions(t *testing.T) {
 		"missing":             {Key: "secrets/missing", Options: map[string]any{"history": 2}},
 		"from a disabled one": {Key: "secrets/db", Version: ids[5], Options: map[string]any{"history": 2}},
 	} {
-		if _, err := s.Read(t.Context(), f.pod("prod/web"), ref); !errors.Is(err, store.ErrNotFound) {
+		if _, err := s.Read(t.Context(), f.pod("prod/web"), ref); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

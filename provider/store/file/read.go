@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // errChanging means that a file was written while it was read.
@@ -26,7 +26,7 @@ const settled = 20 * time.Millisecond
 func (s *fileStore) readOnce(key string) ([]byte, error) {
 	root, err := os.OpenRoot(s.root)
 	if err != nil {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("root %s cannot be opened: %w; does the agent that writes it run, and may the provider read it?", s.root, reason(err)))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("root %s cannot be opened: %w; does the agent that writes it run, and may the provider read it?", s.root, reason(err)))
 	}
 	defer root.Close() //nolint:errcheck // it is only read
 
@@ -64,7 +64,7 @@ func (s *fileStore) readOnce(key string) ([]byte, error) {
 		return nil, s.failed(key, err)
 	}
 	if changed(before, after, len(data)) {
-		return nil, store.Fail(store.ErrUnavailable, fmt.Errorf("%s below %s is %w while it is read; whoever writes it should write another file and rename it", key, s.root, errChanging))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("%s below %s is %w while it is read; whoever writes it should write another file and rename it", key, s.root, errChanging))
 	}
 	return data, nil
 }
@@ -101,7 +101,7 @@ func changed(before, after fs.FileInfo, read int) bool {
 // regular refuses what is not a regular file or too large.
 func (s *fileStore) regular(key string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return store.Fail(store.ErrInvalid, fmt.Errorf("key: %s below %s is %s, not a regular file", key, s.root, kind(info.Mode())))
+		return fault.Fail(fault.ErrInvalid, fmt.Errorf("key: %s below %s is %s, not a regular file", key, s.root, kind(info.Mode())))
 	}
 	if info.Size() > maxBytes {
 		return s.tooLarge(key)
@@ -114,24 +114,24 @@ func (s *fileStore) failed(key string, err error) error {
 	cause := fmt.Errorf("%s below %s: %w", key, s.root, reason(err))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		return store.Fail(store.ErrNotFound, fmt.Errorf("there is no file %s below %s", key, s.root))
+		return fault.Fail(fault.ErrNotFound, fmt.Errorf("there is no file %s below %s", key, s.root))
 	case errors.Is(err, fs.ErrPermission):
-		return store.Fail(store.ErrDenied, fmt.Errorf("%w; the provider's user may not read it", cause))
+		return fault.Fail(fault.ErrDenied, fmt.Errorf("%w; the provider's user may not read it", cause))
 	case errors.Is(err, unix.ELOOP):
-		return store.Fail(store.ErrInvalid, cause)
+		return fault.Fail(fault.ErrInvalid, cause)
 	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
-		return store.Fail(store.ErrInvalid, fmt.Errorf("key: %s below %s is a socket or device, not a regular file", key, s.root))
+		return fault.Fail(fault.ErrInvalid, fmt.Errorf("key: %s below %s is a socket or device, not a regular file", key, s.root))
 	}
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
 		// os.Root's refusal has no errno and no exported value to compare with.
-		return store.Fail(store.ErrDenied, fmt.Errorf("%w; a symbolic link must stay below the root and must not be absolute", cause))
+		return fault.Fail(fault.ErrDenied, fmt.Errorf("%w; a symbolic link must stay below the root and must not be absolute", cause))
 	}
-	return store.Fail(store.ErrUnavailable, cause)
+	return fault.Fail(fault.ErrUnavailable, cause)
 }
 
 func (s *fileStore) tooLarge(key string) error {
-	return store.Fail(store.ErrInvalid, fmt.Errorf("key: %s below %s holds more than %d bytes", key, s.root, maxBytes))
+	return fault.Fail(fault.ErrInvalid, fmt.Errorf("key: %s below %s holds more than %d bytes", key, s.root, maxBytes))
 }
 
 // reason is the cause without the operation and path around it.

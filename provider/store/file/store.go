@@ -9,10 +9,11 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 const (
@@ -47,7 +48,7 @@ func (*fileStore) Check(ref store.Reference) error {
 		problems = append(problems, strict.Problem{Field: "options", Text: "a file has none; remove the field"})
 	}
 	if len(problems) > 0 {
-		return store.Fail(store.ErrInvalid, problems)
+		return fault.Fail(fault.ErrInvalid, problems)
 	}
 	return nil
 }
@@ -94,8 +95,8 @@ func (s *fileStore) Read(ctx context.Context, _ identity.Identity, ref store.Ref
 		// Agents put new files in the place of old ones by switching a
 		// symbolic link, and what is looked up during the switch may seem to
 		// be gone. So missing is believed only the second time.
-		missing := errors.Is(err, store.ErrNotFound)
-		if !errors.Is(err, errChanging) && !(missing && !errors.Is(last, store.ErrNotFound)) {
+		missing := errors.Is(err, fault.ErrNotFound)
+		if !errors.Is(err, errChanging) && !(missing && !errors.Is(last, fault.ErrNotFound)) {
 			return store.Value{}, err
 		}
 		last = err

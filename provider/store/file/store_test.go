@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/file"
@@ -170,11 +171,11 @@ func TestRefusesWhatIsNotAFileBelowTheRoot(t *testing.T) {
 	}
 	s := open(t, root)
 	for key, want := range map[string]error{
-		"up": store.ErrDenied, "absolute": store.ErrDenied, "absolute-inside": store.ErrDenied,
-		"parent/outside": store.ErrDenied, "parent": store.ErrDenied, "device": store.ErrDenied,
-		"loop": store.ErrInvalid, "dangling": store.ErrNotFound, "file/below": store.ErrNotFound,
-		".hidden": store.ErrNotFound, "pipe": store.ErrInvalid, "socket": store.ErrInvalid,
-		"huge": store.ErrInvalid, "over": store.ErrInvalid,
+		"up": fault.ErrDenied, "absolute": fault.ErrDenied, "absolute-inside": fault.ErrDenied,
+		"parent/outside": fault.ErrDenied, "parent": fault.ErrDenied, "device": fault.ErrDenied,
+		"loop": fault.ErrInvalid, "dangling": fault.ErrNotFound, "file/below": fault.ErrNotFound,
+		".hidden": fault.ErrNotFound, "pipe": fault.ErrInvalid, "socket": fault.ErrInvalid,
+		"huge": fault.ErrInvalid, "over": fault.ErrInvalid,
 	} {
 		t.Run(key, func(t *testing.T) {
 			got, err := read(t, s, key)
@@ -210,7 +211,7 @@ func TestRefusesAFileThatTheProviderMayNotRead(t *testing.T) {
 	if err := os.Chmod(filepath.Join(root, "private"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := read(t, open(t, root), "private"); !errors.Is(err, store.ErrDenied) {
+	if _, err := read(t, open(t, root), "private"); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("Read = %v, want denied", err)
 	}
 }
@@ -219,7 +220,7 @@ func TestAFileThatDoesNotHoldStillIsUnavailable(t *testing.T) {
 	// A file of /proc says that it is empty and is not, like one that grows
 	// between every look at it and the end of its reading.
 	_, err := read(t, open(t, "/proc/self"), "status")
-	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "rename") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "rename") {
 		t.Errorf("Read = %v, want unavailable and what to do", err)
 	}
 }

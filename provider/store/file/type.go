@@ -12,8 +12,9 @@ package file
 import (
 	"path/filepath"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // Type is the kind of store named "file".
@@ -48,7 +49,7 @@ func (*Type) Open(from store.Settings) (store.Store, error) {
 	}
 	var s settings
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, store.Fail(store.ErrInvalid, err)
+		return nil, fault.Fail(fault.ErrInvalid, err)
 	}
 	switch {
 	case s.Root == "":
@@ -60,5 +61,5 @@ func (*Type) Open(from store.Settings) (store.Store, error) {
 }
 
 func wrongRoot(text string) error {
-	return store.Fail(store.ErrInvalid, strict.Problems{{Field: "root", Text: text}})
+	return fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "root", Text: text}})
 }

@@ -10,13 +10,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 // access reads the version that q names with the token of who. refused is true
-// if the token itself was not accepted. The error wraps one of package store's
+// if the token itself was not accepted. The error wraps one of package fault's
 // kinds, or ctx's.
 // https://cloud.google.com/secret-manager/docs/reference/rpc/google.cloud.secretmanager.v1#secretmanagerservice
 func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token secret.Bytes, who string) (value store.Value, refused bool, err error) {
@@ -47,26 +48,26 @@ func (s *gcpStore) refusal(q *query, st *status.Status, token secret.Bytes, who 
 	why := gcp.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
-		return fail(store.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)
+		return fail(fault.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)
 	case codes.FailedPrecondition:
 		return precondition(q, st.Message(), why)
 	case codes.PermissionDenied:
-		return fail(store.ErrDenied, "%s: permission denied for %s: grant it roles/secretmanager.secretAccessor on the secret%s", q.name, who, why)
+		return fail(fault.ErrDenied, "%s: permission denied for %s: grant it roles/secretmanager.secretAccessor on the secret%s", q.name, who, why)
 	case codes.Unauthenticated:
-		return fail(store.ErrUnauthenticated, "%s: Secret Manager does not accept the access token of %s%s", q.name, who, why)
+		return fail(fault.ErrUnauthenticated, "%s: Secret Manager does not accept the access token of %s%s", q.name, who, why)
 	case codes.InvalidArgument, codes.OutOfRange:
-		return fail(store.ErrInvalid, "%s: Secret Manager refuses the request%s", q.name, why)
+		return fail(fault.ErrInvalid, "%s: Secret Manager refuses the request%s", q.name, why)
 	case codes.Unimplemented:
-		return fail(store.ErrInvalid, "%s: %s does not serve Secret Manager; see the setting %s%s", q.name, host, endpointSetting(q), why)
+		return fail(fault.ErrInvalid, "%s: %s does not serve Secret Manager; see the setting %s%s", q.name, host, endpointSetting(q), why)
 	case codes.ResourceExhausted:
 		if gcp.IsTooLarge(st.Err()) {
-			return fail(store.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, gcp.MaxAnswerBytes)
+			return fail(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, gcp.MaxAnswerBytes)
 		}
-		return fail(store.ErrUnavailable, "%s: Secret Manager is throttling: a quota of the project is used up%s", q.name, why)
+		return fail(fault.ErrUnavailable, "%s: Secret Manager is throttling: a quota of the project is used up%s", q.name, why)
 	case codes.DeadlineExceeded:
-		return fail(store.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
+		return fail(fault.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
 	}
-	return fail(store.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s%s", q.name, host, st.Code(), why, gcp.TLSRemedy(st.Message()))
+	return fail(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s%s", q.name, host, st.Code(), why, gcp.TLSRemedy(st.Message()))
 }
 
 // precondition explains a version that is there and cannot be read. Its state
@@ -79,13 +80,13 @@ func precondition(q *query, message, why string) error {
 	}
 	switch {
 	case strings.Contains(message, "DISABLED"):
-		return fail(store.ErrNotFound, "%s: %s is disabled; enable it, name another version, or add a new one%s", q.name, which, why)
+		return fail(fault.ErrNotFound, "%s: %s is disabled; enable it, name another version, or add a new one%s", q.name, which, why)
 	case strings.Contains(message, "DESTROYED"):
-		return fail(store.ErrNotFound, "%s: %s is destroyed for good; name another version, or add a new one%s", q.name, which, why)
+		return fail(fault.ErrNotFound, "%s: %s is destroyed for good; name another version, or add a new one%s", q.name, which, why)
 	}
 	// A key of Cloud KMS that was taken away, for example: an answer that no
 	// older value may stand in for.
-	return fail(store.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
+	return fail(fault.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
 }
 
 func endpointSetting(q *query) string {
@@ -95,12 +96,12 @@ func endpointSetting(q *query) string {
 	return "endpoint"
 }
 
-// fail is an error of one of package store's kinds.
+// fail is an error of one of package fault's kinds.
 func fail(kind error, format string, args ...any) error {
-	return store.Fail(kind, fmt.Errorf(format, args...))
+	return fault.Fail(kind, fmt.Errorf(format, args...))
 }
 
 // damaged is an answer that must not be used, and may come whole another time.
 func damaged(q *query, text string) error {
-	return store.Fail(store.ErrUnavailable, store.Fail(gcp.ErrDamaged, errors.New(q.name+": "+text)))
+	return fault.Fail(fault.ErrUnavailable, fault.Fail(gcp.ErrDamaged, errors.New(q.name+": "+text)))
 }

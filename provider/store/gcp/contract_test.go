@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
@@ -77,7 +78,7 @@ func TestOnlyTheOperatorLendsTheNodesCredentials(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			_, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: fields})
-			wantError(t, err, store.ErrInvalid, "auth.method: reads with the node's own credentials ("+method+")")
+			wantError(t, err, fault.ErrInvalid, "auth.method: reads with the node's own credentials ("+method+")")
 			lent := store.Settings{Fields: fields, ByOperator: true}
 			opened, err := gcp.NewType(gcp.Options{}).Open(lent)
 			if err != nil {
@@ -95,7 +96,7 @@ func TestAllWrongSettingsAreToldAtOnce(t *testing.T) {
 	_, err := gcp.NewType(gcp.Options{}).Open(store.Settings{Fields: map[string]any{
 		"project": "A", "timeout": "2h", "auth": map[string]any{"serviceAccount": "x", "keyCredential": "k"},
 	}})
-	wantError(t, err, store.ErrInvalid, "project: ", "timeout: ", "auth.serviceAccount: ", "auth.keyCredential: ")
+	wantError(t, err, fault.ErrInvalid, "project: ", "timeout: ", "auth.serviceAccount: ", "auth.keyCredential: ")
 	if err != nil && strings.Count(err.Error(), ";") < 3 {
 		t.Errorf("error %q does not list all problems", err)
 	}

@@ -8,7 +8,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 )
@@ -78,7 +80,7 @@ func TestWhatDoesNotPassInTimeIsUnavailable(t *testing.T) {
 			c.Put(db, []byte("one"))
 			repair := c.Add(test.fault)
 			value, err := read(t, s, c.web, store.Reference{Key: db})
-			wantError(t, err, store.ErrUnavailable, test.says...)
+			wantError(t, err, fault.ErrUnavailable, test.says...)
 			if value.Data.Len() > 0 {
 				t.Error("a failed read has a value")
 			}
@@ -98,7 +100,7 @@ func TestTriesEndWithTheMount(t *testing.T) {
 	defer cancel()
 	before := c.Calls(access)
 	_, err := s.Read(ctx, c.web, store.Reference{Key: db})
-	if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, fault.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 	// The pauses before nine calls are longer than a second.
@@ -113,10 +115,10 @@ func TestWhatCannotPassIsNotTriedAgain(t *testing.T) {
 		kind  error
 		says  string
 	}{
-		"refused":       {gcptest.Fault{Code: codes.InvalidArgument}, store.ErrInvalid, "refuses the request"},
-		"not served":    {gcptest.Fault{Code: codes.Unimplemented}, store.ErrInvalid, "does not serve Secret Manager; see the setting endpoint"},
-		"key taken":     {gcptest.Fault{Code: codes.FailedPrecondition, Message: "Cloud KMS key is not enabled"}, store.ErrDenied, "Cloud KMS key is not enabled"},
-		"denied by VPC": {gcptest.Fault{Code: codes.PermissionDenied, Message: "Request is prohibited by organization's policy"}, store.ErrDenied, "prohibited by organization's policy"},
+		"refused":       {gcptest.Fault{Code: codes.InvalidArgument}, fault.ErrInvalid, "refuses the request"},
+		"not served":    {gcptest.Fault{Code: codes.Unimplemented}, fault.ErrInvalid, "does not serve Secret Manager; see the setting endpoint"},
+		"key taken":     {gcptest.Fault{Code: codes.FailedPrecondition, Message: "Cloud KMS key is not enabled"}, fault.ErrDenied, "Cloud KMS key is not enabled"},
+		"denied by VPC": {gcptest.Fault{Code: codes.PermissionDenied, Message: "Request is prohibited by organization's policy"}, fault.ErrDenied, "prohibited by organization's policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
@@ -146,7 +148,7 @@ func TestAnAnswerThatIsTooLargeIsRefused(t *testing.T) {
 	s := c.open(t, gcp.Options{}, unchanged)
 	c.Put(db, make([]byte, 300<<10))
 	_, err := read(t, s, c.web, store.Reference{Key: db})
-	wantError(t, err, store.ErrInvalid, "larger than 262144 bytes")
+	wantError(t, err, fault.ErrInvalid, "larger than 262144 bytes")
 	if calls := c.Calls(access); calls != 1 {
 		t.Errorf("%d calls, want 1", calls)
 	}
@@ -155,7 +157,7 @@ func TestAnAnswerThatIsTooLargeIsRefused(t *testing.T) {
 func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	c := newCloud(t)
 	seen := map[int]int{}
-	calls := store.NewCalls(1)
+	calls := remote.NewCalls(1)
 	calls.Observe = func(storeType string, status int, _ time.Duration) {
 		if storeType != "google-secret-manager" {
 			t.Errorf("counted for %q", storeType)

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"

@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -70,7 +71,7 @@ func TestTokensThatAreNotAccepted(t *testing.T) {
 			c.Put(db, []byte("one"))
 			s := c.open(t, gcp.Options{}, test.change)
 			_, err := read(t, s, test.pod(t, c), store.Reference{Key: db})
-			wantError(t, err, store.ErrUnauthenticated, test.says...)
+			wantError(t, err, fault.ErrUnauthenticated, test.says...)
 			if calls := c.Calls(access); calls != 0 {
 				t.Errorf("%d reads without a token", calls)
 			}
@@ -93,7 +94,7 @@ func TestAnAnswerWithoutATokenIsNoLogin(t *testing.T) {
 			defer sts.Close()
 			s := c.open(t, gcp.Options{}, func(fields, auth map[string]any) { auth["stsEndpoint"], fields["retries"] = sts.URL, 0 })
 			_, err := read(t, s, c.web, store.Reference{Key: db})
-			wantError(t, err, store.ErrUnavailable, "the exchange of the pod's token", "answered 200 with nothing that can be used")
+			wantError(t, err, fault.ErrUnavailable, "the exchange of the pod's token", "answered 200 with nothing that can be used")
 			if calls := c.Calls(access); calls != 0 {
 				t.Errorf("%d reads without a token", calls)
 			}
@@ -108,7 +109,7 @@ func TestAPodsTokenIsNotSentOn(t *testing.T) {
 	defer elsewhere.Close()
 	s := c.open(t, gcp.Options{}, func(_, auth map[string]any) { auth["stsEndpoint"] = elsewhere.URL })
 	_, err := read(t, s, c.web, store.Reference{Key: db})
-	wantError(t, err, store.ErrUnauthenticated, "refused (307)")
+	wantError(t, err, fault.ErrUnauthenticated, "refused (307)")
 	if calls := c.Calls("token"); calls != 0 {
 		t.Error("the pod's token went where a redirect led")
 	}
@@ -135,7 +136,7 @@ func TestTheMetadataServerTellsTheClusterOfGKE(t *testing.T) {
 	c.Put(db, []byte("one"))
 	s := c.open(t, gcp.Options{}, func(_, auth map[string]any) { delete(auth, "audience") })
 	_, err := read(t, s, c.web, store.Reference{Key: db})
-	wantError(t, err, store.ErrUnauthenticated, "finding out the workload identity pool", "project/project-id", "set auth.audience")
+	wantError(t, err, fault.ErrUnauthenticated, "finding out the workload identity pool", "project/project-id", "set auth.audience")
 
 	c.SetNode("", "shop", "europe-west3", "one")
 	wantValue(t, s, c.web, store.Reference{Key: db}, "one")
@@ -155,7 +156,7 @@ func TestAServiceAccountOfGooglesIsImpersonated(t *testing.T) {
 
 	direct := c.open(t, gcp.Options{}, func(_, auth map[string]any) { auth["serviceAccount"] = webAccount })
 	_, err := read(t, direct, c.web, bank)
-	wantError(t, err, store.ErrDenied, "acting as service account "+webAccount, "'iam.serviceAccounts.getAccessToken' denied", "ns/prod/sa/web", "roles/iam.workloadIdentityUser")
+	wantError(t, err, fault.ErrDenied, "acting as service account "+webAccount, "'iam.serviceAccounts.getAccessToken' denied", "ns/prod/sa/web", "roles/iam.workloadIdentityUser")
 	c.PutAccount(webAccount, gcptest.Workload(pool, "prod", "web"))
 	wantValue(t, direct, c.web, bank, "one")
 
@@ -164,7 +165,7 @@ func TestAServiceAccountOfGooglesIsImpersonated(t *testing.T) {
 	})
 	c.PutAccount("step@shop.iam.gserviceaccount.com", gcptest.Workload(pool, "prod", "web"))
 	_, err = read(t, chained, c.web, bank)
-	wantError(t, err, store.ErrDenied, "on service account step@", "roles/iam.serviceAccountTokenCreator on the next")
+	wantError(t, err, fault.ErrDenied, "on service account step@", "roles/iam.serviceAccountTokenCreator on the next")
 	c.PutAccount(webAccount, gcptest.Account("step@shop.iam.gserviceaccount.com"))
 	wantValue(t, chained, c.web, bank, "one")
 }
@@ -206,11 +207,11 @@ func TestTheAnnotationNamesTheServiceAccount(t *testing.T) {
 
 	off := c.open(t, gcp.Options{Cluster: web}, func(_, auth map[string]any) { auth["annotations"] = false })
 	_, err := read(t, off, c.web, bank)
-	wantError(t, err, store.ErrDenied, "the workload identity of service account web in namespace prod: grant")
+	wantError(t, err, fault.ErrDenied, "the workload identity of service account web in namespace prod: grant")
 
 	forbidden := c.open(t, gcp.Options{Cluster: web, MayAsk: func() bool { return false }}, unchanged)
 	_, err = read(t, forbidden, c.web, bank)
-	wantError(t, err, store.ErrDenied, "the workload identity of service account web", "annotation iam.gke.io/gcp-service-account is not read", "policy.readObjects")
+	wantError(t, err, fault.ErrDenied, "the workload identity of service account web", "annotation iam.gke.io/gcp-service-account is not read", "policy.readObjects")
 }
 
 func TestAnAnnotationThatCannotBeUsedFails(t *testing.T) {
@@ -220,11 +221,11 @@ func TestAnAnnotationThatCannotBeUsedFails(t *testing.T) {
 		kind    error
 		says    string
 	}{
-		"no address":    {&annotations{texts: map[string]string{name: "not an address"}}, store.ErrInvalid, "the annotation iam.gke.io/gcp-service-account of service account web in namespace prod must be"},
-		"no list":       {&annotations{texts: map[string]string{name: webAccount, name + "-delegates": "x"}}, store.ErrInvalid, "gcp-service-account-delegates"},
-		"not allowed":   {&annotations{err: fmt.Errorf("%w: grant get on serviceaccounts", store.ErrDenied)}, store.ErrDenied, "grant get on serviceaccounts"},
-		"no such":       {&annotations{err: fmt.Errorf("%w: no service account web", store.ErrNotFound)}, store.ErrUnauthenticated, "no service account web"},
-		"API server is": {&annotations{err: fmt.Errorf("%w: the API server is away", store.ErrUnavailable)}, store.ErrUnavailable, "the API server is away"},
+		"no address":    {&annotations{texts: map[string]string{name: "not an address"}}, fault.ErrInvalid, "the annotation iam.gke.io/gcp-service-account of service account web in namespace prod must be"},
+		"no list":       {&annotations{texts: map[string]string{name: webAccount, name + "-delegates": "x"}}, fault.ErrInvalid, "gcp-service-account-delegates"},
+		"not allowed":   {&annotations{err: fmt.Errorf("%w: grant get on serviceaccounts", fault.ErrDenied)}, fault.ErrDenied, "grant get on serviceaccounts"},
+		"no such":       {&annotations{err: fmt.Errorf("%w: no service account web", fault.ErrNotFound)}, fault.ErrUnauthenticated, "no service account web"},
+		"API server is": {&annotations{err: fmt.Errorf("%w: the API server is away", fault.ErrUnavailable)}, fault.ErrUnavailable, "the API server is away"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			c := newCloud(t)
@@ -248,7 +249,7 @@ func TestARevokedTokenIsReplacedOnce(t *testing.T) {
 	}
 	c.RevokeTokens()
 	_, err := read(t, s, c.web, store.Reference{Key: db})
-	wantError(t, err, store.ErrUnauthenticated, "does not accept the access token of the workload identity of service account web in namespace prod")
+	wantError(t, err, fault.ErrUnauthenticated, "does not accept the access token of the workload identity of service account web in namespace prod")
 	if exchanges := c.Calls("token"); exchanges != 2 {
 		t.Errorf("%d exchanges, want no more within a minute", exchanges)
 	}
@@ -292,7 +293,7 @@ func TestKeysOfServiceAccounts(t *testing.T) {
 		pod := withKey(key)
 		pod.Tokens = c.web.Tokens
 		_, err := read(t, s, pod, store.Reference{Key: db})
-		wantError(t, err, store.ErrUnauthenticated, "the operator does not allow keys", "auth.keyCredential: key.json", "remove nodePublishSecretRef")
+		wantError(t, err, fault.ErrUnauthenticated, "the operator does not allow keys", "auth.keyCredential: key.json", "remove nodePublishSecretRef")
 	})
 	stale := c.NewKey(t, "old@shop.iam.gserviceaccount.com")
 	c.PutAccount("old@shop.iam.gserviceaccount.com") // its key is deleted
@@ -310,7 +311,7 @@ func TestKeysOfServiceAccounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read(t, allowed, withKey(test.text), store.Reference{Key: db})
-			wantError(t, err, store.ErrUnauthenticated, test.says)
+			wantError(t, err, fault.ErrUnauthenticated, test.says)
 		})
 	}
 }
@@ -324,7 +325,7 @@ func TestTheNodesOwnCredentials(t *testing.T) {
 	t.Run("of the metadata server", func(t *testing.T) {
 		s := c.open(t, gcp.Options{}, func(_, auth map[string]any) { delete(auth, "audience"); auth["method"] = "metadata" })
 		_, err := read(t, s, pod, store.Reference{Key: db})
-		wantError(t, err, store.ErrUnauthenticated, "asking the metadata server", "give the provider's pod a service account")
+		wantError(t, err, fault.ErrUnauthenticated, "asking the metadata server", "give the provider's pod a service account")
 		c.SetNode("node@shop.iam.gserviceaccount.com", "shop", "europe-west3", "one")
 		wantValue(t, s, pod, store.Reference{Key: db}, "one")
 	})
@@ -335,7 +336,7 @@ func TestTheNodesOwnCredentials(t *testing.T) {
 			auth["method"], auth["keyFile"] = "keyFile", file
 		})
 		_, err := read(t, s, pod, store.Reference{Key: db})
-		wantError(t, err, store.ErrUnauthenticated, "auth.keyFile: ", file)
+		wantError(t, err, fault.ErrUnauthenticated, "auth.keyFile: ", file)
 		if err := os.WriteFile(file, c.NewKey(t, "node@shop.iam.gserviceaccount.com"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,8 @@ import (
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 )
@@ -123,7 +124,7 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.Put(db, []byte(text))
 			_, err := read(t, s, c.web, ref)
-			wantError(t, err, store.ErrInvalid, "options.format: ")
+			wantError(t, err, fault.ErrInvalid, "options.format: ")
 			if err != nil && strings.Contains(err.Error(), "planted") {
 				t.Errorf("error %q shows the value", err)
 			}
@@ -178,11 +179,11 @@ func TestStoresShareTheTokenOfOneServiceAccountAndNoOther(t *testing.T) {
 		t.Errorf("%d exchanges for one service account, want 1", exchanges)
 	}
 	_, err := read(t, other, c.pod(t, "api", pool), store.Reference{Key: "db"})
-	wantError(t, err, store.ErrDenied, "service account api")
+	wantError(t, err, fault.ErrDenied, "service account api")
 
 	asAccount := open(func(_, auth map[string]any) { auth["serviceAccount"] = webAccount })
 	_, err = read(t, asAccount, c.web, store.Reference{Key: db})
-	wantError(t, err, store.ErrDenied, "acting as service account "+webAccount)
+	wantError(t, err, fault.ErrDenied, "acting as service account "+webAccount)
 }
 
 func TestDestroyedDisabledAndMissingVersionsAreNotFound(t *testing.T) {
@@ -206,7 +207,7 @@ func TestDestroyedDisabledAndMissingVersionsAreNotFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := c.Calls("AccessSecretVersion")
 			_, err := read(t, s, c.web, test.ref)
-			wantError(t, err, store.ErrNotFound, test.says...)
+			wantError(t, err, fault.ErrNotFound, test.says...)
 			if calls := c.Calls("AccessSecretVersion") - before; calls != 1 {
 				t.Errorf("%d calls for an answer that will not change", calls)
 			}
@@ -221,10 +222,10 @@ func TestADeniedSecretTellsWhomToGrantWhat(t *testing.T) {
 	s := c.open(t, gcp.Options{}, unchanged)
 	c.Put("projects/bank/secrets/db", []byte("one"))
 	_, err := read(t, s, c.web, store.Reference{Key: "projects/bank/secrets/db"})
-	wantError(t, err, store.ErrDenied,
+	wantError(t, err, fault.ErrDenied,
 		"projects/bank/secrets/db/versions/latest: permission denied for the workload identity of service account web in namespace prod",
 		"roles/secretmanager.secretAccessor", "'secretmanager.versions.access' denied")
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		t.Error("an optional object would be left out without a word")
 	}
 }

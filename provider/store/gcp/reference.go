@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // query is a reference as it is sent.
@@ -39,7 +39,7 @@ func isVersion(text string) bool {
 
 const wantKey = "must be projects/PROJECT/secrets/SECRET, projects/PROJECT/locations/LOCATION/secrets/SECRET, or SECRET alone where the store has the setting project"
 
-// parseReference returns what ref asks for. The error wraps store.ErrInvalid
+// parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func (s *settings) parseReference(ref store.Reference) (*query, error) {
 	var problems gcp.Problems

@@ -4,7 +4,8 @@ import (
 	"context"
 	"sync"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -69,7 +70,7 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 		return conn, nil
 	}
 	if len(s.conns) >= mostLocations {
-		return nil, fail(store.ErrInvalid, "one store reads from at most %d locations; use another for the rest", mostLocations)
+		return nil, fail(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", mostLocations)
 	}
 	conn, err := s.link.Dial(endpoint)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 )
@@ -40,7 +41,7 @@ func TestEndpointsWithAnAuthorityOfOnesOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := c.Calls("token")
 			_, err := read(t, c.open(t, gcp.Options{}, settings(tls)), c.web, store.Reference{Key: db})
-			wantError(t, err, store.ErrUnavailable, "certificate signed by unknown authority", "give that in tls.caCert")
+			wantError(t, err, fault.ErrUnavailable, "certificate signed by unknown authority", "give that in tls.caCert")
 			if c.Calls("token") != before {
 				t.Error("a token was sent to a server that is not trusted")
 			}

@@ -6,7 +6,8 @@ import (
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
-	"github.com/lanyardhq/lanyard/provider/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -32,7 +33,7 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 	if q.yaml {
 		asJSON, err := jsonOfYAML(data)
 		if err != nil {
-			return store.Value{}, fail(store.ErrInvalid, "%s: options.format: %w", q.name, err)
+			return store.Value{}, fail(fault.ErrInvalid, "%s: options.format: %w", q.name, err)
 		}
 		data = asJSON
 	}

@@ -3,9 +3,9 @@ package sealed
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // maxKeys is the most keys of key services in one store.

@@ -15,18 +15,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"github.com/lanyardhq/lanyard/provider"
-	platform "github.com/lanyardhq/lanyard/provider/aws"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	platform "github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/aws"
 	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/sealed"
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,10 +66,10 @@ func (p *pods) Open(settings key.Settings) (key.Key, error) {
 		Role string `yaml:"role"`
 	}
 	if err := strict.DecodeMap(settings.Fields, &fields); err != nil {
-		return nil, store.Fail(store.ErrInvalid, err)
+		return nil, fault.Fail(fault.ErrInvalid, err)
 	}
 	if fields.Role == "" || !settings.ByOperator {
-		return nil, store.Fail(store.ErrInvalid, strict.Problems{{Field: "role", Text: "is missing"}})
+		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "role", Text: "is missing"}})
 	}
 	opened, err := local.NewType().Open(key.Settings{Fields: map[string]any{"file": p.file}, ByOperator: true})
 	if err != nil {
@@ -96,11 +100,11 @@ func (k *podKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 	case fails != nil:
 		return secret.Bytes{}, fails
 	case key.IsNode(as):
-		return secret.Bytes{}, store.Fail(store.ErrUnauthenticated, errors.New("the node is no pod"))
+		return secret.Bytes{}, fault.Fail(fault.ErrUnauthenticated, errors.New("the node is no pod"))
 	case k.role != as.Namespace:
-		return secret.Bytes{}, store.Fail(store.ErrUnauthenticated, fmt.Errorf("role %s is not of namespace %s", k.role, as.Namespace))
+		return secret.Bytes{}, fault.Fail(fault.ErrUnauthenticated, fmt.Errorf("role %s is not of namespace %s", k.role, as.Namespace))
 	case bound["namespace"] != k.role:
-		return secret.Bytes{}, store.Fail(store.ErrDenied, fmt.Errorf("role %s may not open this context", k.role))
+		return secret.Bytes{}, fault.Fail(fault.ErrDenied, fmt.Errorf("role %s may not open this context", k.role))
 	}
 	return k.Key.Decrypt(ctx, identity.Identity{}, ciphertext, bound)
 }
@@ -193,7 +197,7 @@ func TestOnlyTheOperatorNamesKeyServices(t *testing.T) {
 	s := with(keyOf("prod", "node", map[string]any{"type": "local", "file": localFile(t)}))
 	s.ByOperator = false
 	_, err := newType(local.NewType()).Open(s)
-	if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "operator") {
+	if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "operator") {
 		t.Errorf("Open from a class: %v", err)
 	}
 	if len(newType().WorkloadSettings()) > 0 {
@@ -218,10 +222,10 @@ func TestOpensAsThePodWithItsNamespacesRole(t *testing.T) {
 	}{
 		"its own":                              {sealUnder(t, service.file, "prod", scopeFor(web, "o"), "v"), web, nil},
 		"another namespace's own":              {sealUnder(t, service.file, "prod", scopeFor(batch, "o"), "v"), batch, nil},
-		"with a role of another namespace":     {sealUnder(t, service.file, "fixed", scopeFor(batch, "o"), "v"), batch, store.ErrUnauthenticated},
-		"for all, which no policy lets anyone": {sealUnder(t, service.file, "prod", anywhere, "v"), web, store.ErrDenied},
-		"an identity without a name":           {sealUnder(t, service.file, "prod", anywhere, "v"), identity.Identity{Cluster: "dev"}, store.ErrDenied},
-		"a name that is none":                  {sealUnder(t, service.file, "prod", anywhere, "v"), identity.Identity{Cluster: "dev", Namespace: "a/b", ServiceAccount: "web"}, store.ErrDenied},
+		"with a role of another namespace":     {sealUnder(t, service.file, "fixed", scopeFor(batch, "o"), "v"), batch, fault.ErrUnauthenticated},
+		"for all, which no policy lets anyone": {sealUnder(t, service.file, "prod", anywhere, "v"), web, fault.ErrDenied},
+		"an identity without a name":           {sealUnder(t, service.file, "prod", anywhere, "v"), identity.Identity{Cluster: "dev"}, fault.ErrDenied},
+		"a name that is none":                  {sealUnder(t, service.file, "prod", anywhere, "v"), identity.Identity{Cluster: "dev", Namespace: "a/b", ServiceAccount: "web"}, fault.ErrDenied},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, err := opened.Read(t.Context(), c.as, store.Reference{Key: c.text, Object: "o"})
@@ -252,10 +256,10 @@ func TestANodesKeyServesNoPodUnlessTheOperatorSaysSo(t *testing.T) {
 		t.Error(err)
 	}
 	for _, openAs := range []string{"", "pod"} {
-		if _, err := open(openAs, file); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is pod, ") {
+		if _, err := open(openAs, file); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is pod, ") {
 			t.Errorf("openAs %q: %v", openAs, err)
 		}
-		if _, err := open(openAs, "/keys/{namespace}"); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].service: has a placeholder") {
+		if _, err := open(openAs, "/keys/{namespace}"); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].service: has a placeholder") {
 			t.Errorf("openAs %q with a placeholder: %v", openAs, err)
 		}
 	}
@@ -270,7 +274,7 @@ func TestAKeyOfThePodsIsNotAskedAsTheNode(t *testing.T) {
 		"pod":  {"type": "aws", "key": arn, "node": map[string]any{"method": "instanceRole"}},
 	} {
 		_, err := newType(aws.NewType(shared)).Open(with(keyOf("prod", openAs, service)))
-		if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is "+openAs+", ") {
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "keys[0].openAs: is "+openAs+", ") {
 			t.Errorf("openAs %s: %v", openAs, err)
 		}
 	}
@@ -278,21 +282,21 @@ func TestAKeyOfThePodsIsNotAskedAsTheNode(t *testing.T) {
 
 func TestAKeyServicesFailureKeepsItsKind(t *testing.T) {
 	for name, c := range map[string]struct{ said, want error }{
-		"unavailable":       {store.ErrUnavailable, store.ErrUnavailable},
-		"denied":            {store.ErrDenied, store.ErrDenied},
-		"not authenticated": {store.ErrUnauthenticated, store.ErrUnauthenticated},
-		"invalid":           {store.ErrInvalid, store.ErrInvalid},
-		"no such key":       {store.ErrNotFound, store.ErrInvalid},
+		"unavailable":       {fault.ErrUnavailable, fault.ErrUnavailable},
+		"denied":            {fault.ErrDenied, fault.ErrDenied},
+		"not authenticated": {fault.ErrUnauthenticated, fault.ErrUnauthenticated},
+		"invalid":           {fault.ErrInvalid, fault.ErrInvalid},
+		"no such key":       {fault.ErrNotFound, fault.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service := &pods{file: localFile(t), fails: store.Fail(c.said, errors.New("planted-cause"))}
+			service := &pods{file: localFile(t), fails: fault.Fail(c.said, errors.New("planted-cause"))}
 			opened, err := newType(service).Open(with(keyOf("prod", "", map[string]any{"type": "pods", "role": "prod"})))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer opened.Close()
 			_, err = opened.Read(t.Context(), web, store.Reference{Key: sealUnder(t, service.file, "prod", scopeFor(web, "o"), "v"), Object: "o"})
-			if !errors.Is(err, c.want) || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "planted-cause") {
+			if !errors.Is(err, c.want) || errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "planted-cause") {
 				t.Errorf("Read: %v, want %v", err, c.want)
 			}
 		})
@@ -304,30 +308,30 @@ func TestAKeyServicesFailureKeepsItsKind(t *testing.T) {
 func TestAMountAsksOnceForEachValueAndAPollNever(t *testing.T) {
 	const values = 20
 	service := &pods{file: localFile(t), gate: make(chan struct{}), waiting: make(chan struct{}, values)}
-	var objects []provider.Object
+	var objects []spec.Object
 	for i := range values {
 		path := fmt.Sprintf("value-%d", i)
-		objects = append(objects, provider.Object{Path: path, Sealed: sealUnder(t, service.file, "prod", scopeFor(web, path), "v")})
+		objects = append(objects, spec.Object{Path: path, Sealed: sealUnder(t, service.file, "prod", scopeFor(web, path), "v")})
 	}
-	config := provider.DefaultConfig()
-	config.Cluster = "dev"
-	config.Stores = map[string]provider.StoreConfig{"sealed": {Type: "sealed", Fields: with(keyOf("prod", "", map[string]any{"type": "pods", "role": "{namespace}"})).Fields}}
+	cfg := config.Default()
+	cfg.Cluster = "dev"
+	cfg.Stores = map[string]config.Store{"sealed": {Type: "sealed", Fields: with(keyOf("prod", "", map[string]any{"type": "pods", "role": "{namespace}"})).Fields}}
 	now := time.Now
-	engine, err := provider.New(provider.Options{
-		Config: config,
-		Dialects: map[string]provider.Dialect{"test": func(map[string]string) (*provider.Class, error) {
-			return &provider.Class{Objects: objects}, nil
+	eng, err := engine.New(engine.Options{
+		Config: cfg,
+		Dialects: map[string]spec.Dialect{"test": func(map[string]string) (*spec.Class, error) {
+			return &spec.Class{Objects: objects}, nil
 		}},
-		Types: []store.Type{sealed.NewType(sealed.Options{Now: now, KeyTypes: []key.Type{service}})}, Calls: store.NewCalls(64), Metrics: prometheus.NewRegistry(),
+		Types: []store.Type{sealed.NewType(sealed.Options{Now: now, KeyTypes: []key.Type{service}})}, Calls: remote.NewCalls(64), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(engine.Close)
+	t.Cleanup(eng.Close)
 	mount := func(pod string) error {
 		as := web
 		as.Pod, as.PodUID = pod, "uid-"+pod
-		volume, err := engine.Mount(t.Context(), provider.Request{Dialect: "test", Identity: as})
+		volume, err := eng.Mount(t.Context(), engine.Request{Dialect: "test", Identity: as})
 		if err == nil && len(volume.Files) != values {
 			err = fmt.Errorf("%d files", len(volume.Files))
 		}

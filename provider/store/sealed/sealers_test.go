@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -64,19 +65,19 @@ func TestTheOperatorSaysWhoMaySealForANamespace(t *testing.T) {
 	}{
 		"signed": {settings: anywhere, text: signed(web, ci), as: web},
 		"signed, with the sealer that a class wants": {settings: anywhere, text: signed(web, ci), as: web, options: only("ci")},
-		"unsigned":                              {settings: anywhere, text: unsigned(web), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
-		"unsigned, for any namespace":           {settings: anywhere, text: sealTo(t, ring, anyNamespace, "v"), as: web, want: store.ErrDenied, cause: seal.ErrUnsigned},
-		"unsigned, and nowhere allowed":         {settings: strictly, text: unsigned(web), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
+		"unsigned":                              {settings: anywhere, text: unsigned(web), as: web, check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnsigned},
+		"unsigned, for any namespace":           {settings: anywhere, text: sealTo(t, ring, anyNamespace, "v"), as: web, want: fault.ErrDenied, cause: seal.ErrUnsigned},
+		"unsigned, and nowhere allowed":         {settings: strictly, text: unsigned(web), as: web, check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnsigned},
 		"unsigned, where it may be":             {settings: anywhere, text: unsigned(batch), as: batch},
-		"unsigned, and a class wants one":       {settings: anywhere, text: unsigned(batch), as: batch, options: only("ci"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnsigned},
-		"by one who may elsewhere":              {settings: anywhere, text: signed(web, stranger), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
-		"by a stranger":                         {settings: strictly, text: signed(web, stranger), as: web, check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
-		"by another than a class wants":         {settings: anywhere, text: signed(web, ci), as: web, options: only("stranger"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
-		"a class wants one and nobody is named": {settings: settings(path), text: signed(web, ci), as: web, options: only("ci"), check: store.ErrInvalid, want: store.ErrDenied, cause: seal.ErrUnknownSealer},
+		"unsigned, and a class wants one":       {settings: anywhere, text: unsigned(batch), as: batch, options: only("ci"), check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnsigned},
+		"by one who may elsewhere":              {settings: anywhere, text: signed(web, stranger), as: web, check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnknownSealer},
+		"by a stranger":                         {settings: strictly, text: signed(web, stranger), as: web, check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnknownSealer},
+		"by another than a class wants":         {settings: anywhere, text: signed(web, ci), as: web, options: only("stranger"), check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnknownSealer},
+		"a class wants one and nobody is named": {settings: settings(path), text: signed(web, ci), as: web, options: only("ci"), check: fault.ErrInvalid, want: fault.ErrDenied, cause: seal.ErrUnknownSealer},
 		"nobody is named":                       {settings: settings(path), text: signed(web, stranger), as: web},
-		"a flipped bit":                         {settings: anywhere, text: flipLastBit(t, signed(web, ci)), as: web, check: store.ErrInvalid, want: store.ErrInvalid, cause: seal.ErrSignature},
-		"options that are none":                 {settings: anywhere, text: signed(web, ci), as: web, options: map[string]any{"sealer": "ci"}, check: store.ErrInvalid, want: store.ErrInvalid},
-		"options that name nobody":              {settings: anywhere, text: signed(web, ci), as: web, options: only(), check: store.ErrInvalid, want: store.ErrInvalid},
+		"a flipped bit":                         {settings: anywhere, text: flipLastBit(t, signed(web, ci)), as: web, check: fault.ErrInvalid, want: fault.ErrInvalid, cause: seal.ErrSignature},
+		"options that are none":                 {settings: anywhere, text: signed(web, ci), as: web, options: map[string]any{"sealer": "ci"}, check: fault.ErrInvalid, want: fault.ErrInvalid},
+		"options that name nobody":              {settings: anywhere, text: signed(web, ci), as: web, options: only(), check: fault.ErrInvalid, want: fault.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened, err := newType().Open(c.settings)
@@ -118,7 +119,7 @@ func TestRefusesSealersThatCannotBeTrusted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newType().Open(c.settings)
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), c.tells) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), c.tells) {
 				t.Errorf("Open: %v, want %q", err, c.tells)
 			}
 			if err != nil && strings.Contains(err.Error(), private) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -38,11 +39,11 @@ func (s *sealedStore) keys(only []string) seal.Keys {
 // looked at.
 func (s *sealedStore) Check(ref store.Reference) error {
 	if ref.Version != "" {
-		return store.Fail(store.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
+		return fault.Fail(fault.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
 	}
 	only, err := wanted(ref)
 	if err != nil {
-		return store.Fail(store.ErrInvalid, err)
+		return fault.Fail(fault.ErrInvalid, err)
 	}
 	sealed, err := seal.Parse(ref.Key)
 	if err == nil {
@@ -52,7 +53,7 @@ func (s *sealedStore) Check(ref store.Reference) error {
 		err = s.keys(nil).Check(sealed)
 	}
 	if err != nil {
-		return store.Fail(store.ErrInvalid, err)
+		return fault.Fail(fault.ErrInvalid, err)
 	}
 	return nil
 }
@@ -76,18 +77,18 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	}
 	only, err := wanted(ref)
 	if err != nil {
-		return store.Value{}, store.Fail(store.ErrInvalid, err)
+		return store.Value{}, fault.Fail(fault.ErrInvalid, err)
 	}
 	sealed, err := seal.Parse(ref.Key)
 	if err != nil {
-		return store.Value{}, store.Fail(store.ErrInvalid, err)
+		return store.Value{}, fault.Fail(fault.ErrInvalid, err)
 	}
 	value, err := sealed.Open(ctx, s.keys(only), as, ref.Object, s.now())
 	if ended := ctx.Err(); err != nil && ended != nil && errors.Is(err, ended) {
 		return store.Value{}, err
 	}
 	if err != nil {
-		return store.Value{}, store.Fail(kindOf(err), err)
+		return store.Value{}, fault.Fail(kindOf(err), err)
 	}
 	return store.Value{Data: value, Version: version(ref.Key), NotAfter: sealed.Scope().NotAfter}, nil
 }
@@ -117,7 +118,7 @@ func (s *sealedStore) Close() {
 // an invalid reference.
 func kindOf(err error) error {
 	if errors.Is(err, seal.ErrKeyService) {
-		for _, kind := range []error{store.ErrUnavailable, store.ErrDenied, store.ErrUnauthenticated} {
+		for _, kind := range []error{fault.ErrUnavailable, fault.ErrDenied, fault.ErrUnauthenticated} {
 			if errors.Is(err, kind) {
 				return kind
 			}
@@ -128,10 +129,10 @@ func kindOf(err error) error {
 		seal.ErrUnsigned, seal.ErrUnknownSealer,
 	} {
 		if errors.Is(err, refusal) {
-			return store.ErrDenied
+			return fault.ErrDenied
 		}
 	}
-	return store.ErrInvalid
+	return fault.ErrInvalid
 }
 
 // version is a short hash of the text. The text is public, so a plain hash of

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -133,7 +134,7 @@ func TestOnlyTheOperatorNamesTheKeyRing(t *testing.T) {
 	s := settings(ringFile(t, newRing(t)))
 	s.ByOperator = false
 	_, err := sealed.NewType(sealed.Options{}).Open(s)
-	if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "operator") {
+	if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "operator") {
 		t.Errorf("Open from a class: %v", err)
 	}
 }
@@ -150,7 +151,7 @@ func TestRefusesAKeyRingThatCannotBeUsed(t *testing.T) {
 	for name, path := range map[string]string{"missing": filepath.Join(dir, "none"), "readable by others": open, "a public key": public, "a directory": dir} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sealed.NewType(sealed.Options{}).Open(settings(path))
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "keyRing: ") || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "keyRing: ") || !strings.Contains(err.Error(), path) {
 				t.Errorf("Open: %v", err)
 			}
 		})
@@ -186,21 +187,21 @@ func TestKindsOfFailure(t *testing.T) {
 		kind   error
 		cause  error
 	}{
-		"another cluster":         {text, elsewhere(func(id *identity.Identity) { id.Cluster = "live" }), "o", store.ErrDenied, seal.ErrOtherCluster},
-		"another namespace":       {text, elsewhere(func(id *identity.Identity) { id.Namespace = "x" }), "o", store.ErrDenied, seal.ErrOtherNamespace},
-		"another service account": {text, elsewhere(func(id *identity.Identity) { id.ServiceAccount = "x" }), "o", store.ErrDenied, seal.ErrOtherServiceAccount},
-		"another object":          {text, web, "x", store.ErrDenied, seal.ErrOtherObject},
-		"expired":                 {sealTo(t, ring, expired, "v"), web, "o", store.ErrDenied, seal.ErrExpired},
-		"unknown key":             {sealTo(t, newRing(t), scope, "v"), web, "o", store.ErrInvalid, seal.ErrUnknownKey},
-		"retired key":             {sealTo(t, first, scope, "v"), web, "o", store.ErrInvalid, seal.ErrRetiredKey},
-		"a flipped bit":           {flipLastBit(t, text), web, "o", store.ErrInvalid, seal.ErrAuthentication},
-		"not a sealed value":      {"lanyard.v1.", web, "o", store.ErrInvalid, seal.ErrMalformed},
-		"a later version":         {"lanyard.v2.AAAA", web, "o", store.ErrInvalid, seal.ErrUnknownVersion},
-		"a later suite":           {"lanyard.v1.AQM", web, "o", store.ErrInvalid, seal.ErrUnknownSuite},
+		"another cluster":         {text, elsewhere(func(id *identity.Identity) { id.Cluster = "live" }), "o", fault.ErrDenied, seal.ErrOtherCluster},
+		"another namespace":       {text, elsewhere(func(id *identity.Identity) { id.Namespace = "x" }), "o", fault.ErrDenied, seal.ErrOtherNamespace},
+		"another service account": {text, elsewhere(func(id *identity.Identity) { id.ServiceAccount = "x" }), "o", fault.ErrDenied, seal.ErrOtherServiceAccount},
+		"another object":          {text, web, "x", fault.ErrDenied, seal.ErrOtherObject},
+		"expired":                 {sealTo(t, ring, expired, "v"), web, "o", fault.ErrDenied, seal.ErrExpired},
+		"unknown key":             {sealTo(t, newRing(t), scope, "v"), web, "o", fault.ErrInvalid, seal.ErrUnknownKey},
+		"retired key":             {sealTo(t, first, scope, "v"), web, "o", fault.ErrInvalid, seal.ErrRetiredKey},
+		"a flipped bit":           {flipLastBit(t, text), web, "o", fault.ErrInvalid, seal.ErrAuthentication},
+		"not a sealed value":      {"lanyard.v1.", web, "o", fault.ErrInvalid, seal.ErrMalformed},
+		"a later version":         {"lanyard.v2.AAAA", web, "o", fault.ErrInvalid, seal.ErrUnknownVersion},
+		"a later suite":           {"lanyard.v1.AQM", web, "o", fault.ErrInvalid, seal.ErrUnknownSuite},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, err := openStore(t, ringFile(t, ring)).Read(t.Context(), c.as, store.Reference{Key: c.text, Object: c.object})
-			if !errors.Is(err, c.kind) || !errors.Is(err, c.cause) || errors.Is(err, store.ErrNotFound) {
+			if !errors.Is(err, c.kind) || !errors.Is(err, c.cause) || errors.Is(err, fault.ErrNotFound) {
 				t.Errorf("Read: %v, want %v and %v", err, c.kind, c.cause)
 			}
 			if value.Data.Len() != 0 {

@@ -13,9 +13,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // Options are what a Type is made of.
@@ -69,11 +70,11 @@ type settings struct {
 // when they are configured and not when a pod starts. It makes no call.
 func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, store.Fail(store.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "a store of type sealed has the keys that open values, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone"}})
+		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "a store of type sealed has the keys that open values, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone"}})
 	}
 	s := settings{Refresh: defaultRefresh}
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, store.Fail(store.ErrInvalid, err)
+		return nil, fault.Fail(fault.ErrInvalid, err)
 	}
 	var problems strict.Problems
 	if s.KeyRing == "" && len(s.Keys) == 0 {
@@ -98,7 +99,7 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	opened.signatures, unusable = s.signatures()
 	if problems = append(problems, unusable...); len(problems) > 0 {
 		opened.Close()
-		return nil, store.Fail(store.ErrInvalid, problems)
+		return nil, fault.Fail(fault.ErrInvalid, problems)
 	}
 	return opened, nil
 }

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
 )
 
 // The placeholders of settings. They let one configuration give each namespace
@@ -119,7 +119,7 @@ func (k *workloadKey) Close() {
 func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err error) {
 	who := workload{as.Namespace, as.ServiceAccount}
 	if who.namespace == "" || who.account == "" || strings.ContainsFunc(who.namespace+who.account, notNameText) {
-		return nil, nil, store.Fail(store.ErrDenied, errors.New("the key is for pods, by their namespace and service account"))
+		return nil, nil, fault.Fail(fault.ErrDenied, errors.New("the key is for pods, by their namespace and service account"))
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -127,7 +127,7 @@ func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err
 	if found == nil {
 		made, problems := key.Open(k.types, k.settingsOf(who), "service")
 		if len(problems) > 0 {
-			return nil, nil, store.Fail(store.ErrInvalid, problems)
+			return nil, nil, fault.Fail(fault.ErrInvalid, problems)
 		}
 		k.makeRoom()
 		found = &workloadsOwn{Key: made}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/key/local"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -76,13 +77,13 @@ func TestWrappedKeyRing(t *testing.T) {
 		return err
 	}
 
-	if err := read(old, ""); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "not lost") || !strings.Contains(err.Error(), "key prod") {
+	if err := read(old, ""); !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "not lost") || !strings.Contains(err.Error(), "key prod") {
 		t.Errorf("at the start: %v", err)
 	}
 	// Whose value it is not is told without the key service.
 	api := web
 	api.ServiceAccount = "api"
-	if _, err := s.Read(t.Context(), api, store.Reference{Key: old, Object: "o"}); !errors.Is(err, store.ErrDenied) {
+	if _, err := s.Read(t.Context(), api, store.Reference{Key: old, Object: "o"}); !errors.Is(err, fault.ErrDenied) {
 		t.Errorf("another service account: %v", err)
 	}
 	back()
@@ -101,7 +102,7 @@ func TestWrappedKeyRing(t *testing.T) {
 	if err := read(old, "old"); err != nil {
 		t.Errorf("what worked, after a rotation without the key service: %v", err)
 	}
-	if err := read(fresh, ""); !errors.Is(err, store.ErrUnavailable) {
+	if err := read(fresh, ""); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("what did not work yet: %v", err)
 	}
 	back()
@@ -153,7 +154,7 @@ func TestRefusesAWrappedKeyRingWithoutItsKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newType(local.NewType(), &pods{file: file}).Open(store.Settings{ByOperator: true, Fields: map[string]any{"keyRing": path, "keys": c.keys}})
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), c.tells) {
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), c.tells) {
 				t.Errorf("error %v does not tell %q", err, c.tells)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -59,7 +60,7 @@ func runBatches(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 		for i, result := range readBatch(t, s, f, refs) {
 			switch {
 			case i == 1:
-				wantKind(t, result.Err, store.ErrNotFound)
+				wantKind(t, result.Err, fault.ErrNotFound)
 			case result.Err != nil:
 				t.Errorf("%s: %v", refs[i].Key, result.Err)
 			case string(result.Value.Data.Reveal()) != want[i]:
@@ -75,7 +76,7 @@ func runBatches(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 		}
 		readBatch(t, s, f, refs)
 		for _, result := range s.ReadBatch(t.Context(), *f.Stranger, refs) {
-			if !errors.Is(result.Err, store.ErrDenied) && !errors.Is(result.Err, store.ErrUnauthenticated) {
+			if !errors.Is(result.Err, fault.ErrDenied) && !errors.Is(result.Err, fault.ErrUnauthenticated) {
 				t.Errorf("a batch as a stranger: error %v, want denied or not authenticated", result.Err)
 			}
 			if result.Value.Data.Len() != 0 {
@@ -112,7 +113,7 @@ func runBatches(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 		defer cancel()
 		for _, result := range s.ReadBatch(ctx, f.Identity, refs) {
 			if !errors.Is(result.Err, context.DeadlineExceeded) {
-				wantKind(t, result.Err, store.ErrUnavailable)
+				wantKind(t, result.Err, fault.ErrUnavailable)
 			}
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -115,7 +116,7 @@ func (m *Memory) WorkloadSettings() []string { return []string{"role"} }
 func (m *Memory) Open(settings store.Settings) (store.Store, error) {
 	for field, value := range settings.Fields {
 		if _, isText := value.(string); !isText || (field != "address" && field != "role") {
-			return nil, fmt.Errorf("%w: %s: unknown field or no text", store.ErrInvalid, field)
+			return nil, fmt.Errorf("%w: %s: unknown field or no text", fault.ErrInvalid, field)
 		}
 	}
 	if m.Batch > 1 {
@@ -128,7 +129,7 @@ type memoryStore struct{ *Memory }
 
 func (s *memoryStore) Check(ref store.Reference) error {
 	if ref.Key == "" || len(ref.Options) > 0 {
-		return fmt.Errorf("%w: key is empty or there are options", store.ErrInvalid)
+		return fmt.Errorf("%w: key is empty or there are options", fault.ErrInvalid)
 	}
 	return nil
 }
@@ -168,9 +169,9 @@ func (s *memoryStore) answer(ctx context.Context, as identity.Identity, ref stor
 	s.mu.Unlock()
 	switch {
 	case denied:
-		return store.Value{}, fmt.Errorf("%s: %w for %s", ref.Key, store.ErrDenied, as)
+		return store.Value{}, fmt.Errorf("%s: %w for %s", ref.Key, fault.ErrDenied, as)
 	case !ok:
-		return store.Value{}, fmt.Errorf("%s: %w", ref.Key, store.ErrNotFound)
+		return store.Value{}, fmt.Errorf("%s: %w", ref.Key, fault.ErrNotFound)
 	}
 	value := store.Value{Data: secret.NewString(held.data), Version: strconv.Itoa(held.version)}
 	if s.Lease != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -48,7 +49,7 @@ type Fixture struct {
 	Want func(value string) string
 }
 
-var kinds = []error{store.ErrInvalid, store.ErrNotFound, store.ErrUnauthenticated, store.ErrDenied, store.ErrUnavailable}
+var kinds = []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable}
 
 // Run checks the contract of store.Type and store.Store. fixture is called for
 // every point, so that points do not meet.
@@ -121,7 +122,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 			t.Fatalf("Check of a well-formed reference: %v", err)
 		}
 		_, err := s.Read(t.Context(), f.Identity, f.Missing)
-		wantKind(t, err, store.ErrNotFound)
+		wantKind(t, err, fault.ErrNotFound)
 	})
 
 	t.Run("refuses references that cannot be read", func(t *testing.T) {
@@ -130,7 +131,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 			t.Fatal("the fixture names no invalid reference")
 		}
 		for name, ref := range f.Invalid {
-			t.Run(name, func(t *testing.T) { wantKind(t, s.Check(ref), store.ErrInvalid) })
+			t.Run(name, func(t *testing.T) { wantKind(t, s.Check(ref), fault.ErrInvalid) })
 		}
 	})
 
@@ -145,7 +146,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 				if err == nil {
 					s.Close()
 				}
-				wantKind(t, err, store.ErrInvalid)
+				wantKind(t, err, fault.ErrInvalid)
 				if err != nil && !strings.Contains(err.Error(), field) {
 					t.Errorf("error %q does not name the field %q", err, field)
 				}
@@ -162,7 +163,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		// The owner reads first: its login must not serve the stranger.
 		mustRead(t, s, f.Identity, ref)
 		value, err := s.Read(t.Context(), *f.Stranger, ref)
-		if !errors.Is(err, store.ErrDenied) && !errors.Is(err, store.ErrUnauthenticated) {
+		if !errors.Is(err, fault.ErrDenied) && !errors.Is(err, fault.ErrUnauthenticated) {
 			t.Errorf("Read as a stranger: error %v, want denied or not authenticated", err)
 		}
 		if value.Data.Len() != 0 {
@@ -220,7 +221,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		defer cancel()
 		_, err := s.Read(ctx, f.Identity, ref)
 		if !errors.Is(err, context.DeadlineExceeded) {
-			wantKind(t, err, store.ErrUnavailable)
+			wantKind(t, err, fault.ErrUnavailable)
 		}
 	})
 

@@ -12,10 +12,11 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // read is what a GET of secret/data/a becomes when Vault answers so.
@@ -24,8 +25,8 @@ func read(status int, body string) (store.Value, error) {
 }
 
 func become(q *query, status int, body string) (store.Value, error) {
-	resp := &vaultclient.Response{Status: status}
-	resp.Answer, resp.Broken = vaultclient.ParseAnswer(q.key, []byte(body))
+	resp := &vault.Response{Status: status}
+	resp.Answer, resp.Broken = vault.ParseAnswer(q.key, []byte(body))
 	if !resp.OK() {
 		if err := gone(q, resp.Answer); err != nil {
 			return store.Value{}, err
@@ -71,7 +72,7 @@ func TestBareAnswersAreValuesOfTheirOwnPathsAlone(t *testing.T) {
 		switch {
 		case want && (err != nil || string(value.Data.Reveal()) != body):
 			t.Errorf("%s: %q, %v; want what was answered", key, value.Data.Reveal(), err)
-		case !want && (!errors.Is(err, store.ErrUnavailable) || value.Data.Len() != 0 || !strings.Contains(err.Error(), "what stands between")):
+		case !want && (!errors.Is(err, fault.ErrUnavailable) || value.Data.Len() != 0 || !strings.Contains(err.Error(), "what stands between")):
 			t.Errorf("%s: %d bytes, %v; want unavailable", key, value.Data.Len(), err)
 		}
 	}
@@ -91,8 +92,8 @@ func TestWholeAnswers(t *testing.T) {
 			`{"request_id":"","lease_id":"","lease_duration":0,"renewable":false,"data":{"a":"b"},"warnings":null}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			resp := &vaultclient.Response{Status: 200}
-			resp.Answer, resp.Broken = vaultclient.ParseAnswer("a/b", []byte(test.body))
+			resp := &vault.Response{Status: 200}
+			resp.Answer, resp.Broken = vault.ParseAnswer("a/b", []byte(test.body))
 			value, err := valueOf(&query{key: "a/b", method: http.MethodGet, whole: true}, resp)
 			if err != nil {
 				t.Fatal(err)
@@ -131,27 +132,27 @@ func TestAnswersThatHoldNone(t *testing.T) {
 		kind   error
 		text   string
 	}{
-		"empty":            {200, "", store.ErrUnavailable, "an empty body"},
-		"blank":            {200, " \n", store.ErrUnavailable, "an empty body"},
-		"null":             {200, "null", store.ErrUnavailable, "not one whole JSON object"},
-		"list":             {200, "[]", store.ErrUnavailable, "not one whole JSON object"},
-		"cut off":          {200, `{"request_id":"1","data":{"pass`, store.ErrUnavailable, "not one whole JSON object"},
-		"two":              {200, `{"data":{}} {"data":{}}`, store.ErrUnavailable, "not one whole JSON object"},
-		"html":             {200, `<html>hunter2</html>`, store.ErrUnavailable, "not one whole JSON object"},
-		"wrong types":      {200, `{"request_id":1,"data":{"a":"hunter2"}}`, store.ErrUnavailable, "not one of Vault's"},
-		"no fields":        {200, `{}`, store.ErrUnavailable, "what stands between"},
-		"no data":          {200, `{"request_id":"1","data":null}`, store.ErrUnavailable, "a success without a value (no data)"},
-		"nothing to give":  {204, ``, store.ErrUnavailable, "a success without a value (204)"},
-		"wrapped":          {200, `{"request_id":"1","data":null,"wrap_info":{"token":"hunter2"}}`, store.ErrInvalid, "wrapped"},
-		"a token":          {200, `{"request_id":"1","auth":{"client_token":"hunter2"}}`, store.ErrInvalid, "gives a Vault token"},
-		"deleted":          {404, strings.Replace(deleted, "DESTROYED", "false", 1), store.ErrNotFound, "version 2 was deleted at 2024-02-02"},
-		"destroyed":        {404, strings.Replace(deleted, "DESTROYED", "true", 1), store.ErrNotFound, "version 2 is destroyed"},
-		"missing":          {404, `{"errors":[]}`, store.ErrNotFound, "KV version 1, the key is secret/a"},
-		"denied":           {403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, store.ErrDenied, `permission denied for role "web": its policies need read on secret/data/a`},
-		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, store.ErrInvalid, `Vault says: missing \x00 parameter`},
-		"wrong method":     {405, `{"errors":["unsupported operation"]}`, store.ErrInvalid, "options.method"},
-		"redirect":         {307, ``, store.ErrInvalid, "active node"},
-		"very long reason": {400, `{"errors":["` + strings.Repeat("long ", 1000) + `"]}`, store.ErrInvalid, "…"},
+		"empty":            {200, "", fault.ErrUnavailable, "an empty body"},
+		"blank":            {200, " \n", fault.ErrUnavailable, "an empty body"},
+		"null":             {200, "null", fault.ErrUnavailable, "not one whole JSON object"},
+		"list":             {200, "[]", fault.ErrUnavailable, "not one whole JSON object"},
+		"cut off":          {200, `{"request_id":"1","data":{"pass`, fault.ErrUnavailable, "not one whole JSON object"},
+		"two":              {200, `{"data":{}} {"data":{}}`, fault.ErrUnavailable, "not one whole JSON object"},
+		"html":             {200, `<html>hunter2</html>`, fault.ErrUnavailable, "not one whole JSON object"},
+		"wrong types":      {200, `{"request_id":1,"data":{"a":"hunter2"}}`, fault.ErrUnavailable, "not one of Vault's"},
+		"no fields":        {200, `{}`, fault.ErrUnavailable, "what stands between"},
+		"no data":          {200, `{"request_id":"1","data":null}`, fault.ErrUnavailable, "a success without a value (no data)"},
+		"nothing to give":  {204, ``, fault.ErrUnavailable, "a success without a value (204)"},
+		"wrapped":          {200, `{"request_id":"1","data":null,"wrap_info":{"token":"hunter2"}}`, fault.ErrInvalid, "wrapped"},
+		"a token":          {200, `{"request_id":"1","auth":{"client_token":"hunter2"}}`, fault.ErrInvalid, "gives a Vault token"},
+		"deleted":          {404, strings.Replace(deleted, "DESTROYED", "false", 1), fault.ErrNotFound, "version 2 was deleted at 2024-02-02"},
+		"destroyed":        {404, strings.Replace(deleted, "DESTROYED", "true", 1), fault.ErrNotFound, "version 2 is destroyed"},
+		"missing":          {404, `{"errors":[]}`, fault.ErrNotFound, "KV version 1, the key is secret/a"},
+		"denied":           {403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, fault.ErrDenied, `permission denied for role "web": its policies need read on secret/data/a`},
+		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, fault.ErrInvalid, `Vault says: missing \x00 parameter`},
+		"wrong method":     {405, `{"errors":["unsupported operation"]}`, fault.ErrInvalid, "options.method"},
+		"redirect":         {307, ``, fault.ErrInvalid, "active node"},
+		"very long reason": {400, `{"errors":["` + strings.Repeat("long ", 1000) + `"]}`, fault.ErrInvalid, "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, err := read(test.status, test.body)
@@ -171,7 +172,7 @@ func TestAnswersThatHoldNone(t *testing.T) {
 func TestWritesThatGiveNoValueBackAreSaid(t *testing.T) {
 	q := &query{key: "kv/a", method: http.MethodPost}
 	for body, status := range map[string]int{"": 204, `{"request_id":"1","data":null,"warnings":["ignored"]}`: 200} {
-		if _, err := become(q, status, body); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "gives no value back") {
+		if _, err := become(q, status, body); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "gives no value back") {
 			t.Errorf("%d %s: %v", status, body, err)
 		}
 	}
@@ -192,7 +193,7 @@ func TestARefusalOnTheWayIsNotVaultsWord(t *testing.T) {
 						_, _ = w.Write([]byte(body))
 						return true
 					})
-					if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "look at what stands between the node and Vault") || strings.Contains(err.Error(), "hunter2") {
+					if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "look at what stands between the node and Vault") || strings.Contains(err.Error(), "hunter2") {
 						t.Error(err)
 					}
 				})
@@ -203,9 +204,9 @@ func TestARefusalOnTheWayIsNotVaultsWord(t *testing.T) {
 
 func TestARefusalInVaultsWordsIsBelieved(t *testing.T) {
 	for body, kinds := range map[string]map[int]error{
-		`{"errors":[]}`: {404: store.ErrNotFound},
-		`{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`:                                  {403: store.ErrDenied, 401: store.ErrDenied},
-		`{"request_id":"1","lease_id":"","data":null,"warnings":["Invalid path for a versioned K/V"]}`: {404: store.ErrNotFound},
+		`{"errors":[]}`: {404: fault.ErrNotFound},
+		`{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`:                                  {403: fault.ErrDenied, 401: fault.ErrDenied},
+		`{"request_id":"1","lease_id":"","data":null,"warnings":["Invalid path for a versioned K/V"]}`: {404: fault.ErrNotFound},
 	} {
 		for status, kind := range kinds {
 			err := readBehind(t, func(w http.ResponseWriter, path string) bool {
@@ -227,8 +228,8 @@ func TestARefusalInVaultsWordsIsBelieved(t *testing.T) {
 func TestARefusalOnTheWayEndsNoLease(t *testing.T) {
 	const lease = `{"request_id":"1","lease_id":"kv/a/1","lease_duration":3600,"renewable":true,"data":{"a":"b"}}`
 	for body, kind := range map[string]error{
-		`{"message":"no Route matched with those values"}`: store.ErrUnavailable,
-		`{"errors":["permission denied"]}`:                 store.ErrDenied,
+		`{"message":"no Route matched with those values"}`: fault.ErrUnavailable,
+		`{"errors":["permission denied"]}`:                 fault.ErrDenied,
 	} {
 		value, err := valueBehind(t, func(w http.ResponseWriter, path string) bool {
 			switch path {
@@ -288,8 +289,8 @@ func valueBehind(t *testing.T, between func(w http.ResponseWriter, path string) 
 }
 
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
-	a, _ := vaultclient.ParseAnswer("secret/prod/db", []byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
-	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vaultclient.Response{Status: 404, Answer: a})
+	a, _ := vault.ParseAnswer("secret/prod/db", []byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
+	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vault.Response{Status: 404, Answer: a})
 	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") {
 		t.Errorf("error %q does not say what the key is", err)
 	}
@@ -311,7 +312,7 @@ func FuzzAnswer(f *testing.F) {
 		if (err == nil) == (value.Data.Len() == 0) {
 			t.Errorf("a value of %d bytes with error %v", value.Data.Len(), err)
 		}
-		if a, _ := vaultclient.ParseAnswer("secret/data/a", []byte(body)); a != nil {
+		if a, _ := vault.ParseAnswer("secret/data/a", []byte(body)); a != nil {
 			certificateEnd(a.Data)
 			if a.LeaseDuration < 0 {
 				t.Errorf("lease duration %d", a.LeaseDuration)

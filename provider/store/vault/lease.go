@@ -8,15 +8,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // leaseOf returns how long the value of an answer works; nil if nothing says
 // that it ends. start is when the request was made.
-func (s *vaultStore) leaseOf(q *query, a *vaultclient.Answer, used *vaultclient.Session, as identity.Identity, start time.Time) (*store.Lease, error) {
+func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as identity.Identity, start time.Time) (*store.Lease, error) {
 	end, isCertificate := time.Time{}, false
 	if q.writes() {
 		// What a GET finds is not made for this pod and does not change by
@@ -34,8 +35,8 @@ func (s *vaultStore) leaseOf(q *query, a *vaultclient.Answer, used *vaultclient.
 		// the lease.
 		s.connection.Retire(as, used)
 		if !used.Take() {
-			return nil, vaultclient.Fail(store.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
-				q.verb(), vaultclient.Printable(q.key), s.connection.Who())
+			return nil, vault.Fail(fault.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
+				q.verb(), vault.Printable(q.key), s.connection.Who())
 		}
 	}
 	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, asked: time.Duration(a.LeaseDuration)}
@@ -48,7 +49,7 @@ func (s *vaultStore) leaseOf(q *query, a *vaultclient.Answer, used *vaultclient.
 // leased is a value on a lease of Vault's.
 type leased struct {
 	store   *vaultStore
-	session *vaultclient.Session
+	session *vault.Session
 	key     string
 	id      string
 	// asked is the lease's first duration, which every renewal asks for.
@@ -82,15 +83,15 @@ func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) 
 // https://developer.hashicorp.com/vault/api-docs/system/leases#renew-lease
 func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	if err := l.store.connection.Renew(ctx, l.session); err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("renewing the token of %s: %w", vaultclient.Printable(l.key), ctx.Err())
+		return nil, fmt.Errorf("renewing the token of %s: %w", vault.Printable(l.key), ctx.Err())
 	}
 	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.asked.Seconds()))})
 	if err != nil {
-		return nil, vaultclient.Fail(store.ErrInvalid, "the renewal cannot be written as JSON")
+		return nil, vault.Fail(fault.ErrInvalid, "the renewal cannot be written as JSON")
 	}
 	start := l.store.connection.Now()
 	id := secret.NewString(l.id)
-	resp, err := l.store.connection.Call(ctx, l.session, vaultclient.Request{
+	resp, err := l.store.connection.Call(ctx, l.session, vault.Request{
 		Method: http.MethodPost, Path: "sys/leases/renew", Body: body, Secrets: []secret.Bytes{id}, Repeatable: true,
 	})
 	if err != nil {
@@ -98,12 +99,12 @@ func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	}
 	switch {
 	case resp.Status == http.StatusForbidden:
-		return nil, vaultclient.Fail(store.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
-			vaultclient.Printable(l.key), l.store.connection.Who(), resp.SaidOfDenial())
+		return nil, vault.Fail(fault.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
+			vault.Printable(l.key), l.store.connection.Who(), resp.SaidOfDenial())
 	case !resp.OK():
-		return nil, vaultclient.Fail(store.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", vaultclient.Printable(l.key), resp.Status, resp.Said())
+		return nil, vault.Fail(fault.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", vault.Printable(l.key), resp.Status, resp.Said())
 	case resp.Answer == nil || resp.Answer.LeaseID == "":
-		return nil, vaultclient.Fail(store.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", vaultclient.Printable(l.key))
+		return nil, vault.Fail(fault.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", vault.Printable(l.key))
 	}
 	return l.lease(time.Duration(resp.Answer.LeaseDuration), resp.Answer.Renewable, start), nil
 }

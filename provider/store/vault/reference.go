@@ -11,9 +11,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/strict"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // maxBodyBytes bounds the body of a write.
@@ -36,10 +36,10 @@ type query struct {
 // writes is true if the server may change something to answer.
 func (q *query) writes() bool { return q.method == http.MethodPost || q.method == http.MethodPut }
 
-// parseReference returns what ref asks for. The error wraps store.ErrInvalid
+// parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func parseReference(ref store.Reference) (*query, error) {
-	var problems vaultclient.Problems
+	var problems vault.Problems
 	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
 	checkKey(ref.Key, &problems)
 	known := []string{"method", "query", "body", "whole"}
@@ -57,7 +57,7 @@ func parseReference(ref store.Reference) (*query, error) {
 				problems.Add("options.whole", "must be true or false, without quotes")
 			}
 		default:
-			problems.Add("options."+vaultclient.Printable(name), "%s", strict.Unknown("option", vaultclient.Printable(name), known))
+			problems.Add("options."+vault.Printable(name), "%s", strict.Unknown("option", vault.Printable(name), known))
 		}
 	}
 	if q.body != nil && ref.Options["method"] == nil {
@@ -75,24 +75,24 @@ func parseReference(ref store.Reference) (*query, error) {
 }
 
 // checkKey accepts exactly one spelling of each path.
-func checkKey(key string, problems *vaultclient.Problems) {
+func checkKey(key string, problems *vault.Problems) {
 	switch {
 	case key == "":
 		problems.Add("key", "is missing; it is the path in Vault's API, such as secret/data/prod/db")
-	case len(key) > vaultclient.MaxNameBytes:
-		problems.Add("key", "is %d bytes long; the most is %d", len(key), vaultclient.MaxNameBytes)
+	case len(key) > vault.MaxNameBytes:
+		problems.Add("key", "is %d bytes long; the most is %d", len(key), vault.MaxNameBytes)
 	case strings.Contains(key, "?"):
 		problems.Add("key", "must not hold a ?; arguments go into options.query")
 	case strings.HasPrefix(key, "v1/") || strings.HasPrefix(key, "/v1/"):
 		problems.Add("key", "must begin after /v1/")
 	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
 		problems.Add("key", "must be UTF-8 without control characters")
-	case strings.TrimSpace(key) != key || !vaultclient.CleanPath(key):
+	case strings.TrimSpace(key) != key || !vault.CleanPath(key):
 		problems.Add("key", "must be a path such as secret/data/prod/db: no slash or space at either end, no empty part, no . or .. as a part")
 	}
 }
 
-func (q *query) setMethod(value any, problems *vaultclient.Problems) {
+func (q *query) setMethod(value any, problems *vault.Problems) {
 	methods := []string{http.MethodGet, methodList, http.MethodPost, http.MethodPut}
 	text, ok := value.(string)
 	if !ok || !slices.Contains(methods, strings.ToUpper(text)) {
@@ -102,7 +102,7 @@ func (q *query) setMethod(value any, problems *vaultclient.Problems) {
 	q.method = strings.ToUpper(text)
 }
 
-func (q *query) setParams(value any, problems *vaultclient.Problems) {
+func (q *query) setParams(value any, problems *vault.Problems) {
 	fields, ok := asFields(value)
 	if !ok {
 		problems.Add("options.query", "must be fields with text, such as {format: pem}")
@@ -119,12 +119,12 @@ func (q *query) setParams(value any, problems *vaultclient.Problems) {
 		case json.Number:
 			q.params.Set(name, value.String())
 		default:
-			problems.Add("options.query."+vaultclient.Printable(name), "must be text, a whole number, true or false")
+			problems.Add("options.query."+vault.Printable(name), "must be text, a whole number, true or false")
 		}
 	}
 }
 
-func (q *query) setBody(value any, problems *vaultclient.Problems) {
+func (q *query) setBody(value any, problems *vault.Problems) {
 	if _, ok := asFields(value); !ok {
 		problems.Add("options.body", "must be fields, such as {common_name: web.example.com}")
 		return
@@ -156,7 +156,7 @@ func asFields(value any) (map[string]any, bool) {
 }
 
 // setVersion pins a version of KV v2, which counts them from one.
-func (q *query) setVersion(version string, problems *vaultclient.Problems) {
+func (q *query) setVersion(version string, problems *vault.Problems) {
 	if version == "" {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -59,8 +60,8 @@ func TestCheckAcceptsOneSpellingOfEachReference(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v, want store.ErrInvalid with %q", err, test.want)
+			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want fault.ErrInvalid with %q", err, test.want)
 			}
 		})
 	}

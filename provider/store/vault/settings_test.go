@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -76,8 +77,8 @@ func TestOpenRefusesWrongSettingsByName(t *testing.T) {
 				opened.Close()
 				t.Fatal("Open accepted the settings")
 			}
-			if !errors.Is(err, store.ErrInvalid) {
-				t.Errorf("%v is not store.ErrInvalid", err)
+			if !errors.Is(err, fault.ErrInvalid) {
+				t.Errorf("%v is not fault.ErrInvalid", err)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {

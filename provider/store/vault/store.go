@@ -3,13 +3,13 @@ package vault
 import (
 	"context"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // vaultStore is one connection.
-type vaultStore struct{ connection *vaultclient.Connection }
+type vaultStore struct{ connection *vault.Connection }
 
 // Check implements store.Store.
 func (s *vaultStore) Check(ref store.Reference) error {
@@ -23,7 +23,7 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	if err != nil {
 		return store.Value{}, err
 	}
-	resp, asked, err := s.connection.Ask(ctx, as, vaultclient.Request{
+	resp, asked, err := s.connection.Ask(ctx, as, vault.Request{
 		What: q.where(), Method: q.method, Path: q.key, Params: q.params, Body: q.body,
 		// A read that makes a credential may be repeated: the one that was
 		// lost ends with its own lease. A write may not.

@@ -10,9 +10,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // versioned is the metadata that KV version 2 gives with a secret.
@@ -53,7 +54,7 @@ func (v versioned) id() string {
 
 // gone explains a version that is there and has no data any more; nil if that
 // is not what the answer says.
-func gone(q *query, a *vaultclient.Answer) error {
+func gone(q *query, a *vault.Answer) error {
 	if a == nil {
 		return nil
 	}
@@ -62,28 +63,28 @@ func gone(q *query, a *vaultclient.Answer) error {
 		return nil
 	}
 	if meta.Destroyed {
-		return vaultclient.Fail(store.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", vaultclient.Printable(q.key), meta.Version)
+		return vault.Fail(fault.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", vault.Printable(q.key), meta.Version)
 	}
-	return vaultclient.Fail(store.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
-		vaultclient.Printable(q.key), meta.Version, vaultclient.Printable(meta.DeletionTime))
+	return vault.Fail(fault.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
+		vault.Printable(q.key), meta.Version, vault.Printable(meta.DeletionTime))
 }
 
 // valueOf turns a successful answer into the value, without its lease.
-func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
+func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 	where := q.where()
 	if resp.Status == http.StatusNoContent {
 		return store.Value{}, q.nothing("204")
 	}
 	a := resp.Answer
 	if a == nil {
-		return store.Value{}, vaultclient.Fail(store.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
+		return store.Value{}, vault.Fail(fault.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
 			where, resp.Status, resp.Broken)
 	}
 	switch {
 	case a.WrapInfo != nil:
-		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
+		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
 	case a.Data == nil && a.Auth != nil:
-		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
+		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
 	case a.Data == nil:
 		return store.Value{}, q.nothing("no data" + resp.Said())
 	}
@@ -98,7 +99,7 @@ func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 		}
 	}
 	if q.pinned != "" {
-		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", vaultclient.Printable(q.key))
+		return store.Value{}, vault.Fail(fault.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", vault.Printable(q.key))
 	}
 	if q.whole {
 		return wholeAnswer(where, a)
@@ -110,9 +111,9 @@ func valueOf(q *query, resp *vaultclient.Response) (store.Value, error) {
 // design; a read that finds nothing is answered with 404 by Vault.
 func (q *query) nothing(answer string) error {
 	if q.writes() {
-		return vaultclient.Fail(store.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
+		return vault.Fail(fault.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
 	}
-	return vaultclient.Fail(store.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
+	return vault.Fail(fault.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
 }
 
 // certificateEnd is when the certificate that a write made ends: an X.509

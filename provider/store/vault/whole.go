@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/vault"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/vaultclient"
 )
 
 // whole is the answer as Vault's Go client writes it down again (api.Secret),
@@ -25,13 +26,13 @@ type whole struct {
 
 // wholeAnswer is the value of a reference with the option whole. It has no
 // version of Vault's, since more than the secret's data is part of it.
-func wholeAnswer(where string, a *vaultclient.Answer) (store.Value, error) {
+func wholeAnswer(where string, a *vault.Answer) (store.Value, error) {
 	text, err := json.Marshal(whole{
 		LeaseID: a.LeaseID, LeaseDuration: int64(time.Duration(a.LeaseDuration) / time.Second), Renewable: a.Renewable,
 		Data: a.Data, Warnings: a.Warnings, MountType: a.MountType,
 	})
 	if err != nil {
-		return store.Value{}, vaultclient.Fail(store.ErrInvalid, "%s: the answer cannot be written as JSON again", where)
+		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: the answer cannot be written as JSON again", where)
 	}
 	return store.Value{Data: secret.New(text)}, nil
 }

@@ -1,0 +1,171 @@
+package atomicfile_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lanyardhq/lanyard/internal/atomicfile"
+)
+
+func write(t *testing.T, path, content string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func holds(t *testing.T, path, want string, mode fs.FileMode) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	info, statErr := os.Stat(path)
+	if err != nil || statErr != nil || string(data) != want || info.Mode().Perm() != mode {
+		t.Errorf("%s holds %q with mode %v, %v; want %q and %v", path, data, info.Mode().Perm(), err, want, mode)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".lanyard-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestCreateNeverReplaces(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := atomicfile.Create(path, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Create(path, []byte("newer"), 0o600); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("created over a file: %v", err)
+	}
+	holds(t, path, "new", 0o600)
+}
+
+func TestReplaceKeepsModeAndLinks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old", 0o640)
+	link := filepath.Join(filepath.Dir(path), "link")
+	if err := os.Symlink("f", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Replace(link, []byte("new"), 0); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path, "new", 0o640)
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link became %v, %v", info.Mode(), err)
+	}
+	if err := atomicfile.Replace(path, []byte("newer"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path, "newer", 0o600)
+}
+
+func TestReplaceUnchangedLeavesWhatOthersWrote(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "theirs", 0o644)
+	if err := atomicfile.ReplaceUnchanged(path, []byte("read before"), []byte("ours")); !errors.Is(err, atomicfile.ErrChanged) {
+		t.Errorf("error %v", err)
+	}
+	holds(t, path, "theirs", 0o644)
+	if err := atomicfile.ReplaceUnchanged(path, []byte("theirs"), []byte("ours")); err != nil {
+		t.Error(err)
+	}
+	holds(t, path, "ours", 0o644)
+}
+
+// Each adds one to a number in the file; without the lock some would be lost.
+func TestLockLetsOneChangeTheFileAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "0", 0o600)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			unlock, err := atomicfile.Lock(t.Context(), path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer unlock()
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Error(err)
+			}
+			n, err := strconv.Atoi(string(data))
+			if err != nil {
+				t.Error(err)
+			}
+			if err := atomicfile.Replace(path, []byte(strconv.Itoa(n+1)), 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	holds(t, path, "8", 0o600)
+}
+
+func TestLockGivesUpWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "", 0o600)
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := atomicfile.Lock(ctx, path); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("error %v", err)
+	}
+	unlock()
+	unlock, err = atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if _, err := atomicfile.Lock(t.Context(), path+"none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// NFS locks no file that is open for reading only.
+func TestLockHoldsTheFileOpenForWriting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "", 0o600)
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	open, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if to, err := os.Readlink(fd); err != nil || to != path {
+			continue
+		}
+		info, err := os.ReadFile("/proc/self/fdinfo/" + filepath.Base(fd))
+		_, flags, found := strings.Cut(string(info), "flags:\t")
+		flags, _, _ = strings.Cut(flags, "\n")
+		if bits, parseErr := strconv.ParseUint(flags, 8, 32); err != nil || !found || parseErr != nil || bits&syscall.O_ACCMODE != syscall.O_RDWR {
+			t.Errorf("it is open with flags %s, %v, %v", flags, err, parseErr)
+		}
+		return
+	}
+	t.Error("the file is not open")
+}
+
+func TestAFileThatMayOnlyBeReadIsLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "", 0o400)
+	unlock, err := atomicfile.Lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}

@@ -1,0 +1,225 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// firstWait is about how long the first repetition waits; each further one
+// waits twice as long, up to longestWait.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 5 * time.Second
+)
+
+// Access is one store's way to AWS. It is safe for concurrent use.
+type Access struct {
+	platform *Platform
+	settings Settings
+	node     *Node // nil for pods
+	http     *http.Client
+	health   health // of the service
+	sts      health // of the STS, which may be well where the service is not
+}
+
+// Open returns the way to AWS with settings that have passed Check. storeType is
+// what the calls are counted under. It makes no call.
+func (p *Platform) Open(storeType string, settings Settings) *Access {
+	return &Access{platform: p, settings: settings, http: p.pool.client(storeType)}
+}
+
+// Target is where and as whom one call is made.
+type Target struct {
+	// Region is the region to ask.
+	Region string
+	// Failover is true if it is not the first of the settings.
+	Failover bool
+	// Credentials are the pod's.
+	Credentials awssdk.CredentialsProvider
+}
+
+// Format implements fmt.Formatter, so that no verb shows the credentials.
+func (t Target) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "AWS in "+t.Region) //nolint:errcheck // fmt.Formatter has no error result
+}
+
+// Endpoint is the service's endpoint in a region; nil means that the SDK knows
+// it.
+func (a *Access) Endpoint(region string) *string { return endpointIn(a.settings.Endpoint, region) }
+
+// HTTP is the client that the service's calls go through.
+func (a *Access) HTTP() *http.Client { return a.http }
+
+// FIPS and DualStack are which of the endpoints that the SDK knows are meant.
+func (a *Access) FIPS() awssdk.FIPSEndpointState {
+	if a.settings.FIPS {
+		return awssdk.FIPSEndpointStateEnabled
+	}
+	return awssdk.FIPSEndpointStateDisabled
+}
+
+// DualStack is which of the endpoints that the SDK knows are meant.
+func (a *Access) DualStack() awssdk.DualStackEndpointState {
+	if a.settings.DualStack {
+		return awssdk.DualStackEndpointStateEnabled
+	}
+	return awssdk.DualStackEndpointStateDisabled
+}
+
+// Do makes a call as the identity, and again if that may help: a bounded number
+// of times while it may pass by itself, once with new credentials if they were
+// refused, and then in the next region. A failover region is believed when it
+// has what was asked for; its refusals say nothing of the first. call's error is
+// the SDK's or a *CallError; Do's is a *CallError, or wraps ctx's. what is the
+// action and its object, such as "GetSecretValue db".
+func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
+	regions, err := a.regions(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []string
+	var last *CallError
+	for n, i := range a.health.order(regions, a.platform.now()) {
+		region := regions[i]
+		if why, resting := a.health.resting(region, a.platform.now()); resting && len(failures) > 0 {
+			failures = append(failures, fmt.Sprintf("%s was found unavailable a moment ago (%s)", region, why))
+			continue
+		}
+		failed := a.inRegion(ctx, as, regions, i, len(regions)-n, call)
+		switch {
+		case failed == nil:
+			a.health.answered(region)
+			return nil
+		case ctx.Err() != nil && !errors.Is(failed, remote.ErrNoSlot):
+			return fmt.Errorf("%s: no answer from AWS in the time given: %w", what, ctx.Err())
+		case failed.everywhere:
+			failed.Text = what + ": " + failed.Text
+			return failed
+		case i == 0 && !errors.Is(failed, fault.ErrUnavailable):
+			failed.Text = what + " in " + region + ": " + failed.Text
+			return failed
+		case errors.Is(failed, fault.ErrUnavailable) && !errors.Is(failed, remote.ErrNoSlot):
+			a.health.failed(region, failed.Text, a.platform.now())
+		}
+		failures, last = append(failures, "in "+region+": "+failed.Text), failed
+	}
+	return &CallError{Kind: fault.ErrUnavailable, Text: what + " " + strings.Join(failures, "; "), cause: last.cause}
+}
+
+// regions are those to ask, the first of which may be the node's.
+func (a *Access) regions(ctx context.Context) ([]string, error) {
+	first := a.settings.Region
+	if first == "" {
+		var err error
+		if first, err = a.platform.nodeRegion(ctx); err != nil {
+			return nil, err
+		}
+	}
+	regions := []string{first}
+	for _, region := range a.settings.FailoverRegions {
+		if region != first {
+			regions = append(regions, region)
+		}
+	}
+	if len(regions) == 1 && len(a.settings.FailoverRegions) > 0 {
+		return nil, Failf(fault.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
+	}
+	return regions, nil
+}
+
+// shareOf is a part of the time that there is, one of so many equal ones.
+func shareOf(ctx context.Context, parts int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || parts == 1 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
+}
+
+// inRegion makes the call in the region of this index, one of left that are still
+// to be asked. They divide the time that is left when the credentials are there:
+// who grants those divides it among the regions too. A region that was unavailable
+// when it was asked last is tried once.
+func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, index, left int, call func(context.Context, Target) error) *CallError {
+	retries := a.settings.Retries
+	if len(regions) > 1 && a.health.doubtful(regions[index]) {
+		retries = 0
+	}
+	for renewed := false; ; renewed = true {
+		granted, key, failed := a.credentialsFor(ctx, as, regions)
+		if failed != nil {
+			failed.everywhere = true // those who grant them were asked in all regions
+			return failed
+		}
+		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
+		share, cancel := shareOf(ctx, left)
+		failed = a.attempt(share, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		cancel()
+		if failed == nil || !failed.credentials || renewed || !a.platform.credentials.Forget(key, granted) {
+			return failed
+		}
+	}
+}
+
+// asFailure is what became of a call.
+func asFailure(err error) *CallError {
+	var failed *CallError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failed):
+		return failed
+	}
+	return Explain(err)
+}
+
+// attempt tries until it succeeds, is refused, or there is no time left.
+func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) *CallError {
+	for n := 0; ; n++ {
+		limited := remote.WithTimeout(ctx, a.settings.Timeout)
+		failed := try(limited)
+		if err := remote.NoSlot(limited); failed != nil && err != nil {
+			return &CallError{Kind: fault.ErrUnavailable, Text: err.Error(), cause: err}
+		}
+		if failed == nil || !errors.Is(failed, fault.ErrUnavailable) || n >= retries || !wait(ctx, n) {
+			return failed
+		}
+	}
+}
+
+// wait waits before another try, and is false if there is no time for it.
+func wait(ctx context.Context, n int) bool {
+	backoff := min(firstWait<<n, longestWait)
+	delay := backoff/2 + rand.N(backoff)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
+		return false
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// grant is a pod's credentials in use.
+type grant = credential.Grant[awssdk.Credentials]
+
+// Now is the time as the platform tells it.
+func (a *Access) Now() time.Time { return a.platform.now() }

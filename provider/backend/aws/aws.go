@@ -1,0 +1,98 @@
+// Package aws is what the stores and key services of AWS share: the regions that
+// are asked and in which order, the role that a pod acts as and its credentials,
+// the connections, and what a failure means.
+//
+// A pod's identity becomes credentials by its own token alone: IAM roles for
+// service accounts (IRSA) exchange it at STS, EKS Pod Identity at the agent on
+// the node; a chain of further roles may follow. The package never reads AWS_*
+// or proxy variables of its environment, shared configuration files or the
+// node's instance profile (a command's options hand it what they lead to), never lets one service account use another's
+// credentials, and never repeats a token in an error.
+//
+// Start with New and Platform.Open; Access.Do is how every call is made. The
+// calls themselves go through the service clients of
+// github.com/aws/aws-sdk-go-v2 with its own repetitions switched off, because
+// those neither know how much time the mount has left nor what failed last.
+package aws
+
+import (
+	"context"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// Cluster answers what the cluster's objects say of a pod's place in AWS.
+type Cluster interface {
+	// Annotation is an annotation of a service account; empty if it has none.
+	// The error wraps a kind of package fault.
+	Annotation(ctx context.Context, namespace, serviceAccount, name string) (string, error)
+	// NodeLabel is a label of the node that this process runs on; empty if it
+	// has none. The error wraps a kind of package fault.
+	NodeLabel(ctx context.Context, name string) (string, error)
+}
+
+// Options are what a Platform is made of.
+type Options struct {
+	// Tokens gets the pods' service account tokens; nil takes those that the
+	// driver passed.
+	Tokens identity.TokenSource
+	// Cluster answers for classes that name no role or region; nil means that
+	// such classes fail with what to add.
+	Cluster Cluster
+	// Calls bounds the calls in flight; nil allows 64 at each address.
+	Calls *remote.Calls
+	// Person finds the credentials of who runs a command, for NodePerson; nil
+	// where pods are served.
+	Person awssdk.CredentialsProvider
+	// TrustsSettings lets settings say where the calls of a Person go. Otherwise
+	// they go to AWS alone: settings of a command stand in files that others may
+	// change.
+	TrustsSettings bool
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Platform is AWS as one process uses it: one pool of connections and one cache
+// of credentials for all stores, however many classes open them. It is safe for
+// concurrent use.
+type Platform struct {
+	tokens      identity.TokenSource
+	cluster     Cluster
+	person      awssdk.CredentialsProvider
+	trusts      bool // settings, with a person
+	now         func() time.Time
+	pool        *pool
+	credentials *credential.Cache[awssdk.Credentials]
+	facts       *credential.Cache[string] // what Cluster said
+}
+
+// New returns a Platform that works until Close.
+func New(opts Options) *Platform {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Tokens == nil {
+		opts.Tokens = identity.PodTokens{Now: opts.Now}
+	}
+	if opts.Calls == nil {
+		opts.Calls = remote.NewCalls(64)
+	}
+	return &Platform{
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, trusts: opts.TrustsSettings, now: opts.Now, pool: newPool(opts.Calls),
+		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
+		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
+	}
+}
+
+// Close ends the exchanges under way and forgets every credential. No call may
+// be under way or follow.
+func (p *Platform) Close() {
+	p.credentials.Close()
+	p.facts.Close()
+	p.pool.close()
+}

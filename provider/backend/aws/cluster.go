@@ -1,0 +1,84 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// What the cluster's objects say is asked again after about this long.
+const (
+	roleFor   = 5 * time.Minute
+	regionFor = 24 * time.Hour
+)
+
+// regionLabel is where a node names its region.
+// https://kubernetes.io/docs/reference/labels-annotations-taints/#topologykubernetesioregion
+const regionLabel = "topology.kubernetes.io/region"
+
+// annotatedRole is the role of the service account's annotation.
+func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (string, error) {
+	if p.cluster == nil {
+		return "", Failf(fault.ErrInvalid, "no role is named; give auth.role, the ARN of the role that the service account may assume")
+	}
+	// Of the identity, the name alone decides.
+	key := credential.Key{Identity: identity.Key{Namespace: as.Namespace, ServiceAccount: as.ServiceAccount}, Issuer: roleAnnotation}
+	return p.fact(ctx, key, roleFor, func(ctx context.Context) (string, error) {
+		role, err := p.cluster.Annotation(ctx, as.Namespace, as.ServiceAccount, roleAnnotation)
+		switch {
+		case err != nil:
+			return "", withKind(err)
+		case role == "":
+			return "", Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", Printable(as.ServiceAccount), Printable(as.Namespace), roleAnnotation)
+		case !isRole(role):
+			return "", Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, Printable(as.ServiceAccount), Printable(as.Namespace), notRole)
+		}
+		return role, nil
+	})
+}
+
+// nodeRegion is the region of the node's label.
+func (p *Platform) nodeRegion(ctx context.Context) (string, error) {
+	if p.cluster == nil {
+		return "", Failf(fault.ErrInvalid, "no region is named; give region, such as eu-west-1")
+	}
+	return p.fact(ctx, credential.Key{Issuer: regionLabel}, regionFor, func(ctx context.Context) (string, error) {
+		region, err := p.cluster.NodeLabel(ctx, regionLabel)
+		switch {
+		case err != nil:
+			return "", withKind(err)
+		case !IsRegion(region):
+			return "", Failf(fault.ErrInvalid, "no region is named, and the node's label %s names none of AWS; give region in the class or the configuration", regionLabel)
+		}
+		return region, nil
+	})
+}
+
+func (p *Platform) fact(ctx context.Context, key credential.Key, life time.Duration, ask func(context.Context) (string, error)) (string, error) {
+	known, err := p.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
+		fact, err := ask(ctx)
+		return fact, p.now().Add(life), err
+	})
+	if err != nil {
+		return "", err
+	}
+	return known.Credential, nil
+}
+
+// withKind makes sure that an error says whether it may pass by itself. That the
+// service account or the node is gone must not pass for a missing secret.
+func withKind(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		return &CallError{Kind: fault.ErrUnauthenticated, Text: err.Error()}
+	}
+	for _, kind := range []error{fault.ErrInvalid, fault.ErrUnauthenticated, fault.ErrDenied} {
+		if errors.Is(err, kind) {
+			return &CallError{Kind: kind, Text: err.Error()}
+		}
+	}
+	return &CallError{Kind: fault.ErrUnavailable, Text: err.Error()}
+}

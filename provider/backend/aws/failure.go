@@ -1,0 +1,170 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// maxQuoted bounds the text of AWS's own that goes into an error, in bytes.
+const maxQuoted = 400
+
+// Printable makes text that others wrote safe and short enough for an error.
+func Printable(text string) string {
+	if len(text) > maxQuoted {
+		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	}
+	quoted := fmt.Sprintf("%q", strings.Join(strings.Fields(text), " "))
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
+}
+
+// CallError is an error of AWS in the words of package fault.
+type CallError struct {
+	// Kind is one of package fault's.
+	Kind error
+	// Text says what failed and what to do.
+	Text string
+	// Code is AWS's own name for the error; empty if there was no answer.
+	Code string
+
+	credentials bool // it is the credentials that were refused
+	everywhere  bool // another region would fail alike
+	cause       error
+}
+
+// Error is the text.
+func (f *CallError) Error() string { return f.Text }
+
+// Unwrap is the kind, and the cause if callers may want to match it.
+func (f *CallError) Unwrap() []error {
+	if f.cause != nil {
+		return []error{f.Kind, f.cause}
+	}
+	return []error{f.Kind}
+}
+
+// Failf makes a CallError of a kind.
+func Failf(kind error, format string, args ...any) *CallError {
+	return &CallError{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+// Explain turns what the SDK returned into a CallError. AWS's own message is
+// quoted without the secrets that were sent.
+func Explain(err error, sent ...secret.Bytes) *CallError {
+	var answered smithy.APIError
+	if !errors.As(err, &answered) || answered.ErrorCode() == "" {
+		return unanswered(err)
+	}
+	return answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+}
+
+// answeredWith is Named without the secrets that were sent, where the status of
+// the answer may tell what a code that is not known does not.
+func answeredWith(code, message string, status int, sent ...secret.Bytes) *CallError {
+	f := Named(code, withoutSecrets(message, sent...))
+	if errors.Is(f, fault.ErrInvalid) && passes(status) {
+		f.Kind = fault.ErrUnavailable
+	}
+	return f
+}
+
+// passes tells the statuses of failures that may pass by themselves.
+func passes(status int) bool {
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+}
+
+func withoutSecrets(text string, sent ...secret.Bytes) string {
+	for _, s := range sent {
+		if s.Len() > 0 {
+			text = strings.ReplaceAll(text, s.RevealString(), secret.Redacted)
+		}
+	}
+	return text
+}
+
+// Named is what an error of this code and message means, by AWS's names for
+// errors, which the services share.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
+func Named(code, message string) *CallError {
+	says := Printable(code)
+	if message != "" {
+		says += ": " + Printable(message)
+	}
+	f := &CallError{Kind: fault.ErrInvalid, Text: "AWS says " + says, Code: code}
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	switch {
+	case throttled:
+		f.Kind, f.Text = fault.ErrUnavailable, "AWS is throttling the account's calls ("+says+")"
+	case code == "AccessDeniedException" || code == "AccessDenied" || code == "NotAuthorized" || code == "OptInRequired":
+		f.Kind, f.Text = fault.ErrDenied, "permission denied; "+f.Text
+	case code == "ExpiredTokenException" || code == "ExpiredToken" || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" || code == "IncompleteSignatureException":
+		f.Kind, f.credentials = fault.ErrUnauthenticated, true
+		f.Text = "AWS does not accept the credentials of the assumed role (" + says + ")"
+	case code == "InvalidSignatureException" || code == "SignatureDoesNotMatch" || code == "RequestExpired" || code == "RequestTimeTooSkewed":
+		f.Kind, f.credentials = fault.ErrUnauthenticated, true
+		f.Text = "AWS does not accept the signature (" + says + "); check the node's clock, and whether something between the node and AWS changes requests"
+	case code == "ResourceNotFoundException" || code == "ParameterNotFound" || code == "ParameterVersionNotFound" || code == "NotFoundException":
+		f.Kind = fault.ErrNotFound
+	case code == "InternalServiceError" || code == "InternalServerError" || code == "InternalFailure" || code == "ServiceUnavailable" || code == "ServiceUnavailableException" || code == "InternalServiceErrorException" || code == "DependencyTimeoutException" || code == "KMSInternalException" || code == "RequestTimeout" || code == "RequestTimeoutException" || code == "IDPCommunicationError":
+		f.Kind = fault.ErrUnavailable
+	}
+	return f
+}
+
+func statusOf(err error) int {
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) {
+		return answered.HTTPStatusCode()
+	}
+	return 0
+}
+
+// unanswered explains an error that is not AWS's own.
+func unanswered(err error) *CallError {
+	var at *url.Error
+	var network net.Error
+	host := ""
+	if errors.As(err, &at) {
+		if parsed, parseErr := url.Parse(at.URL); parseErr == nil {
+			host = " at " + parsed.Host
+		}
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		return Failf(fault.ErrInvalid, "%v", errTooLarge)
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return Failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
+	case at != nil:
+		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(at.Err.Error()))
+	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(innermost(err)))
+	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
+		return Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+	case statusOf(err) != 0:
+		return Failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
+	}
+	return Failf(fault.ErrInvalid, "the call cannot be made: %s", Printable(err.Error()))
+}
+
+// innermost is the innermost text, without the names of the SDK's layers.
+func innermost(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,215 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// The ways in which the node itself gets credentials.
+const (
+	methodInstanceRole    = "instanceRole"
+	methodWebIdentityFile = "webIdentityFile"
+)
+
+// nodeSession is the name of the node's sessions, which CloudTrail shows.
+const nodeSession = "lanyard.node"
+
+// maxTokenBytes bounds a file with a token.
+const maxTokenBytes = 64 << 10
+
+// Node says how the node itself gets credentials, for what it does on its own
+// behalf. It stands in the operator's configuration alone.
+type Node struct {
+	// Method is instanceRole, which asks the instance metadata service, version
+	// 2 alone, or webIdentityFile, which exchanges a token at STS.
+	Method string `yaml:"method"`
+	// TokenFile is the file with the token, read at each exchange, and Role the
+	// ARN of the role that it is exchanged for.
+	TokenFile string `yaml:"tokenFile"`
+	Role      string `yaml:"role"`
+	// Chain are the ARNs of roles that are assumed one after another.
+	Chain []string `yaml:"chain"`
+	// STSEndpoint is where tokens are exchanged and roles assumed; empty means
+	// the region's own.
+	STSEndpoint string `yaml:"stsEndpoint"`
+	// MetadataEndpoint is asked instead of the metadata service's own address.
+	MetadataEndpoint string `yaml:"metadataEndpoint"`
+}
+
+// Check notes what is wrong with the settings, which stand in the field node.
+func (n *Node) Check(problems *Problems) {
+	methods := []string{methodInstanceRole, methodWebIdentityFile}
+	if !slices.Contains(methods, n.Method) {
+		problems.Add("node.method", "%s", strict.Unknown("method", Printable(n.Method), methods))
+		return
+	}
+	if len(n.Chain) > mostChained {
+		problems.Add("node.chain", "has %d roles; the most is %d", len(n.Chain), mostChained)
+	}
+	if slices.ContainsFunc(n.Chain, func(role string) bool { return !roleARN.MatchString(role) }) {
+		problems.Add("node.chain", "each %s", notRole)
+	}
+	checkEndpoint("node.stsEndpoint", n.STSEndpoint, problems)
+	checkEndpoint("node.metadataEndpoint", n.MetadataEndpoint, problems)
+	if n.Method == methodInstanceRole {
+		if n.TokenFile != "" || n.Role != "" {
+			problems.Add("node.tokenFile", "tokenFile and role are for the method webIdentityFile alone; put a role that is to be assumed after the instance's into node.chain")
+		}
+		return
+	}
+	if !filepath.IsAbs(n.TokenFile) {
+		problems.Add("node.tokenFile", "must be the absolute path of a file on the node that holds a token")
+	}
+	if !roleARN.MatchString(n.Role) {
+		problems.Add("node.role", notRole)
+	}
+	if n.MetadataEndpoint != "" {
+		problems.Add("node.metadataEndpoint", "is for the method instanceRole alone; remove it")
+	}
+}
+
+// methodPerson is no method that settings can name: see OpenAsPerson.
+const methodPerson = "person"
+
+// KnowsPerson is true if the Platform finds the credentials of who runs the
+// command.
+func (p *Platform) KnowsPerson() bool { return p.person != nil }
+
+// TrustsSettings is true if settings may say where a person's calls go.
+func (p *Platform) TrustsSettings() bool { return p.trusts }
+
+// OpenAsPerson is OpenAsNode with the credentials of Options.Person.
+func (p *Platform) OpenAsPerson(storeType string, settings Settings) *Access {
+	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})
+}
+
+// OpenAsNode is Open for what the node does on its own behalf: every call is
+// made with the node's credentials, whatever identity Do is given. node has
+// passed Check.
+func (p *Platform) OpenAsNode(storeType string, settings Settings, node Node) *Access {
+	access := p.Open(storeType, settings)
+	// The regional endpoints of STS are found with the pods' settings.
+	access.settings.Auth.STSEndpoint = node.STSEndpoint
+	access.node = &node
+	return access
+}
+
+// nodeCredentials are the node's, and their key in the cache.
+func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant, credential.Key, *CallError) {
+	key := credential.Key{
+		Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ","),
+		Role: strings.Join(append([]string{a.node.Role}, a.node.Chain...), " "),
+	}
+	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {
+		got, failed := a.nodeExchange(ctx, regions)
+		if failed != nil {
+			return awssdk.Credentials{}, time.Time{}, failed
+		}
+		return got, got.Expires, nil
+	})
+	if err != nil {
+		return nil, key, exchangeFailure(err)
+	}
+	return granted, key, nil
+}
+
+// nodeExchange gets the credentials of the last role.
+func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk.Credentials, failed *CallError) {
+	switch a.node.Method {
+	case methodPerson:
+		got, failed = a.askPerson(ctx)
+	case methodInstanceRole:
+		got, failed = a.askMetadata(ctx)
+	default:
+		got, failed = a.askWithFile(ctx, regions)
+	}
+	for _, next := range a.node.Chain {
+		if failed != nil {
+			break
+		}
+		before := got
+		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+			return assumeNext(ctx, client, next, nodeSession, before)
+		})
+	}
+	return got, failed
+}
+
+// askPerson takes what the person's own tools would use. It is for the SDK to
+// repeat what may pass, and its words are kept for their remedies.
+func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
+	found, err := a.platform.person.Retrieve(ctx)
+	if err != nil {
+		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", Printable(err.Error()))
+	}
+	if !found.CanExpire {
+		found.Expires = a.platform.now().Add(personTime)
+	}
+	return found, nil
+}
+
+// personTime is after how long credentials that do not expire are looked for
+// again.
+const personTime = time.Hour
+
+// askWithFile exchanges the token of the file.
+func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {
+	content, err := nodefile.Read(a.node.TokenFile, maxTokenBytes)
+	if err != nil {
+		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
+	}
+	token := secret.NewString(strings.TrimSpace(string(content)))
+	got, failed := a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+		return assumeWithToken(ctx, client, a.node.Role, nodeSession, stsAudience, token)
+	})
+	if failed != nil && failed.Code == "ExpiredTokenException" {
+		failed.Text = "AssumeRoleWithWebIdentity of " + a.node.Role + ": the token in " + a.node.TokenFile + " has expired; see to what renews it, or check the node's clock"
+	}
+	return got, failed
+}
+
+// askMetadata asks the instance metadata service, version 2.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, failed *CallError) {
+	client := imds.New(imds.Options{
+		HTTPClient: a.http, Retryer: awssdk.NopRetryer{}, Endpoint: a.node.MetadataEndpoint,
+		ClientEnableState: imds.ClientEnabled, EnableFallback: awssdk.FalseTernary,
+	})
+	provider := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client })
+	failed = a.attempt(ctx, a.settings.Retries, func(ctx context.Context) *CallError {
+		var err error
+		if got, err = provider.Retrieve(ctx); err != nil {
+			return metadataFailure(err)
+		}
+		return nil
+	})
+	return got, failed
+}
+
+func metadataFailure(err error) *CallError {
+	f := Explain(err)
+	if f.Code == "EmptyEC2RoleList" || statusOf(err) == 404 {
+		f.Kind = fault.ErrUnauthenticated
+	} else if !errors.Is(f, fault.ErrUnavailable) {
+		f.Kind = fault.ErrUnavailable
+	}
+	f.credentials = false
+	f.Text = "the instance metadata service: " + f.Text + "; check that the instance has a role, that its metadata service is on, and that http-put-response-hop-limit lets this process reach it (2 for a pod without the host's network)"
+	return f
+}

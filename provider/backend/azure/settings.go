@@ -1,0 +1,226 @@
+package azure
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/fault"
+)
+
+// The bounds and defaults of settings.
+const (
+	defaultTimeout = 10 * time.Second
+	mostTimeout    = time.Minute
+	defaultRetries = 3
+	mostRetries    = 8
+	defaultCloud   = "public"
+	maxTextBytes   = 1024
+)
+
+// Settings are a vault or HSM and the way to it, as configured. They are decoded
+// into the value that DefaultSettings returns, and then checked.
+type Settings struct {
+	// One of these says which vault or HSM: a name below DNSSuffix, or an
+	// address.
+	Vault   string `yaml:"vault"`
+	HSM     string `yaml:"hsm"`
+	Address string `yaml:"address"`
+
+	// Cloud gives DNSSuffix and AuthorityHost their defaults.
+	Cloud         string `yaml:"cloud"`
+	DNSSuffix     string `yaml:"dnsSuffix"`
+	AuthorityHost string `yaml:"authorityHost"`
+	// EnvironmentFile describes a cloud that Cloud has no name for.
+	EnvironmentFile string `yaml:"environmentFile"`
+	// Resource is what tokens are for; empty takes what the vault's challenge
+	// says, if the vault's host lies below it.
+	Resource string `yaml:"resource"`
+	// Endpoint is the host and port that is dialled instead of the address's.
+	Endpoint string `yaml:"endpoint"`
+	// APIVersion is for clouds that lag behind the client's own.
+	APIVersion string `yaml:"apiVersion"`
+
+	TenantID string        `yaml:"tenantID"`
+	Auth     Auth          `yaml:"auth"`
+	TLS      TLS           `yaml:"tls"`
+	Timeout  time.Duration `yaml:"timeout"`
+	Retries  int           `yaml:"retries"`
+
+	byOperator bool // the operator's configuration names the store
+}
+
+// TLS says whom to trust.
+type TLS struct {
+	CACert     string `yaml:"caCert"`
+	CACertFile string `yaml:"caCertFile"`
+}
+
+// Problems collects what is wrong with settings or references.
+type Problems strict.Problems
+
+// Add notes what is wrong with a field.
+func (p *Problems) Add(field, format string, args ...any) {
+	*p = append(*p, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+}
+
+// Err is nil if there are none, and else wraps fault.ErrInvalid.
+func (p *Problems) Err() error {
+	if len(*p) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", fault.ErrInvalid, strict.Problems(*p))
+}
+
+// DefaultSettings are the settings before anything is decoded into them.
+func DefaultSettings() Settings {
+	return Settings{Cloud: defaultCloud, Timeout: defaultTimeout, Retries: defaultRetries, Auth: Auth{Audience: defaultAudience}}
+}
+
+// Decode reads fields into a struct and returns all that cannot be read.
+func Decode(fields map[string]any, into any) Problems {
+	err := strict.DecodeMap(fields, into)
+	var found strict.Problems
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &found):
+		return Problems{{Text: "the settings cannot be read"}}
+	}
+	return Problems(found)
+}
+
+// Check completes the settings and notes all that is wrong with them.
+// byOperator is true if they stand in the operator's configuration.
+func (s *Settings) Check(byOperator bool, problems *Problems) {
+	s.byOperator = byOperator
+	before := len(*problems)
+	if s.EnvironmentFile != "" {
+		if s.fillEnvironment(problems); len(*problems) > before {
+			return // the rest hangs on what the file says
+		}
+	}
+	s.fillCloud(problems)
+	s.checkWhich(problems)
+	s.AuthorityHost = checkURL("authorityHost", s.AuthorityHost, "https://login.microsoftonline.com", problems)
+	if s.Resource != "" {
+		s.Resource = checkURL("resource", s.Resource, "https://vault.azure.net", problems)
+	}
+	if _, _, err := net.SplitHostPort(s.Endpoint); s.Endpoint != "" && err != nil {
+		problems.Add("endpoint", "must be a host and a port, such as 10.0.0.4:443")
+	}
+	if s.APIVersion != "" && !apiVersion.MatchString(s.APIVersion) {
+		problems.Add("apiVersion", "must be a version of the Key Vault API, such as 7.4 or 2025-07-01")
+	}
+	if s.TenantID != "" && !tenant.MatchString(s.TenantID) {
+		problems.Add("tenantID", "must be the tenant's ID or one of its domains: letters, digits, dots and dashes")
+	}
+	s.Auth.check(s.byOperator, problems)
+	s.TLS.check(s.byOperator, problems)
+	if s.Timeout < time.Second || s.Timeout > mostTimeout {
+		problems.Add("timeout", "must be between 1s and %s", mostTimeout)
+	}
+	if s.Retries < 0 || s.Retries > mostRetries {
+		problems.Add("retries", "must be between 0 and %d", mostRetries)
+	}
+}
+
+var (
+	// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftkeyvault
+	vaultName  = regexp.MustCompile(`^[a-zA-Z](?:-?[a-zA-Z0-9]){2,23}$`)
+	dnsName    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
+	tenant     = regexp.MustCompile(`^[a-zA-Z0-9.-]{1,253}$`)
+	apiVersion = regexp.MustCompile(`^[0-9]{1,4}(?:\.[0-9]|-[0-9]{2}-[0-9]{2})(?:-preview(?:\.[0-9])?)?$`)
+)
+
+// fillCloud sets what the cloud says and nobody else does.
+func (s *Settings) fillCloud(problems *Problems) {
+	c, known := cloudNamed(s.Cloud)
+	if strings.EqualFold(s.Cloud, customCloud) && s.DNSSuffix != "" && s.AuthorityHost != "" {
+		return
+	}
+	if !known {
+		names := make([]string, 0, 2*len(clouds()))
+		for _, c := range clouds() {
+			names = append(names, c.name)
+		}
+		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", Printable(s.Cloud), names))
+		return
+	}
+	if s.AuthorityHost == "" {
+		s.AuthorityHost = c.authority
+	}
+	if s.DNSSuffix == "" {
+		s.DNSSuffix = c.vaults
+		if s.HSM != "" {
+			s.DNSSuffix = c.hsms
+		}
+	}
+}
+
+// checkWhich makes the address of whichever way it was given.
+func (s *Settings) checkWhich(problems *Problems) {
+	given := 0
+	for _, text := range []string{s.Vault, s.HSM, s.Address} {
+		if text != "" {
+			given++
+		}
+	}
+	if given != 1 {
+		problems.Add("vault", "give the vault's name in vault, or a Managed HSM's in hsm, or a whole https:// address in address: one of the three")
+		return
+	}
+	if s.Address != "" {
+		s.Address = checkURL("address", s.Address, "https://my-vault.vault.azure.net", problems)
+		return
+	}
+	field, name := "vault", s.Vault
+	if s.HSM != "" {
+		field, name = "hsm", s.HSM
+	}
+	if !vaultName.MatchString(name) || len(name) > 24 {
+		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into address")
+	}
+	if !dnsName.MatchString(s.DNSSuffix) {
+		problems.Add("dnsSuffix", "must be a domain such as vault.azure.net")
+	}
+	s.Address = "https://" + strings.ToLower(name) + "." + strings.ToLower(s.DNSSuffix)
+}
+
+// checkURL returns an https URL without anything after its port.
+func checkURL(field, text, example string, problems *Problems) string {
+	// The parser's own error repeats the text, which may hold a password.
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil:
+		problems.Add(field, "is not a URL; must be one such as %s", example)
+	case parsed.User != nil:
+		problems.Add(field, "must not hold a user name or password; how to log in is said in auth")
+	case parsed.Scheme != "https":
+		problems.Add(field, "must begin with https://, such as %s: tokens are not sent in plain text", example)
+	case parsed.Hostname() == "":
+		problems.Add(field, "names no host; must be a URL such as %s", example)
+	case strings.TrimSuffix(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
+		problems.Add(field, "must not go beyond the port: no path, no ?, no #; such as %s", example)
+	default:
+		return "https://" + strings.ToLower(parsed.Host)
+	}
+	return ""
+}
+
+func (t *TLS) check(byOperator bool, problems *Problems) {
+	switch {
+	case t.CACert != "" && t.CACertFile != "":
+		problems.Add("tls.caCert", "give one of caCert and caCertFile")
+	case t.CACertFile != "" && !byOperator:
+		problems.Add("tls.caCertFile", "reads a file of the node, so only the operator's configuration file may give it; put the certificate itself into tls.caCert")
+	case t.CACertFile != "" && !filepath.IsAbs(t.CACertFile):
+		problems.Add("tls.caCertFile", "must be an absolute path on the node")
+	}
+}

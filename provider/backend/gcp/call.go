@@ -1,0 +1,154 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// ErrDamaged is for the Do of a Call: the answer is not what Google sent, and
+// may come whole another time. Its text is told if it does not.
+// https://cloud.google.com/secret-manager/docs/data-integrity
+var ErrDamaged = errors.New("damaged answer")
+
+// Call is a gRPC call for a resource, and its bounds.
+type Call struct {
+	Conn *Conn
+	// Resource is the full name of what the call is for.
+	Resource string
+	// Token is the access token that it is made with.
+	Token secret.Bytes
+	// Timeout bounds one try, and Retries how often it is made again.
+	Timeout time.Duration
+	Retries int
+	// Do makes the call with a client over Conn and the context that it is
+	// given, and looks at the answer.
+	Do func(context.Context) error
+}
+
+// Make makes the call, and again if that may help. It holds a place among the
+// calls in flight at the endpoint only while a try is under way. The error is
+// nil, ctx's, a status of gRPC or what Do returned of its own; a refusal of the
+// token has the code Unauthenticated.
+func (c Call) Make(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := c.try(ctx)
+		if errors.Is(err, remote.ErrNoSlot) {
+			return fmt.Errorf("%s: %w", c.Resource, err)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: no answer from %s in the time given: %w", c.Resource, Host(c.Conn.Endpoint), ctx.Err())
+		}
+		if err == nil || try >= c.Retries || !Passes(err) || !wait(ctx, try, retryDelay(err)) {
+			return err
+		}
+	}
+}
+
+// try makes the call once.
+func (c Call) try(ctx context.Context) error {
+	calls := c.Conn.link.calls
+	release, err := calls.Acquire(ctx, Host(c.Conn.Endpoint))
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx,
+		"authorization", "Bearer "+c.Token.RevealString(),
+		// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222
+		"x-goog-request-params", "name="+url.QueryEscape(c.Resource),
+	)
+	start := time.Now()
+	err = c.Do(ctx)
+	if calls.Observe != nil {
+		code := codes.OK
+		if st, ok := status.FromError(err); ok {
+			code = st.Code()
+		}
+		calls.Observe(c.Conn.link.name, httpStatus(code), time.Since(start))
+	}
+	return err
+}
+
+// tooLarge is how gRPC says that an answer passed the bound, with a code that
+// else means throttling.
+const tooLarge = "received message larger than max"
+
+// IsTooLarge says that a call failed because its answer passed MaxAnswerBytes.
+func IsTooLarge(err error) bool {
+	st, ok := status.FromError(err)
+	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)
+}
+
+// Passes tells failures of calls that may pass by themselves.
+// https://google.aip.dev/194
+func Passes(err error) bool {
+	if errors.Is(err, ErrDamaged) {
+		return true
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return false
+	}
+	switch st.Code() {
+	case codes.Unavailable, codes.Internal, codes.Unknown, codes.Aborted, codes.DeadlineExceeded, codes.DataLoss:
+		return true
+	case codes.ResourceExhausted:
+		return !IsTooLarge(err)
+	}
+	return false
+}
+
+// retryDelay is what the server asks to wait.
+// https://cloud.google.com/apis/design/errors#error_payloads
+func retryDelay(err error) time.Duration {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
+}
+
+// httpStatus is the status under which a gRPC code is counted; zero if there
+// was no answer.
+// https://cloud.google.com/apis/design/errors#handling_errors
+func httpStatus(code codes.Code) int {
+	switch code {
+	case codes.OK:
+		return http.StatusOK
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange:
+		return http.StatusBadRequest
+	case codes.Unauthenticated:
+		return http.StatusUnauthorized
+	case codes.PermissionDenied:
+		return http.StatusForbidden
+	case codes.NotFound:
+		return http.StatusNotFound
+	case codes.Aborted, codes.AlreadyExists:
+		return http.StatusConflict
+	case codes.ResourceExhausted:
+		return http.StatusTooManyRequests
+	case codes.Unimplemented:
+		return http.StatusNotImplemented
+	case codes.Unavailable:
+		return http.StatusServiceUnavailable
+	case codes.Canceled, codes.DeadlineExceeded:
+		return 0
+	}
+	return http.StatusInternalServerError
+}

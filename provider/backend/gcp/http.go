@@ -1,0 +1,172 @@
+package gcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// maxSignInBytes bounds an answer of an identity service.
+const maxSignInBytes = 64 << 10
+
+// callOf says what a call is for and what its failure means.
+type callOf struct {
+	what    string // in errors
+	refused string // the remedy when it is refused
+	kind    error  // of a refusal
+	sent    []secret.Bytes
+	local   bool // the server is the node's own and answers at once or never
+}
+
+// call makes a call of an identity service, and again a bounded number of times
+// if that may help. do sends one request with the client, which is also that of
+// its context for golang.org/x/oauth2. The client notes what comes back, since
+// libraries put status and body into one text.
+func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
+	retries := s.Retries
+	if c.local {
+		retries = min(retries, 1)
+	}
+	for try := 0; ; try++ {
+		seen := &recorder{next: s.Link.bounded}
+		client := &http.Client{Transport: seen, CheckRedirect: followNever}
+		err := do(context.WithValue(remote.WithTimeout(ctx, s.Timeout), oauth2.HTTPClient, client), client)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(seen.err, remote.ErrNoSlot):
+			return fmt.Errorf("%s: %w", c.what, seen.err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: no answer in the time given: %w", c.what, ctx.Err())
+		}
+		if !seen.passes() || try >= retries || !wait(ctx, try, 0) {
+			return seen.failure(s, c)
+		}
+	}
+}
+
+// followNever is because a token goes where the settings say and nowhere else.
+func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// sendJSON sends a request and decodes a successful answer.
+func sendJSON(client *http.Client, req *http.Request, into any) error {
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it has been read as far as it matters
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK || json.Unmarshal(body, into) != nil {
+		return errNoAnswer
+	}
+	return nil
+}
+
+// recorder sends one request, notes the status and the bounded body of its
+// answer, and hands both on.
+type recorder struct {
+	next   http.RoundTripper
+	status int
+	body   []byte
+	err    error // why there was no answer
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.next.RoundTrip(req)
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSignInBytes+1))
+	if closed := resp.Body.Close(); err == nil {
+		err = closed
+	}
+	if err == nil && len(body) > maxSignInBytes {
+		err = errors.New("the answer is too large")
+	}
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	r.status, r.body = resp.StatusCode, body
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// passes tells failures that may pass by themselves. A success that cannot be
+// used is one: something between the node and Google answered instead.
+func (r *recorder) passes() bool {
+	return r.status == 0 || r.undecided() || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
+}
+
+// undecided tells the refusal of a token that was not judged, because the keys of
+// its issuer could not be fetched just now.
+// https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
+func (r *recorder) undecided() bool {
+	return r.status == http.StatusBadRequest && strings.Contains(r.reason(), "Error connecting to the given credential's issuer")
+}
+
+// failure explains a call that failed for good.
+func (r *recorder) failure(s *SignIn, c callOf) error {
+	text := Said(r.reason(), c.sent...)
+	switch {
+	case r.status == 0 && r.err == nil:
+		return fail(fault.ErrInvalid, "%s: the request cannot be sent", c.what)
+	case r.status == 0 && errors.Is(r.err, context.DeadlineExceeded):
+		return fail(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
+	case r.status == 0:
+		cause := redacted(r.err.Error(), c.sent...)
+		return fail(fault.ErrUnavailable, "%s: no answer: %s%s", c.what, Printable(cause), TLSRemedy(cause))
+	case r.undecided():
+		return fail(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
+	case r.status == http.StatusTooManyRequests:
+		return fail(fault.ErrUnavailable, "%s: throttled (429)%s", c.what, text)
+	case r.status >= 500 || r.status == http.StatusRequestTimeout:
+		return fail(fault.ErrUnavailable, "%s: failed (%d)%s", c.what, r.status, text)
+	case r.status < 300:
+		return fail(fault.ErrUnavailable, "%s: answered %d with nothing that can be used; look at what stands between the node and Google", c.what, r.status)
+	}
+	return fail(c.kind, "%s: refused (%d)%s; %s", c.what, r.status, text, c.refused)
+}
+
+// reason is what an answer gives as its reason: the error of OAuth (RFC 6749,
+// section 5.2) or of Google's APIs.
+// https://cloud.google.com/apis/design/errors#http_mapping
+func (r *recorder) reason() string {
+	var answer struct {
+		Error       json.RawMessage `json:"error"`
+		Description string          `json:"error_description"`
+	}
+	if json.Unmarshal(r.body, &answer) != nil {
+		return ""
+	}
+	var api struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer.Error, &api) == nil && api.Message != "" {
+		return api.Message
+	}
+	var code string
+	if json.Unmarshal(answer.Error, &code) != nil {
+		return ""
+	}
+	if answer.Description != "" {
+		return code + ": " + answer.Description
+	}
+	return code
+}

@@ -1,0 +1,246 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// firstWait is about how long the first repetition waits; each further one
+// waits twice as long. longestWait bounds what a server may ask for.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 10 * time.Second
+)
+
+// client makes the calls of one store.
+type client struct {
+	http      *http.Client
+	address   *url.URL
+	namespace string
+	timeout   time.Duration // of one try
+	retries   int
+}
+
+func newClient(config *Settings, transport http.RoundTripper) (*client, error) {
+	address, err := url.Parse(config.Address)
+	if err != nil {
+		return nil, err
+	}
+	redirects := followOnce
+	if !config.byOperator {
+		redirects = followNever
+	}
+	return &client{
+		http:      &http.Client{Transport: transport, CheckRedirect: redirects},
+		address:   address,
+		namespace: config.Namespace,
+		timeout:   config.Timeout,
+		retries:   config.Retries,
+	}, nil
+}
+
+// followNever is for addresses that a class chose: a server of the class's
+// author could send the provider to whatever the node can reach.
+func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// followOnce lets a standby send a request on to the active node, which Vault
+// does with 307: once, to the same path, and never from TLS to plain text.
+// https://developer.hashicorp.com/vault/docs/concepts/ha#client-redirection
+func followOnce(req *http.Request, via []*http.Request) error {
+	status := req.Response.StatusCode
+	same := status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
+	first := via[0].URL
+	if len(via) > 1 || !same || req.URL.EscapedPath() != first.EscapedPath() || req.URL.RawQuery != first.RawQuery || req.URL.Scheme != first.Scheme || req.URL.User != nil {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// Request is one call of the API.
+type Request struct {
+	// What is asked, to stand in front of the errors of Ask: "GET secret/a".
+	What   string
+	Method string
+	Path   string // after /v1/
+	Params url.Values
+	Body   []byte // JSON; nil sends none
+	// Secrets are what the body holds that must not come back in an error.
+	Secrets []secret.Bytes
+	// Repeatable is true if the call may be made again after it may have been
+	// carried out.
+	Repeatable bool
+
+	token secret.Bytes
+}
+
+// sent is all that must not come back in an error.
+func (r *Request) sent() []secret.Bytes { return append([]secret.Bytes{r.token}, r.Secrets...) }
+
+// Response is an answer that Vault meant: its status is not one that passes.
+type Response struct {
+	Status int
+	Answer *Answer // nil if the body was empty or not an answer of Vault's
+	Broken error   // why Answer is nil
+
+	logsIn bool           // again, some time after it was refused
+	sent   []secret.Bytes // with the request; never repeated in an error
+}
+
+// OK is true if Vault did what it was asked.
+func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
+
+// call makes a request, and again a bounded number of times if that may help.
+// The error wraps fault.ErrUnavailable, fault.ErrInvalid or ctx's.
+func (c *client) call(ctx context.Context, r Request) (*Response, error) {
+	for try := 0; ; try++ {
+		resp, result := c.try(ctx, r)
+		if errors.Is(result.err, remote.ErrNoSlot) {
+			return nil, result.err
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no answer from Vault at %s in the time given: %w", c.address.Host, ctx.Err())
+		}
+		if result.err == nil {
+			return resp, nil
+		}
+		again := result.passes && (r.Repeatable || !result.done) && try < c.retries
+		if !again || !c.wait(ctx, try, result.after) {
+			return nil, result.err
+		}
+	}
+}
+
+// wait waits before another try, and is false if there is no time for it.
+func (c *client) wait(ctx context.Context, try int, asked time.Duration) bool {
+	backoff := firstWait << try
+	delay := max(asked, backoff/2+rand.N(backoff))
+	if deadline, ok := ctx.Deadline(); delay > longestWait || ok && time.Until(deadline) <= delay {
+		return false
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// outcome is how a try failed.
+type outcome struct {
+	err    error
+	passes bool          // another try may help
+	done   bool          // Vault may have carried the request out
+	after  time.Duration // what Retry-After asks for
+}
+
+// try makes a request once.
+func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
+	req, err := c.newRequest(remote.WithTimeout(ctx, c.timeout), r)
+	if err != nil {
+		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s cannot be sent", r.Method, Printable(r.Path))}
+	}
+	got, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	defer got.Body.Close() //nolint:errcheck // it has been read as far as it matters
+	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	if len(body) > maxAnswerBytes {
+		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.Method, Printable(r.Path), maxAnswerBytes)}
+	}
+	resp := &Response{Status: got.StatusCode, sent: r.sent()}
+	resp.Answer, resp.Broken = ParseAnswer(r.Path, body)
+	if passing, executed := passingStatus(got.StatusCode); passing {
+		return nil, outcome{
+			err:    resp.unavailable(),
+			passes: true, done: executed, after: retryAfter(got.Header),
+		}
+	}
+	if got.StatusCode >= 400 && !resp.Answer.byVault() {
+		return nil, outcome{err: resp.fromBetween(c.address), done: true}
+	}
+	return resp, outcome{}
+}
+
+func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+	target := *c.address
+	target.Path = "/v1/" + r.Path
+	prepared := api.Request{
+		Method: r.Method, URL: &target, Host: target.Host, Params: r.Params,
+		Headers:     http.Header{api.RequestHeaderName: {"true"}},
+		ClientToken: r.token.RevealString(),
+		BodyBytes:   r.Body,
+	}
+	if c.namespace != "" {
+		prepared.Headers.Set(api.NamespaceHeaderName, c.namespace)
+	}
+	if r.Body != nil {
+		prepared.Headers.Set("Content-Type", "application/json")
+	}
+	req, err := prepared.ToHTTP()
+	if err != nil {
+		return nil, err
+	}
+	return req.WithContext(ctx), nil
+}
+
+// passingStatus tells statuses that may pass by themselves, and whether Vault
+// may have carried the request out before it answered so.
+func passingStatus(status int) (passes, executed bool) {
+	switch status {
+	case http.StatusPreconditionFailed, http.StatusTooManyRequests, http.StatusServiceUnavailable, 472, 473:
+		return true, false
+	}
+	return status >= 500, true
+}
+
+// unreachable explains a try that had no answer.
+func (c *client) unreachable(ctx context.Context, err error) outcome {
+	var dial *net.OpError
+	sent := !errors.As(err, &dial) || dial.Op != "dial"
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // without the URL, whose query belongs to the class
+	}
+	if errors.Is(err, remote.ErrNoSlot) {
+		return outcome{err: &failure{kind: fault.ErrUnavailable, text: err.Error(), cause: err}}
+	}
+	// What package net says of a dial that took too long is a DeadlineExceeded too.
+	if ctx.Err() != nil || sent && errors.Is(err, context.DeadlineExceeded) {
+		return outcome{passes: true, done: sent, err: Fail(fault.ErrUnavailable,
+			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.timeout)}
+	}
+	return outcome{passes: true, done: sent, err: Fail(fault.ErrUnavailable,
+		"Vault at %s cannot be reached: %s%s", c.address.Host, Printable(err.Error()), tlsRemedy(err))}
+}
+
+// retryAfter reads the header of RFC 9110, section 10.2.3.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if count, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(count, 0), 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}

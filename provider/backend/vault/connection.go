@@ -1,0 +1,174 @@
+// Package vault is the way to HashiCorp Vault, and to what speaks its
+// API, such as OpenBao: settings, TLS, connections, logins and calls. The store
+// of values and the key service are built on it, so they log in, repeat calls
+// and explain failures alike. It knows no path of the API but the logins'.
+//
+// It never reads VAULT_* or proxy variables of its environment (a command's
+// options hand it what they hold), never lets one
+// identity use another's login, and never repeats a token in an error.
+//
+// Start with Pool.Connect and Connection.Ask; sessions.go is how logins are
+// shared and replaced. The client of github.com/hashicorp/vault/api is not
+// used, only its requests and names: api.NewClient reads the environment
+// whatever configuration it is given, repeats writes that may have been carried
+// out, and reads answers of any size.
+package vault
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// Options are what a Pool is made of.
+type Options struct {
+	// Observed is what calls are observed as: the name of the type of store
+	// or key service.
+	Observed string
+	// Tokens gets the pods' service account tokens for the kubernetes and jwt
+	// methods; nil takes those that the driver passed.
+	Tokens identity.TokenSource
+	// Calls bounds the calls in flight; nil allows 64 at each address.
+	Calls *remote.Calls
+	// Person is who runs a command; nil where pods are served.
+	Person *Person
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Person is who runs a command, as Vault's own tools know him.
+type Person struct {
+	// Token finds the token that settings of AsPerson log in with.
+	Token func() (secret.Bytes, error)
+	// Address is the one that the token is for. Namespace is used where settings
+	// name none. CACertFile holds the authority to trust; empty trusts the
+	// system's.
+	Address, Namespace, CACertFile string
+}
+
+// Pool holds the connections to every address, which all who connect with the
+// same address and TLS settings share. It is safe for concurrent use.
+type Pool struct {
+	tokens     identity.TokenSource
+	person     *Person
+	now        func() time.Time
+	transports *transports
+}
+
+// NewPool returns a Pool without connections.
+func NewPool(opts Options) *Pool {
+	if opts.Tokens == nil {
+		opts.Tokens = identity.PodTokens{Now: opts.Now}
+	}
+	if opts.Calls == nil {
+		opts.Calls = remote.NewCalls(64)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
+}
+
+// Connect returns a connection with settings that have passed Check, and reads
+// the certificate files that they name. It makes no call. The error wraps
+// fault.ErrInvalid.
+func (p *Pool) Connect(settings *Settings) (*Connection, error) {
+	transport, release, err := p.transports.acquire(settings)
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(settings, transport)
+	if err != nil {
+		release()
+		return nil, Fail(fault.ErrInvalid, "address: is not a URL")
+	}
+	sessions := newSessions(settings, client, p.tokens, p.now)
+	sessions.person = p.person
+	return &Connection{client: client, sessions: sessions, now: p.now, release: release}, nil
+}
+
+// Connection is one way to log in at one address. It is safe for concurrent
+// use.
+type Connection struct {
+	client   *client
+	sessions *sessions
+	now      func() time.Time
+	release  func() // of the transport
+}
+
+// Asked is how a call was made.
+type Asked struct {
+	Session *Session  // whose token it used
+	Start   time.Time // when it was sent
+}
+
+// Ask makes one call as the identity, after a login if it has none. A refusal
+// (403) is believed only from a token that is new, or when a new login has been
+// tried lately: the old one may have been revoked, or may lack a policy that
+// its role was given since. A call that new tokens are refused too is believed
+// for longer and longer. The error wraps a kind of package fault or ctx's; a
+// Response that is not OK is the caller's to explain.
+func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (*Response, Asked, error) {
+	used, isNew, err := c.sessions.get(ctx, as)
+	if err != nil {
+		return nil, Asked{}, err
+	}
+	asked := Asked{Session: used, Start: c.now()}
+	resp, err := c.Call(ctx, used, r)
+	if err == nil && resp.Status == http.StatusForbidden && !isNew {
+		other, replaced, failed := c.sessions.replace(ctx, as, used, r.name())
+		if failed != nil {
+			return nil, Asked{}, failed
+		}
+		if replaced {
+			asked, isNew = Asked{Session: other, Start: c.now()}, true
+			resp, err = c.Call(ctx, other, r)
+		}
+	}
+	if err != nil {
+		return nil, Asked{}, Explain(err, r.What)
+	}
+	refused := resp.Status == http.StatusForbidden
+	resp.logsIn = refused && c.sessions.auth.Method != methodPerson
+	if isNew || !refused {
+		c.sessions.slot(as).judged(r.name(), refused, c.now())
+	}
+	return resp, asked, nil
+}
+
+// Call makes one call with the session's token, without counting its use.
+func (c *Connection) Call(ctx context.Context, with *Session, r Request) (*Response, error) {
+	r.token = with.token
+	return c.client.call(ctx, r)
+}
+
+// Renew renews the session's token, if that is due.
+func (c *Connection) Renew(ctx context.Context, session *Session) error {
+	return c.sessions.renew(ctx, session)
+}
+
+// Retire takes a session of the identity out of use for further calls.
+func (c *Connection) Retire(as identity.Identity, session *Session) {
+	c.sessions.slot(as).drop(session)
+}
+
+// Who describes the login in errors.
+func (c *Connection) Who() string { return c.sessions.who() }
+
+// Now is the time by the Pool's clock.
+func (c *Connection) Now() time.Time { return c.now() }
+
+// UsesNode is true if the node's credentials log in, and not the pod's own.
+func (c *Connection) UsesNode() bool { return c.sessions.auth.UsesNode() }
+
+// Close ends the logins and releases the transport. No call runs during or
+// after it.
+func (c *Connection) Close() {
+	c.sessions.close()
+	c.release()
+}

@@ -1,0 +1,26 @@
+package vault
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// maxCredentialBytes bounds a file with a token or a secret ID.
+const maxCredentialBytes = 64 << 10
+
+// readCredential reads a token or a secret ID, without the line's end that
+// editors leave. The error names the path and never the content.
+func readCredential(path string) (secret.Bytes, error) {
+	content, err := nodefile.Read(path, maxCredentialBytes)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	content = bytes.TrimSpace(content)
+	if len(content) == 0 {
+		return secret.Bytes{}, fmt.Errorf("%s is empty", path)
+	}
+	return secret.New(content), nil
+}

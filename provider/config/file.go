@@ -1,0 +1,169 @@
+// Package config is the operator's configuration: its types, defaults and
+// ranges, how it is merged with what a class says of a store, and its file, which
+// is read, followed and printed. It says where in the file a mistake is; what a
+// store's own settings mean is that store's to know. It never makes a wrong file
+// hold in place of a good one.
+//
+// Start with Config and Load.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/spec"
+)
+
+// maxBytes is the largest configuration file that is read; a ConfigMap cannot
+// hold a larger one.
+const maxBytes = 1 << 20
+
+// File is a configuration file as it was read.
+type File struct {
+	// Path is what it was read from.
+	Path string
+	// Config holds what the file says, and the defaults where it says nothing.
+	Config Config
+
+	data []byte
+	root *yaml.Node
+}
+
+// Error is a configuration file that cannot be used: all that is wrong with it.
+type Error struct {
+	// Path is the file.
+	Path string
+	// Problems have their lines, where they can be told.
+	Problems strict.Problems
+}
+
+// Error lists the problems as compilers do, one on each line:
+// "lanyard.yaml:12: cache.refresh: is 0s and must be from 1s to 720h".
+func (e *Error) Error() string { return e.Problems.In(e.Path) }
+
+// Load reads the file at path and checks it as far as that is possible without
+// knowing the types of stores; see File.Explain for the rest. The error is an
+// *Error. An empty file is refused: it is what a file looks like while it is
+// being written, and it would take away all that the operator has pinned.
+func Load(path string) (*File, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data)
+}
+
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, wrong(path, "cannot be read: "+cause(err))
+	}
+	defer file.Close() //nolint:errcheck // read only
+	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return nil, wrong(path, "cannot be read: "+cause(err))
+	}
+	if len(data) > maxBytes {
+		return nil, wrong(path, "is larger than 1 MiB, which no configuration is")
+	}
+	return data, nil
+}
+
+// wrong is a problem with the file as a whole.
+func wrong(path, text string) *Error { return &Error{path, strict.Problems{{Text: text}}} }
+
+// cause drops the operation and the path that package os adds.
+func cause(err error) string {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+func parse(path string, data []byte) (*File, error) {
+	f := &File{Path: path, Config: Default(), data: data}
+	root, err := strict.Next(yaml.NewDecoder(bytes.NewReader(data)))
+	if errors.Is(err, io.EOF) || err == nil && (len(root.Content) == 0 || root.Content[0].Tag == "!!null") {
+		return nil, wrong(path, "is empty; write {} into it if the defaults are wanted")
+	}
+	if err == nil {
+		f.root = root.Content[0]
+	}
+
+	var problems strict.Problems
+	if err := strict.Unmarshal(data, &f.Config); err != nil && !errors.As(err, &problems) {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for _, problem := range problems {
+		found[problem.Field] = true
+	}
+	// A field that could not be decoded has its problem already.
+	for _, problem := range f.located(f.Config.Validate()) {
+		if !found[problem.Field] && f.root != nil {
+			problems = append(problems, problem)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &Error{path, problems}
+	}
+	return f, nil
+}
+
+// Explain turns what the engine says of the file's Config into an *Error with
+// the lines of the file. Other errors are returned as they are.
+func (f *File) Explain(err error) error {
+	var problems spec.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	return &Error{f.Path, f.located(problems)}
+}
+
+func (f *File) located(problems spec.Problems) strict.Problems {
+	located := make(strict.Problems, len(problems))
+	for i, problem := range problems {
+		located[i] = strict.Problem{Field: problem.Field, Text: problem.Text}
+		if f.root != nil {
+			located[i].Line, located[i].Column = locate(f.root, problem.Field)
+		}
+	}
+	return located
+}
+
+// locate finds the field, or the nearest thing around it that is in the file.
+// It is zero for a field of which nothing is in the file.
+func locate(node *yaml.Node, field string) (line, column int) {
+	switch node.Kind { //nolint:exhaustive // nothing is inside the others
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key, value := node.Content[i], node.Content[i+1]
+			rest, ok := strings.CutPrefix(field, key.Value)
+			if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
+				continue
+			}
+			if line, column := locate(value, strings.TrimPrefix(rest, ".")); line > 0 {
+				return line, column
+			}
+			return key.Line, key.Column
+		}
+	case yaml.SequenceNode:
+		var index int
+		if n, err := fmt.Sscanf(field, "[%d]", &index); err == nil && n == 1 && index >= 0 && index < len(node.Content) {
+			_, rest, _ := strings.Cut(field, "]")
+			if line, column := locate(node.Content[index], strings.TrimPrefix(rest, ".")); line > 0 {
+				return line, column
+			}
+			return node.Content[index].Line, node.Content[index].Column
+		}
+	}
+	return 0, 0
+}

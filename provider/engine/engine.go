@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/spec"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// Options are what an Engine is made of.
+type Options struct {
+	// Config is the operator's, to begin with.
+	Config config.Config
+	// Dialects are the syntaxes that requests may name.
+	Dialects map[string]spec.Dialect
+	// Types are the kinds of store.
+	Types []store.Type
+	// Calls bounds the calls of Types; the engine sets its limit from Config
+	// and counts what passes through it.
+	Calls *remote.Calls
+	// Metrics is where the engine's metrics are registered.
+	Metrics prometheus.Registerer
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Engine serves requests. It is safe for concurrent use.
+type Engine struct {
+	dialects map[string]spec.Dialect
+	calls    *remote.Calls
+	metrics  *metrics
+	conns    *connections
+	plans    *plans
+	cache    *cache
+
+	configuring sync.Mutex
+	current     atomic.Pointer[rules]
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// rules are the operator's configuration with what follows from it.
+type rules struct {
+	config     config.Config
+	generation uint64
+	keyed      versionKey
+	mounts     *semaphore.Weighted
+	namespaces *remote.Calls // the mounts of each
+}
+
+// New returns an Engine that runs until Close. The error is a Problems if the
+// configuration is wrong.
+func New(opts Options) (*Engine, error) {
+	now := opts.Now
+	if now == nil {
+		now = time.Now
+	}
+	m := newMetrics(opts.Metrics)
+	opts.Calls.Observe = m.observeCall
+	conns := newConnections(opts.Types, now)
+	e := &Engine{
+		dialects: opts.Dialects,
+		calls:    opts.Calls,
+		metrics:  m,
+		conns:    conns,
+		plans:    newPlans(conns, now),
+		cache:    newCache(now, conns, m),
+		done:     make(chan struct{}),
+	}
+	m.watch(opts.Metrics, e.cache)
+	if err := e.Configure(opts.Config); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	go e.maintain(ctx)
+	return e, nil
+}
+
+// Configure makes config hold for all mounts that begin from now on; those in
+// flight finish under the old one. Cached values stay, since they are kept by
+// the connection they were read over. If config is wrong nothing changes and
+// the error is a Problems.
+func (e *Engine) Configure(config config.Config) error {
+	e.configuring.Lock()
+	defer e.configuring.Unlock()
+	if problems := e.checkConfig(config); len(problems) > 0 {
+		return problems
+	}
+	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), namespaces: remote.NewCalls((config.Bounds.Mounts + 1) / 2), keyed: newVersionKey()}
+	if previous := e.current.Load(); previous != nil {
+		next.generation, next.keyed = previous.generation+1, previous.keyed
+	}
+	if file := config.Cache.VersionKeyFile; file != "" {
+		keyed, err := readVersionKey(file)
+		if err != nil {
+			return spec.Problems{{Field: "cache.versionKeyFile", Text: err.Error()}}
+		}
+		next.keyed = keyed
+	}
+	e.calls.SetLimit(config.Bounds.StoreCalls)
+	e.current.Store(next)
+	e.plans.drop()
+	return nil
+}
+
+// Config is the configuration that holds now. It must not be changed.
+func (e *Engine) Config() config.Config { return e.current.Load().config }
+
+// checkConfig says what of a configuration the engine cannot work with.
+func (e *Engine) checkConfig(config config.Config) spec.Problems {
+	problems := config.Validate()
+	for _, name := range slices.Sorted(maps.Keys(config.Stores)) {
+		problems = append(problems, e.checkStore(config, name)...)
+	}
+	return problems
+}
+
+// checkStore checks one named store. Settings that the operator leaves to the
+// classes may be missing here.
+func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
+	field := "stores." + name
+	var problems spec.Problems
+	for i, pattern := range config.Stores[name].Allow {
+		if _, err := path.Match(pattern, ""); err != nil || strings.Count(pattern, "/") != 1 {
+			problems = append(problems, spec.Problem{Field: fmt.Sprintf("%s.allow[%d]", field, i), Text: `must be "namespace/service-account", either of which may be "*"`})
+		}
+	}
+	problems = append(problems, config.Stores[name].CheckOpenings(field)...)
+	r, unresolved := resolve(&config, e.conns.types, name, nil, nil)
+	if len(unresolved) > 0 {
+		return append(problems, unresolved...)
+	}
+	for _, setting := range slices.Sorted(maps.Keys(r.override)) {
+		if !r.safe(setting) {
+			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: "has no place here: this store reads with the node's own files or credentials, which a class could have sent elsewhere or used for more; remove it"})
+		}
+	}
+	if r.asNode && len(r.allow) == 0 {
+		problems = append(problems, spec.Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
+	}
+	conn, err := e.conns.acquire(r.Type, r.settings)
+	if err != nil {
+		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p spec.Problem) bool {
+			setting := strings.TrimPrefix(p.Field, field+".")
+			return r.leaves(setting) && !given(config.Stores[name].Fields, setting)
+		})...)
+	}
+	e.conns.release(conn)
+	return problems
+}
+
+// given says whether fields hold the setting of this dotted name.
+func given(fields map[string]any, setting string) bool {
+	name, rest, nested := strings.Cut(setting, ".")
+	value, ok := fields[name]
+	if !ok || !nested {
+		return ok
+	}
+	below, _ := value.(map[string]any)
+	return given(below, rest)
+}
+
+// Check says without any remote call whether a class can be served: its
+// syntax, its objects and its stores' settings. The error is a Problems.
+func (e *Engine) Check(dialect string, parameters map[string]string) error {
+	p, err := e.plan(e.current.Load(), dialect, parameters)
+	if err != nil {
+		return err
+	}
+	dropPlan(e.conns, p)
+	return nil
+}
+
+func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*plan, error) {
+	parse, ok := e.dialects[dialect]
+	if !ok {
+		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; this one answers as %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
+	}
+	class, err := parse(parameters)
+	if err == nil {
+		p, problems := newPlan(&r.config, e.conns, class)
+		if len(problems) > 0 {
+			return nil, class.InDialect(problems)
+		}
+		return p, nil
+	}
+	var problems spec.Problems
+	if errors.As(err, &problems) && class != nil {
+		// What was understood may be wrong too.
+		return nil, problems.Add(class.Validate())
+	}
+	return nil, err
+}
+
+// tend renews leases and forgets what is no longer asked for, until ctx ends.
+func (e *Engine) maintain(ctx context.Context) {
+	defer close(e.done)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for tick := 0; ; tick++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		config := &e.current.Load().config
+		e.cache.renewDue(config)
+		if tick%10 == 0 {
+			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
+			e.plans.sweep(config.Cache.Idle)
+			e.conns.sweep(config.Cache.Idle)
+		}
+	}
+}
+
+// Close waits for the engine's own work to end and forgets every value. No
+// Mount may be running or follow.
+func (e *Engine) Close() {
+	e.stop()
+	<-e.done
+	e.cache.close()
+	e.plans.drop()
+	e.conns.sweep(0)
+}

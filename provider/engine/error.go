@@ -1,0 +1,15 @@
+package engine
+
+// MountError is why a mount failed: all of it. It wraps one kind: one of the
+// three above or one of package fault's. It is fault.ErrUnavailable only if
+// every failure may pass by itself.
+type MountError struct {
+	Kind error
+	Text string
+}
+
+// Error is the text for the pod's event; it holds no value and no token.
+func (e *MountError) Error() string { return e.Text }
+
+// Unwrap returns the kind.
+func (e *MountError) Unwrap() error { return e.Kind }

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// failure is why one object failed, or with no object the whole volume.
+type failure struct {
+	object *planned
+	source *source
+	err    error
+}
+
+// kinds are the kinds of failure, those first that a person must mend.
+var kinds = []error{
+	fault.ErrInternal, fault.ErrPrecondition, fault.ErrInvalid, fault.ErrUnauthenticated,
+	fault.ErrDenied, fault.ErrNotFound, fault.ErrTooLarge, fault.ErrUnavailable,
+}
+
+func kindOf(err error) error {
+	if errors.Is(err, identity.ErrNoToken) {
+		return fault.ErrPrecondition
+	}
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	return fault.ErrInternal
+}
+
+const (
+	objectsNamed = 10      // objects named for one cause; the rest are counted
+	textMost     = 4 << 10 // bytes of a mount's error; an event shows the first 1,024
+)
+
+// mountError makes one error of all failures. Objects that failed for one
+// cause are told together, since a store that is down fails them all alike.
+func mountError(objects int, failures []failure) *MountError {
+	result := &MountError{Kind: fault.ErrUnavailable}
+	type group struct {
+		labels []string
+		text   string
+	}
+	var groups []*group
+	byText := map[string]*group{}
+	failed := map[*planned]bool{} // one object may fail in several places
+	for _, f := range failures {
+		if kind := kindOf(f.err); slices.Index(kinds, kind) < slices.Index(kinds, result.Kind) {
+			result.Kind = kind
+		}
+		text := f.err.Error()
+		if f.source != nil {
+			text = message.Printable(f.source.name) + ": " + text
+		}
+		g := byText[text]
+		if g == nil {
+			g = &group{text: text}
+			byText[text] = g
+			groups = append(groups, g)
+		}
+		if f.object != nil {
+			failed[f.object] = true
+			g.labels = append(g.labels, f.object.label())
+		}
+	}
+
+	lines := make([]string, 0, len(groups))
+	for _, g := range groups {
+		if len(g.labels) == 0 {
+			lines = append(lines, g.text)
+			continue
+		}
+		labels := strings.Join(g.labels[:min(len(g.labels), objectsNamed)], ", ")
+		if more := len(g.labels) - objectsNamed; more > 0 {
+			labels += fmt.Sprintf(" and %d more", more)
+		}
+		lines = append(lines, labels+": "+g.text)
+	}
+	result.Text = strings.Join(lines, "; ")
+	if len(failed) > 1 {
+		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), objects, result.Text)
+	}
+	result.Text = shortened(result.Text)
+	return result
+}
+
+// shortened cuts a mount's error after a whole character.
+func shortened(text string) string {
+	if len(text) <= textMost {
+		return text
+	}
+	return strings.ToValidUTF8(text[:textMost], "") + "…"
+}

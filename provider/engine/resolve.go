@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/spec"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// resolved is a store that a class may use: what the class and the operator
+// say of it together.
+type resolved struct {
+	store.Type
+	settings store.Settings
+	allow    []string
+	override map[string][]string
+	// asNode is true if it reads with the node's own files or credentials.
+	asNode bool
+}
+
+// leaves says whether a setting is left to classes to give.
+func (r *resolved) leaves(setting string) bool {
+	_, open := r.override[setting]
+	return (open || slices.Contains(r.WorkloadSettings(), setting)) && r.safe(setting)
+}
+
+// safe says whether a class may have a say in a setting at all: in any, unless
+// it is the node's own files or credentials that read.
+func (r *resolved) safe(setting string) bool {
+	node, ok := r.Type.(store.NodeReader)
+	return !r.asNode || ok && slices.Contains(node.NodeSettings(), setting)
+}
+
+// resolve decides which store a class means by a name. What the operator's
+// configuration sets always wins: a class that says otherwise is refused
+// rather than ignored, so that nobody believes in a setting without effect,
+// unless the configuration itself says to override or to ignore. The dialect's
+// defaults are for stores of the class alone.
+func resolve(c *config.Config, types map[string]store.Type, name string, class, defaults map[string]any) (resolved, []spec.Problem) {
+	operator, named := c.Stores[name]
+	if !named && class != nil {
+		class = spec.WithDefaults(class, defaults)
+	}
+	given, _ := class["type"].(string)
+	typeName := given
+	if named {
+		typeName = operator.Type
+	}
+
+	problem := func(field, format string, args ...any) []spec.Problem {
+		return []spec.Problem{{Field: "stores." + name + field, Store: name, Text: fmt.Sprintf(format, args...)}}
+	}
+	switch {
+	case !named && class == nil:
+		return resolved{}, problem("", "no such store; %s", knownStores(c))
+	case !named && !c.Policy.ClassStores:
+		return resolved{}, problem("", "the operator does not let classes define stores; %s", knownStores(c))
+	case typeName == "":
+		return resolved{}, problem(".type", "missing; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+	case types[typeName] == nil:
+		return resolved{}, problem(".type", "unknown type; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+	case named && given != "" && given != typeName:
+		return resolved{}, problem(".type", "the operator's configuration says %s; remove it here", typeName)
+	}
+
+	r := resolved{
+		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named},
+		allow: operator.Allow, override: operator.Override,
+	}
+	fields := maps.Clone(class)
+	delete(fields, "type")
+	node, mayReadAsNode := r.Type.(store.NodeReader)
+	if !named {
+		r.settings.Fields = fields
+		r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
+		return r, nil
+	}
+	merged := operator.Merge(name, r.WorkloadSettings(), fields)
+	r.settings.Fields = merged.Fields
+	r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
+	var problems []spec.Problem
+	for _, refused := range merged.Refused {
+		problems = append(problems, problem("."+refused.Field, "%s", refused.Text)...)
+	}
+	for _, field := range merged.FromClass {
+		if !r.safe(field) {
+			problems = append(problems, problem("."+field, "the store reads with the node's own files or credentials, so that only the operator's configuration may say this; remove it here")...)
+		}
+	}
+	return r, problems
+}
+
+func knownStores(c *config.Config) string {
+	if len(c.Stores) == 0 {
+		return "this node's configuration names none; define it under stores"
+	}
+	return "this node's configuration names " + strings.Join(slices.Sorted(maps.Keys(c.Stores)), ", ")
+}
+
+// allowed says whether one of the patterns "namespace/service-account" covers
+// the identity. No patterns allow all.
+func allowed(patterns []string, id identity.Identity) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool {
+		// Names hold no pattern characters; the patterns were checked when
+		// the configuration was.
+		ok, err := path.Match(pattern, id.Namespace+"/"+id.ServiceAccount)
+		return err == nil && ok
+	})
+}

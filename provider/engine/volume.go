@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/spec"
+)
+
+// absent is the version of an optional object that has no value now.
+const absent = "absent"
+
+// volumeKey is for whom and of what a volume was made.
+type volumeKey struct {
+	identity identity.Key
+	pod      string            // set if any value belongs to the pod alone
+	plan     [sha256.Size]byte // the plan's key; the plan itself may be gone
+	mode     fs.FileMode
+}
+
+// builtVolume is a volume with the values that it was made of. As long as the
+// cache answers with the very same ones, the volume is still right.
+type builtVolume struct {
+	volume *Volume
+	made   []*held
+	cost   int64
+	asked  time.Time
+}
+
+// volume returns the volume made of the answers, from memory if nothing has
+// changed since it was made, or everything that failed.
+func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
+	for _, ans := range answers {
+		if ans.held != nil && ans.held.value.Lease != nil {
+			key.pod = a.pod()
+			break
+		}
+	}
+	c.mu.Lock()
+	built, ok := c.volumes.Get(key)
+	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
+		built.asked = c.now()
+		c.mu.Unlock()
+		return built.volume, nil
+	}
+	c.mu.Unlock()
+
+	// Who does not get a turn in time goes on without: build then makes
+	// nothing, and tells what failed.
+	if c.builds.Acquire(ctx, 1) == nil {
+		defer c.builds.Release(1)
+	}
+	built, failures := build(ctx, a, p, mode, answers)
+	if len(failures) > 0 {
+		c.markSuspect(a, p, answers, failures)
+		return nil, failures
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	built.asked = c.now()
+	c.volumes.Remove(key)
+	c.volumes.Add(key, built)
+	c.bytes += built.cost
+	for _, h := range built.made {
+		c.keep(h)
+	}
+	c.shrink(int64(a.config.Cache.Bytes))
+	return built.volume, nil
+}
+
+// builder makes one volume.
+type builder struct {
+	mode     fs.FileMode
+	keyed    versionKey
+	volume   Volume
+	values   map[string]string // what templates see
+	size     int64             // of the files in the message that the volume becomes
+	listed   int64             // of the versions in that message
+	copied   int64             // bytes that are not the stored value's own
+	made     int64             // memory that was made on the way, what is not kept included
+	failures []failure
+}
+
+// build makes the volume of a plan from its values: first what is read, then
+// the templates over it.
+func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
+	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
+	most := int64(a.config.Bounds.ResponseBytes)
+	ctx, cancel := context.WithTimeout(ctx, buildTime)
+	defer cancel()
+	for i := range p.objects {
+		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, most) || answers[o.source].err != nil) {
+			b.read(p, o, answers[o.source])
+		}
+	}
+	for i := range p.objects {
+		if o := &p.objects[i]; o.template != nil && !b.over(ctx, most) {
+			b.template(o)
+		}
+	}
+	if len(b.failures) == 0 && ctx.Err() != nil {
+		b.failures = []failure{{err: fmt.Errorf("%w: there was no time left to make the files, which may take %v: try again, or give the class fewer and simpler properties and templates (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
+	}
+	if len(b.failures) == 0 && b.size+b.listed > most {
+		b.failures = []failure{{err: b.tooLarge(most)}}
+	}
+	if len(b.failures) == 0 && b.made > madeFactor*most {
+		b.failures = []failure{{err: fmt.Errorf("%w: what the class's properties, encodings and templates make is over %d bytes together: divide the class into several, each in a volume of its own", fault.ErrTooLarge, madeFactor*most)}}
+	}
+	if len(b.failures) > 0 {
+		return nil, b.failures
+	}
+	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
+	for _, ans := range answers {
+		built.made = append(built.made, ans.held)
+	}
+	return built, nil
+}
+
+// buildTime is the longest that making one volume may take, so that a class that
+// asks for a lot of work does not keep the node's other volumes from being made.
+const buildTime = 5 * time.Second
+
+// madeFactor is how many times the size of a full volume may be made on the way
+// to it. A volume whose every byte goes through a template needs three.
+const madeFactor = 4
+
+// over says that nothing more is to be made: the mount's time is over, or its
+// objects, each within its own bound, make too much together.
+func (b *builder) over(ctx context.Context, most int64) bool {
+	return ctx.Err() != nil || b.made > madeFactor*most
+}
+
+func (b *builder) fail(p *plan, o *planned, err error) {
+	f := failure{object: o, err: err}
+	if o.source >= 0 {
+		f.source = p.sources[o.source]
+	}
+	b.failures = append(b.failures, f)
+}
+
+// read renders an object that is read from a store.
+func (b *builder) read(p *plan, o *planned, ans answer) {
+	if ans.err != nil {
+		b.fail(p, o, ans.err)
+		return
+	}
+	version := ans.held.version + "-" + o.definition
+	data := ans.held.value.Data.Reveal()
+	err := ans.held.missing
+	if err == nil && o.property != nil {
+		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
+			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+		} else if err != nil {
+			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+		}
+	}
+	if err != nil && o.Optional && errors.Is(err, fault.ErrNotFound) {
+		b.version(o, absent)
+		return
+	}
+	if err != nil {
+		b.fail(p, o, err)
+		return
+	}
+	if o.Expand {
+		b.expand(p, o, version, data)
+		return
+	}
+	b.version(o, version)
+	if data, err = render.Decode(o.Encoding, data); err != nil {
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding: %w", err)))
+		return
+	}
+	b.file(o.Path, o, data)
+	if !p.templated {
+		return
+	}
+	// Templates call the object by either of its names.
+	text := string(data)
+	b.made += int64(len(text))
+	for _, name := range []string{o.Name, o.Path} {
+		if name != "" {
+			b.values[name] = text
+		}
+	}
+}
+
+func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
+	entries, err := render.Expand(data)
+	if errors.Is(err, render.ErrNothing) && o.Optional {
+		b.version(o, absent)
+		return
+	}
+	if err != nil {
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: %w", err)))
+		return
+	}
+	b.version(o, version)
+	for _, entry := range entries {
+		if text := spec.WrongPath(o.Path + "/" + entry.Name); text != "" {
+			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
+			continue
+		}
+		decoded, err := render.Decode(o.Encoding, entry.Data)
+		if err != nil {
+			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", message.Printable(entry.Name), err)))
+			continue
+		}
+		b.file(o.Path+"/"+entry.Name, o, decoded)
+	}
+}
+
+// template renders an object that is made of others.
+func (b *builder) template(o *planned) {
+	if len(b.failures) > 0 {
+		return // what it is made of is not complete
+	}
+	data, err := o.template.Execute(b.values)
+	if err != nil {
+		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
+		return
+	}
+	b.version(o, b.keyed.version([]byte("template "+o.definition), data)+"-"+o.definition)
+	b.file(o.Path, o, data)
+}
+
+// framing is what a message holds at most for each file and each version
+// beside their own bytes.
+const framing = 32
+
+// version adds the object's version.
+func (b *builder) version(o *planned, version string) {
+	b.listed += int64(len(o.ID())) + int64(len(version)) + framing
+	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
+}
+
+// file adds a file, if the object has one.
+func (b *builder) file(path string, o *planned, data []byte) {
+	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
+		b.copied += int64(len(data))
+		b.made += int64(len(data)) + int64(len(path)) + framing
+	}
+	if path == "" {
+		return
+	}
+	b.size += int64(len(data)) + int64(len(path)) + framing
+	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
+}
+
+// tooLarge names the largest files, which are what to move elsewhere.
+func (b *builder) tooLarge(most int64) error {
+	largest := slices.SortedFunc(slices.Values(b.volume.Files), func(x, y File) int { return cmp.Compare(len(y.Contents), len(x.Contents)) })
+	var names []string
+	for _, f := range largest[:min(3, len(largest))] {
+		names = append(names, fmt.Sprintf("%s (%d bytes)", message.Printable(f.Path), len(f.Contents)))
+	}
+	listed := ""
+	if b.size <= most {
+		listed = fmt.Sprintf(" and their versions %d", b.listed)
+	}
+	return fmt.Errorf("%w: the volume's files have %d bytes together%s, and the driver takes %d; the largest are %s: move some to another class, in a volume of its own", fault.ErrTooLarge, b.size, listed, most, strings.Join(names, ", "))
+}

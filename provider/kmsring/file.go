@@ -1,0 +1,148 @@
+package kmsring
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+)
+
+// Kind is what a ring file's field kind must say, so that no other YAML file is
+// taken for one.
+const Kind = "lanyard.kms-ring.v1"
+
+// The defaults and bounds of a ring's times.
+const (
+	DefaultSettle = 5 * time.Minute
+	DefaultOutage = time.Hour
+	maxTime       = 30 * 24 * time.Hour
+)
+
+// maxBytes is the largest ring file that is read.
+const maxBytes = 1 << 20
+
+// ringFile is a ring file as YAML.
+type ringFile struct {
+	Kind   string        `yaml:"kind"`
+	Settle time.Duration `yaml:"settle"`
+	Outage time.Duration `yaml:"outage"`
+	Keys   []ringKey     `yaml:"keys"`
+}
+
+// ringKey is one key of the file.
+type ringKey struct {
+	Name    string `yaml:"name"`
+	State   State  `yaml:"state"`
+	Epoch   uint32 `yaml:"epoch"`
+	Cluster string `yaml:"cluster"`
+	// Service is the key service: its type, and the type's own settings.
+	Service map[string]any `yaml:"service"`
+}
+
+// Error is a ring file that cannot be used: all that is wrong with it.
+type Error struct {
+	// Path is the file; empty if there is none.
+	Path string
+	// Problems have their lines, where they can be told.
+	Problems strict.Problems
+}
+
+// Error lists the problems as compilers do, one on each line:
+// "ring.yaml:12: keys[0].state: must be write, read or retired".
+func (e *Error) Error() string { return e.Problems.In(e.Path) }
+
+// read returns the file's content. The error is an *Error.
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if len(data) > maxBytes {
+		return nil, &Error{path, strict.Problems{{Text: "is larger than 1 MiB, which no key ring is"}}}
+	}
+	return data, nil
+}
+
+// unreadable names the file once: package os would do so again.
+func unreadable(path string, err error) *Error {
+	var inner *os.PathError
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return &Error{path, strict.Problems{{Text: "cannot be read: " + err.Error()}}}
+}
+
+// decode reads the YAML and checks all that needs no key service.
+func decode(data []byte) (ringFile, strict.Problems) {
+	file := ringFile{Settle: DefaultSettle, Outage: DefaultOutage}
+	var problems strict.Problems
+	if err := strict.Unmarshal(data, &file); err != nil && !errors.As(err, &problems) {
+		return file, strict.Problems{{Text: "cannot be decoded"}}
+	}
+	if len(problems) > 0 {
+		// What could not be decoded would only bring problems that are none.
+		return file, problems
+	}
+	return file, file.problems()
+}
+
+// problems are what is wrong with fields that could be decoded.
+func (f ringFile) problems() strict.Problems {
+	var found strict.Problems
+	add := func(field, format string, args ...any) {
+		found = append(found, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+	}
+	if f.Kind != Kind {
+		add("kind", "must be %s", Kind)
+	}
+	if f.Settle > maxTime {
+		add("settle", "must be at most %s", maxTime)
+	}
+	if f.Outage > maxTime {
+		add("outage", "must be at most %s", maxTime)
+	}
+	if len(f.Keys) > MaxKeys {
+		add("keys", "has %d keys, at most %d are possible", len(f.Keys), MaxKeys)
+		return found
+	}
+	writers, names := 0, map[string]int{}
+	for i, k := range f.Keys {
+		at := fmt.Sprintf("keys[%d]", i)
+		if !plainName(k.Name, MaxName) {
+			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", MaxName)
+		} else if first, twice := names[k.Name]; twice {
+			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
+		}
+		names[k.Name] = i
+		switch k.State {
+		case StateWrite:
+			writers++
+		case StateRead, StateRetired:
+		default:
+			add(at+".state", "must be write, read or retired")
+		}
+		if k.Cluster != "" && !plainName(k.Cluster, MaxCluster) {
+			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", MaxCluster)
+		}
+	}
+	if writers != 1 {
+		add("keys", "has %d keys with state write, there must be exactly one", writers)
+	}
+	return found
+}
+
+// plainName is true for a name that is safe in messages, labels and contexts.
+func plainName(name string, most int) bool {
+	return name != "" && len(name) <= most && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+	})
+}

@@ -1,0 +1,78 @@
+package kmsring
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+// The errors of Find.
+var (
+	// ErrUnknownKey means that no key of the ring has the key ID.
+	ErrUnknownKey = errors.New("unknown key ID")
+	// ErrRetiredKey means that the key of the key ID was retired.
+	ErrRetiredKey = errors.New("retired key")
+)
+
+// keyIDFormat begins what a key ID is the hash of, so that no other hash of
+// the same parts is one.
+const keyIDFormat = "lanyard kms key id v1"
+
+// KeyID names one version of the entry's key: a SHA-256 over the key service
+// and key, that version, the epoch and what is bound, as 43 characters of
+// base64url. It tells none of them, is the same at every plugin whose ring has
+// the key, and does not depend on the entry's name or state.
+func (e *Entry) KeyID(version string) string {
+	digest := sha256.New()
+	text(digest, keyIDFormat)
+	text(digest, e.identity())
+	text(digest, version)
+	return base64.RawURLEncoding.EncodeToString(digest.Sum(nil))
+}
+
+// identity is what makes two entries the same key.
+func (e *Entry) identity() string {
+	digest := sha256.New()
+	text(digest, e.service)
+	number(digest, e.Epoch)
+	text(digest, string(e.Bound().Canonical()))
+	return string(digest.Sum(nil))
+}
+
+// text adds a text with its length before it, so that no two lists of texts
+// look alike. A hash never fails to write.
+func text(digest hash.Hash, s string) {
+	number(digest, uint32(len(s))) //nolint:gosec // all texts here are bounded
+	digest.Write([]byte(s))
+}
+
+func number(digest hash.Hash, n uint32) { digest.Write(binary.BigEndian.AppendUint32(nil, n)) }
+
+// Find returns the entry whose key, in that version, has the key ID. The error
+// wraps ErrUnknownKey or ErrRetiredKey and says what to do.
+func (r *Ring) Find(keyID, version string) (*Entry, error) {
+	for _, entry := range r.entries {
+		if entry.KeyID(version) != keyID {
+			continue
+		}
+		if entry.State == StateRetired {
+			return nil, fmt.Errorf("%w: key %s of the key ring was retired and is still needed; give it the state read again, rewrite what it encrypted, and retire it after that", ErrRetiredKey, entry.Name)
+		}
+		return entry, nil
+	}
+	return nil, fmt.Errorf("%w: key ID %s is of none of the %d keys in the key ring (%s); put the key that it was written with back into the ring with state read, with the epoch and cluster that it had; data of another plugin needs that plugin's own entry in the EncryptionConfiguration", ErrUnknownKey, short(keyID), len(r.entries), r)
+}
+
+// short is the beginning of a key ID, made safe for a message: it comes from
+// the API server's storage.
+func short(keyID string) string {
+	const most = 12
+	if len(keyID) > most {
+		keyID = strings.ToValidUTF8(keyID[:most], "") + "…"
+	}
+	return fmt.Sprintf("%q", keyID)
+}

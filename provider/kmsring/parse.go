@@ -1,0 +1,104 @@
+package kmsring
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/key"
+)
+
+// Parse makes a ring of a file's content and opens its keys, which makes no
+// remote call. types are the kinds of key service that there are. The error is
+// a strict.Problems that names every wrong field, those of the key services
+// included, and quotes no value.
+func Parse(data []byte, types []key.Type) (*Ring, error) {
+	return parse(data, types, nil, time.Time{})
+}
+
+// parse makes the ring that follows before, or the first if before is nil.
+func parse(data []byte, types []key.Type, before *Ring, now time.Time) (*Ring, error) {
+	file, problems := decode(data)
+	if len(problems) == 0 {
+		var ring *Ring
+		if ring, problems = open(file, types, before); len(problems) == 0 {
+			if problems = ring.follow(before, now); len(problems) == 0 {
+				return ring, nil
+			}
+			ring.Close()
+		}
+	}
+	return nil, located(data, problems)
+}
+
+// open opens the keys of a file, or takes those of the ring before.
+func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems) {
+	ring := &Ring{Settle: file.Settle, Outage: file.Outage}
+	var problems strict.Problems
+	seen := map[string]int{}
+	for i, k := range file.Keys {
+		at := fmt.Sprintf("keys[%d]", i)
+		o, wrong := openKey(k, at+".service", types, before)
+		if len(wrong) > 0 {
+			problems = append(problems, wrong...)
+			continue
+		}
+		entry := &Entry{Name: k.Name, State: k.State, Epoch: k.Epoch, Cluster: k.Cluster, service: o.key.Name(), opened: o, index: i}
+		ring.entries = append(ring.entries, entry)
+		if k.State == StateWrite {
+			ring.write = entry
+		}
+		identity := entry.identity()
+		if first, twice := seen[identity]; twice {
+			problems = append(problems, strict.Problem{Field: at, Text: fmt.Sprintf("is the same key as keys[%d]; remove one of them, or set the newer one apart by an epoch of its own", first)})
+		}
+		seen[identity] = i
+	}
+	if len(problems) > 0 {
+		ring.Close()
+		return nil, problems
+	}
+	return ring, nil
+}
+
+// openKey opens one key, or shares that of the ring before if its settings are
+// the same. A retired key is not opened beyond its name: what it needed may be
+// gone with its service, which must keep no plugin from starting.
+func openKey(k ringKey, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
+	retired := k.State == StateRetired
+	if before != nil {
+		for _, entry := range before.entries {
+			if entry.opened.opens(k.Service, retired) {
+				entry.opened.retain()
+				return entry.opened, nil
+			}
+		}
+	}
+	open := key.Open
+	if retired {
+		open = key.OpenName
+	}
+	made, problems := open(types, k.Service, at)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return newOpened(made, k.Service, retired), nil
+}
+
+// located adds the lines of the file.
+func located(data []byte, problems strict.Problems) strict.Problems {
+	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(data)))
+	if err != nil || len(document.Content) != 1 {
+		return problems
+	}
+	for i := range problems {
+		if problems[i].Line == 0 && problems[i].Field != "" {
+			at, _, _ := strict.Find(document.Content[0], problems[i].Field)
+			problems[i].Line, problems[i].Column = at.Line, at.Column
+		}
+	}
+	return problems
+}

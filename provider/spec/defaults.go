@@ -1,0 +1,27 @@
+package spec
+
+import "maps"
+
+// StoreSettings returns the settings of one of the class's stores with what its
+// dialect implies of them, as they hold where the operator's configuration does
+// not name the store.
+func (c *Class) StoreSettings(store string) map[string]any {
+	return WithDefaults(c.Stores[store], c.Defaults[store])
+}
+
+// WithDefaults lays settings over defaults.
+func WithDefaults(settings, defaults map[string]any) map[string]any {
+	merged := maps.Clone(settings)
+	for name, value := range defaults {
+		given, isGiven := merged[name]
+		below, isMap := value.(map[string]any)
+		inside, givenMap := given.(map[string]any)
+		switch {
+		case !isGiven:
+			merged[name] = value
+		case isMap && givenMap:
+			merged[name] = WithDefaults(inside, below)
+		}
+	}
+	return merged
+}

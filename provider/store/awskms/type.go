@@ -1,0 +1,74 @@
+// Package awskms is the store of values that stand in the class itself, encrypted
+// with a key of AWS KMS: its references are ciphertext blobs, and reading one is
+// decrypting it as the pod. The plaintext is what was given to kms:Encrypt, at
+// most 4 KiB.
+//
+// How the pod's identity becomes credentials, and which region is asked when, is
+// provider/backend/aws's to know. It never encrypts; sealed values, which are bound to
+// their workload and opened without a call, are package sealed's.
+//
+// Start with Type and store.Read.
+package awskms
+
+import (
+	"errors"
+	"regexp"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// typeName is the type's name in configuration files and classes.
+const typeName = "aws-kms"
+
+// Type is the kind of store.
+type Type struct{ platform *aws.Platform }
+
+// NewType returns the type over a platform, which it shares with others.
+func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
+
+// Name is "aws-kms".
+func (t *Type) Name() string { return typeName }
+
+// WorkloadSettings are those of provider/backend/aws, and the key.
+func (t *Type) WorkloadSettings() []string { return append(aws.WorkloadSettings(), "key") }
+
+// settings are the connection as configured.
+type settings struct {
+	aws.Settings `yaml:",inline"`
+
+	// Key is the only key whose ciphertexts are decrypted; empty means any that
+	// the pod may use.
+	Key string `yaml:"key"`
+}
+
+// keyForm is the ARN of a key or an alias.
+// https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
+var keyForm = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+$`)
+
+// maxKey is the longest that KMS takes.
+const maxKey = 2048
+
+// Open checks the settings, which docs/stores/aws.md lists. It makes no call.
+func (t *Type) Open(given store.Settings) (store.Store, error) {
+	config := settings{Settings: aws.DefaultSettings()}
+	var problems aws.Problems
+	if err := strict.DecodeMap(given.Fields, &config); err != nil {
+		var found strict.Problems
+		if !errors.As(err, &found) {
+			return nil, aws.Failf(fault.ErrInvalid, "the settings cannot be read")
+		}
+		problems = aws.Problems(found)
+		return nil, problems.Err()
+	}
+	config.Check(given.ByOperator, &problems)
+	if config.Key != "" && (len(config.Key) > maxKey || !keyForm.MatchString(config.Key)) {
+		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/secrets")
+	}
+	if len(problems) > 0 {
+		return nil, problems.Err()
+	}
+	return newStore(t.platform.Open(typeName, config.Settings), config.Key), nil
+}

@@ -1,0 +1,58 @@
+// Package awsparameters is the store of the Parameter Store of AWS Systems
+// Manager. It reads parameters of every type, decrypted, as the pod: one by its
+// name or ARN, at a version or a label, ten with one call; or all that lie below
+// a path, as the fields of one JSON object.
+//
+// How the pod's identity becomes credentials, and which region is asked when, is
+// provider/backend/aws's to know. Nothing is ever written or described.
+//
+// Start with Type and store.Read; batch.go is how several parameters are one
+// call, path.go how a path is read.
+package awsparameters
+
+import (
+	"errors"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// typeName is the type's name in configuration files and classes.
+const typeName = "aws-parameter-store"
+
+// Type is the kind of store.
+type Type struct{ platform *aws.Platform }
+
+// NewType returns the type over a platform, which it shares with others.
+func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
+
+// Name is "aws-parameter-store".
+func (t *Type) Name() string { return typeName }
+
+// WorkloadSettings are those of provider/backend/aws.
+func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
+
+// settings are the connection as configured.
+type settings struct {
+	aws.Settings `yaml:",inline"`
+}
+
+// Open checks the settings, which docs/stores/aws.md lists. It makes no call.
+func (t *Type) Open(given store.Settings) (store.Store, error) {
+	config := settings{Settings: aws.DefaultSettings()}
+	var problems aws.Problems
+	if err := strict.DecodeMap(given.Fields, &config); err != nil {
+		var found strict.Problems
+		if !errors.As(err, &found) {
+			return nil, aws.Failf(fault.ErrInvalid, "the settings cannot be read")
+		}
+		problems = aws.Problems(found)
+		return nil, problems.Err()
+	}
+	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
+		return nil, problems.Err()
+	}
+	return newStore(t.platform.Open(typeName, config.Settings), config.Region), nil
+}

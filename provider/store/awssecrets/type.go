@@ -1,0 +1,57 @@
+// Package awssecrets is the store of AWS Secrets Manager. It reads text and
+// binary secrets as the pod, the current version or another by its ID or stage,
+// twenty with one call where the pod's role allows that, and from other regions
+// while the first is unavailable.
+//
+// How the pod's identity becomes credentials, and which region is asked when, is
+// provider/backend/aws's to know. Nothing is ever written, listed or described.
+//
+// Start with Type and store.Read; batch.go is how several secrets are one call.
+package awssecrets
+
+import (
+	"errors"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/store"
+)
+
+// typeName is the type's name in configuration files and classes.
+const typeName = "aws-secrets-manager"
+
+// Type is the kind of store.
+type Type struct{ platform *aws.Platform }
+
+// NewType returns the type over a platform, which it shares with others.
+func NewType(platform *aws.Platform) *Type { return &Type{platform: platform} }
+
+// Name is "aws-secrets-manager".
+func (t *Type) Name() string { return typeName }
+
+// WorkloadSettings are those of provider/backend/aws.
+func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
+
+// settings are the connection as configured.
+type settings struct {
+	aws.Settings `yaml:",inline"`
+}
+
+// Open checks the settings, which docs/stores/aws.md lists. It makes no call.
+func (t *Type) Open(given store.Settings) (store.Store, error) {
+	config := settings{Settings: aws.DefaultSettings()}
+	var problems aws.Problems
+	if err := strict.DecodeMap(given.Fields, &config); err != nil {
+		var found strict.Problems
+		if !errors.As(err, &found) {
+			return nil, aws.Failf(fault.ErrInvalid, "the settings cannot be read")
+		}
+		problems = aws.Problems(found)
+		return nil, problems.Err()
+	}
+	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
+		return nil, problems.Err()
+	}
+	return newStore(t.platform.Open(typeName, config.Settings), config.Region), nil
+}
