@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,10 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 
-	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
-	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestARegionThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
@@ -88,32 +85,6 @@ func TestNamesOfSessionsAreWhatSTSTakes(t *testing.T) {
 	} {
 		if got := sessionName(identity.Identity{Namespace: test.namespace, ServiceAccount: test.account}); got != test.want {
 			t.Errorf("sessionName = %q, want %q", got, test.want)
-		}
-	}
-}
-
-func TestEachReadsItsIndexesAndNoPanicLeavesIt(t *testing.T) {
-	results := make([]store.Result, 20)
-	Each([]int{1, 3, 5}, results, func(i int) (store.Value, error) {
-		if i == 3 {
-			panic("planted-value")
-		}
-		return store.Value{Version: fmt.Sprint(i)}, nil
-	})
-	for i, result := range results {
-		switch i {
-		case 1, 5:
-			if result.Err != nil || result.Value.Version != fmt.Sprint(i) {
-				t.Errorf("%d: %v", i, result)
-			}
-		case 3:
-			if !errors.Is(result.Err, fault.ErrUnavailable) || strings.Contains(result.Err.Error(), "planted") {
-				t.Errorf("%d: %v", i, result.Err)
-			}
-		default:
-			if result.Err != nil || result.Value.Version != "" {
-				t.Errorf("%d was read", i)
-			}
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 			alone = append(alone, i)
 		}
 	}
-	aws.Each(alone, results, func(i int) (store.Value, error) { return s.Read(ctx, who, refs[i]) })
+	store.Each(alone, results, func(i int) (store.Value, error) { return s.Read(ctx, who, refs[i]) })
 	return results
 }
 

@@ -85,7 +85,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	if denied {
 		s.readAlone(who, "")
 	}
-	aws.Each(open, results, func(i int) (store.Value, error) {
+	store.Each(open, results, func(i int) (store.Value, error) {
 		value, failed := s.Read(ctx, who, refs[i])
 		id := queries[i].first.id
 		if answer, ok := found[id]; failed == nil && err == nil && !at.Failover && maybeOthers(id, answer, ok) {
