@@ -2,6 +2,8 @@ module github.com/lanyardhq/lanyard/integration/driver
 
 go 1.26.0
 
+toolchain go1.27.3
+
 // The driver's logging module is not served by every module proxy.
 replace monis.app/mlog => ../mlog
 

@@ -2,6 +2,8 @@ module github.com/lanyardhq/lanyard/integration/helm
 
 go 1.26.0
 
+toolchain go1.27.3
+
 require (
 	dario.cat/mergo v1.0.1 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect

@@ -2,6 +2,8 @@ module github.com/lanyardhq/lanyard/integration/kubernetes
 
 go 1.26.0
 
+toolchain go1.27.3
+
 // Kubernetes builds from a tree that holds these modules; outside of it each
 // has to be named.
 replace (

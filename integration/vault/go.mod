@@ -2,6 +2,8 @@ module github.com/lanyardhq/lanyard/integration/vault
 
 go 1.26.0
 
+toolchain go1.27.3
+
 require (
 	github.com/hashicorp/go-hclog v1.1.0
 	github.com/hashicorp/vault v1.11.0
