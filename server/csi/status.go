@@ -3,6 +3,7 @@ package csi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -32,7 +33,7 @@ func statusOf(err error) *status.Status {
 		return status.New(codes.DeadlineExceeded, "the caller's time was over before the mount was done")
 	}
 	// What another error says was not written to be shown.
-	klog.ErrorS(nil, "Mount failed with an error that is no MountError; please report this", "type", typeName(err))
+	klog.ErrorS(nil, "Mount failed with an error that is no MountError; please report this", "type", fmt.Sprintf("%T", err))
 	return status.New(codes.Internal, "internal error; the provider's log on this node says more")
 }
 
