@@ -7,6 +7,7 @@ package fault
 
 import (
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 )
@@ -78,6 +79,9 @@ var kinds = []Kind{
 }
 
 var internal = Kind{Err: ErrInternal, Word: "internal", CSI: codes.Internal, KMS: codes.Internal}
+
+// Kinds returns the whole table in its order.
+func Kinds() []Kind { return slices.Clone(kinds) }
 
 // Of returns the kind of err: the first in the table that err wraps. An error
 // that wraps none is a fault of the program itself, ErrInternal.

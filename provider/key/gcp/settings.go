@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"errors"
 	"regexp"
 	"time"
 
@@ -42,11 +41,7 @@ var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z
 func parseSettings(given key.Settings, person *gcp.Person) (*settings, gcp.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
 	var problems gcp.Problems
-	if err := strict.DecodeMap(given.Fields, config); err != nil {
-		var found strict.Problems
-		if !errors.As(err, &found) {
-			return nil, gcp.Problems{{Text: "the settings cannot be read"}}
-		}
+	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, gcp.Problems(found)
 	}
 	if !keyForm.MatchString(config.Key) {
