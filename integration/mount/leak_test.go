@@ -223,7 +223,7 @@ func (p *planted) failInClasses(t *testing.T, web pod) {
 		"{path: f, template: '{{ index .v 0 }}'}", "{path: f, template: '{{ .v.field }}'}", "{path: f, template: '{{ .v | fromJson }}'}",
 		"{path: f, template: '{{ atoi .v }}'}", "{path: f, template: '{{ .v | b64dec }}'}", "{path: f, template: '{{ fail .v }}'}",
 		"{path: f, template: '{{ template .v }}'}", "{path: f, template: '{{ printf \"%d\" .v | int }}{{ .none }}'}",
-		"{path: f, template: '{{ repeat 100000000 .v }}'}", "{path: f, template: '{{ required .v .none }}'}",
+		"{path: f, template: '{{ range 100000000 }}{{ $.v }}{{ end }}'}", "{path: f, template: '{{ required .v .none }}'}",
 	} {
 		c := asWeb("\n- {name: v, " + read + "property: value}\n- " + object + "\n- {path: no, store: vault, key: secret/data/none}")
 		p.fail(t, web, web.attributes(c))

@@ -70,15 +70,15 @@ func (p Problems) In(file string) string {
 }
 
 // Unmarshal decodes the one document in data into what into points to: a
-// struct, map or list. The error is a Problems. What the document leaves out
+// struct, map or list. What the document leaves out
 // keeps what it holds, so that into may carry defaults; an empty document
-// leaves out everything. After an error into holds what could be decoded.
+// leaves out everything. If there are problems, into holds what could be decoded.
 //
 // The fields of structs are those with a yaml tag; an inline map[string]any
 // takes the fields that its struct does not know. A type that implements
 // yaml.Unmarshaler decodes itself and must not repeat the value in its error,
 // which may be a Problems.
-func Unmarshal(data []byte, into any) error {
+func Unmarshal(data []byte, into any) Problems {
 	root, problem := parse(data)
 	if problem != nil {
 		return Problems{*problem}
@@ -90,7 +90,7 @@ func Unmarshal(data []byte, into any) error {
 }
 
 // Decode is Unmarshal for a node of a document that has been parsed already.
-func Decode(node *yaml.Node, into any) error {
+func Decode(node *yaml.Node, into any) Problems {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return Problems{{Text: fmt.Sprintf("cannot be decoded into a %T", into)}}
@@ -103,15 +103,12 @@ func Decode(node *yaml.Node, into any) error {
 	}
 	d := decoder{fields: map[reflect.Type]structFields{}}
 	d.value(node, target.Elem(), &place{node: node})
-	if len(d.problems) > 0 {
-		return d.problems
-	}
-	return nil
+	return d.problems
 }
 
 // DecodeMap decodes fields, as a YAML or JSON decoder made them, into the
-// struct that into points to. The error is a Problems without lines.
-func DecodeMap(fields map[string]any, into any) error {
+// struct that into points to. The problems have no lines.
+func DecodeMap(fields map[string]any, into any) Problems {
 	node, problem := nodeOf(reflect.ValueOf(fields), 0)
 	if problem != "" {
 		return Problems{{Text: problem}}

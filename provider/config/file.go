@@ -98,10 +98,7 @@ func parse(path string, data []byte) (*File, error) {
 		f.root = root.Content[0]
 	}
 
-	var problems strict.Problems
-	if err := strict.Unmarshal(data, &f.Config); err != nil && !errors.As(err, &problems) {
-		return nil, err
-	}
+	problems := strict.Unmarshal(data, &f.Config)
 	found := map[string]bool{}
 	for _, problem := range problems {
 		found[problem.Field] = true

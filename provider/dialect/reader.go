@@ -8,7 +8,6 @@
 package dialect
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,12 +58,7 @@ func (r *Reader) Unknown(parameters map[string]string, known []string) {
 // does. If the text is a list of objects, id says what messages call the entry
 // of an index, from what was decoded; it is nil for other texts.
 func (r *Reader) YAML(parameter, text string, into any, id func(index int) string) {
-	err := strict.Unmarshal([]byte(text), into)
-	var problems strict.Problems
-	if !errors.As(err, &problems) {
-		return
-	}
-	for _, s := range problems {
+	for _, s := range strict.Unmarshal([]byte(text), into) {
 		field := parameter
 		switch {
 		case strings.HasPrefix(s.Field, "["):

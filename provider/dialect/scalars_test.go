@@ -6,7 +6,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/render/jmespath"
 )
 
 func TestPermissionsAreNumbersInEveryNotation(t *testing.T) {
@@ -50,7 +50,7 @@ func FuzzProperty(f *testing.F) {
 		if key == "" || len(key) > 500 {
 			return
 		}
-		if _, err := render.CompileProperty(expression); err != nil {
+		if _, err := jmespath.Compile(expression); err != nil {
 			t.Errorf("%q became %q: %v", key, expression, err)
 		}
 	})

@@ -167,7 +167,7 @@ func bytesOf(answers []answer) (total int64) {
 func (c *cache) afterFailure(e *entry, s *source, config *config.Config, err error) answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.Is(err, fault.ErrUnavailable) && e.standsIn(s, config, c.now()) {
+	if fault.Of(err).StaleOK && e.standsIn(s, config, c.now()) {
 		c.metrics.cacheRequests.stale.Inc()
 		return e.answer()
 	}

@@ -1,8 +1,7 @@
 package engine
 
-// MountError is why a mount failed: all of it. It wraps one kind: one of the
-// three above or one of package fault's. It is fault.ErrUnavailable only if
-// every failure may pass by itself.
+// MountError is why a mount failed: all of it. It wraps one kind of
+// package fault, fault.ErrUnavailable only if every failure may pass by itself.
 type MountError struct {
 	Kind error
 	Text string

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -18,22 +17,13 @@ type failure struct {
 	err    error
 }
 
-// kinds are the kinds of failure, those first that a person must mend.
-var kinds = []error{
-	fault.ErrInternal, fault.ErrPrecondition, fault.ErrInvalid, fault.ErrUnauthenticated,
-	fault.ErrDenied, fault.ErrNotFound, fault.ErrTooLarge, fault.ErrUnavailable,
-}
-
+// kindOf returns the kind of a mount's error. A missing token is a matter of the
+// cluster's configuration, whatever kind the store gave it.
 func kindOf(err error) error {
 	if errors.Is(err, identity.ErrNoToken) {
 		return fault.ErrPrecondition
 	}
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			return kind
-		}
-	}
-	return fault.ErrInternal
+	return fault.Of(err).Err
 }
 
 const (
@@ -53,9 +43,7 @@ func mountError(objects int, failures []failure) *MountError {
 	byText := map[string]*group{}
 	failed := map[*planned]bool{} // one object may fail in several places
 	for _, f := range failures {
-		if kind := kindOf(f.err); slices.Index(kinds, kind) < slices.Index(kinds, result.Kind) {
-			result.Kind = kind
-		}
+		result.Kind = fault.First(result.Kind, kindOf(f.err)).Err
 		text := f.err.Error()
 		if f.source != nil {
 			text = message.Printable(f.source.name) + ": " + text

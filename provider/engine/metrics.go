@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"strconv"
 	"time"
 
@@ -96,19 +95,7 @@ func (m *metrics) observeCall(storeType string, status int, took time.Duration) 
 func (m *metrics) read(storeType string, err error) {
 	result := "ok"
 	if err != nil {
-		result = kindLabel(err)
+		result = fault.Of(err).Word
 	}
 	m.reads.WithLabelValues(storeType, result).Inc()
-}
-
-func kindLabel(err error) string {
-	for label, kind := range map[string]error{
-		"invalid": fault.ErrInvalid, "not_found": fault.ErrNotFound, "unauthenticated": fault.ErrUnauthenticated,
-		"denied": fault.ErrDenied, "unavailable": fault.ErrUnavailable,
-	} {
-		if errors.Is(err, kind) {
-			return label
-		}
-	}
-	return "internal"
 }

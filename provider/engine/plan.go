@@ -16,7 +16,8 @@ import (
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
-	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/render/jmespath"
+	"github.com/lanyardhq/lanyard/provider/render/template"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -42,8 +43,8 @@ type planned struct {
 	spec.Object
 	number     int // what messages call the object: its place in the class, from one
 	source     int // index into plan.sources; -1 for a template
-	property   *render.Property
-	template   *render.Template
+	property   *jmespath.Expression
+	template   *template.Template
 	definition string // digest of what the object asks for
 }
 
@@ -141,14 +142,14 @@ func (p *planner) add(i int, o spec.Object) {
 	}
 	var err error
 	if o.Property != "" {
-		if planned.property, err = render.CompileProperty(o.Property); err != nil {
+		if planned.property, err = jmespath.Compile(o.Property); err != nil {
 			problem("property", err)
 		}
 	}
 	switch {
 	case o.Template != "":
 		p.plan.templated = true
-		if planned.template, err = render.ParseTemplate(o.Template); err != nil {
+		if planned.template, err = template.Parse(o.Template); err != nil {
 			problem("template", err)
 		}
 	case o.Sealed != "":

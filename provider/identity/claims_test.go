@@ -24,6 +24,7 @@ func TestAccountUIDIsTheOneClaimAndNoOtherText(t *testing.T) {
 		"text after it":           {`{"kubernetes.io":{"serviceaccount":{"uid":"x"}}}}`, ""},
 		"in a list":               {`[{"kubernetes.io":{"serviceaccount":{"uid":"x"}}}]`, ""},
 		"empty":                   {`{}`, ""},
+		"larger than any token":   {`{"kubernetes.io":{"serviceaccount":{"uid":"x"}},"pad":"` + strings.Repeat("x", maxClaims) + `"}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := accountUID(token(test.payload)); got != test.want {
@@ -33,7 +34,7 @@ func TestAccountUIDIsTheOneClaimAndNoOtherText(t *testing.T) {
 	}
 }
 
-// Finding the claim where it stands gives what decoding everything gives.
+// Decoding level by level gives what decoding everything gives.
 func FuzzAccountUIDIsWhatDecodingGives(f *testing.F) {
 	f.Add(`{"kubernetes.io":{"serviceaccount":{"uid":"u1"}}}`)
 	f.Add(` { "a" : [1, "}"], "kubernetes.io" : {"serviceaccount":{"\u0075id":"\ud800\"", "b":null}} } `)

@@ -84,12 +84,8 @@ func unreadable(path string, err error) *Error {
 // decode reads the YAML and checks all that needs no key service.
 func decode(data []byte) (ringFile, strict.Problems) {
 	file := ringFile{Settle: DefaultSettle, Outage: DefaultOutage}
-	var problems strict.Problems
-	if err := strict.Unmarshal(data, &file); err != nil && !errors.As(err, &problems) {
-		return file, strict.Problems{{Text: "cannot be decoded"}}
-	}
-	if len(problems) > 0 {
-		// What could not be decoded would only bring problems that are none.
+	// What could not be decoded would only bring problems that are none.
+	if problems := strict.Unmarshal(data, &file); problems != nil {
 		return file, problems
 	}
 	return file, file.problems()

@@ -58,10 +58,8 @@ func (t *text) UnmarshalYAML(node *yaml.Node) error {
 // class checks one class.
 func (f *file) class(root *yaml.Node) {
 	var d document
-	err := strict.Decode(root, &d)
+	problems := strict.Decode(root, &d)
 	of := about{namespace: string(d.Metadata.Namespace), class: string(d.Metadata.Name)}
-	var problems strict.Problems
-	errors.As(err, &problems)
 	name := string(d.Spec.Provider)
 	if _, known := f.Dialects[name]; !known && !f.unknownProvider(of, root, name) {
 		f.OtherProviders++

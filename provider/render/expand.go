@@ -3,6 +3,8 @@ package render
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -23,7 +25,7 @@ type Entry struct {
 // An object without entries is ErrNothing; names that cannot be files are an
 // error that names them all.
 func Expand(value []byte) ([]Entry, error) {
-	parsed, err := parseJSON(value)
+	parsed, err := ParseJSON(value)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func Expand(value []byte) ([]Entry, error) {
 		problems []string
 		total    int
 	)
-	for _, key := range sortedKeys(object) {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if object[key] == nil {
 			continue
 		}
@@ -44,7 +46,7 @@ func Expand(value []byte) ([]Entry, error) {
 			problems = append(problems, fmt.Sprintf("key %.64q %s", key, reason))
 			continue
 		}
-		data, err := renderValue(object[key], MaxBytes-total)
+		data, err := Value(object[key], MaxBytes-total)
 		if err != nil {
 			return nil, fmt.Errorf("key %.64q: %w", key, err)
 		}
@@ -87,14 +89,14 @@ func badFileName(name string) string {
 	return ""
 }
 
-// renderValue is what a selected JSON value is in a file: a string's text, and
+// Value is what a selected JSON value is in a file: a string's text, and
 // compact JSON for all else.
-func renderValue(v any, limit int) ([]byte, error) {
+func Value(v any, limit int) ([]byte, error) {
 	if text, ok := v.(string); ok {
 		if len(text) > limit {
-			return nil, errTooLong(MaxBytes)
+			return nil, TooLong(MaxBytes)
 		}
 		return []byte(text), nil
 	}
-	return appendJSON(nil, v, limit)
+	return AppendJSON(nil, v, limit)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,9 +23,9 @@ var (
 	errNotUTF8 = errors.New("the value holds bytes that are not UTF-8, which JSON cannot express")
 )
 
-// parseJSON decodes one JSON value. Numbers keep their digits as json.Number.
+// ParseJSON decodes one JSON value. Numbers keep their digits as json.Number.
 // What the decoder would alter without a word, it refuses.
-func parseJSON(value []byte) (any, error) {
+func ParseJSON(value []byte) (any, error) {
 	if err := scanJSON(value); err != nil {
 		return nil, err
 	}
@@ -86,12 +87,12 @@ func surrogate(text []byte) rune {
 	return rune(unit)
 }
 
-// appendJSON appends v in its shortest form with sorted keys, and stops as soon
+// AppendJSON appends v in its shortest form with sorted keys, and stops as soon
 // as more than limit bytes are there. Sub-trees may be shared: what counts is
 // how often they are written.
-func appendJSON(dst []byte, v any, limit int) ([]byte, error) {
+func AppendJSON(dst []byte, v any, limit int) ([]byte, error) {
 	if len(dst) >= limit {
-		return nil, errTooLong(limit)
+		return nil, TooLong(limit)
 	}
 	var err error
 	switch v := v.(type) {
@@ -109,7 +110,7 @@ func appendJSON(dst []byte, v any, limit int) ([]byte, error) {
 		if math.IsInf(v, 0) || math.IsNaN(v) {
 			return nil, errors.New("a number is not finite, which JSON cannot express")
 		}
-		dst = append(dst, formatFloat(v)...)
+		dst = append(dst, FormatFloat(v)...)
 	case string:
 		dst, err = appendJSONString(dst, v, limit)
 	case []any:
@@ -127,12 +128,12 @@ func appendJSON(dst []byte, v any, limit int) ([]byte, error) {
 		return nil, err
 	}
 	if len(dst) > limit {
-		return nil, errTooLong(limit)
+		return nil, TooLong(limit)
 	}
 	return dst, nil
 }
 
-func errTooLong(limit int) error {
+func TooLong(limit int) error {
 	return fmt.Errorf("%w: the result is over %d bytes", ErrTooLarge, limit)
 }
 
@@ -143,7 +144,7 @@ func appendJSONList[T any](dst []byte, list []T, limit int) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = appendJSON(dst, element, limit); err != nil {
+		if dst, err = AppendJSON(dst, element, limit); err != nil {
 			return nil, err
 		}
 	}
@@ -152,7 +153,7 @@ func appendJSONList[T any](dst []byte, list []T, limit int) ([]byte, error) {
 
 func appendJSONObject[T any](dst []byte, object map[string]T, limit int) ([]byte, error) {
 	dst = append(dst, '{')
-	for i, key := range sortedKeys(object) {
+	for i, key := range slices.Sorted(maps.Keys(object)) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -160,7 +161,7 @@ func appendJSONObject[T any](dst []byte, object map[string]T, limit int) ([]byte
 		if dst, err = appendJSONString(dst, key, limit); err != nil {
 			return nil, err
 		}
-		if dst, err = appendJSON(append(dst, ':'), object[key], limit); err != nil {
+		if dst, err = AppendJSON(append(dst, ':'), object[key], limit); err != nil {
 			return nil, err
 		}
 	}
@@ -169,7 +170,7 @@ func appendJSONObject[T any](dst []byte, object map[string]T, limit int) ([]byte
 
 func appendJSONString(dst []byte, s string, limit int) ([]byte, error) {
 	if len(dst)+len(s) > limit {
-		return nil, errTooLong(limit)
+		return nil, TooLong(limit)
 	}
 	if !utf8.ValidString(s) {
 		return nil, errNotUTF8
@@ -194,19 +195,10 @@ func appendJSONString(dst []byte, s string, limit int) ([]byte, error) {
 	return append(dst, '"'), nil
 }
 
-// formatFloat writes f in plain digits where a person would.
-func formatFloat(f float64) string {
+// FormatFloat writes f in plain digits where a person would.
+func FormatFloat(f float64) string {
 	if magnitude := math.Abs(f); magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21) {
 		return strconv.FormatFloat(f, 'e', -1, 64)
 	}
 	return strconv.FormatFloat(f, 'f', -1, 64)
-}
-
-func sortedKeys[T any](object map[string]T) []string {
-	keys := make([]string, 0, len(object))
-	for key := range object {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -1,15 +1,16 @@
-// Package render turns what a store holds into what a file holds: it selects a
-// property of a JSON value, decodes encodings, expands a JSON object into
-// files, and executes templates.
+// Package render turns what a store holds into what a file holds: it decodes
+// encodings and expands a JSON object into files. Its parts select a property
+// (jmespath) and execute templates (template), over the JSON and within the Budget
+// of this package.
 //
-// Everything here is a pure function without state, clock or I/O. Expressions
+// Everything here and there is a pure function without state, clock or I/O. Expressions
 // and templates come from authors who are not trusted, and one provider serves
 // a whole node, so each call is bounded in time and in memory whatever it is
 // given, and passing a bound is an error that wraps ErrTooLarge. No error holds
 // any part of a value: errors name keys, functions and places instead. Equal
 // input gives equal output, so that an unchanged value keeps its version.
 //
-// Start with CompileProperty and ParseTemplate.
+// Start with Decode, Expand, jmespath.Compile and template.Parse.
 package render
 
 import "errors"
@@ -24,6 +25,5 @@ var (
 	ErrTooLarge = errors.New("too large")
 )
 
-// MaxBytes is the most that one result of this package may hold: the driver
-// accepts no larger message.
+// MaxBytes is the maximum size of one result: the driver accepts no larger message.
 const MaxBytes = 4 << 20

@@ -137,7 +137,7 @@ func kindOf(data []byte) string {
 
 // wantKind refuses a file that says it is another one, before its fields are
 // looked at: the remedy is another file then, not another field.
-func wantKind(data []byte, want string) error {
+func wantKind(data []byte, want string) strict.Problems {
 	var file struct {
 		Kind string `yaml:"kind"`
 	}

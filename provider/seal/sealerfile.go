@@ -111,15 +111,12 @@ func parseSealerKey(data []byte) (*SealerKey, error) {
 
 // decodeSealer reads what both files have in common.
 func decodeSealer(data []byte, kind string) (file sealerFile, problems strict.Problems) {
-	err := wantKind(data, kind)
-	if err == nil {
-		err = strict.Unmarshal(data, &file)
+	problems = wantKind(data, kind)
+	if problems == nil {
+		problems = strict.Unmarshal(data, &file)
 	}
-	switch {
-	case errors.As(err, &problems):
+	if problems != nil {
 		return file, problems
-	case err != nil:
-		return file, strict.Problems{{Text: "cannot be decoded"}}
 	}
 	if text := wrongSealerName(file.Name); text != "" {
 		problems = append(problems, strict.Problem{Field: "name", Text: text})

@@ -10,10 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// This file reads the two shapes of JSON that every mount brings: an object of
-// strings, and one of objects of strings. It understands them exactly as
-// encoding/json does and costs a tenth, which counts because most mounts are
-// answered from memory and do little else.
+// This file parses the two shapes of JSON that every mount brings: an object of
+// strings, and one of objects of strings. It accepts less than encoding/json:
+// null is no string, and an error repeats nothing of the text.
+//
+// It is kept for its speed alone. Measured on 2026-11-28 with BenchmarkMount on
+// two cores: a cached mount takes 131 µs with it. With encoding/json a mount takes
+// 150 µs on Go 1.27.3 (15 % more) and 176 µs on Go 1.26.8 (37 % more). One object
+// of 3.5 KB takes 5.1 µs here, 9.8 µs with encoding/json and 7.6 µs with
+// encoding/json/v2 of Go 1.27.3.
 
 // syntaxError says at which byte, counted from one, a text stops being the
 // JSON that is wanted. It does not say what stands there.

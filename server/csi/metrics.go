@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+
+	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
 // Metrics count what the servers of all dialects do. Labels hold nothing that
@@ -13,8 +15,7 @@ type Metrics struct {
 	mounts   *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
-	panics   prometheus.Counter
-	refused  prometheus.Counter
+	rpc      *rpc.Metrics
 }
 
 // NewMetrics registers the metrics; a process can do so once for a registry.
@@ -33,16 +34,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "lanyard_mounts_in_flight",
 			Help: "Mounts that are being worked on or wait for their turn.",
 		}, []string{"dialect"}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "lanyard_panics_total",
-			Help: "Calls that failed because the provider panicked.",
-		}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "lanyard_refused_peers_total",
-			Help: "Connections refused because of the user at the other end.",
-		}),
+		rpc: rpc.NewMetrics(registry, program),
 	}
-	registry.MustRegister(m.mounts, m.seconds, m.inFlight, m.panics, m.refused)
+	registry.MustRegister(m.mounts, m.seconds, m.inFlight)
 	return m
 }
 

@@ -255,7 +255,7 @@ func (c *current) status(now time.Time, interval time.Duration) (keyID string, e
 	case err == nil:
 		return c.keyID, nil
 	}
-	if errors.Is(err, fault.ErrUnavailable) && now.Sub(c.good) <= c.ring.Outage {
+	if fault.Of(err).StaleOK && now.Sub(c.good) <= c.ring.Outage {
 		return c.keyID, err
 	}
 	return "", err

@@ -16,18 +16,13 @@ package kms
 
 import (
 	"context"
-	"errors"
-	"net"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/keepalive"
-	"k8s.io/klog/v2"
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/kmsring"
-	"github.com/lanyardhq/lanyard/server/recovery"
-	"github.com/lanyardhq/lanyard/server/socket"
+	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
 const (
@@ -36,11 +31,11 @@ const (
 	// maxMessage is above the 34 KiB that a request can hold by the contract:
 	// annotations, ciphertext and key ID.
 	maxMessage = 128 << 10
-	// maxStreams is the most calls that one connection may have in flight; more
-	// wait at its other end.
+	// maxStreams is how many calls one connection may have in flight; more wait
+	// at its other end.
 	maxStreams = 256
-	// handshakeTimeout is how long a new connection may say nothing.
-	handshakeTimeout = 10 * time.Second
+	// program is what messages call this process.
+	program = "plugin"
 )
 
 // Options are what a Server is made of.
@@ -59,7 +54,7 @@ type Options struct {
 
 // Server is a KMS plugin. It is safe for concurrent use.
 type Server struct {
-	grpc    *grpc.Server
+	*rpc.Server
 	service *service
 }
 
@@ -73,29 +68,11 @@ func New(opts Options) *Server {
 		metrics: opts.Metrics, interval: opts.Probe,
 		kicks: make(chan struct{}, 1),
 	}
-	server := grpc.NewServer(
-		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs, Refused: s.refused})),
-		grpc.ChainUnaryInterceptor(
-			s.observe,
-			recovery.Interceptor("internal error: the plugin panicked; its log says where", s.panicked),
-		),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		// The ring may be closed when Stop returns.
-		grpc.WaitForHandlers(true),
-	)
-	kmsapi.RegisterKeyManagementServiceServer(server, s)
-	return &Server{grpc: server, service: s}
-}
-
-// Serve answers on l, which it closes, until Stop; then the error is nil.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.grpc.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
-		return err
-	}
-	return nil // stopped before it began
+	server := rpc.New(rpc.Options{
+		Program: program, PeerUIDs: opts.PeerUIDs, MaxMessage: maxMessage, MaxStreams: maxStreams,
+		Observe: s.observe, Metrics: opts.Metrics.rpc,
+	}, func(registrar grpc.ServiceRegistrar) { kmsapi.RegisterKeyManagementServiceServer(registrar, s) })
+	return &Server{Server: server, service: s}
 }
 
 // Run tries the write key in the background until ctx ends. Without it Status
@@ -119,30 +96,4 @@ func (s *Server) SetRing(ring *kmsring.Ring) error {
 func (s *Server) Healthy() error {
 	_, err := s.service.current.status(time.Now(), s.service.interval)
 	return err
-}
-
-// Stop takes no more calls and returns when those in flight have ended. When
-// ctx ends, they are cancelled.
-func (s *Server) Stop(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.grpc.GracefulStop()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.grpc.Stop()
-		<-done
-	}
-}
-
-func (s *service) refused(peer socket.Peer) {
-	s.metrics.refused.Inc()
-	klog.ErrorS(nil, "Refused a connection: only root, the plugin's own user and those of --allow-peer-uid may connect", "uid", peer.UID, "pid", peer.PID)
-}
-
-func (s *service) panicked(p recovery.Panic) {
-	s.metrics.panics.Inc()
-	klog.ErrorS(nil, "Panic; the call failed, the plugin goes on; please report this", "method", p.Method, "type", p.Type, "stack", p.Stack)
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/provider/kmsring"
+	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
 // failureLog is how often a failed call is logged after the first ten: an API
@@ -32,8 +33,7 @@ type Metrics struct {
 	write      *prometheus.GaugeVec
 	keys       *prometheus.GaugeVec
 	healthy    prometheus.Gauge
-	panics     prometheus.Counter
-	refused    prometheus.Counter
+	rpc        *rpc.Metrics
 
 	mu    sync.Mutex
 	named []string // the keys that labels name
@@ -60,10 +60,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		write:      gauge("lanyard_kms_write_key", "1 for the key that API servers are told to write with.", "key"),
 		keys:       gauge("lanyard_kms_ring_keys", "Keys of the ring, by state.", "state"),
 		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "lanyard_kms_healthy", Help: "1 if API servers are told that all is well."}),
-		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "lanyard_panics_total", Help: "Calls that failed because the plugin panicked."}),
-		refused:    prometheus.NewCounter(prometheus.CounterOpts{Name: "lanyard_refused_peers_total", Help: "Connections refused because of the user at the other end."}),
+		rpc:        rpc.NewMetrics(registry, program),
 	}
-	registry.MustRegister(m.calls, m.seconds, m.keyCalls, m.keySeconds, m.retries, m.write, m.keys, m.healthy, m.panics, m.refused)
+	registry.MustRegister(m.calls, m.seconds, m.keyCalls, m.keySeconds, m.retries, m.write, m.keys, m.healthy)
 	return m
 }
 

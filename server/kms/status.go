@@ -16,37 +16,25 @@ import (
 // shows in its health endpoint.
 const maxText = 2 << 10
 
-// kinds are the kinds of failure, with the gRPC code that the API server gets
-// and the word in metrics.
-func kinds() []kind {
-	return []kind{
-		{kmsring.ErrUnknownKey, codes.FailedPrecondition, "unknown_key"},
-		{kmsring.ErrRetiredKey, codes.FailedPrecondition, "retired_key"},
-		{errForeign, codes.FailedPrecondition, "foreign"},
-		{fault.ErrInvalid, codes.InvalidArgument, "invalid"},
-		{fault.ErrNotFound, codes.NotFound, "not_found"},
-		{fault.ErrUnauthenticated, codes.Unauthenticated, "unauthenticated"},
-		{fault.ErrDenied, codes.PermissionDenied, "denied"},
-		{fault.ErrUnavailable, codes.Unavailable, "unavailable"},
-		{context.Canceled, codes.Canceled, "canceled"},
-		{context.DeadlineExceeded, codes.DeadlineExceeded, "unavailable"},
-	}
+// own are the failures of the plugin itself, beside the kinds of package fault.
+var own = []fault.Kind{
+	{Err: kmsring.ErrUnknownKey, KMS: codes.FailedPrecondition, Word: "unknown_key"},
+	{Err: kmsring.ErrRetiredKey, KMS: codes.FailedPrecondition, Word: "retired_key"},
+	{Err: errForeign, KMS: codes.FailedPrecondition, Word: "foreign"},
+	{Err: context.Canceled, KMS: codes.Canceled, Word: "canceled"},
+	{Err: context.DeadlineExceeded, KMS: codes.DeadlineExceeded, Word: "unavailable"},
 }
 
-type kind struct {
-	err  error
-	code codes.Code
-	word string
-}
-
-// kindOf is the kind of an error; a fault in the plugin is internal.
-func kindOf(err error) kind {
-	for _, k := range kinds() {
-		if errors.Is(err, k.err) {
+// kindOf returns the kind of an error. A context that ended decides only for an
+// error without a kind of its own.
+func kindOf(err error) fault.Kind {
+	kind := fault.Of(err)
+	for _, k := range own {
+		if kind.Err == fault.ErrInternal && errors.Is(err, k.Err) {
 			return k
 		}
 	}
-	return kind{err, codes.Internal, "internal"}
+	return kind
 }
 
 // word is the result of a call in metrics.
@@ -54,11 +42,11 @@ func word(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	return kindOf(err).word
+	return kindOf(err).Word
 }
 
 // statusOf turns a failure into the gRPC status that the API server logs.
-func statusOf(err error) error { return status.Error(kindOf(err).code, bounded(err.Error())) }
+func statusOf(err error) error { return status.Error(kindOf(err).KMS, bounded(err.Error())) }
 
 // bounded makes a text fit for a status.
 func bounded(text string) string {

@@ -49,10 +49,6 @@ type Options struct {
 	// Person finds the credentials of who runs a command, for NodePerson; nil
 	// where pods are served.
 	Person awssdk.CredentialsProvider
-	// TrustsSettings lets settings say where the calls of a Person go. Otherwise
-	// they go to AWS alone: settings of a command stand in files that others may
-	// change.
-	TrustsSettings bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -64,7 +60,6 @@ type Platform struct {
 	tokens      identity.TokenSource
 	cluster     Cluster
 	person      awssdk.CredentialsProvider
-	trusts      bool // settings, with a person
 	now         func() time.Time
 	pool        *pool
 	credentials *credential.Cache[awssdk.Credentials]
@@ -83,7 +78,7 @@ func New(opts Options) *Platform {
 		opts.Calls = remote.NewCalls(64)
 	}
 	return &Platform{
-		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, trusts: opts.TrustsSettings, now: opts.Now, pool: newPool(opts.Calls),
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, pool: newPool(opts.Calls),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
 		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
 	}

@@ -91,9 +91,6 @@ const methodPerson = "person"
 // command.
 func (p *Platform) KnowsPerson() bool { return p.person != nil }
 
-// TrustsSettings is true if settings may say where a person's calls go.
-func (p *Platform) TrustsSettings() bool { return p.trusts }
-
 // OpenAsPerson is OpenAsNode with the credentials of Options.Person.
 func (p *Platform) OpenAsPerson(storeType string, settings Settings) *Access {
 	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})

@@ -57,13 +57,11 @@ type Auth struct {
 	person bool // Method is methodPerson
 }
 
-// AsPerson lets the settings log in as the person, who must be that of the Pool's
-// Options, whatever they say of a login. It comes before Check.
-func (s *Settings) AsPerson(person *Person, problems *Problems) {
+// AsPerson lets the settings log in as the Person of the Pool's Options, whatever
+// they say of a login. The person's tokens go to Azure's own hosts alone, because
+// settings may lie in a repository where others write too. It comes before Check.
+func (s *Settings) AsPerson(problems *Problems) {
 	s.Auth = Auth{Method: methodPerson, person: true}
-	if person.TrustsSettings {
-		return
-	}
 	for _, set := range []struct {
 		field string
 		given bool

@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -85,15 +84,7 @@ func DefaultSettings() Settings {
 
 // Decode reads fields into a struct and returns all that cannot be read.
 func Decode(fields map[string]any, into any) Problems {
-	err := strict.DecodeMap(fields, into)
-	var found strict.Problems
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &found):
-		return Problems{{Text: "the settings cannot be read"}}
-	}
-	return Problems(found)
+	return Problems(strict.DecodeMap(fields, into))
 }
 
 // Check completes the settings and notes all that is wrong with them.

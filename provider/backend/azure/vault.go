@@ -54,10 +54,6 @@ type Options struct {
 type Person struct {
 	// Credential gets the person's access tokens.
 	Credential azcore.TokenCredential
-	// TrustsSettings lets settings say where the tokens go. Otherwise they go to
-	// Azure's own hosts alone: settings may lie in a repository where others
-	// write too.
-	TrustsSettings bool
 }
 
 // Pool holds the connections, which all who connect to one address with the

@@ -73,9 +73,6 @@ type Auth struct {
 type Person struct {
 	// Source gets the person's access tokens.
 	Source oauth2.TokenSource
-	// TrustsSettings lets settings say where the tokens go. Otherwise they go to
-	// Google alone: settings may lie in a repository where others write too.
-	TrustsSettings bool
 }
 
 // AsPerson lets the settings sign in as Options.Person, whatever they say of it.

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -66,15 +65,7 @@ func (p *Problems) Err() error {
 
 // Decode reads fields into a struct and returns all that cannot be read.
 func Decode(fields map[string]any, into any) Problems {
-	err := strict.DecodeMap(fields, into)
-	var found strict.Problems
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &found):
-		return Problems{{Text: "the settings cannot be read"}}
-	}
-	return Problems(found)
+	return Problems(strict.DecodeMap(fields, into))
 }
 
 // DefaultSettings are the settings before anything is decoded into them.

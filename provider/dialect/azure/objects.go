@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -74,7 +73,7 @@ func (p *parser) objects(store, given string) []spec.Object {
 // entry decodes the YAML of one object and turns it into an object.
 func (p *parser) entry(store string, i int, text inner, lines []string) spec.Object {
 	var e entry
-	err := strict.Unmarshal([]byte(text.value), &e)
+	problems := strict.Unmarshal([]byte(text.value), &e)
 	// The original takes the spaces around every text away.
 	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
@@ -87,8 +86,6 @@ func (p *parser) entry(store string, i int, text inner, lines []string) spec.Obj
 		problem.Line, problem.Column = text.outside(lines, line, column)
 		p.Add(problem)
 	}
-	var problems strict.Problems
-	errors.As(err, &problems)
 	for _, problem := range problems {
 		said := problem.Text
 		if problem.Field == "" && problem.Line > 0 {

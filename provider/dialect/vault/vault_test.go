@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider/dialect"
-	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/render/jmespath"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -165,7 +165,7 @@ func TestAKeyOfAWholeAnswerIsWhatTheStoreTakesForTheSecret(t *testing.T) {
 		"a secret that has data and others": {`{"data":{"data":{"key":"x"},"key":"inner"},"metadata":{"version":3,` + made + `}}`, "inner"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			property, err := render.CompileProperty(insideAnswer + "key")
+			property, err := jmespath.Compile(insideAnswer + "key")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +278,7 @@ func FuzzSecretKey(f *testing.F) {
 			if name == "whole" {
 				expression = insideAnswer + expression
 			}
-			property, err := render.CompileProperty(expression)
+			property, err := jmespath.Compile(expression)
 			if err != nil {
 				t.Fatalf("%s: %v", expression, err)
 			}

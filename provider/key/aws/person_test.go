@@ -31,11 +31,11 @@ func (f *fixture) setPerson(t *testing.T, role string) {
 
 func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 	f := newFixture(t)
-	shared := platform.New(platform.Options{Person: person.AWS(), TrustsSettings: true})
+	shared := platform.New(platform.Options{Person: person.AWS()})
 	t.Cleanup(shared.Close)
 	typ := aws.NewType(shared)
 	open := func(fields map[string]any) key.Key {
-		opened, err := typ.Open(key.Settings{Fields: fields, ByOperator: true})
+		opened, err := typ.OpenElsewhere(key.Settings{Fields: fields, ByOperator: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,25 +58,23 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 			}
 		}
 	})
-	t.Run("and at AWS alone, unless settings are trusted", func(t *testing.T) {
-		careful := platform.New(platform.Options{Person: person.AWS()})
-		t.Cleanup(careful.Close)
+	t.Run("and at AWS alone", func(t *testing.T) {
 		for _, endpoint := range []string{"http://kms.example.com", "https://kms.example.com", f.URL} {
-			_, err := aws.NewType(careful).Open(key.Settings{Fields: map[string]any{"key": f.key, "endpoint": endpoint}, ByOperator: true})
+			_, err := typ.Open(key.Settings{Fields: map[string]any{"key": f.key, "endpoint": endpoint}, ByOperator: true})
 			if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "endpoint: has no place beside your own credentials") {
 				t.Errorf("%s: error %v", endpoint, err)
 			}
 		}
-		if _, err := aws.NewType(careful).Open(key.Settings{Fields: map[string]any{"key": f.key}, ByOperator: true}); err != nil {
+		if _, err := typ.Open(key.Settings{Fields: map[string]any{"key": f.key}, ByOperator: true}); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("who has none is told how to log in", func(t *testing.T) {
 		f.setPerson(t, "")
 		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "")
-		other := platform.New(platform.Options{Person: person.AWS(), TrustsSettings: true})
+		other := platform.New(platform.Options{Person: person.AWS()})
 		t.Cleanup(other.Close)
-		opened, err := aws.NewType(other).Open(key.Settings{Fields: bare, ByOperator: true})
+		opened, err := aws.NewType(other).OpenElsewhere(key.Settings{Fields: bare, ByOperator: true})
 		if err != nil {
 			t.Fatal(err)
 		}

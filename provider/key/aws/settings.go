@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"errors"
 	"reflect"
 	"regexp"
 
@@ -28,11 +27,7 @@ type settings struct {
 // all that is wrong with them.
 func parseSettings(given key.Settings) (*settings, arn, aws.Problems) {
 	config := &settings{Settings: aws.DefaultSettings()}
-	if err := strict.DecodeMap(given.Fields, config); err != nil {
-		var found strict.Problems
-		if !errors.As(err, &found) {
-			found = strict.Problems{{Text: "the settings cannot be read"}}
-		}
+	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, arn{}, aws.Problems(found)
 	}
 	var problems aws.Problems

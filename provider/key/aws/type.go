@@ -42,19 +42,24 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 			problems.Add(field, "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with the aws command, or set AWS_PROFILE")
 		}
 	}
-	if _, says := given.Fields["endpoint"]; says && t.platform.KnowsPerson() && !t.platform.TrustsSettings() {
+	if _, says := given.Fields["endpoint"]; says && t.platform.KnowsPerson() {
 		problems.Add("endpoint", "has no place beside your own credentials, which go to AWS alone: whatever answers there would make the data keys")
 	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	switch {
-	case given.NameOnly:
+	if given.NameOnly {
 		return key.Named(nameOf(arn)), nil
-	case t.platform.KnowsPerson():
-		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true), nil
-	case config.Node != nil:
-		return newKey(t.platform.OpenAsNode(observed, config.Settings, *config.Node), config, arn, true), nil
 	}
-	return newKey(t.platform.Open(observed, config.Settings), config, arn, false), nil
+	return t.open(config, arn), nil
+}
+
+func (t *Type) open(config *settings, arn arn) key.Key {
+	switch {
+	case t.platform.KnowsPerson():
+		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true)
+	case config.Node != nil:
+		return newKey(t.platform.OpenAsNode(observed, config.Settings, *config.Node), config, arn, true)
+	}
+	return newKey(t.platform.Open(observed, config.Settings), config, arn, false)
 }

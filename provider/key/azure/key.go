@@ -19,8 +19,8 @@ import (
 
 const dataKeyBytes = 32
 
-// vaultKey is one key of a vault, in all of its versions.
-type vaultKey struct {
+// azureKey is one key of a vault, in all of its versions.
+type azureKey struct {
 	vault     *azure.Vault
 	client    *azkeys.Client
 	name      string
@@ -29,20 +29,20 @@ type vaultKey struct {
 
 // Name is the key's identifier without a version. Letters' case makes no
 // difference to Azure, and none here.
-func (k *vaultKey) Name() string { return nameOf(k.identifier()) }
+func (k *azureKey) Name() string { return nameOf(k.identifier()) }
 
 func nameOf(identifier string) string { return "azure " + identifier }
 
-func (k *vaultKey) identifier() string { return identifier(k.vault.Address(), k.name) }
+func (k *azureKey) identifier() string { return identifier(k.vault.Address(), k.name) }
 
 // identifier is the key's in Key Vault, without a version.
 func identifier(vault, name string) string { return strings.ToLower(vault + "/keys/" + name) }
 
 // UsesNode implements key.NodeUser.
-func (k *vaultKey) UsesNode() bool { return k.vault.UsesNode() }
+func (k *azureKey) UsesNode() bool { return k.vault.UsesNode() }
 
 // Encrypt implements key.Key.
-func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
+func (k *azureKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
 	if err := key.CheckEncrypt(plaintext, bound); err != nil {
 		return key.Ciphertext{}, err
 	}
@@ -60,7 +60,7 @@ func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext 
 }
 
 // Decrypt implements key.Key.
-func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
+func (k *azureKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
 	if err := key.CheckDecrypt(ciphertext, bound); err != nil {
 		return secret.Bytes{}, err
 	}
@@ -88,17 +88,17 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 
 // Current implements key.Key. It wraps a key that nobody uses: the answer tells
 // what an encryption would use, and needs no right that one does not need.
-func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, error) {
+func (k *azureKey) Current(ctx context.Context, as identity.Identity) (string, error) {
 	_, version, err := k.wrap(ctx, as, newDataKey())
 	return version, err
 }
 
 // Close implements key.Key.
-func (k *vaultKey) Close() { k.vault.Close() }
+func (k *azureKey) Close() { k.vault.Close() }
 
 // wrap has the newest version wrap a data key, and tells which version that is.
 // https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key/wrap-key
-func (k *vaultKey) wrap(ctx context.Context, as identity.Identity, dataKey []byte) (wrapped []byte, version string, err error) {
+func (k *azureKey) wrap(ctx context.Context, as identity.Identity, dataKey []byte) (wrapped []byte, version string, err error) {
 	what := operation{key: k.name, permission: "wrapKey"}
 	if err := k.mayAsk(as); err != nil {
 		return nil, "", err
@@ -120,7 +120,7 @@ func (k *vaultKey) wrap(ctx context.Context, as identity.Identity, dataKey []byt
 
 // unwrap has the version that wrapped the data key unwrap it.
 // https://learn.microsoft.com/rest/api/keyvault/keys/unwrap-key/unwrap-key
-func (k *vaultKey) unwrap(ctx context.Context, as identity.Identity, sealed *envelope.Envelope) (dataKey []byte, err error) {
+func (k *azureKey) unwrap(ctx context.Context, as identity.Identity, sealed *envelope.Envelope) (dataKey []byte, err error) {
 	what := operation{key: k.name, version: sealed.Version, permission: "unwrapKey"}
 	if err := k.mayAsk(as); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (k *vaultKey) unwrap(ctx context.Context, as identity.Identity, sealed *env
 	return dataKey, err
 }
 
-func (k *vaultKey) parameters(value []byte) azkeys.KeyOperationParameters {
+func (k *azureKey) parameters(value []byte) azkeys.KeyOperationParameters {
 	algorithm := azkeys.EncryptionAlgorithm(k.algorithm)
 	return azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: value}
 }
@@ -153,7 +153,7 @@ var versionForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // versionIn is the version that an answer's key identifier tells, if it is one
 // of this key.
-func (k *vaultKey) versionIn(id *azkeys.ID) (string, bool) {
+func (k *azureKey) versionIn(id *azkeys.ID) (string, bool) {
 	if id == nil {
 		return "", false
 	}
@@ -162,7 +162,7 @@ func (k *vaultKey) versionIn(id *azkeys.ID) (string, bool) {
 }
 
 // mayAsk keeps the node's login for the node, and the pods' for pods.
-func (k *vaultKey) mayAsk(as identity.Identity) error {
+func (k *azureKey) mayAsk(as identity.Identity) error {
 	switch node := k.vault.UsesNode(); {
 	case node && !key.IsNode(as):
 		return k.fail(fault.ErrDenied, "auth.method managedIdentity is the node's own right, which no pod may use as itself; let it be workloadIdentity")
@@ -172,7 +172,7 @@ func (k *vaultKey) mayAsk(as identity.Identity) error {
 	return nil
 }
 
-func (k *vaultKey) fail(kind error, text string) error {
+func (k *azureKey) fail(kind error, text string) error {
 	return azure.Fail(kind, "%s: %s", k.Name(), text)
 }
 

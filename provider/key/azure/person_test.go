@@ -60,7 +60,7 @@ func (s someone) GetToken(_ context.Context, options policy.TokenRequestOptions)
 func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	f := newFixture(t)
 	bare := func(token func(policy.TokenRequestOptions) string) key.Key {
-		opened, err := azure.NewType(azure.Options{Person: &platform.Person{Credential: someone{token}, TrustsSettings: true}}).Open(f.settings(map[string]any{"auth": nil}))
+		opened, err := azure.NewType(azure.Options{Person: &platform.Person{Credential: someone{token}}}).OpenElsewhere(f.settings(map[string]any{"auth": nil}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,17 +27,17 @@ var keyName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`)
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, person *azure.Person) (*settings, azure.Problems) {
+func parseSettings(given key.Settings, asPerson bool) (*settings, azure.Problems) {
 	config := &settings{Settings: azure.DefaultSettings(), Algorithm: string(azkeys.EncryptionAlgorithmRSAOAEP256)}
 	problems := azure.Decode(given.Fields, config)
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if person != nil {
+	if asPerson {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with az login")
 		}
-		config.AsPerson(person, &problems)
+		config.AsPerson(&problems)
 	}
 	config.Check(given.ByOperator, &problems)
 	if !keyName.MatchString(config.Key) {

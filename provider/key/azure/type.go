@@ -25,14 +25,14 @@ type Options = azure.Options
 // Type is the kind of key service named "azure". It holds the connections,
 // which all keys with the same addresses and TLS settings share.
 type Type struct {
-	pool   *azure.Pool
-	person *azure.Person // nil where pods are served
+	pool     *azure.Pool
+	asPerson bool // Options have a Person
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	opts.Observed = "key-azure"
-	return &Type{pool: azure.NewPool(opts), person: opts.Person}
+	return &Type{pool: azure.NewPool(opts), asPerson: opts.Person != nil}
 }
 
 // Name is "azure".
@@ -42,13 +42,17 @@ func (t *Type) Name() string { return "azure" }
 // certificate file that they name. If Options have a Person, the key is used as
 // that one, and the settings may not say another login. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given, t.person)
+	config, problems := parseSettings(given, t.asPerson)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	if given.NameOnly {
 		return key.Named(nameOf(identifier(config.Address, config.Key))), nil
 	}
+	return t.open(config)
+}
+
+func (t *Type) open(config *settings) (key.Key, error) {
 	vault, err := t.pool.Connect(&config.Settings)
 	if err != nil {
 		return nil, err
@@ -58,5 +62,5 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		vault.Close()
 		return nil, azure.Fail(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
 	}
-	return &vaultKey{vault: vault, client: client, name: config.Key, algorithm: config.Algorithm}, nil
+	return &azureKey{vault: vault, client: client, name: config.Key, algorithm: config.Algorithm}, nil
 }

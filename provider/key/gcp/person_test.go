@@ -51,7 +51,7 @@ func TestAKeyOfACommandIsUsedAsThePerson(t *testing.T) {
 	bare := func(source oauth2.TokenSource) key.Key {
 		settings := c.asPod(kmsName, nil)
 		delete(settings.Fields, "auth")
-		opened, err := gcp.NewType(gcp.Options{Person: &platform.Person{Source: source, TrustsSettings: true}}).Open(settings)
+		opened, err := gcp.NewType(gcp.Options{Person: &platform.Person{Source: source}}).OpenElsewhere(settings)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"errors"
 	"regexp"
 	"time"
 
@@ -39,32 +38,28 @@ var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, person *gcp.Person) (*settings, gcp.Problems) {
+func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
 	var problems gcp.Problems
-	if err := strict.DecodeMap(given.Fields, config); err != nil {
-		var found strict.Problems
-		if !errors.As(err, &found) {
-			return nil, gcp.Problems{{Text: "the settings cannot be read"}}
-		}
+	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, gcp.Problems(found)
 	}
 	if !keyForm.MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}
-	byOperator := given.ByOperator
-	if person != nil {
+	if asPerson {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with gcloud auth application-default login")
 		}
 		config.Auth.AsPerson()
-		byOperator = byOperator && person.TrustsSettings
-		if _, says := given.Fields["tls"]; says && !person.TrustsSettings {
+		if _, says := given.Fields["tls"]; says {
 			problems.Add("tls", "has no place beside your own credentials, which go to Google alone")
 		}
 	}
-	gcp.CheckEndpoint("endpoint", &config.Endpoint, byOperator, &problems)
-	config.TLS.Check(byOperator, &problems)
+	// A person's tokens go to Google alone: the file may lie in a repository where
+	// others write too.
+	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator && !asPerson, &problems)
+	config.TLS.Check(given.ByOperator && !asPerson, &problems)
 	config.Auth.Check(given.ByOperator, &problems)
 	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)

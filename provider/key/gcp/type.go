@@ -69,13 +69,17 @@ func (t *Type) Name() string { return "gcp" }
 // Open checks the settings, which docs/keys/gcp.md lists, and reads the file of
 // authorities if they name one. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
-	config, problems := parseSettings(given, t.opts.Person)
+	config, problems := parseSettings(given, t.opts.Person != nil)
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
 	if given.NameOnly {
 		return key.Named((&kmsKey{config: config}).Name()), nil
 	}
+	return t.open(config)
+}
+
+func (t *Type) open(config *settings) (key.Key, error) {
 	link, release, err := t.links.Acquire(config.TLS)
 	if err != nil {
 		return nil, err

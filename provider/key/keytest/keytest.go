@@ -60,8 +60,6 @@ type Fixture struct {
 // scope is what most points bind their ciphertexts to.
 var scope = key.Context{"cluster": "test", "namespace": "prod", "object": "db/password"}
 
-var kinds = []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable}
-
 // subject is the open key of one point.
 type subject struct {
 	*Fixture
@@ -157,9 +155,9 @@ var unauthentic = []error{fault.ErrInvalid, fault.ErrDenied}
 func (s *subject) wantKind(t *testing.T, what string, err error, wanted ...error) {
 	t.Helper()
 	var is []error
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			is = append(is, kind)
+	for _, kind := range fault.Kinds() {
+		if errors.Is(err, kind.Err) {
+			is = append(is, kind.Err)
 		}
 	}
 	if len(is) != 1 || !slices.Contains(wanted, is[0]) {

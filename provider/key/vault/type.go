@@ -17,7 +17,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// Options are what a Type is made of. Observed is always "key-vault".
+// Options are what a Type is made of. Observed is always "vault-transit".
 type Options = vault.Options
 
 // Type is the kind of key service named "vault". It holds the connections to
@@ -29,7 +29,7 @@ type Type struct {
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	opts.Observed = "key-vault"
+	opts.Observed = "vault-transit"
 	return &Type{pool: vault.NewPool(opts), person: opts.Person}
 }
 

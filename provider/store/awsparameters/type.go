@@ -11,11 +11,8 @@
 package awsparameters
 
 import (
-	"errors"
-
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
-	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -42,13 +39,8 @@ type settings struct {
 // Open checks the settings, which docs/stores/aws.md lists. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
-	var problems aws.Problems
-	if err := strict.DecodeMap(given.Fields, &config); err != nil {
-		var found strict.Problems
-		if !errors.As(err, &found) {
-			return nil, aws.Failf(fault.ErrInvalid, "the settings cannot be read")
-		}
-		problems = aws.Problems(found)
+	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
+	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
 	if config.Check(given.ByOperator, &problems); len(problems) > 0 {

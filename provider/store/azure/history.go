@@ -30,7 +30,7 @@ type listed struct {
 // readHistory reads the last versions that are enabled, from the given one on
 // if there is one, and returns a JSON object: "0" is the newest, "1" the one
 // before. Key Vault holds text alone, so the values are JSON strings.
-func (s *vaultStore) readHistory(ctx context.Context, as identity.Identity, q *query) (store.Value, error) {
+func (s *azureStore) readHistory(ctx context.Context, as identity.Identity, q *query) (store.Value, error) {
 	versions, err := s.listVersions(ctx, as, q)
 	if err != nil {
 		return store.Value{}, err
@@ -70,7 +70,7 @@ func (s *vaultStore) readHistory(ctx context.Context, as identity.Identity, q *q
 
 // listVersions lists all versions of an object.
 // https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret-versions/get-secret-versions
-func (s *vaultStore) listVersions(ctx context.Context, as identity.Identity, q *query) ([]listed, error) {
+func (s *azureStore) listVersions(ctx context.Context, as identity.Identity, q *query) ([]listed, error) {
 	pages := s.versionPages(q)
 	var all []listed
 	for n := 0; pages.more(); n++ {
@@ -95,7 +95,7 @@ type pages struct {
 	next func(context.Context) ([]listed, error)
 }
 
-func (s *vaultStore) versionPages(q *query) pages {
+func (s *azureStore) versionPages(q *query) pages {
 	switch q.kind {
 	case kindKeys:
 		pager := s.keys.NewListKeyPropertiesVersionsPager(q.name, nil)

@@ -15,7 +15,7 @@ import (
 )
 
 // readOne reads one version and returns it with the version's ID.
-func (s *vaultStore) readOne(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
+func (s *azureStore) readOne(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	switch {
 	case q.kind == kindKeys:
 		return s.readKey(ctx, as, q)
@@ -28,7 +28,7 @@ func (s *vaultStore) readOne(ctx context.Context, as identity.Identity, q *query
 // readSecret reads a secret, or what of a certificate only its secret holds:
 // the key and the chain.
 // https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
-func (s *vaultStore) readSecret(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
+func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	asked := *q
 	asked.kind = kindSecrets
 	var got azsecrets.GetSecretResponse
@@ -80,7 +80,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 
 // readKey reads the public part of a key as PEM.
 // https://learn.microsoft.com/rest/api/keyvault/keys/get-key/get-key
-func (s *vaultStore) readKey(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
+func (s *azureStore) readKey(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	var got azkeys.GetKeyResponse
 	err := s.vault.Call(ctx, as, q, func(ctx context.Context) (err error) {
 		got, err = s.keys.GetKey(ctx, q.name, q.version, nil)
@@ -102,7 +102,7 @@ func (s *vaultStore) readKey(ctx context.Context, as identity.Identity, q *query
 // readLeaf reads a certificate without its key and chain, which needs no
 // permission on secrets.
 // https://learn.microsoft.com/rest/api/keyvault/certificates/get-certificate/get-certificate
-func (s *vaultStore) readLeaf(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
+func (s *azureStore) readLeaf(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
 	var got azcertificates.GetCertificateResponse
 	err := s.vault.Call(ctx, as, q, func(ctx context.Context) (err error) {
 		got, err = s.certificates.GetCertificate(ctx, q.name, q.version, nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// vaultStore is one connection.
-type vaultStore struct {
+// azureStore is one connection.
+type azureStore struct {
 	vault *azure.Vault
 	hsm   bool // a Managed HSM, which holds keys alone
 
@@ -24,8 +24,8 @@ type vaultStore struct {
 	certificates *azcertificates.Client
 }
 
-func newStore(vault *azure.Vault, hsm bool) (*vaultStore, error) {
-	s := &vaultStore{vault: vault, hsm: hsm}
+func newStore(vault *azure.Vault, hsm bool) (*azureStore, error) {
+	s := &azureStore{vault: vault, hsm: hsm}
 	options := vault.ClientOptions()
 	var failed [3]error
 	s.secrets, failed[0] = azsecrets.NewClient(vault.Address(), nil, &azsecrets.ClientOptions{ClientOptions: options})
@@ -38,13 +38,13 @@ func newStore(vault *azure.Vault, hsm bool) (*vaultStore, error) {
 }
 
 // Check implements store.Store.
-func (s *vaultStore) Check(ref store.Reference) error {
+func (s *azureStore) Check(ref store.Reference) error {
 	_, err := parseReference(ref, s.hsm)
 	return err
 }
 
 // Read implements store.Store.
-func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
+func (s *azureStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	q, err := parseReference(ref, s.hsm)
 	if err != nil {
 		return store.Value{}, err
@@ -60,4 +60,4 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 }
 
 // Close implements store.Store.
-func (s *vaultStore) Close() { s.vault.Close() }
+func (s *azureStore) Close() { s.vault.Close() }

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"errors"
 	"strings"
 	"time"
 
@@ -66,11 +65,7 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 		Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
 	}
 	var problems gcp.Problems
-	if err := strict.DecodeMap(given.Fields, config); err != nil {
-		var found strict.Problems
-		if !errors.As(err, &found) {
-			return nil, gcp.Problems{{Text: "the settings cannot be read"}}
-		}
+	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, gcp.Problems(found)
 	}
 	if config.Project != "" && !isProject(config.Project) {

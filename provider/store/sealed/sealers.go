@@ -1,7 +1,6 @@
 package sealed
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -82,11 +81,7 @@ func wanted(ref store.Reference) ([]string, error) {
 	var options struct {
 		Sealers []string `yaml:"sealers"`
 	}
-	if err := strict.DecodeMap(ref.Options, &options); err != nil {
-		var problems strict.Problems
-		if !errors.As(err, &problems) {
-			problems = strict.Problems{{Text: "cannot be read"}}
-		}
+	if problems := strict.DecodeMap(ref.Options, &options); problems != nil {
 		for i := range problems {
 			if problems[i].Field = "options." + problems[i].Field; problems[i].Field == "options." {
 				problems[i].Field = "options"

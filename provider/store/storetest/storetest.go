@@ -49,8 +49,6 @@ type Fixture struct {
 	Want func(value string) string
 }
 
-var kinds = []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable}
-
 // Run checks the contract of store.Type and store.Store. fixture is called for
 // every point, so that points do not meet.
 func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
@@ -258,9 +256,9 @@ func read(t *testing.T, s store.Store, as identity.Identity, ref store.Reference
 // wantKind checks that err wraps kind and no other kind.
 func wantKind(t *testing.T, err, kind error) {
 	t.Helper()
-	for _, k := range kinds {
-		if errors.Is(err, k) != errors.Is(kind, k) {
-			t.Errorf("error %v: is %q %v, want %v", err, k, errors.Is(err, k), errors.Is(kind, k))
+	for _, k := range fault.Kinds() {
+		if is := errors.Is(err, k.Err); is != (kind == k.Err) {
+			t.Errorf("error %v: is %q %v, want %v", err, k.Err, is, !is)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package render
+package jmespath
 
 import (
 	"cmp"
@@ -42,7 +42,7 @@ func (e *evaluation) compare(node parsing.ASTNode, value any) (any, error) {
 
 // equal compares two values in depth.
 func (e *evaluation) equal(left, right any) (bool, error) {
-	if err := e.work(1); err != nil {
+	if err := e.Work(1); err != nil {
 		return false, err
 	}
 	switch l := left.(type) {
@@ -51,7 +51,7 @@ func (e *evaluation) equal(left, right any) (bool, error) {
 		if !ok || len(l) != len(r) {
 			return false, nil
 		}
-		return l == r, e.read(len(l))
+		return l == r, e.Read(len(l))
 	case []any:
 		r, ok := right.([]any)
 		if !ok || len(l) != len(r) {
@@ -104,9 +104,9 @@ func equalNumbers(left, right any) bool {
 func (e *evaluation) order(left, right any) (int, error) {
 	if l, ok := left.(string); ok {
 		r := right.(string)
-		return cmp.Compare(l, r), e.read(min(len(l), len(r)))
+		return cmp.Compare(l, r), e.Read(min(len(l), len(r)))
 	}
 	l, _ := number(left)
 	r, _ := number(right)
-	return cmp.Compare(l, r), e.work(1)
+	return cmp.Compare(l, r), e.Work(1)
 }

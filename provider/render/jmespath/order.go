@@ -1,4 +1,4 @@
-package render
+package jmespath
 
 import (
 	"slices"
@@ -29,7 +29,7 @@ func (e *evaluation) sortable(values []any) (bool, error) {
 			numbers++
 		}
 	}
-	return texts == len(values) || numbers == len(values), e.work(1 + len(values))
+	return texts == len(values) || numbers == len(values), e.Work(1 + len(values))
 }
 
 // sorted returns the elements in the order of their keys, equal ones in their
@@ -42,7 +42,7 @@ func (e *evaluation) sorted(name string, elements, keys []any) (any, error) {
 	if !ok {
 		return nil, wants(name, "only strings or only numbers to sort by")
 	}
-	if err := e.grow(2 * elementBytes * len(elements)); err != nil {
+	if err := e.Grow(2 * elementBytes * len(elements)); err != nil {
 		return nil, err
 	}
 	order := make([]int, len(elements))
@@ -68,7 +68,7 @@ func (e *evaluation) sorted(name string, elements, keys []any) (any, error) {
 	return result, nil
 }
 
-func jmesSort(e *evaluation, args []any) (any, error) {
+func sorted(e *evaluation, args []any) (any, error) {
 	list, ok := args[0].([]any)
 	if !ok {
 		return nil, wants("sort", "a list")
@@ -76,7 +76,7 @@ func jmesSort(e *evaluation, args []any) (any, error) {
 	return e.sorted("sort", list, list)
 }
 
-func jmesSortBy(e *evaluation, args []any) (any, error) {
+func sortedBy(e *evaluation, args []any) (any, error) {
 	list, ok := args[0].([]any)
 	if !ok {
 		return nil, wants("sort_by", "a list and an expression")
@@ -143,9 +143,9 @@ func (e *evaluation) extreme(name string, sign int, elements, keys []any) (any, 
 	return elements[best], nil
 }
 
-func jmesSum(e *evaluation, args []any) (any, error) { return e.total("sum", args[0]) }
+func sum(e *evaluation, args []any) (any, error) { return e.total("sum", args[0]) }
 
-func jmesAvg(e *evaluation, args []any) (any, error) {
+func average(e *evaluation, args []any) (any, error) {
 	sum, err := e.total("avg", args[0])
 	list, _ := args[0].([]any)
 	if err != nil || len(list) == 0 {
@@ -167,5 +167,5 @@ func (e *evaluation) total(name string, arg any) (float64, error) {
 		}
 		sum += n
 	}
-	return sum, e.work(1 + len(list))
+	return sum, e.Work(1 + len(list))
 }

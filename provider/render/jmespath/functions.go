@@ -1,4 +1,4 @@
-package render
+package jmespath
 
 import (
 	"encoding/json"
@@ -7,17 +7,19 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
-// jmesFunction is one function of the specification.
-type jmesFunction struct {
+// function is one function of the specification.
+type function struct {
 	args      int  // how many arguments it takes, or the fewest if variadic
 	variadic  bool // takes more of them
 	reference int  // which argument is an expression, counted from one; zero for none
 	call      func(e *evaluation, args []any) (any, error)
 }
 
-func (f jmesFunction) takes() string {
+func (f function) takes() string {
 	switch {
 	case f.variadic:
 		return fmt.Sprintf("at least %d argument(s)", f.args)
@@ -27,35 +29,35 @@ func (f jmesFunction) takes() string {
 	return fmt.Sprintf("%d arguments", f.args)
 }
 
-// jmesFunctions are the functions by name. None is left out, and none changes
+// functions are the functions by name. None is left out, and none changes
 // its arguments.
-var jmesFunctions = map[string]jmesFunction{
+var functions = map[string]function{
 	"abs":         {args: 1, call: numeric("abs", math.Abs)},
-	"avg":         {args: 1, call: jmesAvg},
+	"avg":         {args: 1, call: average},
 	"ceil":        {args: 1, call: numeric("ceil", math.Ceil)},
-	"contains":    {args: 2, call: jmesContains},
+	"contains":    {args: 2, call: contains},
 	"ends_with":   {args: 2, call: textual("ends_with", strings.HasSuffix)},
 	"floor":       {args: 1, call: numeric("floor", math.Floor)},
-	"join":        {args: 2, call: jmesJoin},
-	"keys":        {args: 1, call: jmesKeys},
-	"length":      {args: 1, call: jmesLength},
-	"map":         {args: 2, reference: 1, call: jmesMap},
+	"join":        {args: 2, call: join},
+	"keys":        {args: 1, call: keysOf},
+	"length":      {args: 1, call: length},
+	"map":         {args: 2, reference: 1, call: mapped},
 	"max":         {args: 1, call: extreme("max", 1)},
 	"max_by":      {args: 2, reference: 2, call: extremeBy("max_by", 1)},
-	"merge":       {args: 1, variadic: true, call: jmesMerge},
+	"merge":       {args: 1, variadic: true, call: merge},
 	"min":         {args: 1, call: extreme("min", -1)},
 	"min_by":      {args: 2, reference: 2, call: extremeBy("min_by", -1)},
-	"not_null":    {args: 1, variadic: true, call: jmesNotNull},
-	"reverse":     {args: 1, call: jmesReverse},
-	"sort":        {args: 1, call: jmesSort},
-	"sort_by":     {args: 2, reference: 2, call: jmesSortBy},
+	"not_null":    {args: 1, variadic: true, call: notNull},
+	"reverse":     {args: 1, call: reverse},
+	"sort":        {args: 1, call: sorted},
+	"sort_by":     {args: 2, reference: 2, call: sortedBy},
 	"starts_with": {args: 2, call: textual("starts_with", strings.HasPrefix)},
-	"sum":         {args: 1, call: jmesSum},
-	"to_array":    {args: 1, call: jmesToArray},
-	"to_number":   {args: 1, call: jmesToNumber},
-	"to_string":   {args: 1, call: jmesToString},
-	"type":        {args: 1, call: jmesType},
-	"values":      {args: 1, call: jmesValues},
+	"sum":         {args: 1, call: sum},
+	"to_array":    {args: 1, call: toArray},
+	"to_number":   {args: 1, call: toNumber},
+	"to_string":   {args: 1, call: toString},
+	"type":        {args: 1, call: typeOf},
+	"values":      {args: 1, call: valuesOf},
 }
 
 func wants(function, what string) error { return fmt.Errorf("%s: wants %s", function, what) }
@@ -86,18 +88,18 @@ func textual(name string, f func(string, string) bool) func(*evaluation, []any) 
 		if !ok || !also {
 			return nil, wants(name, "two strings")
 		}
-		return f(a, b), e.read(len(b))
+		return f(a, b), e.Read(len(b))
 	}
 }
 
-func jmesContains(e *evaluation, args []any) (any, error) {
+func contains(e *evaluation, args []any) (any, error) {
 	switch in := args[0].(type) {
 	case string:
 		part, ok := args[1].(string)
 		if !ok {
 			return false, nil
 		}
-		return strings.Contains(in, part), e.read(len(in))
+		return strings.Contains(in, part), e.Read(len(in))
 	case []any:
 		for _, element := range in {
 			if same, err := e.equal(element, args[1]); err != nil || same {
@@ -109,13 +111,13 @@ func jmesContains(e *evaluation, args []any) (any, error) {
 	return nil, wants("contains", "a string or a list, and what to look for")
 }
 
-func jmesJoin(e *evaluation, args []any) (any, error) {
+func join(e *evaluation, args []any) (any, error) {
 	glue, ok := args[0].(string)
 	list, also := args[1].([]any)
 	if !ok || !also {
 		return nil, wants("join", "a string and a list of strings")
 	}
-	if err := e.work(1 + len(list)/8); err != nil {
+	if err := e.Work(1 + len(list)/8); err != nil {
 		return nil, err
 	}
 	size := len(glue) * len(list)
@@ -124,14 +126,14 @@ func jmesJoin(e *evaluation, args []any) (any, error) {
 		if !ok {
 			return nil, wants("join", "a string and a list of strings")
 		}
-		if size += len(text); size > MaxBytes {
-			return nil, errTooLong(MaxBytes)
+		if size += len(text); size > render.MaxBytes {
+			return nil, render.TooLong(render.MaxBytes)
 		}
 	}
-	if err := e.grow(size); err != nil {
+	if err := e.Grow(size); err != nil {
 		return nil, err
 	}
-	if err := e.read(size); err != nil {
+	if err := e.Read(size); err != nil {
 		return nil, err
 	}
 	var joined strings.Builder
@@ -145,7 +147,7 @@ func jmesJoin(e *evaluation, args []any) (any, error) {
 	return joined.String(), nil
 }
 
-func jmesKeys(e *evaluation, args []any) (any, error) {
+func keysOf(e *evaluation, args []any) (any, error) {
 	object, ok := args[0].(map[string]any)
 	if !ok {
 		return nil, wants("keys", "an object")
@@ -158,7 +160,7 @@ func jmesKeys(e *evaluation, args []any) (any, error) {
 	return list, err
 }
 
-func jmesValues(e *evaluation, args []any) (any, error) {
+func valuesOf(e *evaluation, args []any) (any, error) {
 	values, ok, err := e.objectValues(args[0])
 	if !ok && err == nil {
 		return nil, wants("values", "an object")
@@ -166,10 +168,10 @@ func jmesValues(e *evaluation, args []any) (any, error) {
 	return values, err
 }
 
-func jmesLength(e *evaluation, args []any) (any, error) {
+func length(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case string:
-		return float64(utf8.RuneCountInString(v)), e.read(len(v))
+		return float64(utf8.RuneCountInString(v)), e.Read(len(v))
 	case []any:
 		return float64(len(v)), nil
 	case map[string]any:
@@ -178,7 +180,7 @@ func jmesLength(e *evaluation, args []any) (any, error) {
 	return nil, wants("length", "a string, a list or an object")
 }
 
-func jmesMap(e *evaluation, args []any) (any, error) {
+func mapped(e *evaluation, args []any) (any, error) {
 	list, ok := args[1].([]any)
 	if !ok {
 		return nil, wants("map", "an expression and a list")
@@ -188,7 +190,7 @@ func jmesMap(e *evaluation, args []any) (any, error) {
 
 // apply evaluates the reference on each element.
 func (e *evaluation) apply(ref reference, list []any) ([]any, error) {
-	if err := e.grow(elementBytes * len(list)); err != nil {
+	if err := e.Grow(elementBytes * len(list)); err != nil {
 		return nil, err
 	}
 	results := make([]any, len(list))
@@ -202,17 +204,17 @@ func (e *evaluation) apply(ref reference, list []any) ([]any, error) {
 	return results, nil
 }
 
-func jmesMerge(e *evaluation, args []any) (any, error) {
+func merge(e *evaluation, args []any) (any, error) {
 	merged := map[string]any{}
 	for _, arg := range args {
 		object, ok := arg.(map[string]any)
 		if !ok {
 			return nil, wants("merge", "objects")
 		}
-		if err := e.work(1 + len(object)); err != nil {
+		if err := e.Work(1 + len(object)); err != nil {
 			return nil, err
 		}
-		if err := e.grow(objectBytes + 3*elementBytes*len(object)); err != nil {
+		if err := e.Grow(objectBytes + 3*elementBytes*len(object)); err != nil {
 			return nil, err
 		}
 		for key, value := range object {
@@ -222,7 +224,7 @@ func jmesMerge(e *evaluation, args []any) (any, error) {
 	return merged, nil
 }
 
-func jmesNotNull(_ *evaluation, args []any) (any, error) {
+func notNull(_ *evaluation, args []any) (any, error) {
 	for _, arg := range args {
 		if arg != nil {
 			return arg, nil
@@ -231,38 +233,38 @@ func jmesNotNull(_ *evaluation, args []any) (any, error) {
 	return nil, nil
 }
 
-func jmesReverse(e *evaluation, args []any) (any, error) {
+func reverse(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case string:
-		if err := e.read(len(v)); err != nil {
+		if err := e.Read(len(v)); err != nil {
 			return nil, err
 		}
-		if err := e.grow(5 * len(v)); err != nil { // four for the runes, one for the text
+		if err := e.Grow(5 * len(v)); err != nil { // four for the runes, one for the text
 			return nil, err
 		}
 		runes := []rune(v)
 		slices.Reverse(runes)
 		return string(runes), nil
 	case []any:
-		if err := e.grow(elementBytes * len(v)); err != nil {
+		if err := e.Grow(elementBytes * len(v)); err != nil {
 			return nil, err
 		}
 		reversed := slices.Clone(v)
 		slices.Reverse(reversed)
-		return reversed, e.work(len(v) / 8)
+		return reversed, e.Work(len(v) / 8)
 	}
 	return nil, wants("reverse", "a string or a list")
 }
 
-func jmesToArray(e *evaluation, args []any) (any, error) {
+func toArray(e *evaluation, args []any) (any, error) {
 	if list, ok := args[0].([]any); ok {
 		return list, nil
 	}
-	return []any{args[0]}, e.grow(elementBytes)
+	return []any{args[0]}, e.Grow(elementBytes)
 }
 
-// jmesToNumber keeps the digits of a string that is a number.
-func jmesToNumber(e *evaluation, args []any) (any, error) {
+// toNumber keeps the digits of a string that is a number.
+func toNumber(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case json.Number, float64:
 		return v, nil
@@ -273,27 +275,27 @@ func jmesToNumber(e *evaluation, args []any) (any, error) {
 		if v != strings.TrimSpace(v) {
 			return nil, nil
 		}
-		return json.Number(v), e.read(len(v))
+		return json.Number(v), e.Read(len(v))
 	}
 	return nil, nil
 }
 
-func jmesToString(e *evaluation, args []any) (any, error) {
+func toString(e *evaluation, args []any) (any, error) {
 	if text, ok := args[0].(string); ok {
 		return text, nil
 	}
-	encoded, err := appendJSON(nil, args[0], min(MaxBytes, e.bytes))
+	encoded, err := render.AppendJSON(nil, args[0], min(render.MaxBytes, e.Bytes))
 	if err != nil {
 		return nil, err
 	}
-	if err := e.grow(2 * len(encoded)); err != nil {
+	if err := e.Grow(2 * len(encoded)); err != nil {
 		return nil, err
 	}
 	// Every byte of JSON may have been a value to visit.
-	return string(encoded), e.work(1 + len(encoded)/8)
+	return string(encoded), e.Work(1 + len(encoded)/8)
 }
 
-func jmesType(_ *evaluation, args []any) (any, error) {
+func typeOf(_ *evaluation, args []any) (any, error) {
 	switch args[0].(type) {
 	case nil:
 		return "null", nil

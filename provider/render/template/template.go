@@ -1,11 +1,19 @@
-package render
+// Package template executes a Go template over the values of objects, bounded in
+// steps and memory whatever the template and the values are.
+//
+// Start with Parse; functions.go has what a template may call.
+package template
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"text/template"
+	"maps"
+	"slices"
+	gotemplate "text/template"
 	"text/template/parse"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 const (
@@ -23,11 +31,11 @@ type Template struct {
 	names []string
 }
 
-// ParseTemplate parses the text of a text/template. It knows the functions of
+// Parse parses the text of a text/template. It knows the functions of
 // docs/templates.md and no others; define, template and block are refused,
 // because a template that calls itself cannot be bounded. The error says where
 // the text goes wrong.
-func ParseTemplate(text string) (*Template, error) {
+func Parse(text string) (*Template, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("the template has %d bytes; at most %d are allowed", len(text), maxTemplate)
 	}
@@ -43,7 +51,7 @@ func ParseTemplate(text string) (*Template, error) {
 	if err := r.rewrite(); err != nil {
 		return nil, err
 	}
-	return &Template{tree: tree, calls: sortedKeys(r.calls), names: sortedKeys(r.names)}, nil
+	return &Template{tree: tree, calls: slices.Sorted(maps.Keys(r.calls)), names: slices.Sorted(maps.Keys(r.names))}, nil
 }
 
 // Names returns the names of the objects that the text refers to as a field of
@@ -54,15 +62,15 @@ func (t *Template) Names() []string { return t.names }
 // Execute returns the template's text over the values of objects, by name. It
 // is an error to use a name that values lacks, to print nothing or a list, and
 // to give a function what it cannot take: a template yields the whole file or
-// none. The error holds no part of a value, and wraps ErrTooLarge if a bound
+// none. The error holds no part of a value, and wraps render.ErrTooLarge if a bound
 // was passed.
 func (t *Template) Execute(values map[string]string) ([]byte, error) {
 	top := make(map[string]any, len(values))
 	for name, value := range values {
 		top[name] = value
 	}
-	x := &execution{budget: budget{steps: templateSteps, bytes: templateBytes}}
-	executable, err := template.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
+	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}}
+	executable, err := gotemplate.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
 	if err != nil {
 		return nil, errors.New("the template cannot be executed")
 	}
@@ -73,12 +81,12 @@ func (t *Template) Execute(values map[string]string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// output takes the template's text up to MaxBytes.
+// output takes the template's text up to render.MaxBytes.
 type output struct{ bytes.Buffer }
 
 func (o *output) Write(p []byte) (int, error) {
-	if o.Len()+len(p) > MaxBytes {
-		return 0, errTooLong(MaxBytes)
+	if o.Len()+len(p) > render.MaxBytes {
+		return 0, render.TooLong(render.MaxBytes)
 	}
 	return o.Buffer.Write(p)
 }

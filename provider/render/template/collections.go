@@ -1,9 +1,8 @@
-package render
+package template
 
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // indexOf is index: it goes into objects by key and into lists by place, and
@@ -111,32 +110,4 @@ func dict(pairs ...any) (map[string]any, error) {
 		object[name] = pairs[i+1]
 	}
 	return object, nil
-}
-
-// keys are those of all objects, in order, object by object.
-func keys(objects ...map[string]any) []string {
-	all := []string{}
-	for _, object := range objects {
-		all = append(all, sortedKeys(object)...)
-	}
-	return all
-}
-
-// values are in the order of their keys.
-func values(object map[string]any) []any {
-	all := make([]any, 0, len(object))
-	for _, key := range sortedKeys(object) {
-		all = append(all, object[key])
-	}
-	return all
-}
-
-func sortedTexts(list any) ([]string, error) {
-	all, err := elements(list)
-	if err != nil {
-		return nil, err
-	}
-	sorted, err := texts(all)
-	slices.Sort(sorted)
-	return sorted, err
 }

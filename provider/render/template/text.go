@@ -1,4 +1,4 @@
-package render
+package template
 
 import (
 	"encoding/json"
@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"text/template"
+	gotemplate "text/template"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // text is what a template prints for v: text as it is, numbers in plain digits.
@@ -21,7 +23,7 @@ func text(v any) (string, error) {
 	case bool:
 		return strconv.FormatBool(v), nil
 	case float64:
-		return formatFloat(v), nil
+		return render.FormatFloat(v), nil
 	case nil:
 		return "", errors.New("there is nothing to print: the value is null or missing; use default to print something instead")
 	}
@@ -84,9 +86,8 @@ func escaped(escape func(string) string) func(any) (string, error) {
 }
 
 var (
-	escapeHTML  = escaped(template.HTMLEscapeString)
-	escapeJS    = escaped(template.JSEscapeString)
-	escapeQuery = escaped(func(s string) string { return template.URLQueryEscaper(s) })
+	escapeHTML  = escaped(gotemplate.HTMLEscapeString)
+	escapeQuery = escaped(func(s string) string { return gotemplate.URLQueryEscaper(s) })
 )
 
 // elements returns what a list holds.
@@ -114,13 +115,13 @@ func joined(separator string, list any) (string, error) {
 }
 
 func b64dec(s string) (string, error) {
-	decoded, err := decodeBase64([]byte(s))
+	decoded, err := render.Decode("base64", []byte(s))
 	return string(decoded), err
 }
 
-func fromJSON(s string) (any, error) { return parseJSON([]byte(s)) }
+func fromJSON(s string) (any, error) { return render.ParseJSON([]byte(s)) }
 
 func toJSON(v any) (string, error) {
-	encoded, err := appendJSON(nil, v, MaxBytes)
+	encoded, err := render.AppendJSON(nil, v, render.MaxBytes)
 	return string(encoded), err
 }

@@ -1,4 +1,11 @@
-package render
+// Package jmespath selects from a JSON value with a JMESPath expression, bounded in
+// steps and memory whatever the expression and the value are.
+//
+// The parser is a library's, and the evaluator is this package's own: the
+// library's needs 876 MiB for an expression of 217 bytes.
+//
+// Start with Compile.
+package jmespath
 
 import (
 	"encoding/json"
@@ -7,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 const (
@@ -17,17 +26,17 @@ const (
 	propertyBytes = 16 << 20
 )
 
-// Property is a compiled JMESPath expression, as https://jmespath.org/specification.html
+// Expression is a compiled JMESPath expression, as https://jmespath.org/specification.html
 // defines it, with all functions of that page and no others. It is safe for
 // concurrent use.
-type Property struct {
+type Expression struct {
 	text string
 	root parsing.ASTNode
 }
 
-// CompileProperty compiles an expression. The error says where it goes wrong
+// Compile compiles an expression. The error says where it goes wrong
 // and, for what looks like the name of one key, how to quote it.
-func CompileProperty(expr string) (*Property, error) {
+func Compile(expr string) (*Expression, error) {
 	if expr == "" {
 		return nil, errors.New("an empty expression selects nothing; leave it out for the whole value")
 	}
@@ -44,7 +53,7 @@ func CompileProperty(expr string) (*Property, error) {
 		}
 		return nil, err
 	}
-	return &Property{text: expr, root: root}, nil
+	return &Expression{text: expr, root: root}, nil
 }
 
 // parseExpression returns the expression's syntax tree. The parser indexes out of range
@@ -83,24 +92,24 @@ func quoteName(name string) string {
 
 // Apply selects from a JSON value: a string's own text, or compact JSON with
 // sorted keys for anything else, numbers with the digits they have in the
-// value. The error wraps ErrNothing if there is nothing or null, and
-// ErrTooLarge if a bound was passed; no other error passes by changing what
+// value. The error wraps render.ErrNothing if there is nothing or null, and
+// render.ErrTooLarge if a bound was passed; no other error passes by changing what
 // secret is read. It holds no part of the value.
-func (p *Property) Apply(value []byte) ([]byte, error) {
-	parsed, err := parseJSON(value)
+func (p *Expression) Apply(value []byte) ([]byte, error) {
+	parsed, err := render.ParseJSON(value)
 	if err != nil {
 		return nil, err
 	}
-	e := &evaluation{budget: budget{steps: propertySteps, bytes: propertyBytes}, functions: jmesFunctions}
+	e := &evaluation{Budget: render.Budget{Steps: propertySteps, Bytes: propertyBytes}, functions: functions}
 	selected, err := e.evaluate(p.root, parsed)
 	if err != nil {
 		return nil, err
 	}
 	if selected == nil {
 		if object, ok := parsed.(map[string]any); ok && looksLikeName(p.text) && object[p.text] != nil {
-			return nil, fmt.Errorf("%w; the value has a key of this very name: to select it, quote it: %s", ErrNothing, quoteName(p.text))
+			return nil, fmt.Errorf("%w; the value has a key of this very name: to select it, quote it: %s", render.ErrNothing, quoteName(p.text))
 		}
-		return nil, ErrNothing
+		return nil, render.ErrNothing
 	}
-	return renderValue(selected, MaxBytes)
+	return render.Value(selected, render.MaxBytes)
 }

@@ -1,4 +1,4 @@
-package render
+package jmespath
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func checkChildren(nodes []parsing.ASTNode) error {
 
 func checkCall(node parsing.ASTNode) error {
 	name, _ := node.Value.(string)
-	function, ok := jmesFunctions[name]
+	function, ok := functions[name]
 	if !ok {
 		return fmt.Errorf("there is no function %.32q", name)
 	}

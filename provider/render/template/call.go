@@ -1,20 +1,22 @@
-package render
+package template
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"text/template"
+	gotemplate "text/template"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // maxTransient is the most memory that one call of a function may need while it
 // works. It is more than what may be kept, because the costs are for the worst
 // text there is.
-const maxTransient = 6 * MaxBytes
+const maxTransient = 6 * render.MaxBytes
 
 // execution is one execution of a template.
-type execution struct{ budget }
+type execution struct{ render.Budget }
 
 // callError is why a function failed. Reason holds no part of a value.
 type callError struct {
@@ -27,9 +29,9 @@ func (e *callError) Unwrap() error { return e.reason }
 
 // functions returns the functions of these names, each of which takes what it
 // costs from this execution's budget.
-func (x *execution) functions(names []string) template.FuncMap {
-	all := templateFunctions()
-	bounded := template.FuncMap{stepFunction: x.step, printFunction: x.print}
+func (x *execution) functions(names []string) gotemplate.FuncMap {
+	all := functions()
+	bounded := gotemplate.FuncMap{stepFunction: x.step, printFunction: x.print}
 	for _, name := range names {
 		if f, ok := all[name]; ok {
 			bounded[name] = x.bounded(name, f)
@@ -40,7 +42,7 @@ func (x *execution) functions(names []string) template.FuncMap {
 
 // step begins a turn of a loop whose body has this many nodes.
 func (x *execution) step(nodes int) (string, error) {
-	if err := x.work(1 + nodes); err != nil {
+	if err := x.Work(1 + nodes); err != nil {
 		return "", &callError{"range", err}
 	}
 	return "", nil
@@ -50,7 +52,7 @@ func (x *execution) step(nodes int) (string, error) {
 func (x *execution) print(v any) (string, error) {
 	result, err := text(v)
 	if err == nil {
-		err = x.read(len(result))
+		err = x.Read(len(result))
 	}
 	if err != nil {
 		return "", &callError{"", err}
@@ -86,7 +88,7 @@ func (x *execution) call(f function, inner reflect.Value, args []reflect.Value) 
 	}
 	cost := f.cost(plain, s)
 	if cost > maxTransient {
-		return result, fmt.Errorf("%w: it would make too much text", ErrTooLarge)
+		return result, fmt.Errorf("%w: it would make too much text", render.ErrTooLarge)
 	}
 	// Sprig's functions panic on arguments that they cannot take, and may quote
 	// them in errors.
@@ -110,7 +112,7 @@ func (x *execution) call(f function, inner reflect.Value, args []reflect.Value) 
 	if results[0].Kind() == reflect.String {
 		cost = min(cost, results[0].Len())
 	}
-	return results[0], x.grow(cost)
+	return results[0], x.Grow(cost)
 }
 
 var errArguments = errors.New("it does not take these arguments")
@@ -160,7 +162,7 @@ func (x *execution) measure(args []any) (size, error) {
 			s.entries += len(v)
 		}
 	}
-	return s, x.read(s.bytes)
+	return s, x.Read(s.bytes)
 }
 
 func (x *execution) visit(v any, s *size) error {
@@ -186,7 +188,7 @@ func (x *execution) visit(v any, s *size) error {
 
 func visitList[T any](x *execution, list []T, s *size) error {
 	s.bytes += scalarBytes
-	if err := x.work(1 + len(list)/8); err != nil {
+	if err := x.Work(1 + len(list)/8); err != nil {
 		return err
 	}
 	for _, element := range list {
@@ -199,7 +201,7 @@ func visitList[T any](x *execution, list []T, s *size) error {
 
 func visitObject[T any](x *execution, object map[string]T, s *size) error {
 	s.bytes += scalarBytes
-	if err := x.work(1 + len(object)/2); err != nil {
+	if err := x.Work(1 + len(object)/2); err != nil {
 		return err
 	}
 	for key, value := range object {

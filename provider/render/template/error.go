@@ -1,12 +1,15 @@
-package render
+package template
 
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // text/template begins its messages with a place and quotes whatever it likes
@@ -58,8 +61,8 @@ func executeError(err error, written []string, values map[string]string) error {
 		}
 		return fmt.Errorf("%s: %w", place, call)
 	}
-	if errors.Is(err, ErrTooLarge) {
-		return fmt.Errorf("%s: %w", place, errTooLong(MaxBytes))
+	if errors.Is(err, render.ErrTooLarge) {
+		return fmt.Errorf("%s: %w", place, render.TooLong(render.MaxBytes))
 	}
 	return fmt.Errorf("%s: %s", place, reason(message, values))
 }
@@ -108,7 +111,7 @@ func kind(goType string) string {
 	case goType == "bool":
 		return "true or false"
 	case goType == "json.Number":
-		return "a number from JSON (see int, float64 and toString)"
+		return "a number from JSON (see int and toString)"
 	}
 	return "a number"
 }
@@ -116,7 +119,7 @@ func kind(goType string) string {
 // available lists the names that a template may use.
 func available(values map[string]string) string {
 	const most = 20
-	names := sortedKeys(values)
+	names := slices.Sorted(maps.Keys(values))
 	if len(names) == 0 {
 		return "(there are none)"
 	}

@@ -1,16 +1,18 @@
-package render
+package jmespath
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/render"
+	"github.com/lanyardhq/lanyard/provider/render/rendertest"
 )
 
 func apply(expr, value string) (string, error) {
-	p, err := CompileProperty(expr)
+	p, err := Compile(expr)
 	if err != nil {
 		return "", fmt.Errorf("compile: %w", err)
 	}
@@ -120,8 +122,8 @@ func TestPropertyThatSelectsNothing(t *testing.T) {
 		{"tls.crt", `{"tls.crt":"planted"}`, `quote it: '"tls.crt"'`},
 	} {
 		got, err := apply(c.expr, c.value)
-		if !errors.Is(err, ErrNothing) || got != "" || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "planted") {
-			t.Errorf("%s of %s = %q, %v; want ErrNothing", c.expr, c.value, got, err)
+		if !errors.Is(err, render.ErrNothing) || got != "" || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s of %s = %q, %v; want render.ErrNothing", c.expr, c.value, got, err)
 		}
 	}
 }
@@ -149,7 +151,7 @@ func TestPropertyOfAValueThatDoesNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := apply(c.expr, c.value)
-			if err == nil || got != "" || errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), c.says) {
+			if err == nil || got != "" || errors.Is(err, render.ErrNothing) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s = %q, %v; want an error that says %q", c.expr, got, err, c.says)
 			}
 			if err != nil && strings.Contains(err.Error(), "planted") {
@@ -198,9 +200,9 @@ func TestPropertyThatDoesNotCompile(t *testing.T) {
 		"a[::0]":                  "step",
 		strings.Repeat("a", 4097): "4097 bytes",
 	} {
-		_, err := CompileProperty(expr)
+		_, err := Compile(expr)
 		if err == nil || !strings.Contains(err.Error(), says) || len(err.Error()) > 400 {
-			t.Errorf("CompileProperty(%.40q) = %v; want an error that says %q", expr, err, says)
+			t.Errorf("Compile(%.40q) = %v; want an error that says %q", expr, err, says)
 		}
 	}
 }
@@ -234,14 +236,14 @@ func TestPropertyAttacksEndAtABound(t *testing.T) {
 		"too many values":               {"@", "[" + strings.Repeat("0,", 200_000) + "0]"},
 		"too many objects":              {"@", "[" + strings.Repeat("{},", 200_000) + "{}]"},
 		"result larger than a message":  {"[@,@,@,@,@]", `"` + strings.Repeat("x", 1<<20) + `"`},
-		"a string larger than messages": {"@", `"` + strings.Repeat("x", MaxBytes+1) + `"`},
+		"a string larger than messages": {"@", `"` + strings.Repeat("x", render.MaxBytes+1) + `"`},
 		"reverses long text often":      {strings.Repeat("reverse(@)|", 100) + "@", `"` + strings.Repeat("é", 1<<20) + `"`},
 		"strings of strings":            {strings.Repeat("to_string([@])|", 40) + "@", `"\"\""`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bytes := allocated(func() {
-				if got, err := apply(c.expr, c.value); !errors.Is(err, ErrTooLarge) || got != "" {
-					t.Errorf("%.40s...: %d bytes, %v; want ErrTooLarge", c.expr, len(got), err)
+			bytes := rendertest.Allocated(func() {
+				if got, err := apply(c.expr, c.value); !errors.Is(err, render.ErrTooLarge) || got != "" {
+					t.Errorf("%.40s...: %d bytes, %v; want render.ErrTooLarge", c.expr, len(got), err)
 				}
 			})
 			if limit := uint64(160 << 20); bytes > limit {
@@ -254,7 +256,7 @@ func TestPropertyAttacksEndAtABound(t *testing.T) {
 func TestPropertyTakesWhatIsLargeButWithinBounds(t *testing.T) {
 	for name, c := range map[string]struct{ expr, value string }{
 		"deep":             {"@", deep(5000)},
-		"long text":        {"a", `{"a":"` + strings.Repeat("x", MaxBytes-100) + `"}`},
+		"long text":        {"a", `{"a":"` + strings.Repeat("x", render.MaxBytes-100) + `"}`},
 		"many values":      {"@", numbersTo(99_000)},
 		"sorts many":       {"sort(@)|[0]", numbersTo(20_000)},
 		"far slice":        {"[9223372036854775807:-9223372036854775808:-9223372036854775808]", "[1,2]"},
@@ -282,20 +284,12 @@ func TestPropertyGivesTheSameBytesEachTime(t *testing.T) {
 	}
 }
 
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
 func FuzzProperty(f *testing.F) {
 	for _, expr := range []string{"a", "a.b[0]", "[*].{a: b}", "sort_by(@, &a)", "a[?b == `1`] | [0]", "[@,@]|[]", "to_string(@)", "*.a", "[::-1]", "a\u0080", "my-key"} {
 		f.Add(expr, `{"a":{"b":[1,"x",null]},"planted":"planted"}`)
 	}
 	f.Fuzz(func(t *testing.T, expr, value string) {
-		p, err := CompileProperty(expr)
+		p, err := Compile(expr)
 		if err != nil {
 			return
 		}
@@ -306,13 +300,13 @@ func FuzzProperty(f *testing.F) {
 		}
 		for _, value := range []string{value, string(planted)} {
 			var got []byte
-			if used := allocated(func() { got, err = p.Apply([]byte(value)) }); used > 256<<20 {
+			if used := rendertest.Allocated(func() { got, err = p.Apply([]byte(value)) }); used > 256<<20 {
 				t.Errorf("%d MiB were allocated", used>>20)
 			}
 			if err != nil && (got != nil || strings.Contains(err.Error(), secret) && !strings.Contains(expr, secret)) {
 				t.Errorf("%q, %v", got, err)
 			}
-			if len(got) > MaxBytes {
+			if len(got) > render.MaxBytes {
 				t.Errorf("%d bytes", len(got))
 			}
 			again, _ := p.Apply([]byte(value))

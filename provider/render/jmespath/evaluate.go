@@ -1,9 +1,13 @@
-package render
+package jmespath
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // evaluation applies an expression once. The parser's own library has an
@@ -11,12 +15,12 @@ import (
 // numbers, visits objects in the order of their keys, and never changes or
 // quotes what it is given.
 //
-// Values are what parseJSON makes, and float64 for the numbers that stand in
+// Values are what render.ParseJSON makes, and float64 for the numbers that stand in
 // the expression. They are shared freely, so that the tree that a result seems
-// to be can be far larger than its memory; see appendJSON.
+// to be can be far larger than its memory; see render.AppendJSON.
 type evaluation struct {
-	budget
-	functions map[string]jmesFunction
+	render.Budget
+	functions map[string]function
 }
 
 // What a list element and an object take in memory at most, entries aside.
@@ -29,7 +33,7 @@ const (
 type reference struct{ node parsing.ASTNode }
 
 func (e *evaluation) evaluate(node parsing.ASTNode, value any) (any, error) {
-	if err := e.work(1); err != nil {
+	if err := e.Work(1); err != nil {
 		return nil, err
 	}
 	switch node.NodeType {
@@ -124,7 +128,7 @@ func (e *evaluation) project(node parsing.ASTNode, value any, elements func(any)
 		if current == nil {
 			continue
 		}
-		if err := e.grow(elementBytes); err != nil {
+		if err := e.Grow(elementBytes); err != nil {
 			return nil, err
 		}
 		collected = append(collected, current)
@@ -159,13 +163,13 @@ func (e *evaluation) keys(object map[string]any) ([]string, error) {
 	for key := range object {
 		text += len(key)
 	}
-	if err := e.work(4*len(object) + text/bytesPerStep); err != nil {
+	if err := e.Work(4*len(object) + text/render.BytesPerStep); err != nil {
 		return nil, err
 	}
-	if err := e.grow(2 * elementBytes * len(object)); err != nil {
+	if err := e.Grow(2 * elementBytes * len(object)); err != nil {
 		return nil, err
 	}
-	return sortedKeys(object), nil
+	return slices.Sorted(maps.Keys(object)), nil
 }
 
 func (e *evaluation) flatten(node parsing.ASTNode, value any) (any, error) {
@@ -183,10 +187,10 @@ func (e *evaluation) flatten(node parsing.ASTNode, value any) (any, error) {
 		if !ok {
 			inner = []any{element}
 		}
-		if err := e.work(1 + len(inner)/8); err != nil {
+		if err := e.Work(1 + len(inner)/8); err != nil {
 			return nil, err
 		}
-		if err := e.grow(elementBytes * len(inner)); err != nil {
+		if err := e.Grow(elementBytes * len(inner)); err != nil {
 			return nil, err
 		}
 		flat = append(flat, inner...)
@@ -198,7 +202,7 @@ func (e *evaluation) multiSelectList(node parsing.ASTNode, value any) (any, erro
 	if value == nil {
 		return nil, nil
 	}
-	if err := e.grow(elementBytes * len(node.Children)); err != nil {
+	if err := e.Grow(elementBytes * len(node.Children)); err != nil {
 		return nil, err
 	}
 	collected := make([]any, len(node.Children))
@@ -216,7 +220,7 @@ func (e *evaluation) multiSelectHash(node parsing.ASTNode, value any) (any, erro
 	if value == nil {
 		return nil, nil
 	}
-	if err := e.grow(objectBytes + 3*elementBytes*len(node.Children)); err != nil {
+	if err := e.Grow(objectBytes + 3*elementBytes*len(node.Children)); err != nil {
 		return nil, err
 	}
 	collected := make(map[string]any, len(node.Children))

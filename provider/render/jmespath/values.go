@@ -1,4 +1,4 @@
-package render
+package jmespath
 
 import (
 	"encoding/json"
@@ -45,10 +45,10 @@ func (e *evaluation) slice(value any, parts []*int) (any, error) {
 	}
 	picked := []any{}
 	for i := first; step > 0 && i < end || step < 0 && i > end; i += step {
-		if err := e.work(1); err != nil {
+		if err := e.Work(1); err != nil {
 			return nil, err
 		}
-		if err := e.grow(elementBytes); err != nil {
+		if err := e.Grow(elementBytes); err != nil {
 			return nil, err
 		}
 		picked = append(picked, list[i])

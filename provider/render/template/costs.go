@@ -1,4 +1,4 @@
-package render
+package template
 
 import "strings"
 
@@ -19,11 +19,6 @@ func product(a, b int) int {
 func costOfIndent(args []any, s size) int {
 	lines := 1 + strings.Count(args[1].(string), "\n")
 	return s.bytes + 1 + product(lines, args[0].(int))
-}
-
-// costOfRepeat is of repeat: count, text.
-func costOfRepeat(args []any, _ size) int {
-	return product(args[0].(int), len(args[1].(string)))
 }
 
 // costOfReplace is of replace: old, new, text.

@@ -1,4 +1,4 @@
-package render
+package template
 
 import (
 	"encoding/json"
@@ -84,7 +84,7 @@ func argumentOf(verb byte, arg any) (any, error) {
 		return integer(arg)
 	case 'e', 'f', 'g', 'E', 'F', 'G':
 		if isText || isTruth {
-			return nil, fmt.Errorf("%%%c takes a number; use float64 to make one of text", verb)
+			return nil, fmt.Errorf("%%%c takes a number", verb)
 		}
 		return toFloat(arg)
 	case 'x', 'X':

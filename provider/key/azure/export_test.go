@@ -1,0 +1,19 @@
+package azure
+
+import (
+	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/key"
+)
+
+// OpenElsewhere opens a key as the person at a host that is not Azure's, which Open
+// refuses.
+func (t *Type) OpenElsewhere(given key.Settings) (key.Key, error) {
+	config := &settings{Settings: azure.DefaultSettings(), Algorithm: "RSA-OAEP-256"}
+	problems := azure.Decode(given.Fields, config)
+	config.AsPerson(&azure.Problems{})
+	config.Check(given.ByOperator, &problems)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return t.open(config)
+}
