@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X githu
 MODULES := . integration integration/conformance
 LINTED := $(MODULES) integration/cluster integration/driver integration/mlog integration/vault
 
-.PHONY: help run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint fuzz tidy clean
+.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,11 +28,39 @@ manifests: ## deployment/manifests, rendered from the chart
 run: build ## the product on one screen: no cluster, no services
 	@docs/demo.sh bin/lanyard
 
+# What differs from BASE is linted by check.
+BASE ?= $(shell git merge-base HEAD origin/main 2>/dev/null || echo HEAD)
+
+check: ## in two minutes: lint of what differs from BASE (default: origin/main), and the unit tests; needs Go alone
+	@.ci/prepare check
+	@$(MAKE) --no-print-directory $(LINT)
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@.ci/changed $(BASE) | awk '{ of[$$1] = of[$$1] " " $$2 } END { for (m in of) print m of[m] }' | while read -r module packages; do \
+		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
+	@CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go test ./...
+
+prepare: ## looks for all that test and e2e need, and installs it as root on Debian
+	@.ci/prepare test && .ci/prepare e2e
+
+# The table of outages of real API servers is made by LANYARD_UPDATE_GOLDEN=1 make e2e RUN=Outages.
+golden: manifests ## writes every golden file anew, and what the pages have from the code; `git diff` shows the change
+	@for package in $$(grep -rl --include='*_test.go' --exclude-dir=cluster LANYARD_UPDATE_GOLDEN . | xargs -n1 dirname | sort -u); do \
+		(cd $$package && LANYARD_UPDATE_GOLDEN=1 go test -count 1 .) || exit 1; done
+
+golden-check: golden ## whether `make golden` changes nothing that is committed
+	@git diff --exit-code
+
+freeze: ## the unit tests of PKG (default: all), each process stopped for 5 s at random moments; SEED repeats a run
+	@cd integration && go build -o ../bin/freeze ./freeze
+	@go test -count 1 -p 8 -timeout 20m -exec '$(CURDIR)/bin/freeze$(if $(SEED), -seed $(SEED))' $(or $(PKG),./...)
+
 test: ## every test, with the race detector, the real Vault and the real driver
+	@.ci/prepare test
 	@for module in $(MODULES); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
 	@cd integration/cluster && go vet ./... && go test ./defects
 
-e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and Debian's packages of .ci/run
+e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and the packages of .ci/prepare
+	@.ci/prepare e2e
 	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms
 
 # Two calls of go test, because one of two packages shows nothing before a package has ended.

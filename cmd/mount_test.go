@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -106,46 +107,48 @@ func TestMountRefuses(t *testing.T) {
 }
 
 func TestMountWatchBringsWhatHasChangedAndKeepsFilesThroughFailures(t *testing.T) {
-	dir, class, config := mountFixture(t)
-	target := filepath.Join(dir, "volume")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	root := newRoot()
-	var stdout, stderr lockedBuffer
-	root.SetArgs([]string{"mount", class, "--config", config, "--target", target, "--watch", "--interval", "1s", "-o", "json"})
-	root.SetOut(&stdout)
-	root.SetErr(&stderr)
-	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx) }()
+	synctest.Test(t, func(t *testing.T) {
+		dir, class, config := mountFixture(t)
+		target := filepath.Join(dir, "volume")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		root := newRoot()
+		var stdout, stderr lockedBuffer
+		root.SetArgs([]string{"mount", class, "--config", config, "--target", target, "--watch", "--interval", "1s", "-o", "json"})
+		root.SetOut(&stdout)
+		root.SetErr(&stderr)
+		done := make(chan error, 1)
+		go func() { done <- root.ExecuteContext(ctx) }()
 
-	holds := func(want string) func() bool {
-		return func() bool {
-			data, err := os.ReadFile(filepath.Join(target, "licence"))
-			return err == nil && string(data) == want
+		holds := func(want string) func() bool {
+			return func() bool {
+				data, err := os.ReadFile(filepath.Join(target, "licence"))
+				return err == nil && string(data) == want
+			}
 		}
-	}
-	until(t, holds("planted-one"))
-	until(t, func() bool { return strings.Contains(stdout.String(), "\n") })
-	const first = `{"files":[{"path":"licence","mode":"0400","bytes":11},{"path":"note","mode":"0644","bytes":19}],"objects":[{"object":"licence","version":"`
-	if !strings.HasPrefix(stdout.String(), first) {
-		t.Errorf("the first line is %s", stdout.String())
-	}
-	if err := os.WriteFile(dir+"/agent/licence", []byte("planted-two"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	until(t, holds("planted-two"))
-	until(t, func() bool { return strings.Contains(stdout.String(), `{"file":"licence","change":"changed"`) })
-	if err := os.Remove(dir + "/agent/licence"); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool { return strings.Contains(stderr.String(), "the files stay as they are") })
-	if !holds("planted-two")() {
-		t.Error("a failed poll took the file away")
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("watch ended with %v", err)
-	}
+		until(t, holds("planted-one"))
+		until(t, func() bool { return strings.Contains(stdout.String(), "\n") })
+		const first = `{"files":[{"path":"licence","mode":"0400","bytes":11},{"path":"note","mode":"0644","bytes":19}],"objects":[{"object":"licence","version":"`
+		if !strings.HasPrefix(stdout.String(), first) {
+			t.Errorf("the first line is %s", stdout.String())
+		}
+		if err := os.WriteFile(dir+"/agent/licence", []byte("planted-two"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		until(t, holds("planted-two"))
+		until(t, func() bool { return strings.Contains(stdout.String(), `{"file":"licence","change":"changed"`) })
+		if err := os.Remove(dir + "/agent/licence"); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() bool { return strings.Contains(stderr.String(), "the files stay as they are") })
+		if !holds("planted-two")() {
+			t.Error("a failed poll took the file away")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("watch ended with %v", err)
+		}
+	})
 }
 
 func until(t *testing.T, holds func() bool) {

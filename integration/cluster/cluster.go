@@ -162,13 +162,6 @@ func (c *Cluster) DriverSocket() string {
 	return c.Path(kubeletRoot, "plugins", "csi-secrets-store", "csi.sock")
 }
 
-// Packages are the Debian packages that a cluster needs.
-func Packages() []string {
-	return []string{
-		"busybox-static", "containerd", "containernetworking-plugins", "etcd-server", "iproute2", "mount", "runc",
-	}
-}
-
 // checkMachine says what is missing before anything is changed.
 func checkMachine() error {
 	var problems []error
@@ -185,8 +178,7 @@ func checkMachine() error {
 		missing = append(missing, filepath.Join(cniPlugins, "ptp"))
 	}
 	if len(missing) > 0 {
-		problems = append(problems, fmt.Errorf("not found: %s; run: apt-get install %s",
-			strings.Join(missing, ", "), strings.Join(Packages(), " ")))
+		problems = append(problems, fmt.Errorf("not found: %s; run: .ci/prepare e2e", strings.Join(missing, ", ")))
 	}
 	return errors.Join(problems...)
 }

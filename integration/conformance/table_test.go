@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the table of points into README.md")
 
 // table is the points as README.md has them.
 func table() string {
@@ -28,7 +25,7 @@ func table() string {
 }
 
 func TestTableOfPointsIsThatOfTheCode(t *testing.T) {
-	const begin, end = "-update -->\n", "<!-- end of points -->"
+	const begin, end = "make golden -->\n", "<!-- end of points -->"
 	data, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -40,12 +37,12 @@ func TestTableOfPointsIsThatOfTheCode(t *testing.T) {
 	}
 	switch {
 	case old == table():
-	case *update:
+	case os.Getenv("LANYARD_UPDATE_GOLDEN") != "":
 		if err := os.WriteFile("README.md", []byte(before+begin+table()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
-		t.Error("README.md has another table of points; run go test -run TestTableOfPoints -update")
+		t.Error("README.md has another table of points; run make golden")
 	}
 }
 

@@ -1,9 +1,9 @@
 package kms
 
 import (
-	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -11,8 +11,6 @@ import (
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 	"github.com/lanyardhq/lanyard/integration/kmsplugin"
 )
-
-var update = flag.Bool("update", false, "write the table of outages into docs/kms.md")
 
 // manual is the page that the table of outages stands in.
 const manual = "../../docs/kms.md"
@@ -159,8 +157,8 @@ func TestOutages(t *testing.T) {
 	for _, lab := range labs {
 		rows = append(rows, lab.row)
 	}
-	if err := kmsplugin.CheckOutages(manual, rows, *update); err != nil {
-		t.Errorf("%v\nrun go test ./kms -run TestOutages -update in integration", err)
+	if err := kmsplugin.CheckOutages(manual, rows, os.Getenv("LANYARD_UPDATE_GOLDEN") != ""); err != nil {
+		t.Errorf("%v\nrun make golden", err)
 	}
 }
 

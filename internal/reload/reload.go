@@ -15,8 +15,9 @@ import (
 )
 
 // Interval is how often a file is read. A change holds after it was read the
-// same twice, so that a file that is being written is not taken half done.
-const Interval = 2 * time.Second
+// same twice, so that a file that is being written is not taken half done. Tests
+// of a whole program shorten it before it starts.
+var Interval = 2 * time.Second
 
 // Retry is how often a content that was refused is tried again: whether it can
 // hold may depend on more than the file.

@@ -1,4 +1,4 @@
-// Code generated from the comments in provider/config/types.go by go generate; DO NOT EDIT.
+// Code generated from the comments in provider/config/types.go by make golden; DO NOT EDIT.
 
 package config
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -17,14 +16,11 @@ import (
 
 // What a field means is written once, as the comment of the Go field. What
 // users see of it is made from there:
-//
-//go:generate go test -run TestFieldsFollowTheirComments -update
-var update = flag.Bool("update", false, "write fields.go and docs/configuration.md anew")
-
+// LANYARD_UPDATE_GOLDEN=1 writes fields.go and docs/configuration.md anew.
 const (
 	source = "types.go"
 	manual = "../../docs/configuration.md"
-	begin  = "<!-- fields: made from provider/config/types.go by go generate ./provider/config -->\n"
+	begin  = "<!-- fields: made from provider/config/types.go by make golden -->\n"
 	end    = "<!-- end of fields -->\n"
 )
 
@@ -45,8 +41,8 @@ func TestFieldsFollowTheirComments(t *testing.T) {
 		if bytes.Equal(before, after) {
 			continue
 		}
-		if !*update {
-			t.Errorf("%s is not what the comments in %s say; run go generate ./provider/config", file.path, source)
+		if os.Getenv("LANYARD_UPDATE_GOLDEN") == "" {
+			t.Errorf("%s is not what the comments in %s say; run make golden", file.path, source)
 			continue
 		}
 		if err := os.WriteFile(file.path, after, 0o644); err != nil {
@@ -104,7 +100,7 @@ func fieldsOf(t *testing.T, docs map[string]string, structure reflect.Type, pref
 
 func generated(t *testing.T, written []Field) []byte {
 	var b bytes.Buffer
-	b.WriteString("// Code generated from the comments in provider/config/types.go by go generate; DO NOT EDIT.\n\npackage config\n\nvar fields = []Field{\n")
+	b.WriteString("// Code generated from the comments in provider/config/types.go by make golden; DO NOT EDIT.\n\npackage config\n\nvar fields = []Field{\n")
 	for _, field := range written {
 		fmt.Fprintf(&b, "\t{%q, %q},\n", field.Path, field.Doc)
 	}

@@ -15,9 +15,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -161,14 +163,25 @@ func TestNoFailureLeavesTheMountOpenToTheKubelet(t *testing.T) {
 }
 
 func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
-	f := start(t, func(ctx context.Context, _ engine.Request) (*engine.Volume, error) {
-		<-ctx.Done()
-		return nil, &engine.MountError{Kind: fault.ErrUnavailable, Text: "vault: no answer"}
+	synctest.Test(t, func(t *testing.T) {
+		server := New(Options{
+			Dialect: "lanyard", RequestBytes: 1 << 20, Metrics: NewMetrics(prometheus.NewRegistry()),
+			Mounter: mounter(func(ctx context.Context, _ engine.Request) (*engine.Volume, error) {
+				<-ctx.Done()
+				return nil, &engine.MountError{Kind: fault.ErrUnavailable, Text: "vault: no answer"}
+			}),
+		})
+		defer server.Stop(t.Context())
+		for _, limit := range []time.Duration{time.Second, time.Minute} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			_, err := server.service.Mount(ctx, message(nil))
+			wantStatus(t, err, codes.Unknown, "vault: no answer")
+			if ctx.Err() != nil {
+				t.Errorf("the caller gave up after %v, before it had the reason", limit)
+			}
+			cancel()
+		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err := f.client.Mount(ctx, message(nil))
-	wantStatus(t, err, codes.Unknown, "vault: no answer")
 }
 
 func TestLogHasOneLineForAMountAndNoParameters(t *testing.T) {

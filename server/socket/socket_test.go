@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 )
@@ -206,11 +207,13 @@ func TestAnAbstractSocketHasNoFile(t *testing.T) {
 }
 
 func TestListenGivesUpWhenTheDirectoryStaysLocked(t *testing.T) {
-	directory := temp(t)
-	unlock, err := lock(t.Context(), directory)
-	must(t, err)
-	defer unlock()
-	refused(t, filepath.Join(directory, "lanyard.sock"), "another process holds its lock")
+	synctest.Test(t, func(t *testing.T) {
+		directory := temp(t)
+		unlock, err := lock(t.Context(), directory)
+		must(t, err)
+		defer unlock()
+		refused(t, filepath.Join(directory, "lanyard.sock"), "another process holds its lock")
+	})
 }
 
 func refused(t *testing.T, path, want string) {

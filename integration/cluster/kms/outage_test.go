@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,8 +18,6 @@ import (
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/kmsplugin"
 )
-
-var update = flag.Bool("update", false, "write the rows of the table of outages in docs/kms.md")
 
 // manual is the page that the table of outages stands in.
 const manual = "../../../docs/kms.md"
@@ -88,8 +86,8 @@ func TestOutages(t *testing.T) {
 	}
 	each(victims, func(v *victim) { v.recovers(first, cold) })
 	slices.SortStableFunc(rows, func(a, b kmsplugin.Outage) int { return index(a.What) - index(b.What) })
-	if err := kmsplugin.CheckOutages(manual, rows, *update); err != nil {
-		t.Errorf("%v\nrun go test ./kms -run TestOutages -update in integration/cluster", err)
+	if err := kmsplugin.CheckOutages(manual, rows, os.Getenv("LANYARD_UPDATE_GOLDEN") != ""); err != nil {
+		t.Errorf("%v\nrun LANYARD_UPDATE_GOLDEN=1 go test ./kms -run TestOutages in integration/cluster", err)
 	}
 }
 

@@ -126,13 +126,14 @@ func TestEveryFailedObjectIsToldWithItsStoreAndKeyAndRemedy(t *testing.T) {
 // While AWS is down, pods keep what they have.
 func TestWhatWasReadOutlivesAnOutage(t *testing.T) {
 	server := world(t)
-	e := newEngine(t, server, func(c *config.Config) { c.Cache.Refresh = time.Second })
+	begin, passed := time.Now(), atomic.Int64{}
+	e := engineAt(t, server, nil, func() time.Time { return begin.Add(time.Duration(passed.Load())) })
 	request := engine.Request{Dialect: awsdialect.Name, Identity: pod(t, server.NewIssuer(t)), Parameters: map[string]string{"objects": "- {objectName: MySecret, objectType: secretsmanager}"}}
 	if _, err := e.Mount(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
 	server.Add(awstest.Fault{Drop: true})
-	time.Sleep(1200 * time.Millisecond)
+	passed.Store(int64(config.Default().Cache.Refresh + time.Second))
 	volume, err := e.Mount(t.Context(), request)
 	if err != nil || len(volume.Files) != 1 {
 		t.Errorf("after the outage began: %v", err)

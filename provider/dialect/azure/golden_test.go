@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type node struct {
 	*engine.Engine
 	azure *azuretest.Server
 	pod   identity.Identity
+	// passed is how far the engine's clock is ahead of the machine's.
+	passed *atomic.Int64
 }
 
 func newNode(t *testing.T) *node {
@@ -53,7 +56,7 @@ func newNode(t *testing.T) *node {
 	server.SetMachine("", "client-of-nodes")
 	connection := func(auth map[string]any) map[string]any {
 		return map[string]any{
-			"endpoint": server.Endpoint, "authorityHost": server.Authority, "tls": map[string]any{"caCert": server.CACert}, "auth": auth,
+			"endpoint": server.Endpoint, "retries": 0, "timeout": "1m", "authorityHost": server.Authority, "tls": map[string]any{"caCert": server.CACert}, "auth": auth,
 		}
 	}
 	cfg := config.Default()
@@ -64,9 +67,10 @@ func newNode(t *testing.T) *node {
 		})},
 	}
 	calls := remote.NewCalls(cfg.Bounds.StoreCalls)
+	passed := new(atomic.Int64)
 	eng, err := engine.New(engine.Options{
 		Config: cfg, Dialects: map[string]spec.Dialect{dialect.Name: dialect.Parse, lanyard.Name: lanyard.Parse},
-		Types: []store.Type{azure.NewType(azure.Options{Calls: calls})}, Calls: calls, Metrics: prometheus.NewRegistry(),
+		Types: []store.Type{azure.NewType(azure.Options{Calls: calls})}, Calls: calls, Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Now().Add(time.Duration(passed.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +81,7 @@ func newNode(t *testing.T) *node {
 	return &node{eng, server, identity.Identity{
 		Namespace: "shop", ServiceAccount: "web", Pod: "web-1", PodUID: "uid-of-web-1",
 		Tokens: map[string]identity.Token{audience: {JWT: secret.NewString(token), Expires: expires}},
-	}}
+	}, passed}
 }
 
 // class is as much of a SecretProviderClass as matters here.

@@ -84,7 +84,7 @@ func (f *fixture) pod(t *testing.T, account string) identity.Identity {
 // asNode are the settings of a key for the node, by its instance's role.
 func (f *fixture) asNode(arn string, more map[string]any) key.Settings {
 	fields := map[string]any{
-		"key": arn, "endpoint": f.URL, "retries": 1, "timeout": "2s",
+		"key": arn, "endpoint": f.URL, "retries": 1, "timeout": "1m",
 		"node": map[string]any{"method": "instanceRole", "metadataEndpoint": f.URL, "stsEndpoint": f.URL},
 	}
 	maps.Copy(fields, more)
@@ -94,7 +94,7 @@ func (f *fixture) asNode(arn string, more map[string]any) key.Settings {
 // asPod are the settings of a key for pods with the role web.
 func (f *fixture) asPod(arn string, more map[string]any) key.Settings {
 	fields := map[string]any{
-		"key": arn, "endpoint": f.URL, "retries": 1, "timeout": "2s",
+		"key": arn, "endpoint": f.URL, "retries": 1, "timeout": "1m",
 		"auth": map[string]any{"role": f.web, "stsEndpoint": f.URL},
 	}
 	maps.Copy(fields, more)

@@ -117,7 +117,7 @@ func (f *fixture) pod(t *testing.T, account string) identity.Identity {
 func (f *fixture) settings(more map[string]any) key.Settings {
 	fields := map[string]any{
 		"vault": "kms-kv", "key": "kms", "endpoint": f.azure.Endpoint, "authorityHost": f.azure.Authority, "tenantID": azuretest.Tenant,
-		"auth": map[string]any{"clientID": webClient}, "tls": map[string]any{"caCert": f.azure.CACert}, "retries": 1, "timeout": "2s",
+		"auth": map[string]any{"clientID": webClient}, "tls": map[string]any{"caCert": f.azure.CACert}, "retries": 1, "timeout": "1m",
 	}
 	maps.Copy(fields, more)
 	maps.DeleteFunc(fields, func(_ string, value any) bool { return value == nil })

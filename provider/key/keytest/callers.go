@@ -67,7 +67,7 @@ func unreachable(t *testing.T, s *subject) {
 	if wanted == nil {
 		wanted = []error{fault.ErrUnavailable}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	s.each(ctx, s.Identity, made, func(what string, err error, returned int) {
 		s.wantKind(t, what, err, wanted...)

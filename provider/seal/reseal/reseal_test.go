@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
@@ -360,26 +361,28 @@ func TestInterruptionLeavesWholeFiles(t *testing.T) {
 }
 
 func TestAFileThatAnotherProcessChangesIsWaitedFor(t *testing.T) {
-	b := newBench(t)
-	content := "x: " + b.seal(exact("a"), "v") + "\n"
-	path := b.write("a.yaml", content)
-	found, err := reseal.Find([]string{path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock, err := atomicfile.Lock(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if report := reseal.Run(ctx, b.options(), found); report.Complete() || !strings.Contains(report.Files[0].Problem, "is being changed by another process") || b.read(path) != content {
-		t.Errorf("while it is locked: %+v", report)
-	}
-	unlock()
-	if report := b.run(b.options(), path); !report.Complete() || report.Resealed != 1 {
-		t.Errorf("after that: %+v", report)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		content := "x: " + b.seal(exact("a"), "v") + "\n"
+		path := b.write("a.yaml", content)
+		found, err := reseal.Find([]string{path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock, err := atomicfile.Lock(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if report := reseal.Run(ctx, b.options(), found); report.Complete() || !strings.Contains(report.Files[0].Problem, "is being changed by another process") || b.read(path) != content {
+			t.Errorf("while it is locked: %+v", report)
+		}
+		unlock()
+		if report := b.run(b.options(), path); !report.Complete() || report.Resealed != 1 {
+			t.Errorf("after that: %+v", report)
+		}
+	})
 }
 
 func TestFindsFiles(t *testing.T) {

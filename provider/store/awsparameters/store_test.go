@@ -58,7 +58,7 @@ func (f *fixture) pod(t *testing.T, account string) identity.Identity {
 }
 
 func (f *fixture) settings(change func(map[string]any)) store.Settings {
-	fields := map[string]any{"region": ireland, "endpoint": f.URL, "retries": 1, "auth": map[string]any{"role": f.role, "stsEndpoint": f.URL}}
+	fields := map[string]any{"region": ireland, "endpoint": f.URL, "retries": 1, "timeout": "1m", "auth": map[string]any{"role": f.role, "stsEndpoint": f.URL}}
 	if change != nil {
 		change(fields)
 	}

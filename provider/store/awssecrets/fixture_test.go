@@ -2,6 +2,7 @@ package awssecrets_test
 
 import (
 	"errors"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,12 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store/awssecrets"
 )
 
+// The tests wait for bounds on time more than they compute.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -60,7 +66,7 @@ func (f *fixture) pod(t *testing.T, account string) identity.Identity {
 // settings are those of the role in Ireland, changed by change.
 func (f *fixture) settings(change func(fields, auth map[string]any)) store.Settings {
 	auth := map[string]any{"role": f.role, "stsEndpoint": f.URL}
-	fields := map[string]any{"region": ireland, "endpoint": f.URL, "auth": auth}
+	fields := map[string]any{"region": ireland, "endpoint": f.URL, "timeout": "1m", "auth": auth}
 	if change != nil {
 		change(fields, auth)
 	}

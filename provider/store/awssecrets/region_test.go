@@ -36,6 +36,7 @@ func TestTheSecondRegionIsCalledOnlyWhenTheFirstFails(t *testing.T) {
 }
 
 func TestARegionThatIsDownIsReplacedAndTakenBack(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]awstest.Fault{
 		"unreachable": {Region: ireland, Drop: true},
 		"failing":     {Region: ireland, Fail: awstest.Fail(503, "ServiceUnavailable", "")},

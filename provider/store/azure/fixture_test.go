@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"context"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,14 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store/azure"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The tests wait for bounds on time more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	audience  = "api://AzureADTokenExchange"
@@ -44,7 +52,7 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) settings(more map[string]any) store.Settings {
 	fields := map[string]any{
 		"vault": "web-kv", "endpoint": f.azure.Endpoint, "authorityHost": f.azure.Authority, "tenantID": azuretest.Tenant,
-		"auth": map[string]any{"clientID": webClient}, "tls": map[string]any{"caCert": f.azure.CACert}, "retries": 2,
+		"auth": map[string]any{"clientID": webClient}, "tls": map[string]any{"caCert": f.azure.CACert}, "retries": 2, "timeout": "1m",
 	}
 	for name, value := range more {
 		fields[name] = value

@@ -11,6 +11,7 @@ import (
 )
 
 func TestMeetsTheStoreContract(t *testing.T) {
+	t.Parallel()
 	for kind, parent := range map[string]string{"global": project, "regional": project + "/locations/europe-west3"} {
 		t.Run(kind, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) *storetest.Fixture {
@@ -24,7 +25,7 @@ func TestMeetsTheStoreContract(t *testing.T) {
 				}
 				return &storetest.Fixture{
 					Type:     gcp.NewType(gcp.Options{}),
-					Settings: c.settings(unchanged),
+					Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 1 }),
 					Identity: c.web,
 					Stranger: &stranger,
 					Put: func(_ *testing.T, name, value string) store.Reference {

@@ -3,6 +3,7 @@ package gcp_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,14 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The tests wait for bounds on time more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	pool    = "shop.svc.id.goog"
@@ -83,7 +91,7 @@ func read(t *testing.T, s store.Store, as identity.Identity, ref store.Reference
 	if err := s.Check(ref); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return s.Read(ctx, as, ref)
 }

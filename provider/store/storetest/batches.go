@@ -109,7 +109,7 @@ func runBatches(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 			return
 		}
 		f.Fail(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		for _, result := range s.ReadBatch(ctx, f.Identity, refs) {
 			if !errors.Is(result.Err, context.DeadlineExceeded) {

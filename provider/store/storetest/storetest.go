@@ -215,7 +215,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		}
 		ref := f.Put(t, "first", "value-one")
 		f.Fail(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		_, err := s.Read(ctx, f.Identity, ref)
 		if !errors.Is(err, context.DeadlineExceeded) {

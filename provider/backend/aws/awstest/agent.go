@@ -18,7 +18,7 @@ func isAgent(action string) bool { return action == agentAction }
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 func (s *Server) serveAgent(w http.ResponseWriter, r *http.Request) {
 	s.count("", agentAction)
-	if s.fault(w, "", agentAction) {
+	if s.fault(w, r, "", agentAction) {
 		return
 	}
 	account, failed := s.verifyToken(r.Header.Get("Authorization"), "pods.eks.amazonaws.com")

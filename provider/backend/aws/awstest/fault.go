@@ -14,6 +14,7 @@ type Fault struct {
 	Times int
 
 	// Delay comes before whatever follows. Alone it only makes calls slow.
+	// It ends when the caller hangs up.
 	Delay time.Duration
 	// Drop closes the connection without an answer.
 	Drop bool
@@ -61,12 +62,16 @@ func (s *Server) find(region, action string, truncate bool) *Fault {
 }
 
 // fault makes the call go wrong, and returns true if it has been answered.
-func (s *Server) fault(w http.ResponseWriter, region, action string) bool {
+func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action string) bool {
 	f := s.find(region, action, false)
 	if f == nil {
 		return false
 	}
-	time.Sleep(f.Delay)
+	select {
+	case <-time.After(f.Delay):
+	case <-r.Context().Done():
+		return true
+	}
 	switch {
 	case f.Drop:
 		drop(w)

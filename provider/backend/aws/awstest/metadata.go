@@ -32,7 +32,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.count("", action)
-	if s.fault(w, "", action) {
+	if s.fault(w, r, "", action) {
 		return
 	}
 	s.mu.Lock()

@@ -82,7 +82,7 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, target string
 	_, name, _ := strings.Cut(target, ".")
 	action := signature.Service + ":" + name
 	s.count(signature.Region, action)
-	if s.fault(w, signature.Region, action) {
+	if s.fault(w, r, signature.Region, action) {
 		return
 	}
 	caller, failed := s.caller(r, signature, body)

@@ -32,7 +32,7 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte)
 	}
 	action := "sts:" + form.Get("Action")
 	s.count("", action)
-	if s.fault(w, "", action) {
+	if s.fault(w, r, "", action) {
 		return
 	}
 	var granted *session

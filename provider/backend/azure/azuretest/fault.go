@@ -16,6 +16,7 @@ type Fault struct {
 	Times int
 
 	// Delay comes before whatever follows. Alone it only makes calls slow.
+	// It ends when the caller hangs up.
 	Delay time.Duration
 	// Together holds calls until so many of them wait.
 	Together int

@@ -74,7 +74,7 @@ func (s *Server) generateAccessToken(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if s.answered(w, "generateAccessToken") {
+	if s.answered(w, r, "generateAccessToken") {
 		return
 	}
 	var body struct {
@@ -111,7 +111,7 @@ func (s *Server) generateAccessToken(w http.ResponseWriter, r *http.Request) {
 // assertion is the OAuth token endpoint for keys of service accounts (RFC 7523).
 // https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 func (s *Server) assertion(w http.ResponseWriter, r *http.Request) {
-	if s.answered(w, "assertion") {
+	if s.answered(w, r, "assertion") {
 		return
 	}
 	if r.PostFormValue("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" {
@@ -157,7 +157,7 @@ func (s *Server) SetNode(email, project, location, cluster string) {
 // metadata is a node's metadata server.
 // https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
-	if s.answered(w, "metadata") {
+	if s.answered(w, r, "metadata") {
 		return
 	}
 	w.Header().Set("Metadata-Flavor", "Google")

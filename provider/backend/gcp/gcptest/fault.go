@@ -1,7 +1,10 @@
 package gcptest
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"time"
 
@@ -20,6 +23,7 @@ type Fault struct {
 	Times int
 
 	// Delay comes before whatever follows. Alone it only makes calls slow.
+	// It ends when the caller hangs up.
 	Delay time.Duration
 	// Code is the answer of Secret Manager instead of the right one, with what
 	// it asks the client to wait.
@@ -60,7 +64,7 @@ func (s *Server) Add(fault Fault) (repair func()) {
 }
 
 // meet counts a call and returns the fault that it meets, after its delay.
-func (s *Server) meet(method string) Fault {
+func (s *Server) meet(ctx context.Context, method string) Fault {
 	s.mu.Lock()
 	s.calls[method]++
 	var met Fault
@@ -74,7 +78,10 @@ func (s *Server) meet(method string) Fault {
 		}
 	}
 	s.mu.Unlock()
-	time.Sleep(met.Delay)
+	select {
+	case <-time.After(met.Delay):
+	case <-ctx.Done():
+	}
 	return met
 }
 
@@ -95,8 +102,14 @@ func (f Fault) err() error {
 
 // answered counts a call of the other services and answers it if it meets a
 // fault.
-func (s *Server) answered(w http.ResponseWriter, method string) bool {
-	met := s.meet(method)
+func (s *Server) answered(w http.ResponseWriter, r *http.Request, method string) bool {
+	// net/http notices that the caller hangs up once the body was read.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return true
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	met := s.meet(r.Context(), method)
 	if met.Status == 0 {
 		return false
 	}

@@ -107,7 +107,7 @@ func verify(field string, data []byte, sum *wrapperspb.Int64Value) error {
 // Encrypt implements the generated server.
 // https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1#encryptrequest
 func (k *keyManagement) Encrypt(ctx context.Context, req *kmspb.EncryptRequest) (*kmspb.EncryptResponse, error) {
-	met := k.meet("Encrypt")
+	met := k.meet(ctx, "Encrypt")
 	if err := met.err(); err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (k *keyManagement) Encrypt(ctx context.Context, req *kmspb.EncryptRequest) 
 // Decrypt implements the generated server.
 // https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1#decryptrequest
 func (k *keyManagement) Decrypt(ctx context.Context, req *kmspb.DecryptRequest) (*kmspb.DecryptResponse, error) {
-	met := k.meet("Decrypt")
+	met := k.meet(ctx, "Decrypt")
 	if err := met.err(); err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ type secretManager struct {
 // AccessSecretVersion implements the generated server.
 // https://cloud.google.com/secret-manager/docs/reference/rpc/google.cloud.secretmanager.v1#accesssecretversionrequest
 func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
-	met := m.meet("AccessSecretVersion")
+	met := m.meet(ctx, "AccessSecretVersion")
 	if err := met.err(); err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func Workload(pool, namespace, serviceAccount string) string {
 // exchange is the Security Token Service (RFC 8693).
 // https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
-	if s.answered(w, "token") {
+	if s.answered(w, r, "token") {
 		return
 	}
 	for name, want := range map[string]string{
