@@ -4,7 +4,7 @@
 #   docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=$(git rev-parse HEAD) -t lanyard .
 
 # Where other registries must be used, or other bases are wanted.
-ARG GO_IMAGE=docker.io/library/golang:1.26-bookworm
+ARG GO_IMAGE=docker.io/library/golang:1.27.3-bookworm
 ARG BASE_IMAGE=scratch
 
 FROM --platform=${BUILDPLATFORM:-} ${GO_IMAGE} AS build

@@ -1,15 +1,20 @@
 # What a developer runs. `make` alone lists the targets.
 
-GOLANGCI_LINT_VERSION := v2.5.0
+include versions.env
+export GOTOOLCHAIN := $(GO_TOOLCHAIN)
+
 CACHE := $(or $(LANYARD_CACHE),$(HOME)/.cache/lanyard)
-LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_TOOLCHAIN)
+VULNCHECK := $(CACHE)/bin/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_TOOLCHAIN)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
 MODULES := . integration integration/conformance
-LINTED := $(MODULES) integration/cluster integration/driver integration/mlog integration/vault
+LINTED := $(MODULES) integration/cluster integration/mlog
+# Two files each, and the dependencies of the driver and of Vault: minutes of facts.
+LINTED_FAST := integration/driver integration/vault
 
-.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint fuzz tidy clean
+.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint vuln fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,7 +41,7 @@ check: ## in two minutes: lint of what differs from BASE (default: origin/main),
 	@$(MAKE) --no-print-directory $(LINT)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@.ci/changed $(BASE) | awk '{ of[$$1] = of[$$1] " " $$2 } END { for (m in of) print m of[m] }' | while read -r module packages; do \
-		(cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
+		(cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
 	@CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go test ./...
 
 prepare: ## looks for all that test and e2e need, and installs it as root on Debian
@@ -87,17 +92,31 @@ fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 bench: build ## the figures of the README, with the table, the JSON file and the plot in docs/bench
 	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench -readme ../README.md
 
+# The linter compiles what it looks at: with the flags of build, the two share the
+# compiled dependencies.
+LINT_ENV := CGO_ENABLED=0 GOFLAGS=-trimpath
+
 lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	@for module in $(LINTED); do (cd $$module && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for module in $(LINTED); do (cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for module in $(LINTED_FAST); do (cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml --fast-only ./...) || exit 1; done
+
+vuln: $(VULNCHECK) ## known vulnerabilities that the program's code reaches, without a network but the module proxy
+	@db="$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p')" && \
+		for module in $(MODULES); do (cd $$module && CGO_ENABLED=0 GOFLAGS=-trimpath $(VULNCHECK) -db "file://$$db/data/osv" ./...) || exit 1; done
 
 tidy: ## whether each go.mod requires just what its module uses
-	@for module in $(LINTED) integration/kubernetes; do (cd $$module && go mod tidy -diff) || exit 1; done
+	@for module in $(LINTED) $(LINTED_FAST) integration/kubernetes; do (cd $$module && go mod tidy -diff) || exit 1; done
 
 $(LINT):
 	@mkdir -p $(@D)
-	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(@D)/golangci-lint $@
+
+$(VULNCHECK):
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(@D)/govulncheck $@
 
 clean: ## what the targets above left in this folder
 	rm -rf bin
