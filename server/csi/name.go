@@ -12,7 +12,7 @@ import (
 // --additional-provider-volume-paths.
 const (
 	FirstDirectory  = "/etc/kubernetes/secrets-store-csi-providers"
-	SecondDirectory = "/var/run/secrets-store-csi-providers"
+	secondDirectory = "/var/run/secrets-store-csi-providers"
 )
 
 // SocketPath is where the driver looks for a dialect's socket in a directory.
@@ -31,7 +31,7 @@ func SocketPath(directory, dialect string) (string, error) {
 // the one in directory; empty if there is none. Whether anybody answers there
 // makes no difference to the driver.
 func HiddenBy(directory, dialect string) string {
-	return hiddenBy([]string{FirstDirectory, SecondDirectory}, directory, dialect)
+	return hiddenBy([]string{FirstDirectory, secondDirectory}, directory, dialect)
 }
 
 func hiddenBy(searched []string, directory, dialect string) string {

@@ -90,10 +90,3 @@ func (s *Server) SetRing(ring *kmsring.Ring) error {
 	s.service.kick()
 	return nil
 }
-
-// Healthy returns nil if the API server would be told that all is well, and
-// the cause if not.
-func (s *Server) Healthy() error {
-	_, err := s.service.current.status(time.Now(), s.service.interval)
-	return err
-}
