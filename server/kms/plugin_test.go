@@ -383,7 +383,7 @@ func TestACiphertextThatIsNotWholeSaysNothingOfTheKey(t *testing.T) {
 	_, err := p.decrypt(req)
 	p.is(err, codes.InvalidArgument, "key a: not a ciphertext of this key")
 	p.keyID()
-	if len(p.server.service.kicks) != 0 || p.keys.Calls("a", ringtest.Encrypt) != calls {
+	if len(p.server.service.probes) != 0 || p.keys.Calls("a", ringtest.Encrypt) != calls {
 		t.Error("the probe was asked to look")
 	}
 }
