@@ -250,7 +250,7 @@ func reason(err error) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// count changes the report and tells of progress.
+// count changes the report and reports progress.
 func (r *resourceRun) count(change func(*ResourceReport)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
