@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"github.com/lanyardhq/lanyard/provider/engine"
-	"github.com/lanyardhq/lanyard/server/socket"
+	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
 // mounter mounts a class for a pod once.
@@ -35,8 +35,7 @@ func newMounter(path, config string) (mounter, error) {
 		return nil, usagef("--socket: %w; a provider makes its socket when it starts, see lanyard serve --socket-dir", unnamed(path, err))
 	}
 	// The pod's tokens go to root's provider or to the caller's own, no other.
-	trusted := socket.Credentials(socket.Peers{})
-	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(trusted), grpc.WithAuthority("localhost"))
+	conn, err := rpc.Dial(path)
 	if err != nil {
 		return nil, usagef("--socket: %w", err)
 	}

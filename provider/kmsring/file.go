@@ -17,8 +17,8 @@ const Kind = "lanyard.kms-ring.v1"
 
 // The defaults and bounds of a ring's times.
 const (
-	DefaultSettle = 5 * time.Minute
-	DefaultOutage = time.Hour
+	defaultSettle = 5 * time.Minute
+	defaultOutage = time.Hour
 	maxTime       = 30 * 24 * time.Hour
 )
 
@@ -83,7 +83,7 @@ func unreadable(path string, err error) *Error {
 
 // decode reads the YAML and checks all that needs no key service.
 func decode(data []byte) (ringFile, strict.Problems) {
-	file := ringFile{Settle: DefaultSettle, Outage: DefaultOutage}
+	file := ringFile{Settle: defaultSettle, Outage: defaultOutage}
 	// What could not be decoded would only bring problems that are none.
 	if problems := strict.Unmarshal(data, &file); problems != nil {
 		return file, problems
@@ -106,15 +106,15 @@ func (f ringFile) problems() strict.Problems {
 	if f.Outage > maxTime {
 		add("outage", "must be at most %s", maxTime)
 	}
-	if len(f.Keys) > MaxKeys {
-		add("keys", "has %d keys, at most %d are possible", len(f.Keys), MaxKeys)
+	if len(f.Keys) > maxKeys {
+		add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
 		return found
 	}
 	writers, names := 0, map[string]int{}
 	for i, k := range f.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
-		if !plainName(k.Name, MaxName) {
-			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", MaxName)
+		if !plainName(k.Name, maxName) {
+			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
 		} else if first, twice := names[k.Name]; twice {
 			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
 		}
@@ -126,8 +126,8 @@ func (f ringFile) problems() strict.Problems {
 		default:
 			add(at+".state", "must be write, read or retired")
 		}
-		if k.Cluster != "" && !plainName(k.Cluster, MaxCluster) {
-			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", MaxCluster)
+		if k.Cluster != "" && !plainName(k.Cluster, maxCluster) {
+			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
 		}
 	}
 	if writers != 1 {

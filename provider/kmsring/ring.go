@@ -25,17 +25,17 @@ import (
 
 // The bounds of a ring.
 const (
-	// MaxKeys is the most keys in a ring, retired ones included.
-	MaxKeys = 64
-	// MaxName is the longest name of a key in bytes.
-	MaxName = 63
+	// maxKeys is the most keys in a ring, retired ones included.
+	maxKeys = 64
+	// maxName is the longest name of a key in bytes.
+	maxName = 63
 	// maxDecrypts is the most Decrypts of one key that are in flight at one time.
 	maxDecrypts = 64
 	// MaxDecrypts is the most Decrypts of all keys of a ring that are in flight
 	// at one time.
-	MaxDecrypts = MaxKeys * maxDecrypts
-	// MaxCluster is the longest name of a cluster in bytes.
-	MaxCluster = 253
+	MaxDecrypts = maxKeys * maxDecrypts
+	// maxCluster is the longest name of a cluster in bytes.
+	maxCluster = 253
 )
 
 // State says what a key of a ring may still do.
@@ -103,8 +103,8 @@ func (r *Ring) Write(now time.Time) *Entry {
 	return r.write
 }
 
-// Waits is the entry that will encrypt next, and when; nil if none waits.
-func (r *Ring) Waits(now time.Time) (next *Entry, at time.Time) {
+// waits is the entry that will encrypt next, and when; nil if none waits.
+func (r *Ring) waits(now time.Time) (next *Entry, at time.Time) {
 	if r.previous != nil && now.Before(r.switchAt) {
 		return r.write, r.switchAt
 	}

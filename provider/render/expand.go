@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// maxEntries is the most files that one object may expand into.
+// maxEntries is the maximum number of files that one object expands into.
 const maxEntries = 1000
 
 // Entry is one file of an expanded object.
@@ -54,9 +54,9 @@ func Expand(value []byte) ([]Entry, error) {
 		entries = append(entries, Entry{Name: key, Data: data})
 	}
 	if len(problems) > 0 {
-		const most = 10
-		if more := len(problems) - most; more > 0 {
-			problems = append(problems[:most], fmt.Sprintf("and %d more", more))
+		const maxNamed = 10
+		if more := len(problems) - maxNamed; more > 0 {
+			problems = append(problems[:maxNamed], fmt.Sprintf("and %d more", more))
 		}
 		return nil, fmt.Errorf("%s; select what is needed with property instead of expand", strings.Join(problems, "; "))
 	}

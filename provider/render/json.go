@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxValues is the most values, nested ones counted, that a JSON value may
-// hold. A decoded value takes tens of bytes for each, far more than its text.
+// maxValues is the maximum number of values, nested ones counted, in a JSON value. A
+// decoded value takes tens of bytes for each, far more than its text.
 const maxValues = 100_000
 
 var (

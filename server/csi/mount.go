@@ -35,8 +35,8 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 	return response(volume), nil
 }
 
-// mount asks the engine, and has it give up a moment before the caller does,
-// so that the caller still hears why.
+// mount calls the engine with a deadline a moment before the caller's, so that the
+// caller still receives the cause.
 func (s *service) mount(ctx context.Context, req engine.Request) (*engine.Volume, error) {
 	const moment = 500 * time.Millisecond
 	if deadline, ok := ctx.Deadline(); ok {
@@ -47,8 +47,7 @@ func (s *service) mount(ctx context.Context, req engine.Request) (*engine.Volume
 	return s.mounter.Mount(ctx, req)
 }
 
-// response is a volume as the driver wants it. The contents are shared, not
-// copied.
+// response converts a volume for the driver. It shares the contents and copies nothing.
 func response(volume *engine.Volume) *v1alpha1.MountResponse {
 	files := make([]v1alpha1.File, len(volume.Files))
 	versions := make([]v1alpha1.ObjectVersion, len(volume.Versions))
@@ -72,7 +71,7 @@ func podRef(req engine.Request) klog.ObjectRef {
 	return klog.KRef(shown(req.Identity.Namespace), shown(req.Identity.Pod))
 }
 
-// shown keeps a name of the request's from filling the log.
+// shown cuts a name of the request for the log.
 func shown(name string) string { return name[:min(len(name), 253)] }
 
 // observe counts and times mounts, those that panic too.

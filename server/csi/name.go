@@ -12,17 +12,17 @@ import (
 // --additional-provider-volume-paths.
 const (
 	FirstDirectory  = "/etc/kubernetes/secrets-store-csi-providers"
-	SecondDirectory = "/var/run/secrets-store-csi-providers"
+	secondDirectory = "/var/run/secrets-store-csi-providers"
 )
 
 // SocketPath is where the driver looks for a dialect's socket in a directory.
 // The error is that the driver would not accept the name.
 func SocketPath(directory, dialect string) (string, error) {
-	const most = 30
-	if dialect == "" || len(dialect) > most || strings.ContainsFunc(dialect, func(r rune) bool {
+	const maxName = 30
+	if dialect == "" || len(dialect) > maxName || strings.ContainsFunc(dialect, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 	}) {
-		return "", fmt.Errorf("%q cannot be a provider's name: the driver accepts 1 to %d letters, digits, dashes and underscores", dialect, most)
+		return "", fmt.Errorf("%q cannot be a provider's name: the driver accepts 1 to %d letters, digits, dashes and underscores", dialect, maxName)
 	}
 	return filepath.Join(directory, dialect+".sock"), nil
 }
@@ -31,7 +31,7 @@ func SocketPath(directory, dialect string) (string, error) {
 // the one in directory; empty if there is none. Whether anybody answers there
 // makes no difference to the driver.
 func HiddenBy(directory, dialect string) string {
-	return hiddenBy([]string{FirstDirectory, SecondDirectory}, directory, dialect)
+	return hiddenBy([]string{FirstDirectory, secondDirectory}, directory, dialect)
 }
 
 func hiddenBy(searched []string, directory, dialect string) string {

@@ -28,12 +28,12 @@ const (
 	classKey          = "secretProviderClass"
 )
 
-// parse makes a Request of a message, and returns the class's name too. What
-// it can tell of the pod is in the Request even when there is an error, which
-// is a gRPC status and repeats no value: any of them may be a secret.
-func parse(message *v1alpha1.MountRequest, most int64) (req engine.Request, class string, err error) {
+// parse returns the Request of a message, and the class's name. After an error the
+// Request has as much of the pod as could be parsed. The error is a gRPC status and
+// repeats no value, because any of them may be a secret.
+func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, class string, err error) {
 	parameters, err := stringMap(message.GetAttributes())
-	if err != nil && bytesOf(message) <= most {
+	if err != nil && bytesOf(message) <= maxBytes {
 		return req, "", invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
 	}
 	req.Identity = identity.Identity{
@@ -43,8 +43,8 @@ func parse(message *v1alpha1.MountRequest, most int64) (req engine.Request, clas
 		PodUID:         parameters[podUIDKey],
 	}
 	class = parameters[classKey]
-	if size := bytesOf(message); size > most {
-		return req, class, tooLarge(size, most, parameters)
+	if size := bytesOf(message); size > maxBytes {
+		return req, class, tooLarge(size, maxBytes, parameters)
 	}
 	credentials, err := stringMap(message.GetSecrets())
 	if err != nil {
@@ -88,16 +88,16 @@ func bytesOf(message *v1alpha1.MountRequest) int64 {
 	return int64(len(message.GetAttributes()) + len(message.GetSecrets()) + len(message.GetTargetPath()) + len(message.GetPermission()))
 }
 
-// tooLarge is the refusal of a request of more than most bytes; it names what
+// tooLarge is the refusal of a request of more than maxBytes; it names what
 // makes it so large.
-func tooLarge(size, most int64, parameters map[string]string) error {
+func tooLarge(size, maxBytes int64, parameters map[string]string) error {
 	largest, length := "", 0
 	for name, value := range parameters {
 		if len(value) > length || len(value) == length && name < largest {
 			largest, length = name, len(value)
 		}
 	}
-	text := "the mount request holds " + megabytes(size) + " and this node accepts " + megabytes(most)
+	text := "the mount request holds " + megabytes(size) + " and this node accepts " + megabytes(maxBytes)
 	if largest != "" {
 		text += "; most of it is the parameter " + strconv.Quote(shown(largest)) + " with " + megabytes(int64(length))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// maxText is the most bytes of a status's text; an event holds 1 KiB of it.
+// maxText is the maximum size in bytes of a status's text; an event shows 1 KiB of it.
 const maxText = 8 << 10
 
 // statusOf turns what a mount failed with into a gRPC status.
@@ -32,7 +32,7 @@ func statusOf(err error) *status.Status {
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.New(codes.DeadlineExceeded, "the caller's time was over before the mount was done")
 	}
-	// What another error says was not written to be shown.
+	// The text of another error may hold a secret.
 	klog.ErrorS(nil, "Mount failed with an error that is no MountError; please report this", "type", fmt.Sprintf("%T", err))
 	return status.New(codes.Internal, "internal error; the provider's log on this node says more")
 }

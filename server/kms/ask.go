@@ -4,36 +4,32 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"net"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/kmsring"
-	"github.com/lanyardhq/lanyard/server/socket"
+	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
-// askTime is the most that a plugin is asked for: one that is well answers
-// within what an API server waits.
-const askTime = mostTime
+// maxAskTime is how long a plugin may take to answer; an API server waits no longer.
+const maxAskTime = maxTime
 
-// Ask asks the plugin that listens at a socket for its status, over a new
-// connection, as the API server does, for at most 10 s. The error says why the
-// API server would not be content.
+// Ask requests the status of the plugin at a socket over a new connection, as the API
+// server does, and waits at most 10 s. The error says why the API server would call
+// the plugin unhealthy.
 func Ask(ctx context.Context, path string) (keyID string, err error) {
 	err = ask(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
-		keyID, err = content(ctx, plugin)
+		keyID, err = healthyKey(ctx, plugin)
 		return err
 	})
 	return keyID, err
 }
 
-// WritesWith asks the plugin at a socket with which key it writes: it has a
-// seed of random bytes encrypted, as API servers do. The entry is the key of
-// ring; nil if that has not got it. Neither the key service nor credentials for
-// it are needed. The error says why an API server would not be content.
+// WritesWith returns the key that the plugin at a socket encrypts with: it requests
+// the encryption of random bytes, as API servers do. The entry is that key in ring,
+// nil if ring has no such key. It needs neither the key service nor credentials. The
+// error says why an API server would call the plugin unhealthy.
 func WritesWith(ctx context.Context, path string, ring *kmsring.Ring) (keyID string, entry *kmsring.Entry, err error) {
 	seed := make([]byte, probeSize)
 	if _, err := rand.Read(seed); err != nil {
@@ -41,7 +37,7 @@ func WritesWith(ctx context.Context, path string, ring *kmsring.Ring) (keyID str
 	}
 	var version string
 	err = ask(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
-		if _, err := content(ctx, plugin); err != nil {
+		if _, err := healthyKey(ctx, plugin); err != nil {
 			return err
 		}
 		sealed, err := plugin.Encrypt(ctx, &kmsapi.EncryptRequest{Plaintext: seed, Uid: "lanyard"})
@@ -62,8 +58,8 @@ func WritesWith(ctx context.Context, path string, ring *kmsring.Ring) (keyID str
 	return keyID, entry, nil
 }
 
-// content returns the key ID that a plugin names, if all is well with it.
-func content(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) (keyID string, err error) {
+// healthyKey returns the key ID that a plugin names, or an error if it is unhealthy.
+func healthyKey(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) (keyID string, err error) {
 	got, err := plugin.Status(ctx, &kmsapi.StatusRequest{})
 	switch {
 	case err != nil:
@@ -74,17 +70,13 @@ func content(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) (key
 	return got.GetKeyId(), nil
 }
 
-// ask makes calls of the plugin at a socket over one connection.
+// ask makes calls to the plugin at a socket over one connection.
 func ask(ctx context.Context, path string, calls func(context.Context, kmsapi.KeyManagementServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, maxAskTime)
 	defer cancel()
-	conn, err := grpc.NewClient("passthrough:///kms", grpc.WithAuthority("localhost"),
-		grpc.WithTransportCredentials(socket.Credentials(socket.Peers{})),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}))
+	conn, err := rpc.Dial(path)
 	if err != nil {
-		return fmt.Errorf("socket %s: %w", path, err)
+		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is in flight any more
 	return calls(ctx, kmsapi.NewKeyManagementServiceClient(conn))

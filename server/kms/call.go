@@ -16,22 +16,21 @@ import (
 // The times of one call. The API server gives up after 3 s unless its
 // configuration says otherwise.
 const (
-	// mostTime bounds a call whose caller would wait longer.
-	mostTime = 10 * time.Second
-	// reserve is kept of the caller's time to bring it the answer, or the
-	// cause.
+	// maxTime is the maximum time of a call, however long its caller would wait.
+	maxTime = 10 * time.Second
+	// reserve is the part of the caller's time that is kept for sending the answer or
+	// the error.
 	reserve = 25 * time.Millisecond
-	// lastRetry is how long after the beginning of a call another attempt may
-	// still begin.
+	// lastRetry is the time after which a call makes no further attempt.
 	lastRetry = 2500 * time.Millisecond
-	// firstPause is waited before the second attempt, more before later ones.
-	firstPause   = 50 * time.Millisecond
-	mostAttempts = 5
+	// firstPause is the backoff before the second attempt; it triples each time.
+	firstPause  = 50 * time.Millisecond
+	maxAttempts = 5
 )
 
-// budget bounds a call by what its caller will wait.
+// budget returns a context that ends a moment before the caller gives up.
 func budget(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline := time.Now().Add(mostTime)
+	deadline := time.Now().Add(maxTime)
 	if callers, ok := ctx.Deadline(); ok && callers.Add(-reserve).Before(deadline) {
 		deadline = callers.Add(-reserve)
 	}
@@ -55,8 +54,8 @@ func (s *service) decrypt(ctx context.Context, entry *kmsring.Entry, ciphertext 
 	return plaintext, err
 }
 
-// decryptInTurn is decrypt for requests, of which many may come at once: it
-// waits for a slot of the key.
+// decryptInTurn is decrypt for requests, which may be many at once: a semaphore of the
+// key limits their concurrency.
 func (s *service) decryptInTurn(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphertext) (plaintext secret.Bytes, err error) {
 	err = s.call(ctx, entry, "decrypt", func() error {
 		release, err := entry.Slot(ctx)
@@ -78,8 +77,8 @@ func decryptOnce(ctx context.Context, entry *kmsring.Entry, ciphertext key.Ciphe
 	return plaintext, err
 }
 
-// call makes one call of a key service, again while it is unavailable and the
-// caller waits. The error names the key.
+// call calls a key service, and retries with backoff while the service is unavailable
+// and the caller waits. The error names the key.
 func (s *service) call(ctx context.Context, entry *kmsring.Entry, operation string, once func() error) error {
 	began := time.Now()
 	err := s.attempts(ctx, began, once)
@@ -100,10 +99,10 @@ func (s *service) attempts(ctx context.Context, began time.Time, once func() err
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := once()
-		if err == nil || !errors.Is(err, fault.ErrUnavailable) || ctx.Err() != nil || attempt == mostAttempts {
+		if err == nil || !errors.Is(err, fault.ErrUnavailable) || ctx.Err() != nil || attempt == maxAttempts {
 			return err
 		}
-		// Spread, so that several plugins do not come back together.
+		// Jitter keeps several plugins from retrying together.
 		wait := pause/2 + rand.N(pause)
 		if time.Since(began)+wait > lastRetry {
 			return err

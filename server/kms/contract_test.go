@@ -93,7 +93,7 @@ func TestStatusCostsNoCallOfTheKeyService(t *testing.T) {
 
 func TestOnlyWhatIsUnavailableIsTriedAgainAndOnlyWhileTheCallerWaits(t *testing.T) {
 	for kind, want := range map[error]int{
-		fault.ErrUnavailable: mostAttempts, fault.ErrDenied: 1, fault.ErrInvalid: 1, fault.ErrNotFound: 1, fault.ErrUnauthenticated: 1,
+		fault.ErrUnavailable: maxAttempts, fault.ErrDenied: 1, fault.ErrInvalid: 1, fault.ErrNotFound: 1, fault.ErrUnauthenticated: 1,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := start(t, head+ringKey("a", "write", ""))

@@ -15,10 +15,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
-// current is what is known of the key that encrypts. It holds the one key ID
-// that Status names. A key or a version of it becomes that only after this
-// process has decrypted with it what it had encrypted, so that a key that can
-// be written with and not read with is never announced.
+// current is the state of the key that encrypts. It holds the one key ID that Status
+// names. A key, or a version of a key, becomes current only after this process has
+// decrypted with it what it had encrypted, so that Status never names a key that can
+// encrypt and cannot decrypt.
 type current struct {
 	metrics *Metrics
 	started time.Time
@@ -29,15 +29,14 @@ type current struct {
 	keyID string         // of entry in the version that encrypts now
 	// sample is what the probe has encrypted under keyID; empty if it has not.
 	sample key.Ciphertext
-	// order has the key IDs of entry that were named, by the time when each was
-	// first; back is since when probes have found an earlier one again.
+	// order has the key IDs of entry that Status named, by the time when it first
+	// did; back is since when probes have seen an earlier one again.
 	order []string
 	back  time.Time
 	err   error     // why the last call failed; nil if it did not
 	good  time.Time // when a call last succeeded
-	// clock counts what begins and ends, and announced is the count at which
-	// an Encrypt last named the key ID: what a probe saw that began before it
-	// may be older.
+	// clock is a logical clock of calls, and announced its value when an Encrypt last
+	// set the key ID: the result of a probe that began before may be older.
 	clock, announced uint64
 }
 
@@ -66,7 +65,7 @@ func (c *current) setRing(ring *kmsring.Ring) error {
 	}
 	c.ring, c.entry = ring, same
 	c.metrics.ring(ring)
-	c.tell()
+	c.updateMetrics()
 	return nil
 }
 
@@ -82,8 +81,8 @@ func (c *current) hold(choose func(ring *kmsring.Ring, current *kmsring.Entry) (
 	return use{entry: entry, keyID: c.keyID, began: c.clock, release: entry.Hold()}, nil
 }
 
-// toEncrypt picks the key that Status names, though the ring say another that
-// has not proved itself yet.
+// toEncrypt picks the key that Status names, even if the ring has a newer write key
+// that has not proved itself yet.
 func toEncrypt(now time.Time) func(*kmsring.Ring, *kmsring.Entry) (*kmsring.Entry, error) {
 	return func(ring *kmsring.Ring, current *kmsring.Entry) (*kmsring.Entry, error) {
 		if current != nil {
@@ -93,8 +92,8 @@ func toEncrypt(now time.Time) func(*kmsring.Ring, *kmsring.Entry) (*kmsring.Entr
 	}
 }
 
-// encrypted takes note of an Encrypt that has proved itself. What Status names
-// next is what it returned.
+// encrypted records an Encrypt whose ciphertext was decrypted again. Status names its
+// key ID next.
 func (c *current) encrypted(u use, keyID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,8 +106,8 @@ func (c *current) encrypted(u use, keyID string) {
 	c.announce(entry, keyID)
 }
 
-// probed takes note of a round trip by the probe, and of what it encrypted. It
-// is told by Encrypts of what is newer.
+// probed records a round trip of the probe and its ciphertext. An Encrypt that ended
+// after the probe began is newer and wins.
 func (c *current) probed(u use, keyID string, made key.Ciphertext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,21 +124,20 @@ func (c *current) probed(u use, keyID string, made key.Ciphertext) {
 }
 
 const (
-	// backTime is how long probes must have found nothing but an earlier version
-	// of the key before that is named again.
+	// backTime is how long probes must see only an earlier version of the key before
+	// Status names that version again.
 	backTime = 10 * time.Minute
-	// mostVersions is how many key IDs are remembered in order.
-	mostVersions = 16
+	// maxVersions is the maximum number of key IDs in order.
+	maxVersions = 16
 )
 
-// goesBack says whether a probe has found an earlier version than the one that
-// is named, and returns what was encrypted under that, so that the probe can see
-// whether it still decrypts. A key service may use either version for hours
-// after one was made (docs/keys/gcp.md), and API servers take a new seed at each
-// change of the key ID, after which all that was written is stale. So what the
-// probe finds goes forward only, until backTime has passed. An Encrypt says what
-// it used, whatever that is.
-func (c *current) goesBack(u use, keyID, version string, now time.Time) (named string, sample key.Ciphertext) {
+// isRollback returns the current key ID and its sample if a probe used an earlier
+// version of the key, so that the probe can check that the sample still decrypts. A
+// key service may use either version for hours after a rotation (docs/keys/gcp.md),
+// and API servers take a new seed at each change of the key ID, after which all
+// that was written is stale. So probes move the key ID only forward until backTime
+// has passed. An Encrypt always reports the version that it used.
+func (c *current) isRollback(u use, keyID, version string, now time.Time) (named string, sample key.Ciphertext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entry == nil || c.ring.Same(u.entry) != c.entry || len(c.sample.Data) == 0 || !c.earlier(keyID, version) {
@@ -155,9 +153,9 @@ func (c *current) goesBack(u use, keyID, version string, now time.Time) (named s
 	return c.keyID, c.sample
 }
 
-// earlier says whether a version of entry is older than the one that is named.
-// Where versions are numbers, as at Google, they say so, after a restart too.
-// Elsewhere it is the order in which they were named.
+// earlier says whether a version of entry is older than the current one. Versions
+// that are numbers, as Google's are, are compared, after a restart too. For others
+// the order counts in which Status named them.
 func (c *current) earlier(keyID, version string) bool {
 	found, err := strconv.ParseUint(version, 10, 32)
 	named, namedErr := strconv.ParseUint(c.sample.Version, 10, 32)
@@ -177,7 +175,7 @@ func (c *current) announce(entry *kmsring.Entry, keyID string) {
 	}
 	if !slices.Contains(c.order, keyID) {
 		c.order = append(c.order, keyID)
-		c.order = c.order[max(0, len(c.order)-mostVersions):]
+		c.order = c.order[max(0, len(c.order)-maxVersions):]
 	}
 	if c.err != nil {
 		klog.InfoS("The write key's service answers again", "key", entry.Name)
@@ -186,11 +184,11 @@ func (c *current) announce(entry *kmsring.Entry, keyID string) {
 		klog.InfoS("API servers write with this key from now on", "key", entry.Name, "service", entry.Service(), "keyID", keyID)
 	}
 	c.entry, c.keyID, c.err, c.good = entry, keyID, nil, time.Now()
-	c.tell()
+	c.updateMetrics()
 }
 
-// failed takes note of a call that failed with the key that Status names, or
-// with the first one.
+// failed records a failed call with the current key, or with the first key while
+// there is no current one.
 func (c *current) failed(u use, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,11 +202,11 @@ func (c *current) failed(u use, err error) {
 		klog.ErrorS(nil, "The write key cannot be used", "key", u.entry.Name, "cause", bounded(err.Error()))
 	}
 	c.err = err
-	c.tell()
+	c.updateMetrics()
 }
 
-// tell sets the metrics.
-func (c *current) tell() {
+// updateMetrics sets the gauges of the write key.
+func (c *current) updateMetrics() {
 	name := ""
 	if c.entry != nil {
 		name = c.entry.Name
@@ -216,8 +214,8 @@ func (c *current) tell() {
 	c.metrics.writes(name, c.err == nil && c.entry != nil)
 }
 
-// age is how long ago the write key was last known to work; since the start if
-// it never was.
+// age returns the time since the write key last worked; since the start if it never
+// did.
 func (c *current) age(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,20 +225,20 @@ func (c *current) age(now time.Time) time.Duration {
 	return now.Sub(c.good)
 }
 
-// silence is how old the last answer may be, beside three intervals of the
-// probe.
+// silence is added to three probe intervals: a success that is older no longer proves
+// that the key works.
 const silence = 10 * time.Second
 
-// status returns the key ID that Status may name, and why not all is well. An
-// empty key ID makes API servers stop writing after their own three minutes.
+// status returns the key ID that Status may name, and the cause if the key does not
+// work. An empty key ID makes API servers stop writing after their own three minutes.
 //
-// While the key service is unavailable, the key that has proved itself goes on
-// being named: API servers do not ask for it, they write with the seed that
-// they have, and what they write is read with the same key as all before it.
+// While the key service is unavailable, Status keeps naming the current key
+// (stale-if-error): API servers write with the seed that they already have, and
+// what they write is decrypted with the same key as everything before.
 // See isKMSv2ProviderHealthyAndMaybeRotateDEK in
 // k8s.io/apiserver/pkg/server/options/encryptionconfig, the same from v0.29 to
-// v0.36. That ends with the ring's Outage. A key service that answers and refuses ends
-// it at once: what is written then might never be read.
+// v0.36. The ring's Outage limits that time. A refusal of the key service ends it at
+// once, because what is written then might never be decrypted.
 func (c *current) status(now time.Time, interval time.Duration) (keyID string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -66,7 +66,7 @@ func New(opts Options) *Server {
 	s := &service{
 		current: newCurrent(opts.Ring, opts.Metrics),
 		metrics: opts.Metrics, interval: opts.Probe,
-		kicks: make(chan struct{}, 1),
+		probes: make(chan struct{}, 1),
 	}
 	server := rpc.New(rpc.Options{
 		Program: program, PeerUIDs: opts.PeerUIDs, MaxMessage: maxMessage, MaxStreams: maxStreams,
@@ -75,25 +75,18 @@ func New(opts Options) *Server {
 	return &Server{Server: server, service: s}
 }
 
-// Run tries the write key in the background until ctx ends. Without it Status
-// does not come to know of a key, nor of its loss.
+// Run probes the write key in the background until ctx ends. Without it Status learns
+// neither that a key works nor that it has stopped working.
 func (s *Server) Run(ctx context.Context) { s.service.watch(ctx) }
 
-// SetRing makes another ring hold, one that follows the ring before. When it
-// returns nil, no call begins to use the ring before. The error is that the new
-// ring cannot read with the key that API servers write with, because the one
-// that they were to write with has not worked yet; then nothing has changed.
+// SetRing replaces the ring by its successor. After it has returned nil, no new call
+// uses the ring before. It returns an error and changes nothing if the new ring
+// cannot decrypt with the current key, which happens while the write key before has
+// not worked yet.
 func (s *Server) SetRing(ring *kmsring.Ring) error {
 	if err := s.service.current.setRing(ring); err != nil {
 		return err
 	}
-	s.service.kick()
+	s.service.requestProbe()
 	return nil
-}
-
-// Healthy returns nil if the API server would be told that all is well, and
-// the cause if not.
-func (s *Server) Healthy() error {
-	_, err := s.service.current.status(time.Now(), s.service.interval)
-	return err
 }

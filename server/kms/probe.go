@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// probeSize is that of the seed that the API server encrypts, in bytes.
+	// probeSize is the size in bytes of the seed that the API server encrypts.
 	probeSize = 32
 	// probeTime is how long each call of a probe may take, less than what the
 	// API server waits, so that a key that is named can be used.
 	probeTime = 3*time.Second - reserve
-	// probeAgain is waited after a probe that failed, and between probes that
-	// calls ask for.
+	// probeAgain is the pause after a failed probe, and between probes that calls
+	// request.
 	probeAgain = time.Second
 )
 
-// watch tries the write key now and at every interval, sooner when it fails or
-// when a call finds that something has changed.
+// watch probes the write key now and at every interval. It probes sooner after a
+// failure, or when a call requests it.
 func (s *service) watch(ctx context.Context) {
 	for {
 		wait := s.interval
@@ -35,9 +35,9 @@ func (s *service) watch(ctx context.Context) {
 			return
 		case <-time.After(wait):
 			continue
-		case <-s.kicks:
+		case <-s.probes:
 		}
-		// Calls that find something out come in numbers.
+		// Many calls request a probe at once.
 		select {
 		case <-ctx.Done():
 			return
@@ -46,17 +46,16 @@ func (s *service) watch(ctx context.Context) {
 	}
 }
 
-// kick has the probe look soon.
-func (s *service) kick() {
+// requestProbe makes the next probe run soon. It does not block.
+func (s *service) requestProbe() {
 	select {
-	case s.kicks <- struct{}{}:
-	default: // it was asked to already
+	case s.probes <- struct{}{}:
+	default: // one is requested already
 	}
 }
 
-// probe makes a round trip with the ring's write key. If that is not yet the
-// key that Status names, it becomes it by succeeding; failing, it leaves the one
-// before in place, which is then tried instead.
+// probe makes a round trip with the ring's write key. A success makes that the
+// current key. After a failure the key before stays current and is probed too.
 func (s *service) probe(ctx context.Context) bool {
 	now := time.Now()
 	next, err := s.current.hold(func(ring *kmsring.Ring, _ *kmsring.Entry) (*kmsring.Entry, error) { return ring.Write(now), nil })
@@ -70,7 +69,7 @@ func (s *service) probe(ctx context.Context) bool {
 		return true
 	case ctx.Err() != nil:
 		return false
-	case s.current.names(next):
+	case s.current.isCurrent(next):
 		s.current.failed(next, err)
 		return false
 	default:
@@ -87,15 +86,15 @@ func (s *service) probe(ctx context.Context) bool {
 	return false
 }
 
-// names says whether the entry is the key that Status names, or none is yet.
-func (c *current) names(u use) bool {
+// isCurrent says whether the entry is the current key, or there is none yet.
+func (c *current) isCurrent(u use) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entry == nil || c.ring.Same(u.entry) == c.entry
 }
 
-// roundTrip encrypts random bytes and decrypts them again. Each call has the
-// time that the API server would give it.
+// roundTrip encrypts random bytes and decrypts them again. Each call may take as long
+// as the API server would wait.
 func (s *service) roundTrip(ctx context.Context, used use) error {
 	var made key.Ciphertext
 	trial, err := roundTrip(used.entry,
@@ -112,7 +111,7 @@ func (s *service) roundTrip(ctx context.Context, used use) error {
 		return err
 	}
 	keyID := trial.KeyID
-	if named, sample := s.current.goesBack(used, keyID, made.Version, time.Now()); named != "" {
+	if named, sample := s.current.isRollback(used, keyID, made.Version, time.Now()); named != "" {
 		if _, err := s.tryDecrypt(ctx, used.entry, sample); err == nil {
 			keyID, made = named, sample
 		}

@@ -22,10 +22,10 @@ type service struct {
 	current  *current
 	metrics  *Metrics
 	interval time.Duration
-	kicks    chan struct{}
+	probes   chan struct{}
 }
 
-// Status says from memory whether Encrypt would work, and with which key.
+// Status answers from memory whether Encrypt would work, and with which key.
 func (s *service) Status(context.Context, *kmsapi.StatusRequest) (*kmsapi.StatusResponse, error) {
 	keyID, err := s.current.status(time.Now(), s.interval)
 	if keyID == "" {
@@ -59,23 +59,22 @@ func (s *service) Encrypt(ctx context.Context, req *kmsapi.EncryptRequest) (*kms
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			s.current.failed(used, err)
-			s.kick()
+			s.requestProbe()
 		}
 		return nil, statusOf(err)
 	}
 	answer, err := encryptAnswer(used.entry, ciphertext)
 	if err != nil {
-		// Whether that is the key's fault or the plaintext's is the probe's to
-		// find out.
-		s.kick()
+		// The probe finds out whether the key or the plaintext is at fault.
+		s.requestProbe()
 		return nil, statusOf(err)
 	}
 	s.current.encrypted(used, answer.GetKeyId())
 	return answer, nil
 }
 
-// proved decrypts what the first Encrypt with a version has made, before
-// anything is written with it.
+// proved decrypts the result of the first Encrypt with a version of a key, before the
+// API server writes anything with it.
 func (s *service) proved(ctx context.Context, used use, plaintext secret.Bytes, ciphertext key.Ciphertext) error {
 	if used.entry.KeyID(ciphertext.Version) == used.keyID {
 		return nil // by an earlier one
@@ -90,8 +89,8 @@ func (s *service) proved(ctx context.Context, used use, plaintext secret.Bytes, 
 	return nil
 }
 
-// differs is final: nothing may be written with a key that does not give back
-// what it was given.
+// differs is the error of a key that decrypts to something else than was encrypted.
+// It is final: nothing may be written with that key.
 func differs(entry *kmsring.Entry) error {
 	return fault.Fail(fault.ErrInvalid, fmt.Errorf("key %s (%s) does not decrypt to what was encrypted; nothing is written with it until it does; look at what stands between the plugin and the key service", entry.Name, entry.Service()))
 }
@@ -112,27 +111,27 @@ func (s *service) Decrypt(ctx context.Context, req *kmsapi.DecryptRequest) (*kms
 	ctx, cancel := budget(ctx)
 	defer cancel()
 	plaintext, err := s.decryptInTurn(ctx, used.entry, key.Ciphertext{Data: req.GetCiphertext(), Version: version})
-	s.hear(used, req.GetKeyId(), err)
+	s.noteDecrypt(used, req.GetKeyId(), err)
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return &kmsapi.DecryptResponse{Plaintext: plaintext.Reveal()}, nil
 }
 
-// hear has the probe look at once if a Decrypt with the write key went
-// otherwise than Status says. It does not decide itself: a ciphertext that is
-// not whole fails with a key that is well.
-func (s *service) hear(used use, keyID string, err error) {
+// noteDecrypt requests a probe if the result of a Decrypt with the current key
+// contradicts Status. It changes nothing itself, because a damaged ciphertext fails
+// with a healthy key too.
+func (s *service) noteDecrypt(used use, keyID string, err error) {
 	if keyID != used.keyID || errors.Is(err, fault.ErrInvalid) || errors.Is(err, context.Canceled) {
 		return
 	}
-	if (s.current.trouble() == nil) != (err == nil) {
-		s.kick()
+	if (s.current.lastError() == nil) != (err == nil) {
+		s.requestProbe()
 	}
 }
 
-// trouble is why the last call failed; nil if it did not.
-func (c *current) trouble() error {
+// lastError returns the error of the last call; nil if it succeeded.
+func (c *current) lastError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err

@@ -12,8 +12,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/kmsring"
 )
 
-// maxText is the most bytes of an error's text, which the API server logs and
-// shows in its health endpoint.
+// maxText is the maximum size in bytes of an error's text, which the API server logs
+// and shows in its health endpoint.
 const maxText = 2 << 10
 
 // own are the failures of the plugin itself, beside the kinds of package fault.
@@ -48,7 +48,7 @@ func word(err error) string {
 // statusOf turns a failure into the gRPC status that the API server logs.
 func statusOf(err error) error { return status.Error(kindOf(err).KMS, bounded(err.Error())) }
 
-// bounded makes a text fit for a status.
+// bounded returns the text as valid UTF-8 of about maxText bytes.
 func bounded(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText] + "…"

@@ -26,7 +26,7 @@ func (Peer) AuthType() string { return "unix-peer" }
 type Peers struct {
 	// UIDs may connect too.
 	UIDs []uint32
-	// Refused, if set, is told of every peer that was turned away.
+	// Refused, if set, is called with every peer that was refused.
 	Refused func(Peer)
 }
 

@@ -29,7 +29,7 @@ const Name = "gcp"
 // identity that the provider itself runs as, which only the operator can lend.
 const (
 	StoreName         = "gcp"
-	ProviderStoreName = "gcp-provider-adc"
+	providerStoreName = "gcp-provider-adc"
 )
 
 // storeType is that of both.
@@ -55,7 +55,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	switch auth := parameters[parameterAuth]; auth {
 	case "", authPod:
 	case authProvider:
-		p.store = ProviderStoreName
+		p.store = providerStoreName
 		implied["auth"] = map[string]any{"method": "metadata"}
 	default:
 		p.Wrong(parameterAuth, "%s", strict.Unknown("way to log in", auth, []string{authPod, authProvider}))

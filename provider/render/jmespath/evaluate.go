@@ -23,7 +23,7 @@ type evaluation struct {
 	functions map[string]function
 }
 
-// What a list element and an object take in memory at most, entries aside.
+// The maximum memory of a list element and of an object without its entries.
 const (
 	elementBytes = 32
 	objectBytes  = 320

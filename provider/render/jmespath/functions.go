@@ -13,7 +13,7 @@ import (
 
 // function is one function of the specification.
 type function struct {
-	args      int  // how many arguments it takes, or the fewest if variadic
+	args      int  // how many arguments it takes, or the minimum if variadic
 	variadic  bool // takes more of them
 	reference int  // which argument is an expression, counted from one; zero for none
 	call      func(e *evaluation, args []any) (any, error)

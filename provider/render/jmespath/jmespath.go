@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxExpression is the most bytes of an expression. It bounds its nesting too.
+	// maxExpression is the maximum size of an expression in bytes. It bounds nesting too.
 	maxExpression = 4096
 	// What applying an expression may cost; see budget.
 	propertySteps = 1_000_000

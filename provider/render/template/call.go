@@ -10,7 +10,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/render"
 )
 
-// maxTransient is the most memory that one call of a function may need while it
+// maxTransient is the maximum memory that one call of a function may need while it
 // works. It is more than what may be kept, because the costs are for the worst
 // text there is.
 const maxTransient = 6 * render.MaxBytes
@@ -140,8 +140,8 @@ type size struct {
 	entries int
 }
 
-// scalarBytes is the most that a number or a truth takes as text, and more than
-// a list or an object adds to its elements.
+// scalarBytes is the maximum size of a number or a boolean as text, and more than a
+// list or an object adds to its elements.
 const scalarBytes = 32
 
 // measure takes the steps for looking at all of the arguments.

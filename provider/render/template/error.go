@@ -118,14 +118,14 @@ func kind(goType string) string {
 
 // available lists the names that a template may use.
 func available(values map[string]string) string {
-	const most = 20
+	const maxNamed = 20
 	names := slices.Sorted(maps.Keys(values))
 	if len(names) == 0 {
 		return "(there are none)"
 	}
 	more := ""
-	if len(names) > most {
-		names, more = names[:most], fmt.Sprintf(" and %d more", len(names)-most)
+	if len(names) > maxNamed {
+		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", len(names)-maxNamed)
 	}
 	names = slices.Clone(names)
 	for i := range names {

@@ -6,8 +6,8 @@ import (
 	"github.com/Masterminds/sprig/v3"
 )
 
-// function is what a template may call: a Go function and how much memory a
-// call makes at most. text/template calls it with arguments of its types.
+// function is what a template may call: a Go function and the maximum memory of a
+// call. text/template calls it with arguments of its types.
 type function struct {
 	call any
 	// cost is at least the bytes of the result that are not shared with an
@@ -17,7 +17,7 @@ type function struct {
 	sprig bool
 }
 
-// The usual costs: nothing, because the result is a number, a truth or shares
+// The usual costs: nothing, because the result is a number, a boolean or shares
 // its arguments' memory; a few times the arguments' text; a list or object over
 // the same elements.
 func nothing([]any, size) int { return 0 }

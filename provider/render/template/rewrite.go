@@ -11,7 +11,7 @@ import (
 const templateName = "template"
 
 // The functions that only rewriting puts into a template. Nobody can write
-// them in one, because the parser is not told of them.
+// them in one, because the parser does not know them.
 const (
 	stepFunction  = "_step"
 	printFunction = "_print"

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxTemplate is the most bytes of a template's text.
+	// maxTemplate is the maximum size of a template's text in bytes.
 	maxTemplate = 64 << 10
 	// What executing a template may cost; see budget.
 	templateSteps = 200_000

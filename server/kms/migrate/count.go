@@ -46,15 +46,15 @@ func (c Count) Beside(hash string) int {
 	return n
 }
 
-// CountKeys reads every object of the resources and tells with which keys of KMS
-// v2 plugins that was done. others are the providers of other plugins, whose
+// CountKeys reads every object of the resources and counts which keys of KMS
+// v2 plugins decrypted them. others are the providers of other plugins, whose
 // keys are not counted. It writes nothing, and only metadata leaves the API
 // server.
 //
 // No answer of the API says under which key an object lies. But a GET without a
 // resource version is read out of etcd, past all caches, and the API server
 // counts each use of a key in its metrics: what the counts have grown by is what
-// the objects are under. The error tells when the counts cannot be those of the
+// the objects are under. It returns an error if the counts cannot be those of the
 // reads.
 func CountKeys(ctx context.Context, opts Options, metrics Metrics, others []string, resources []Resource) ([]Count, error) {
 	limiter := rate.NewLimiter(rate.Limit(opts.Rate), max(1, opts.Workers))

@@ -3,11 +3,11 @@
 // patch that says what is so already. The API server skips the write of an
 // object that does not change, unless what lies in etcd is stale, which is when
 // it is under another key than the one it writes with now. So the resource
-// version that comes back tells which objects were stale, and no value ever
+// version that comes back shows which objects were stale, and no value ever
 // leaves the API server.
 //
 // See GuaranteedUpdate in k8s.io/apiserver/pkg/storage/etcd3/store.go. Start
-// with Resolve and Run; CountKeys tells what is under which key without writing.
+// with Resolve and Run; CountKeys counts what is under which key without writing.
 package migrate
 
 import (
@@ -28,9 +28,9 @@ const maxFailures = 100
 type Options struct {
 	// Client reaches the API server; its own rate limit must not be below Rate.
 	Client metadata.Interface
-	// Rate is the most patches in a second.
+	// Rate is the maximum number of patches per second.
 	Rate float64
-	// Workers is the most patches in flight.
+	// Workers is the maximum number of patches in flight.
 	Workers int
 	// PageSize is how many objects are listed at a time.
 	PageSize int64
@@ -39,7 +39,7 @@ type Options struct {
 	// Checkpoint remembers what is done, for a run that goes on after one that
 	// was interrupted; nil remembers nothing.
 	Checkpoint *Checkpoint
-	// Progress, if set, is told after each object, one call at a time.
+	// Progress, if set, is called after each object, one call at a time.
 	Progress func(Progress)
 }
 

@@ -21,7 +21,7 @@ func (r Resource) String() string { return r.GroupResource().String() }
 
 // Resolve finds the resources that an EncryptionConfiguration names: secrets,
 // deployments.apps, *.apps, *. for the core group, or *.* for all. The error
-// tells every name that the API server does not serve so that it can be
+// reports every name that the API server does not serve so that it can be
 // rewritten. A wildcard leaves out what cannot be listed and patched, of which
 // nothing is stored.
 func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, error) {

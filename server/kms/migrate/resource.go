@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// mostAttempts is how often an object is tried while the API server is busy
+	// maxAttempts is how often an object is tried while the API server is busy
 	// or away.
-	mostAttempts = 5
-	firstPause   = time.Second
+	maxAttempts = 5
+	firstPause  = time.Second
 	// attemptTime is how long one attempt may take.
 	attemptTime = 30 * time.Second
-	// mostRelists is how often a list may be begun anew because its pages have
+	// maxRelists is how often a list may be begun anew because its pages have
 	// expired. It goes on where it was.
-	mostRelists = 1000
+	maxRelists = 1000
 )
 
 // resourceRun is a run over one resource.
@@ -49,7 +49,7 @@ func (r *resourceRun) all(ctx context.Context) {
 		r.count(func(report *ResourceReport) { report.Objects, report.Skipped = done, done })
 		return
 	}
-	for range mostRelists {
+	for range maxRelists {
 		var err error
 		after, err = r.pages(ctx, after)
 		switch {
@@ -175,7 +175,7 @@ func (r *resourceRun) attempts(ctx context.Context, once func(context.Context) (
 			return gone, nil
 		case apierrors.IsConflict(err):
 			return changed, nil
-		case attempt == mostAttempts || ctx.Err() != nil || !mayPass(err):
+		case attempt == maxAttempts || ctx.Err() != nil || !mayPass(err):
 			return 0, err
 		}
 		select {
@@ -241,16 +241,16 @@ func (r *resourceRun) tally(object v1.ObjectMeta, do func() (outcome, error)) {
 // reason is what the API server said, shortened and without control characters:
 // a webhook may say anything.
 func reason(err error) string {
-	const most = 500
+	const maxText = 500
 	text := err.Error()
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
 	quoted := strconv.Quote(text)
 	return quoted[1 : len(quoted)-1]
 }
 
-// count changes the report and tells of progress.
+// count changes the report and reports progress.
 func (r *resourceRun) count(change func(*ResourceReport)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -23,7 +23,7 @@ const (
 	serverTimeout = 32 * time.Second
 )
 
-// Server is an API server that tells what it serves and what it counts.
+// Server reads the resources and the metrics of an API server.
 //
 // It is no client-go discovery client, which brings the types of every API of
 // Kubernetes and so half as much again to the program's size.
