@@ -37,31 +37,33 @@ func TestTheBoundOnResponsesCountsAllThatTheMessageHolds(t *testing.T) {
 		"short paths": func(i int) spec.Object { return spec.Object{Path: fmt.Sprint(i), Key: "v"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, func(c *config.Config) { c.Bounds.ResponseBytes, c.Bounds.Objects = bound, 10_000 })
-			b.memory.Put("v", "v")
-			for n := 200; ; n += 200 {
-				var objects []spec.Object
-				for i := range n {
-					objects = append(objects, object(i))
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, func(c *config.Config) { c.Bounds.ResponseBytes, c.Bounds.Objects = bound, 10_000 })
+				b.memory.Put("v", "v")
+				for n := 200; ; n += 200 {
+					var objects []spec.Object
+					for i := range n {
+						objects = append(objects, object(i))
+					}
+					class := fmt.Sprint("web", n)
+					b.class(class, objects...)
+					volume, err := b.Mount(t.Context(), engine.Request{Dialect: "test", Parameters: map[string]string{"class": class}, Identity: web})
+					if err != nil {
+						wantError(t, err, fault.ErrTooLarge)
+						return
+					}
+					response := &v1alpha1.MountResponse{}
+					for _, f := range volume.Files {
+						response.Files = append(response.Files, &v1alpha1.File{Path: f.Path, Mode: 0o777, Contents: f.Contents})
+					}
+					for _, v := range volume.Versions {
+						response.ObjectVersion = append(response.ObjectVersion, &v1alpha1.ObjectVersion{Id: v.ID, Version: v.Version})
+					}
+					if size := proto.Size(response); size > bound {
+						t.Fatalf("%d objects are accepted and make a message of %d bytes; the bound is %d", n, size, bound)
+					}
 				}
-				class := fmt.Sprint("web", n)
-				b.class(class, objects...)
-				volume, err := b.Mount(t.Context(), engine.Request{Dialect: "test", Parameters: map[string]string{"class": class}, Identity: web})
-				if err != nil {
-					wantError(t, err, fault.ErrTooLarge)
-					return
-				}
-				response := &v1alpha1.MountResponse{}
-				for _, f := range volume.Files {
-					response.Files = append(response.Files, &v1alpha1.File{Path: f.Path, Mode: 0o777, Contents: f.Contents})
-				}
-				for _, v := range volume.Versions {
-					response.ObjectVersion = append(response.ObjectVersion, &v1alpha1.ObjectVersion{Id: v.ID, Version: v.Version})
-				}
-				if size := proto.Size(response); size > bound {
-					t.Fatalf("%d objects are accepted and make a message of %d bytes; the bound is %d", n, size, bound)
-				}
-			}
+			})
 		})
 	}
 }
@@ -74,26 +76,28 @@ func TestAClassCannotMakeMoreInMemoryThanAFewFullVolumes(t *testing.T) {
 		"values that templates might use": {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, nil)
-			b.memory.Put("large", large)
-			objects := []spec.Object{{Path: "t", Template: "text"}}
-			for i := range 300 {
-				o := object
-				o.Key, o.Name = "large", fmt.Sprint("n", i)
-				if name == "properties" {
-					o.Path = fmt.Sprint("p", i)
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, nil)
+				b.memory.Put("large", large)
+				objects := []spec.Object{{Path: "t", Template: "text"}}
+				for i := range 300 {
+					o := object
+					o.Key, o.Name = "large", fmt.Sprint("n", i)
+					if name == "properties" {
+						o.Path = fmt.Sprint("p", i)
+					}
+					objects = append(objects, o)
 				}
-				objects = append(objects, o)
-			}
-			b.class("web", objects...)
-			before, after := runtime.MemStats{}, runtime.MemStats{}
-			runtime.ReadMemStats(&before)
-			_, _, err := b.mount(web, "web")
-			runtime.ReadMemStats(&after)
-			wantError(t, err, fault.ErrTooLarge)
-			if made := after.TotalAlloc - before.TotalAlloc; made > 200<<20 {
-				t.Errorf("the mount made %d MiB in memory", made>>20)
-			}
+				b.class("web", objects...)
+				before, after := runtime.MemStats{}, runtime.MemStats{}
+				runtime.ReadMemStats(&before)
+				_, _, err := b.mount(web, "web")
+				runtime.ReadMemStats(&after)
+				wantError(t, err, fault.ErrTooLarge)
+				if made := after.TotalAlloc - before.TotalAlloc; made > 200<<20 {
+					t.Errorf("the mount made %d MiB in memory", made>>20)
+				}
+			})
 		})
 	}
 }

@@ -72,7 +72,7 @@ func engineAt(t *testing.T, server *awstest.Server, change func(*config.Config),
 	t.Cleanup(platform.Close)
 	cfg := config.Default()
 	settings := map[string]any{
-		"endpoint": server.URL, "retries": 0, "timeout": "1m",
+		"endpoint": server.URL, "retries": 1, "timeout": "1m",
 		"auth": map[string]any{"stsEndpoint": server.URL, "agentEndpoint": server.URL},
 	}
 	cfg.Stores = map[string]config.Store{

@@ -56,7 +56,7 @@ func newNode(t *testing.T) *node {
 	server.SetMachine("", "client-of-nodes")
 	connection := func(auth map[string]any) map[string]any {
 		return map[string]any{
-			"endpoint": server.Endpoint, "retries": 0, "timeout": "1m", "authorityHost": server.Authority, "tls": map[string]any{"caCert": server.CACert}, "auth": auth,
+			"endpoint": server.Endpoint, "retries": 1, "timeout": "1m", "authorityHost": server.Authority, "tls": map[string]any{"caCert": server.CACert}, "auth": auth,
 		}
 	}
 	cfg := config.Default()

@@ -375,7 +375,7 @@ func TestStatesOfAKeySayWhatToDo(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			f := newFixture(t)
-			opened := f.open(t, f.asNode(f.key, map[string]any{"retries": 0}))
+			opened := f.open(t, f.asNode(f.key, map[string]any{"retries": 1}))
 			made := encrypt(t, opened, node, scope)
 			f.kms.Fail(f.key, code)
 			_, err := opened.Decrypt(t.Context(), node, made, scope)

@@ -42,7 +42,7 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 		t.Cleanup(opened.Close)
 		return opened
 	}
-	bare := map[string]any{"key": f.key, "endpoint": f.URL, "retries": 0, "timeout": "2s"}
+	bare := map[string]any{"key": f.key, "endpoint": f.URL, "retries": 0, "timeout": "1m"}
 
 	f.setPerson(t, f.node)
 	opened := open(bare)

@@ -212,7 +212,7 @@ func TestFailuresAreOfTheRightKind(t *testing.T) {
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			c := newCloud(t)
-			opened := open(t, c.asNode(kmsName, map[string]any{"retries": 0}))
+			opened := open(t, c.asNode(kmsName, map[string]any{"retries": 1}))
 			c.Add(gcptest.Fault{Method: "Encrypt", Code: code, Message: "a fault of the test"})
 			if _, err := opened.Current(t.Context(), node); !errors.Is(err, kind) || !strings.Contains(err.Error(), kmsName) {
 				t.Errorf("error %v, want %v with the key", err, kind)

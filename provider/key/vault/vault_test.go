@@ -34,7 +34,7 @@ func (f *fakeTransit) settings(t *testing.T, more map[string]any) key.Settings {
 		t.Fatal(err)
 	}
 	fields := map[string]any{
-		"address": f.URL, "key": "kms", "binding": "associatedData", "retries": 0,
+		"address": f.URL, "key": "kms", "binding": "associatedData", "retries": 1,
 		"auth": map[string]any{"method": "approle", "roleID": "r", "secretIDFile": path},
 	}
 	maps.Copy(fields, more)

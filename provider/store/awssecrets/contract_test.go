@@ -14,7 +14,7 @@ func TestSecretsManagerMeetsTheStoreContract(t *testing.T) {
 		f := newFixture(t)
 		stranger := f.pod(t, "prod/stranger")
 		return &storetest.Fixture{
-			Type: f.typ, Settings: f.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
+			Type: f.typ, Settings: f.settings(func(fields, _ map[string]any) { fields["retries"] = 1 }), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
 			Put: func(_ *testing.T, name, value string) store.Reference {
 				f.PutSecret(ireland, name, value)
 				return store.Reference{Key: name}

@@ -83,6 +83,9 @@ func TestWhatDoesNotPassInTimeIsUnavailable(t *testing.T) {
 				}
 			})
 			c.Put(db, []byte("one"))
+			if test.fault.Method == access { // by a connection that is open
+				wantValue(t, s, c.web, store.Reference{Key: db}, "one")
+			}
 			repair := c.Add(test.fault)
 			value, err := read(t, s, c.web, store.Reference{Key: db})
 			wantError(t, err, fault.ErrUnavailable, test.says...)
