@@ -1,14 +1,12 @@
 package cmd
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +17,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 )
-
-// mostManifestBytes is the largest file that check reads.
-const mostManifestBytes = 16 << 20
 
 func newCheck() *cobra.Command {
 	var configFile, output string
@@ -69,7 +64,7 @@ holds no class.`,
 }
 
 func runCheck(c *cobra.Command, configFile, output string, inputs []string) error {
-	files, err := readInputs(c.InOrStdin(), inputs)
+	files, refused, err := readInputs(c.InOrStdin(), inputs)
 	if err != nil {
 		return err
 	}
@@ -82,10 +77,10 @@ func runCheck(c *cobra.Command, configFile, output string, inputs []string) erro
 		defer e.Close()
 		checker.Check, checker.Cluster = e.Check, e.Config().Cluster
 		for _, f := range files {
-			checker.File(f.name, f.data)
+			checker.File(f.Name, f.Text)
 		}
 	}
-	findings := slices.Concat(wrong, checker.Findings)
+	findings := slices.Concat(wrong, refused, checker.Findings)
 	if err := printFindings(c.OutOrStdout(), output, findings); err != nil {
 		return err
 	}
@@ -123,79 +118,26 @@ func configFindings(err error) (*localEngine, []manifest.Finding, error) {
 	return nil, manifest.Configuration(wrong.Path, wrong.Problems), nil
 }
 
-// input is a file to check.
-type input struct {
-	name string
-	data []byte
-}
-
-// readInputs reads the files that the arguments name. Of directories it takes
-// those that speak of a class at all, so that templates and other files that
-// are not quite YAML do no harm.
-func readInputs(stdin io.Reader, names []string) ([]input, error) {
-	var inputs []input
-	add := func(name string, read func() ([]byte, error), found bool) error {
-		data, err := read()
+// readInputs reads what the arguments name. Of the files below a folder it takes
+// those that mention a class at all. A file that is not text becomes a finding.
+func readInputs(stdin io.Reader, names []string) (inputs []manifest.Input, refused []manifest.Finding, err error) {
+	err = manifest.Each(stdin, names, manifest.Kind, func(in manifest.Input, err error) error {
+		var notText manifest.NotTextError
 		switch {
+		case errors.As(err, &notText):
+			refused = append(refused, manifest.NotText(in.Name, notText))
 		case err != nil:
-			return unreadable(name, err)
-		case len(data) > mostManifestBytes:
-			return usagef("%s: is larger than %d MiB, which no manifest is", name, mostManifestBytes>>20)
-		case !found || bytes.Contains(data, []byte("SecretProviderClass")):
-			inputs = append(inputs, input{name, data})
+			return unreadable(in.Name, err)
+		default:
+			inputs = append(inputs, in)
 		}
 		return nil
-	}
-	for _, name := range names {
-		if name == "-" {
-			if err := add("<stdin>", func() ([]byte, error) { return readMost(stdin) }, false); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-			hidden := path != name && strings.HasPrefix(entry.Name(), ".")
-			switch {
-			case err != nil:
-				return unreadable(path, err)
-			case entry.IsDir() && hidden:
-				return fs.SkipDir
-			case entry.IsDir() || path != name && (hidden || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))):
-				return nil
-			}
-			return add(path, func() ([]byte, error) { return readFileMost(path) }, path != name)
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return inputs, nil
-}
-
-// unreadable is a usage error that names the file once.
-func unreadable(name string, err error) error { return usageError{unnamed(name, err)} }
-
-// unnamed says once what the file is called, by the name that the user knows.
-func unnamed(name string, err error) error {
+	})
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		err = path.Err
+		err = unreadable(path.Path, path)
 	}
-	return fmt.Errorf("%s: %w", name, err)
-}
-
-func readFileMost(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	return readMost(f)
-}
-
-// readMost reads one byte more than may be there, so that the caller can tell.
-func readMost(r io.Reader) ([]byte, error) {
-	return io.ReadAll(io.LimitReader(r, mostManifestBytes+1))
+	return inputs, refused, err
 }
 
 func printFindings(w io.Writer, output string, findings []manifest.Finding) error {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/manifest"
 )
 
 func TestCheckPrints(t *testing.T) { commandGoldens(t, "testdata/check", "syntax.yaml") }
@@ -15,11 +17,11 @@ func TestCheckRefusesAHugeFile(t *testing.T) {
 	if err := os.WriteFile(huge, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(huge, mostManifestBytes+1); err != nil {
+	if err := os.Truncate(huge, manifest.MaxBytes+1); err != nil {
 		t.Fatal(err)
 	}
 	var out, errors bytes.Buffer
-	if code := Execute([]string{"check", huge}, strings.NewReader(""), &out, &errors); code != exitUsage || !strings.Contains(errors.String(), "is larger than 16 MiB") {
+	if code := Execute([]string{"check", huge}, strings.NewReader(""), &out, &errors); code != exitUsage || !strings.Contains(errors.String(), "has more than 64 MiB") {
 		t.Errorf("exit %d, %s", code, errors.String())
 	}
 }

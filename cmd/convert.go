@@ -65,9 +65,12 @@ type convertedFile struct {
 }
 
 func runConvert(c *cobra.Command, configFile, output string, args []string) error {
-	files, err := readInputs(c.InOrStdin(), args)
-	if err != nil {
+	files, refused, err := readInputs(c.InOrStdin(), args)
+	switch {
+	case err != nil:
 		return err
+	case len(refused) > 0:
+		return refuseFindings(c.ErrOrStderr(), "nothing is converted:", refused)
 	}
 	e, wrong, err := checkEngine(configFile)
 	if err != nil {
@@ -87,15 +90,15 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 	converter := &manifest.Converter{Dialects: dialects(), Configured: configFile != "", Stores: e.Config().Stores}
 	converted := make([]convertedFile, len(files))
 	for i, f := range files {
-		text, conversions, err := converter.File(f.name, f.data)
+		text, conversions, err := converter.File(f.Name, f.Text)
 		if err != nil {
 			return err
 		}
-		converted[i] = convertedFile{File: f.name, Classes: conversions, Manifest: string(text)}
+		converted[i] = convertedFile{File: f.Name, Classes: conversions, Manifest: string(text)}
 		if conversions == nil {
 			converted[i].Classes = []manifest.Conversion{}
 		}
-		files[i].data = text
+		files[i].Text = text
 	}
 	if _, err := checked(c.ErrOrStderr(), e, configFile, files, "the native class would have problems that this one has not:"); err != nil {
 		return err
@@ -105,13 +108,13 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 
 // checked returns how many classes the files hold, or everything that is wrong
 // with them.
-func checked(stderr io.Writer, e *localEngine, configFile string, files []input, outcome string) (classes int, err error) {
+func checked(stderr io.Writer, e *localEngine, configFile string, files []manifest.Input, outcome string) (classes int, err error) {
 	checker := &manifest.Checker{
 		Dialects: dialects(), Check: e.Check, Cluster: e.Config().Cluster,
 		Configured: configFile != "", Now: time.Now(),
 	}
 	for _, f := range files {
-		checker.File(f.name, f.data)
+		checker.File(f.Name, f.Text)
 	}
 	if len(checker.Findings) > 0 {
 		return 0, refuseFindings(stderr, outcome, checker.Findings)

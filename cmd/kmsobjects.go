@@ -150,7 +150,7 @@ type encryptionFile struct {
 
 func (f *kmsObjectFlags) configuration() (encryptionFile, error) {
 	var file encryptionFile
-	data, err := readFileMost(f.encryption)
+	data, err := readFile(f.encryption)
 	if err != nil {
 		return file, unreadable(f.encryption, err)
 	}

@@ -106,7 +106,7 @@ func (f *kmsRetireFlags) run(c *cobra.Command, name string) error {
 		return usageError{err}
 	}
 	defer unlock()
-	data, err := readFileMost(f.ring)
+	data, err := readFile(f.ring)
 	if err != nil {
 		return unreadable(f.ring, err)
 	}

@@ -94,7 +94,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 	case f.socket != "" && f.config != "":
 		return usagef("--socket and --config: give one; a running provider has its own configuration")
 	}
-	class, err := readClass(classFile, f.class)
+	class, err := readClass(c.InOrStdin(), classFile, f.class)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (f *pubkeyFlags) get(ctx context.Context, from string, pins []seal.KeyID) (
 func (f *pubkeyFlags) client() (*http.Client, error) {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.caCert != "" {
-		data, err := readFileMost(f.caCert)
+		data, err := readFile(f.caCert)
 		if err != nil {
 			return nil, usagef("--ca-cert: %w", err)
 		}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
-	"github.com/lanyardhq/lanyard/provider/seal/reseal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/seal/reseal"
+	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 )
 
 // reseal runs reseal with the bench's keys.

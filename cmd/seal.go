@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
+	"github.com/lanyardhq/lanyard/provider/manifest"
+	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
-	"github.com/lanyardhq/lanyard/provider/seal/classfile"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -209,30 +210,23 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	return f.deliver(c, class, "of object "+f.name, entry)
 }
 
-// readClassFile reads the file to merge into.
-func readClassFile(path, name string) (*classfile.File, error) {
-	const most = 4 << 20
-	info, err := os.Stat(path)
+// readClassFile reads the file to merge into, as every command reads classes. It
+// returns the bytes of the file too, to know when they change.
+func readClassFile(path, name string) (*classfile.File, manifest.Input, []byte, error) {
+	in, data, err := manifest.ReadFile(path)
 	if err != nil {
-		return nil, usagef("--merge-into: %w", err)
+		return nil, in, nil, usagef("--merge-into: %w", unnamed(path, err))
 	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, usagef("--merge-into: %s is not a file of at most %d bytes", path, most)
-	}
-	data, err := os.ReadFile(path)
+	class, err := classfile.Open(in.Text, name)
 	if err != nil {
-		return nil, usagef("--merge-into: %w", err)
+		return nil, in, nil, usagef("--merge-into: %s %w", path, err)
 	}
-	class, err := classfile.Open(data, name)
-	if err != nil {
-		return nil, usagef("--merge-into: %s %w", path, err)
-	}
-	return class, nil
+	return class, in, data, nil
 }
 
 // openClass opens the file to merge into and takes from it what no flag says.
 func openClass(flags *sealFlags) (*classfile.File, error) {
-	class, err := readClassFile(flags.mergeInto, flags.class)
+	class, _, _, err := readClassFile(flags.mergeInto, flags.class)
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +328,7 @@ func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries [
 		return usagef("--merge-into: %w", err)
 	}
 	defer unlock()
-	class, err := readClassFile(f.mergeInto, f.class)
+	class, in, data, err := readClassFile(f.mergeInto, f.class)
 	if err != nil {
 		return err
 	}
@@ -345,7 +339,7 @@ func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries [
 	if err != nil {
 		return usagef("--merge-into: %s: %w", f.mergeInto, err)
 	}
-	return atomicfile.ReplaceUnchanged(f.mergeInto, class.Data(), edited)
+	return atomicfile.ReplaceUnchanged(f.mergeInto, data, in.Encode(edited))
 }
 
 // readValue reads the value and says so if it ends in a newline that may be

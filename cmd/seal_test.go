@@ -290,7 +290,7 @@ spec:
 	b.refused(2, `namespace "prod"`, "v", "seal", "--public", b.public, "-n", "test", "--service-account", "web", "--merge-into", path, "--path", "x")
 	b.refused(2, "--path is missing", "v", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path)
 	b.refused(2, "--output", "v", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path, "--path", "x", "-o", "entry")
-	b.refused(2, `no class "api"`, "v", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path, "--path", "x", "--class", "api")
+	b.refused(2, `no SecretProviderClass named api`, "v", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path, "--path", "x", "--class", "api")
 	b.refused(2, "empty", "", "seal", "--public", b.public, "--service-account", "web", "--merge-into", path, "--path", "x")
 	if b.read(path) != kept {
 		t.Error("a refusal changed the file")

@@ -35,6 +35,14 @@ type classSpec struct {
 	SecretObjects []secretObject  `yaml:"secretObjects"`
 }
 
+func (s classSpec) parameters() map[string]string {
+	parameters := make(map[string]string, len(s.Parameters))
+	for parameter, value := range s.Parameters {
+		parameters[parameter] = string(value)
+	}
+	return parameters
+}
+
 // text is text to every reader of YAML: what an older one, such as kubectl's,
 // takes for a number, true or false has to be quoted.
 type text string
@@ -77,10 +85,7 @@ func (f *file) class(root *yaml.Node) {
 	if !known || !understood {
 		return
 	}
-	parameters := make(map[string]string, len(d.Spec.Parameters))
-	for parameter, value := range d.Spec.Parameters {
-		parameters[parameter] = string(value)
-	}
+	parameters := d.Spec.parameters()
 	class, err := dialect(parameters)
 	judged := f.judge(name, parameters, class)
 	f.parameters(of, root, judged)
@@ -107,7 +112,7 @@ func (f *file) unknownProvider(of about, root *yaml.Node, name string) bool {
 
 // envelope checks what is around the parameters.
 func (f *file) envelope(of about, root *yaml.Node, d document) {
-	const served = groupName + "/v1"
+	const served = Group + "/v1"
 	if d.APIVersion != served && d.APIVersion != served+"alpha1" {
 		f.at(of, root, "apiVersion", "must be "+served)
 	}
@@ -116,15 +121,12 @@ func (f *file) envelope(of about, root *yaml.Node, d document) {
 		return
 	}
 	key := of.namespace + "/" + of.class
-	if f.seen == nil {
-		f.seen = map[string]string{}
-	}
-	at, _, _ := strict.Find(root, "metadata.name")
 	if before, twice := f.seen[key]; twice {
-		f.at(of, root, "metadata.name", "the class is given twice, also at "+before+"; one would overwrite the other")
+		f.at(of, root, "metadata.name", fmt.Sprintf("the class is given twice, also at %s:%d; one would overwrite the other", f.name, before))
 		return
 	}
-	f.seen[key] = fmt.Sprintf("%s:%d", f.name, at.Line)
+	at, _, _ := strict.Find(root, "metadata.name")
+	f.seen[key] = at.Line
 }
 
 // at reports a problem with a field of the document.

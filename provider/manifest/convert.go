@@ -3,7 +3,6 @@ package manifest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -46,26 +45,30 @@ type Conversion struct {
 	LeftOut []string `json:"leftOut"`
 }
 
-// File returns the file with its classes converted. Only the class's provider
+// File returns a file, whose text is UTF-8, with its classes converted. Only the class's provider
 // and parameters change; everything else keeps its place, comments and blank
 // lines included. Comments on parameters and on objects go along. The error
 // names what cannot be converted, all of it.
-func (c *Converter) File(name string, data []byte) ([]byte, []Conversion, error) {
-	text := strings.ReplaceAll(string(data), "\r\n", "\n")
-	edits, conversions, err := c.edits(name, text)
+func (c *Converter) File(name string, text []byte) ([]byte, []Conversion, error) {
+	edits, conversions, err := c.edits(name, string(text))
 	if err != nil || len(edits) == 0 {
-		return data, nil, err
+		return text, nil, err
 	}
-	lines := strings.Split(text, "\n")
+	lines := strings.Split(string(text), "\n")
 	if lines[len(lines)-1] != "" {
 		lines = append(lines, "") // the block of a parameter ends with its line
 	}
 	for _, e := range slices.Backward(edits) {
+		if e.parameters != nil && strings.HasSuffix(lines[e.first], "\r") {
+			for i := range e.lines {
+				e.lines[i] += "\r"
+			}
+		}
 		lines = slices.Replace(lines, e.first, e.after, e.lines...)
 	}
 	converted := strings.Join(lines, "\n")
 	if err := sameAs(name, converted, edits); err != nil {
-		return data, nil, err
+		return text, nil, err
 	}
 	return []byte(converted), conversions, nil
 }
@@ -85,50 +88,21 @@ func (c *Converter) edits(name, text string) ([]edit, []Conversion, error) {
 		failed      []error
 	)
 	lines := strings.Split(text, "\n")
-	err := eachClass(text, func(root *yaml.Node) {
-		changed, conversion, err := c.class(root, lines)
-		switch {
-		case err != nil:
-			failed = append(failed, fmt.Errorf("%s:%d: class %s: %w", name, root.Line, printableName(scalarAt(root, "metadata.name")), err))
-		case conversion != nil:
-			edits, conversions = append(edits, changed...), append(conversions, *conversion)
-		}
-	})
+	documents, err := Documents([]byte(text))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
+	for _, class := range Classes(documents) {
+		changed, conversion, err := c.class(class.Root, lines)
+		switch {
+		case err != nil:
+			failed = append(failed, fmt.Errorf("%s:%d: class %s: %w", name, class.Root.Line, printableName(class.Name()), err))
+		case conversion != nil:
+			edits, conversions = append(edits, changed...), append(conversions, *conversion)
+		}
+	}
 	slices.SortFunc(edits, func(a, b edit) int { return a.first - b.first })
 	return edits, conversions, errors.Join(failed...)
-}
-
-// eachClass calls visit for every SecretProviderClass among the documents.
-func eachClass(text string, visit func(root *yaml.Node)) error {
-	decoder := yaml.NewDecoder(strings.NewReader(text))
-	for {
-		document, err := strict.Next(decoder)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case len(document.Content) == 1:
-			eachClassIn(document.Content[0], visit)
-		}
-	}
-}
-
-func eachClassIn(node *yaml.Node, visit func(root *yaml.Node)) {
-	kind := scalarAt(node, "kind")
-	switch {
-	case kind == kindClass:
-		visit(node)
-	case strings.HasSuffix(kind, "List"):
-		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
-			for _, item := range items.Content {
-				eachClassIn(item, visit)
-			}
-		}
-	}
 }
 
 // class returns the edits of one class; none and no Conversion if it is not to
@@ -143,11 +117,7 @@ func (c *Converter) class(root *yaml.Node, lines []string) ([]edit, *Conversion,
 	if err := strict.Decode(root, &d); err != nil {
 		return nil, nil, err
 	}
-	parameters := make(map[string]string, len(d.Spec.Parameters))
-	for parameter, value := range d.Spec.Parameters {
-		parameters[parameter] = string(value)
-	}
-	class, err := dialect(parameters)
+	class, err := dialect(d.Spec.parameters())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -220,21 +190,21 @@ func sameAs(name, text string, edits []edit) error {
 			want[e.class] = append(want[e.class], e.parameters)
 		}
 	}
-	err := eachClass(text, func(root *yaml.Node) {
-		var d document
-		if strict.Decode(root, &d) != nil || d.Spec.Provider != lanyard.Name {
-			return
+	documents, err := Documents([]byte(text))
+	for _, class := range Classes(documents) {
+		if class.Provider() != lanyard.Name {
+			continue
 		}
-		got := map[string]string{}
-		for parameter, value := range d.Spec.Parameters {
-			got[parameter] = string(value)
+		got, err := class.Parameters()
+		if err != nil {
+			continue
 		}
-		of := string(d.Metadata.Name)
+		of := class.Name()
 		want[of] = slices.DeleteFunc(want[of], func(w map[string]string) bool { return maps.Equal(w, got) })
 		if len(want[of]) == 0 {
 			delete(want, of)
 		}
-	})
+	}
 	if err != nil || len(want) > 0 {
 		return fmt.Errorf("%s: cannot be edited as it is laid out; write spec and parameters in YAML's block style, one field a line", name)
 	}

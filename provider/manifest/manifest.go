@@ -1,23 +1,20 @@
-// Package manifest finds SecretProviderClasses in YAML and JSON files and says
-// what is wrong with them, each problem at its line and column in the file: also
-// where the problem lies in the YAML that is text within the YAML. It makes no
+// Package manifest finds SecretProviderClasses in YAML and JSON files and streams, for
+// every command in the same way. It says what is wrong with them, each problem at its
+// line and column in the file, also where the problem lies in the YAML that is text
+// within the YAML; and it writes classes back with nothing else changed. It makes no
 // remote call, and it shows no value.
 //
-// Start with Checker.
+// Start with Each and Classes, or with Checker.
 package manifest
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -52,8 +49,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.short)
 }
 
-// Checker checks files, and what classes are to each other across them. Its
-// counts and findings grow with every file.
+// Checker checks the classes of files. Its counts and findings grow with every file.
 type Checker struct {
 	// Dialects are the providers whose classes are checked; the classes of
 	// others are passed over.
@@ -75,8 +71,6 @@ type Checker struct {
 	// were passed over, and Unresolved the stores that only the operator's
 	// configuration can tell of.
 	Classes, OtherProviders, Unresolved int
-
-	seen map[string]string // where a class was given, by namespace and name
 }
 
 // file is a file that is being checked.
@@ -84,29 +78,29 @@ type file struct {
 	*Checker
 	name  string
 	lines [][]rune
+	seen  map[string]int // the line of each class, by namespace and name
 	found []Finding
 }
 
-// File checks every class among the documents of one file. Documents of other
-// kinds are passed over.
-func (c *Checker) File(name string, data []byte) {
-	f := &file{Checker: c, name: name, lines: runes(data)}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		document, err := strict.Next(decoder)
-		var problems strict.Problems
-		switch {
-		case errors.Is(err, io.EOF):
-			f.done()
-			return
-		case errors.As(err, &problems):
-			f.report(about{}, "", problems)
-			f.done()
-			return
-		case len(document.Content) == 1:
-			f.object(document.Content[0])
-		}
+// File checks every class of a file, whose text is UTF-8. Documents of other kinds
+// are passed over. A class may be given once in a file: of two, one would overwrite the
+// other where the file is applied.
+func (c *Checker) File(name string, text []byte) {
+	f := &file{Checker: c, name: name, lines: runes(text), seen: map[string]int{}}
+	documents, err := Documents(text)
+	for _, class := range Classes(documents) {
+		f.class(class.Root)
 	}
+	var problems strict.Problems
+	if errors.As(err, &problems) {
+		f.report(about{}, "", problems)
+	}
+	f.done()
+}
+
+// NotText is the finding that a file is not text.
+func NotText(name string, cause NotTextError) Finding {
+	return Finding{File: name, Line: 1, Column: 1, Message: cause.Error(), short: cause.Error()}
 }
 
 func (f *file) done() {
@@ -116,29 +110,6 @@ func (f *file) done() {
 
 func byPlace(a, b Finding) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-}
-
-const (
-	kindClass = "SecretProviderClass"
-	groupName = "secrets-store.csi.x-k8s.io"
-)
-
-// object checks a Kubernetes object, or each object of a list of them.
-func (f *file) object(node *yaml.Node) {
-	kind := scalarAt(node, "kind")
-	switch {
-	case kind == kindClass:
-		group, _, versioned := strings.Cut(scalarAt(node, "apiVersion"), "/")
-		if group == groupName || !versioned {
-			f.class(node)
-		}
-	case strings.HasSuffix(kind, "List"):
-		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
-			for _, item := range items.Content {
-				f.object(item)
-			}
-		}
-	}
 }
 
 // about is what findings are about.

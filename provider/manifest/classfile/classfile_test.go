@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/provider/seal/classfile"
+	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 )
 
 const class = `# the web shop

@@ -2,22 +2,12 @@ package reseal
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/lanyardhq/lanyard/provider/seal/classfile"
+	"github.com/lanyardhq/lanyard/provider/manifest"
+	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 )
-
-// maxFile is the largest file in bytes: some 30,000 values of a password's length.
-const maxFile = 64 << 20
 
 // prefix begins every text of a sealed value, of whatever version.
 const prefix = "lanyard.v"
@@ -31,79 +21,20 @@ type Input struct {
 	Problem string
 }
 
-// Find lists the files with sealed values: those that are named, and all of
-// YAML and JSON below the directories that are named. Hidden files and
-// directories, and symbolic links below a directory, are passed over. A file
-// that is named twice is listed once. The error is one of a name that leads
-// nowhere.
+// Find lists the inputs with sealed values: the files that are named, and the files
+// below folders that are named, as manifest.Each finds them. The error is one of a
+// name that leads nowhere.
 func Find(names []string) ([]Input, error) {
 	var found []Input
-	type inode struct{ device, number any } // whole numbers, of sizes that systems differ in
-	seen := map[inode]bool{}
-	add := func(path string, named bool) {
-		info, err := os.Stat(path)
-		var data []byte
-		if err == nil {
-			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-				of := inode{stat.Dev, stat.Ino}
-				if seen[of] {
-					return
-				}
-				seen[of] = true
-			}
-			data, err = readMost(path)
-		}
+	err := manifest.Each(nil, names, prefix, func(in manifest.Input, err error) error {
+		input := Input{Path: in.Name, Texts: bytes.Count(in.Text, []byte(prefix))}
 		if err != nil {
-			found = append(found, Input{Path: path, Problem: reason(err)})
-		} else if texts := bytes.Count(data, []byte(prefix)); texts > 0 || named {
-			found = append(found, Input{Path: path, Texts: texts})
+			input.Problem = reason(err)
 		}
-	}
-	for _, name := range names {
-		if info, err := os.Stat(name); err != nil {
-			return nil, err
-		} else if !info.IsDir() {
-			add(name, true)
-			continue
-		}
-		err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-			hidden := path != name && strings.HasPrefix(entry.Name(), ".")
-			switch {
-			case err != nil && path == name:
-				return err
-			case err != nil:
-				found = append(found, Input{Path: path, Problem: reason(err)})
-			case entry.IsDir() && hidden:
-				return fs.SkipDir
-			case entry.Type().IsRegular() && !hidden && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
-				add(path, false)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-// readMost reads a regular file of at most maxFile bytes.
-func readMost(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // read only
-	if info, err := file.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("has more than %d MiB", maxFile>>20)
-	}
-	return data, err
+		found = append(found, input)
+		return nil
+	})
+	return found, err
 }
 
 // place is where the text of a sealed value stands in a file.

@@ -8,21 +8,21 @@
 package classfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider/manifest"
 )
 
 // File is a file that holds a class of provider lanyard, and maybe other
 // documents. It does not change.
 type File struct {
 	lines []string // with their line ends
-	index int      // the class's place among the documents
-	class *yaml.Node
+	index int      // the class's place among the classes of the file
+	class manifest.Class
 	spec  *yaml.Node
 	// objects are the class's objects, as far as they can be read.
 	objects []*yaml.Node
@@ -45,52 +45,39 @@ func (e Entry) id() string {
 	return e.Path
 }
 
-// Open finds the class in a file of any number of YAML documents: the one that
+// Open finds the class in a text of any number of YAML documents: the one that
 // is called name, or with an empty name the only one of provider lanyard.
-func Open(data []byte, name string) (*File, error) {
-	documents, err := parse(data)
+func Open(text []byte, name string) (*File, error) {
+	documents, err := manifest.Documents(text)
 	if err != nil {
 		return nil, err
 	}
-	var found []*File
-	var names []string
-	for i, document := range documents {
-		kind, provider, spec := describe(document)
-		if kind != "SecretProviderClass" {
-			continue
-		}
-		called := scalar(lookup(lookup(document, "metadata"), "name"))
-		if name != "" && called == name && provider != "lanyard" {
-			return nil, fmt.Errorf("class %q is of provider %q; sealed values are for provider lanyard", name, provider)
-		}
-		if provider != "lanyard" {
-			continue
-		}
-		names = append(names, called)
-		if name == "" || called == name {
-			found = append(found, &File{lines: splitLines(data), index: i, class: document, spec: spec, objects: objectsOf(spec)})
+	classes := manifest.Classes(documents)
+	var own []manifest.Class
+	var places []int // of own among classes
+	for i, class := range classes {
+		if class.Provider() == "lanyard" {
+			own, places = append(own, class), append(places, i)
+		} else if name != "" && class.Name() == name {
+			return nil, fmt.Errorf("class %q is of provider %q; sealed values are for provider lanyard", name, class.Provider())
 		}
 	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(names) == 0:
+	if len(own) == 0 && len(classes) > 0 {
 		return nil, errors.New("holds no SecretProviderClass of provider lanyard")
-	case len(found) == 0:
-		return nil, fmt.Errorf("holds no class %q; it holds %s", name, strings.Join(names, ", "))
-	case name == "":
-		return nil, fmt.Errorf("holds %d classes: %s; say which with --class", len(found), strings.Join(names, ", "))
 	}
-	return nil, fmt.Errorf("holds class %q %d times", name, len(found))
+	chosen, err := manifest.Choose(own, name)
+	if err != nil {
+		return nil, err
+	}
+	spec := lookup(own[chosen].Root, "spec")
+	return &File{lines: splitLines(text), index: places[chosen], class: own[chosen], spec: spec, objects: objectsOf(spec)}, nil
 }
 
 // Data is the file as it was given to Open.
 func (f *File) Data() []byte { return []byte(strings.Join(f.lines, "")) }
 
 // Namespace is the class's namespace; empty if the file leaves it open.
-func (f *File) Namespace() string {
-	return scalar(lookup(lookup(f.class, "metadata"), "namespace"))
-}
+func (f *File) Namespace() string { return f.class.Namespace() }
 
 // ObjectName is what the class calls the object of a path: the name that the
 // file gives it, or else the path.
@@ -156,44 +143,20 @@ func New(name, namespace string, entries ...Entry) ([]byte, error) {
 	return []byte(strings.Join(lines, "\n") + "\n"), nil
 }
 
-func parse(data []byte) ([]*yaml.Node, error) {
-	var documents []*yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var document yaml.Node
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			return documents, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
-		}
-		root := &yaml.Node{}
-		if len(document.Content) > 0 {
-			root = document.Content[0]
-		}
-		documents = append(documents, root)
-	}
-}
-
-func describe(document *yaml.Node) (kind, provider string, spec *yaml.Node) {
-	spec = lookup(document, "spec")
-	return scalar(lookup(document, "kind")), scalar(lookup(spec, "provider")), spec
-}
-
 // parseList parses the text of the objects parameter; nil if it is empty.
 func parseList(text string) (*yaml.Node, error) {
-	documents, err := parse([]byte(text))
+	documents, err := manifest.Documents([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("objects: %w", err)
 	}
-	if len(documents) == 0 || documents[0].Kind == 0 {
+	if len(documents) == 0 || len(documents[0].Content) == 0 || documents[0].Content[0].Tag == "!!null" {
 		return nil, nil
 	}
-	if len(documents) > 1 || documents[0].Kind != yaml.SequenceNode || documents[0].Style&yaml.FlowStyle != 0 {
+	list := documents[0].Content[0]
+	if len(documents) > 1 || list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 {
 		return nil, errors.New(`objects: is not a list with a line "- path: ..." for each object`)
 	}
-	return documents[0], nil
+	return list, nil
 }
 
 // lookupPair returns a mapping's key and value nodes; nil if there is none.

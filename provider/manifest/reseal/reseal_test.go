@@ -15,8 +15,8 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
-	"github.com/lanyardhq/lanyard/provider/seal/reseal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 

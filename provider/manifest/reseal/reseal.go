@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
+	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -173,12 +174,12 @@ func (r *run) file(ctx context.Context, in Input) File {
 			// What another process changes meanwhile ReplaceUnchanged finds too.
 		}
 	}
-	data, err := readMost(in.Path)
+	input, data, err := manifest.ReadFile(in.Path)
 	if err != nil {
 		out.Problem = reason(err)
 		return out
 	}
-	places := find(data)
+	places := find(input.Text)
 	out.Values = make([]Value, len(places))
 	texts := make([]string, len(places))
 	var group errgroup.Group
@@ -186,7 +187,7 @@ func (r *run) file(ctx context.Context, in Input) File {
 		r.slots <- struct{}{}
 		group.Go(func() error {
 			defer func() { <-r.slots }()
-			out.Values[i], texts[i] = r.value(ctx, data, places[i])
+			out.Values[i], texts[i] = r.value(ctx, input.Text, places[i])
 			r.progressed()
 			return nil
 		})
@@ -196,11 +197,11 @@ func (r *run) file(ctx context.Context, in Input) File {
 		out.fail("the run was interrupted before the file was written")
 		return out
 	}
-	edited := splice(data, places, texts)
+	edited := splice(input.Text, places, texts)
 	if edited == nil || r.DryRun {
 		return out
 	}
-	if err := atomicfile.ReplaceUnchanged(in.Path, data, edited); err != nil {
+	if err := atomicfile.ReplaceUnchanged(in.Path, data, input.Encode(edited)); err != nil {
 		out.fail(reason(err))
 		return out
 	}

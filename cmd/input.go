@@ -1,7 +1,10 @@
 package cmd
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -51,4 +54,34 @@ func readSealedText(c *cobra.Command, args []string, file string) (string, error
 		return "", usagef("there is no sealed text; give it as the argument, in --file, or on standard input")
 	}
 	return text, nil
+}
+
+// maxFile is the most bytes of a file that readFile reads: more than a key ring or a
+// configuration has.
+const maxFile = 16 << 20
+
+// readFile reads a file that is not a manifest. The error does not name it.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("has more than %d MiB", maxFile>>20)
+	}
+	return data, err
+}
+
+// unreadable is a usage error that names the file once.
+func unreadable(name string, err error) error { return usageError{unnamed(name, err)} }
+
+// unnamed says once what the file is called, by the name that the user knows.
+func unnamed(name string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }

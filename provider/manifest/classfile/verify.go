@@ -5,63 +5,58 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/provider/manifest"
 )
 
 // verify makes sure that the edit did what it should and nothing else, by what
 // the YAML means. Positions in YAML are subtle, and a class must not be spoiled.
 func (f *File) verify(edited []byte, entries []Entry) error {
 	failed := errors.New("the values cannot be put into this file without changing other parts; add the entries by hand (lanyard seal --output entry)")
-	before, err := parse(f.Data())
-	if err != nil {
-		return failed
-	}
-	after, err := parse(edited)
-	if err != nil || len(before) != len(after) {
-		return failed
-	}
-	var objectsBefore, objectsAfter []any
-	for i := range before {
-		var one, two any
-		if before[i].Decode(&one) != nil || after[i].Decode(&two) != nil {
-			return failed
-		}
-		if i == f.index {
-			var okBefore, okAfter bool
-			objectsBefore, okBefore = takeObjects(one)
-			objectsAfter, okAfter = takeObjects(two)
-			if !okBefore || !okAfter {
-				return failed
-			}
-		}
-		if !reflect.DeepEqual(one, two) {
-			return failed
-		}
-	}
-	if !onlyEntriesChanged(objectsBefore, objectsAfter, entries) {
+	before, objectsBefore, ok := f.apart(f.Data())
+	after, objectsAfter, okAfter := f.apart(edited)
+	if !ok || !okAfter || !reflect.DeepEqual(before, after) || !onlyEntriesChanged(objectsBefore, objectsAfter, entries) {
 		return failed
 	}
 	return nil
 }
 
-// takeObjects removes the objects from a class and returns them. Parameters
-// that are empty then are removed too, because an edit may add them.
-func takeObjects(class any) ([]any, bool) {
-	spec, ok := field(class, "spec").(map[string]any)
-	if !ok {
-		return nil, false
+// apart returns what the documents of a text mean, and apart from them the objects
+// of the file's class.
+func (f *File) apart(text []byte) (documents, objects []any, ok bool) {
+	nodes, err := manifest.Documents(text)
+	classes := manifest.Classes(nodes)
+	if err != nil || f.index >= len(classes) {
+		return nil, nil, false
 	}
-	var objects []any
-	if parameters, ok := spec["parameters"].(map[string]any); ok {
-		if text, ok := parameters["objects"].(string); ok && yaml.Unmarshal([]byte(text), &objects) != nil {
-			return nil, false
+	spec := lookup(classes[f.index].Root, "spec")
+	if parameters := lookup(spec, "parameters"); parameters != nil {
+		if list := lookup(parameters, "objects"); yaml.Unmarshal([]byte(scalar(list)), &objects) != nil {
+			return nil, nil, false
 		}
-		delete(parameters, "objects")
-		if len(parameters) > 0 {
-			return objects, true
+		remove(parameters, "objects")
+		// An edit may add the parameters.
+		if len(parameters.Content) == 0 {
+			remove(spec, "parameters")
 		}
 	}
-	delete(spec, "parameters")
-	return objects, true
+	documents = make([]any, len(nodes))
+	for i, node := range nodes {
+		if node.Decode(&documents[i]) != nil {
+			return nil, nil, false
+		}
+	}
+	return documents, objects, true
+}
+
+// remove removes a field from a mapping that may have it.
+func remove(mapping *yaml.Node, name string) {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			mapping.Content = append(mapping.Content[:i:i], mapping.Content[i+2:]...)
+			return
+		}
+	}
 }
 
 // onlyEntriesChanged is true if after is before with the entries' sealed values.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
-	"github.com/lanyardhq/lanyard/provider/seal/reseal"
 )
 
 // childOf is the variable that makes this binary reseal the files of the bench in
