@@ -14,11 +14,11 @@ import (
 func TestTableOrder(t *testing.T) {
 	want := []error{ErrInternal, ErrPrecondition, ErrInvalid, ErrUnauthenticated, ErrDenied, ErrNotFound, ErrTooLarge, ErrUnavailable}
 	for i, kind := range kinds {
-		if kind.Err != want[i] {
+		if !errors.Is(kind.Err, want[i]) {
 			t.Errorf("row %d is %v, want %v", i, kind.Err, want[i])
 		}
 		for j := range kinds {
-			if got := First(kinds[j].Err, kind.Err).Err; got != want[min(i, j)] {
+			if got := First(kinds[j].Err, kind.Err).Err; !errors.Is(got, want[min(i, j)]) {
 				t.Errorf("%v and %v: the first is %v", kinds[j].Err, kind.Err, got)
 			}
 		}
@@ -34,7 +34,7 @@ func TestRowsAreComplete(t *testing.T) {
 		if kind.Word == "" || kind.KMS == codes.OK || slices.Contains(keepsDirectory, kind.CSI) {
 			t.Errorf("%v: %+v", kind.Err, kind)
 		}
-		if kind.StaleOK != (kind.Err == ErrUnavailable) {
+		if kind.StaleOK != errors.Is(kind.Err, ErrUnavailable) {
 			t.Errorf("%v: an older value stands in: %v", kind.Err, kind.StaleOK)
 		}
 		if of := Of(fmt.Errorf("object 1: %w", Fail(kind.Err, errors.New("x")))); of != kind {
@@ -45,7 +45,7 @@ func TestRowsAreComplete(t *testing.T) {
 
 func TestUnknownErrorIsInternal(t *testing.T) {
 	for _, err := range []error{nil, errors.New("x"), context.Canceled} {
-		if got := Of(err).Err; got != ErrInternal {
+		if got := Of(err).Err; !errors.Is(got, ErrInternal) {
 			t.Errorf("%v is %v", err, got)
 		}
 	}

@@ -133,6 +133,7 @@ func AppendJSON(dst []byte, v any, limit int) ([]byte, error) {
 	return dst, nil
 }
 
+// TooLong returns the error of a result over limit bytes, which wraps ErrTooLarge.
 func TooLong(limit int) error {
 	return fmt.Errorf("%w: the result is over %d bytes", ErrTooLarge, limit)
 }

@@ -30,7 +30,7 @@ var own = []fault.Kind{
 func kindOf(err error) fault.Kind {
 	kind := fault.Of(err)
 	for _, k := range own {
-		if kind.Err == fault.ErrInternal && errors.Is(err, k.Err) {
+		if errors.Is(kind.Err, fault.ErrInternal) && errors.Is(err, k.Err) {
 			return k
 		}
 	}

@@ -257,7 +257,7 @@ func read(t *testing.T, s store.Store, as identity.Identity, ref store.Reference
 func wantKind(t *testing.T, err, kind error) {
 	t.Helper()
 	for _, k := range fault.Kinds() {
-		if is := errors.Is(err, k.Err); is != (kind == k.Err) {
+		if is := errors.Is(err, k.Err); is != errors.Is(kind, k.Err) {
 			t.Errorf("error %v: is %q %v, want %v", err, k.Err, is, !is)
 		}
 	}
