@@ -217,3 +217,16 @@ func TestFilesThatCannotBeReadAreRefusedByTheirField(t *testing.T) {
 		}
 	}
 }
+
+func TestHeadersAreBounded(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeaderBytes)) }))
+	t.Cleanup(server.Close)
+	transport, release, err := NewTransports(Options{Calls: NewCalls(1), MaxAnswer: 100}).Acquire(Route{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, err := fetch(t.Context(), transport.Client("test"), server.URL); err == nil || !strings.Contains(err.Error(), "headers exceeded") {
+		t.Errorf("error %v", err)
+	}
+}
