@@ -246,7 +246,7 @@ func TestWaitingForACallIsNotToldAsAStoreThatDoesNotAnswer(t *testing.T) {
 			return fmt.Errorf("%w: %w at vault:8200: %w", fault.ErrUnavailable, remote.ErrNoSlot, ctx.Err())
 		}
 		_, _, err := b.mount(web, "web")
-		wantError(t, err, fault.ErrUnavailable, "no call was free at vault:8200")
+		wantError(t, err, fault.ErrUnavailable, "concurrency limit reached at vault:8200")
 	})
 }
 

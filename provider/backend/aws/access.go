@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,15 +33,29 @@ type Access struct {
 	settings Settings
 	node     *Node // nil for pods
 	http     *http.Client
+	trusted  string // digest of settings.TLS; empty for the system's authorities
+	release  func() // of the transport
 	health   health // of the service
 	sts      health // of the STS, which may be well where the service is not
 }
 
 // Open returns the way to AWS with settings that have passed Check. storeType is
-// what the calls are counted under. It makes no call.
-func (p *Platform) Open(storeType string, settings Settings) *Access {
-	return &Access{platform: p, settings: settings, http: p.pool.client(storeType)}
+// what the calls are counted under. It reads the certificate files that the settings
+// name, and makes no call. The error wraps fault.ErrInvalid.
+func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
+	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS})
+	if err != nil {
+		return nil, err
+	}
+	trusted := ""
+	if settings.TLS != (remote.TLS{}) {
+		trusted = fmt.Sprintf(" %x", sha256.Sum256(fmt.Appendf(nil, "%#v", settings.TLS)))
+	}
+	return &Access{platform: p, settings: settings, http: transport.Client(storeType), trusted: trusted, release: release}, nil
 }
+
+// Close releases the connections. No call runs during or after it.
+func (a *Access) Close() { a.release() }
 
 // Target is where and as whom one call is made.
 type Target struct {

@@ -26,6 +26,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
+// maxAnswerBytes bounds an answer: a batch of twenty secrets of 64 KiB, each byte of
+// them escaped.
+const maxAnswerBytes = 16 << 20
+
 // Cluster answers what the cluster's objects say of a pod's place in AWS.
 type Cluster interface {
 	// Annotation is an annotation of a service account; empty if it has none.
@@ -61,7 +65,7 @@ type Platform struct {
 	cluster     Cluster
 	person      awssdk.CredentialsProvider
 	now         func() time.Time
-	pool        *pool
+	transports  *remote.Transports
 	credentials *credential.Cache[awssdk.Credentials]
 	facts       *credential.Cache[string] // what Cluster said
 }
@@ -78,7 +82,7 @@ func New(opts Options) *Platform {
 		opts.Calls = remote.NewCalls(64)
 	}
 	return &Platform{
-		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, pool: newPool(opts.Calls),
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
 		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
 	}
@@ -89,5 +93,4 @@ func New(opts Options) *Platform {
 func (p *Platform) Close() {
 	p.credentials.Close()
 	p.facts.Close()
-	p.pool.close()
 }

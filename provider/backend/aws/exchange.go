@@ -40,7 +40,7 @@ func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regio
 	key := credential.Key{
 		Identity: as.Key(), Audience: auth.audience(),
 		// Whatever leads to other credentials, or to others who grant them.
-		Issuer: fmt.Sprintf("%s %q %q %t %t", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack),
+		Issuer: fmt.Sprintf("%s %q %q %t %t%s", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack, a.trusted),
 		Role:   strings.Join(append([]string{role}, auth.Chain...), " "),
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {

@@ -18,12 +18,22 @@ import (
 // reach leads all connections to the server, except those to hosts in down.
 func reach(platform *Platform, server *awstest.Server, down *string) {
 	address := strings.TrimPrefix(server.URL, "http://")
-	platform.pool.transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+	platform.DialWith(func(ctx context.Context, network, to string) (net.Conn, error) {
 		if *down != "" && strings.Contains(to, *down) {
 			return nil, errors.New("no route to host")
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+}
+
+func opened(t *testing.T, platform *Platform, settings Settings) *Access {
+	t.Helper()
+	access, err := platform.Open("test", settings)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(access.Close)
+	return access
 }
 
 func podOf(t *testing.T, server *awstest.Server, account string) identity.Identity {
@@ -58,7 +68,8 @@ func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
 	down := "eu-west-1"
 	server, platform, settings := twoRegions(t, &down)
 	var asked []string
-	err := platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
+	first := opened(t, platform, settings)
+	err := first.Do(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
 		asked = append(asked, target.Region)
 		return nil
 	})
@@ -66,8 +77,8 @@ func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
 		t.Errorf("asked %v, %v", asked, err)
 	}
 	down = "sts"
-	platform.pool.close() // connections that are open already
-	err = platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
+	first.Close() // connections that are open already
+	err = opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
 	if !errors.Is(err, fault.ErrUnavailable) || strings.Count(err.Error(), "no route to host") != 1 {
 		t.Errorf("with both down: %v", err)
 	}
@@ -95,7 +106,7 @@ func TestTheAgentIsAskedAtTheAddressThatIsPreferred(t *testing.T) {
 			settings.Region, settings.Retries = "eu-west-1", 0
 			settings.Auth.Method = methodPodIdentity
 			settings.Auth.AddressType, _, _ = strings.Cut(addresses, " ")
-			err := platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			err := opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
 			if granted := err == nil; granted != test.grant || err != nil && !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("error %v, want credentials: %v", err, test.grant)
 			}
@@ -129,7 +140,7 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 			settings := DefaultSettings()
 			settings.Region, settings.Retries = "eu-west-1", 1
 			settings.Auth.Method, settings.Auth.AgentEndpoint = methodPodIdentity, server.URL
-			err := platform.Open("test", settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			err := opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
 			if !errors.Is(err, test.kind) {
 				t.Fatalf("error %v, want %v", err, test.kind)
 			}
@@ -161,7 +172,7 @@ func TestASilentFirstRegionDoesNotKeepTheCredentialsAway(t *testing.T) {
 	t.Cleanup(platform.Close)
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
-	platform.pool.transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+	platform.DialWith(func(ctx context.Context, network, to string) (net.Conn, error) {
 		if strings.Contains(to, "eu-west-1") {
 			select {
 			case <-ctx.Done():
@@ -170,12 +181,12 @@ func TestASilentFirstRegionDoesNotKeepTheCredentialsAway(t *testing.T) {
 			return nil, errors.New("nobody answered")
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(server.URL, "http://"))
-	}
+	})
 	settings := DefaultSettings()
 	settings.Region, settings.FailoverRegions, settings.Timeout = "eu-west-1", []string{"eu-central-1"}, time.Second
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
-	if err := platform.Open("test", settings).Do(pressed{t.Context()}, podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+	if err := opened(t, platform, settings).Do(pressed{t.Context()}, podOf(t, server, "prod/web"), "Test", nothing); err != nil {
 		t.Error(err)
 	}
 	if calls := server.Calls("sts:AssumeRoleWithWebIdentity"); calls != 1 {
@@ -195,7 +206,7 @@ func TestCredentialsStayWhileSTSCannotFetchTheKeys(t *testing.T) {
 	settings.Region, settings.Retries = "eu-west-1", 0
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.example.com"
-	access := platform.Open("test", settings)
+	access := opened(t, platform, settings)
 	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +236,7 @@ func TestCredentialsAreRenewedBeforeTheyEnd(t *testing.T) {
 	settings.Region = "eu-west-1"
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.example.com"
-	access, as := platform.Open("test", settings), podOf(t, server, "prod/web")
+	access, as := opened(t, platform, settings), podOf(t, server, "prod/web")
 	exchanges := func(want int) {
 		t.Helper()
 		if err := access.Do(t.Context(), as, "Test", nothing); err != nil {
@@ -249,13 +260,13 @@ func TestCredentialsAreRenewedBeforeTheyEnd(t *testing.T) {
 // counting leads all connections to the server, except those to hosts in down,
 // and counts the connections to them.
 func counting(platform *Platform, server *awstest.Server, down string, dials *atomic.Int64) {
-	platform.pool.transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+	platform.DialWith(func(ctx context.Context, network, to string) (net.Conn, error) {
 		if strings.Contains(to, down) {
 			dials.Add(1)
 			return nil, errors.New("no route to host")
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(server.URL, "http://"))
-	}
+	})
 }
 
 // The next region grants in the first round, so that the first is never found
@@ -270,7 +281,7 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 	settings.Region, settings.FailoverRegions, settings.Retries = "eu-west-1", []string{"eu-central-1"}, 2
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web", "prod/api", "prod/cron"}})
 	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
-	access := platform.Open("test", settings)
+	access := opened(t, platform, settings)
 	for _, exchange := range []struct {
 		account string
 		dials   int64
@@ -296,7 +307,7 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 func TestAnSTSThatCannotFetchTheKeysStaysTheFirst(t *testing.T) {
 	server, platform, settings := twoRegions(t, new(string))
 	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken", keysUnreached)})
-	access := platform.Open("test", settings)
+	access := opened(t, platform, settings)
 	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); !errors.Is(err, fault.ErrUnavailable) {
 		t.Fatal(err)
 	}

@@ -1,11 +1,8 @@
 package aws
 
-import (
-	"context"
-	"net"
-)
+import "github.com/lanyardhq/lanyard/provider/backend/remote"
 
-// DialWith makes all connections of the platform with dial.
-func (p *Platform) DialWith(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
-	p.pool.transport.DialContext = dial
+// DialWith makes the connections of all who are opened after it with dial.
+func (p *Platform) DialWith(dial remote.Dial) {
+	p.transports = remote.NewTransports(remote.Options{Calls: remote.NewCalls(64), MaxAnswer: maxAnswerBytes, Dial: dial})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -135,6 +136,7 @@ func statusOf(err error) int {
 func unanswered(err error) *CallError {
 	var at *url.Error
 	var network net.Error
+	var large *remote.TooLargeError
 	host := ""
 	if errors.As(err, &at) {
 		if parsed, parseErr := url.Parse(at.URL); parseErr == nil {
@@ -142,8 +144,8 @@ func unanswered(err error) *CallError {
 		}
 	}
 	switch {
-	case errors.Is(err, errTooLarge):
-		return Failf(fault.ErrInvalid, "%v", errTooLarge)
+	case errors.As(err, &large):
+		return Failf(fault.ErrInvalid, "%v", large)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return Failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
 	case at != nil:

@@ -92,25 +92,28 @@ const methodPerson = "person"
 func (p *Platform) KnowsPerson() bool { return p.person != nil }
 
 // OpenAsPerson is OpenAsNode with the credentials of Options.Person.
-func (p *Platform) OpenAsPerson(storeType string, settings Settings) *Access {
+func (p *Platform) OpenAsPerson(storeType string, settings Settings) (*Access, error) {
 	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})
 }
 
 // OpenAsNode is Open for what the node does on its own behalf: every call is
 // made with the node's credentials, whatever identity Do is given. node has
 // passed Check.
-func (p *Platform) OpenAsNode(storeType string, settings Settings, node Node) *Access {
-	access := p.Open(storeType, settings)
+func (p *Platform) OpenAsNode(storeType string, settings Settings, node Node) (*Access, error) {
+	access, err := p.Open(storeType, settings)
+	if err != nil {
+		return nil, err
+	}
 	// The regional endpoints of STS are found with the pods' settings.
 	access.settings.Auth.STSEndpoint = node.STSEndpoint
 	access.node = &node
-	return access
+	return access, nil
 }
 
 // nodeCredentials are the node's, and their key in the cache.
 func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant, credential.Key, *CallError) {
 	key := credential.Key{
-		Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ","),
+		Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ",") + a.trusted,
 		Role: strings.Join(append([]string{a.node.Role}, a.node.Chain...), " "),
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {

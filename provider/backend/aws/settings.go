@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -30,6 +31,7 @@ type Settings struct {
 	FIPS            bool          `yaml:"fips"`
 	DualStack       bool          `yaml:"dualStack"`
 	Auth            Auth          `yaml:"auth"`
+	TLS             remote.TLS    `yaml:"tls"`
 	Timeout         time.Duration `yaml:"timeout"`
 	Retries         int           `yaml:"retries"`
 }
@@ -90,6 +92,7 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 		problems.Add("retries", "must be between 0 and %d", mostRetries)
 	}
 	s.Auth.check(byOperator, problems)
+	s.TLS.Check(byOperator, false, problems.Add)
 }
 
 const notRegion = "must be the name of a region, such as eu-west-1"

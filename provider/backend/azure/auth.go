@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods.
@@ -71,7 +72,7 @@ func (s *Settings) AsPerson(problems *Problems) {
 		{"environmentFile", s.EnvironmentFile != ""},
 		{"resource", s.Resource != ""},
 		{"endpoint", s.Endpoint != ""},
-		{"tls", s.TLS != TLS{}},
+		{"tls", s.TLS != remote.TLS{}},
 	} {
 		if set.given {
 			problems.Add(set.field, "has no place beside your own identity, whose tokens go to Azure's own hosts alone; remove it")

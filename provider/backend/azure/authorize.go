@@ -6,6 +6,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -25,7 +26,7 @@ type authorizer struct{ hostPort string }
 // server, often with the port that https has anyway, and must not lead the token
 // to another.
 func (a authorizer) Do(req *policy.Request) (*http.Response, error) {
-	if to := req.Raw().URL; to.Scheme != "https" || hostPort(to) != a.hostPort {
+	if to := req.Raw().URL; to.Scheme != "https" || remote.HostPort(to) != a.hostPort {
 		return nil, Fail(fault.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.hostPort, Printable(to.Host))
 	}
 	token, ok := req.Raw().Context().Value(bearerKey{}).(secret.Bytes)

@@ -20,7 +20,7 @@ const discoveryLife = 24 * time.Hour
 // concurrent use.
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#fetch-the-openid-configuration-document
 type discovery struct {
-	transport *sharedTransport
+	transport transporter
 	now       func() time.Time
 
 	mu   sync.Mutex

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -173,10 +174,11 @@ func unreachable(ctx context.Context, host string, err error) *failure {
 		missing *net.DNSError
 		network net.Error
 		dial    *net.OpError
+		large   *remote.TooLargeError
 	)
 	switch {
-	case errors.Is(err, errAnswerTooLarge):
-		return fail(fault.ErrInvalid, "%s: %v", host, errAnswerTooLarge)
+	case errors.As(err, &large):
+		return fail(fault.ErrInvalid, "%s: %v, the maximum of Key Vault's", host, large)
 	// What package net says of a dial that took too long is a DeadlineExceeded too.
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded) && !(errors.As(err, &dial) && dial.Op == "dial"):
 		return fail(fault.ErrUnavailable, "%s did not answer in time; see the setting timeout", host)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -12,7 +13,7 @@ import (
 // tokens that were got over them. A token that another set of authorities vouched
 // for is never shared.
 type logins struct {
-	transport *sharedTransport
+	transport transporter
 	tokens    *credential.Cache[secret.Bytes]
 	discovery *discovery
 	release   func() // of the transport
@@ -21,15 +22,16 @@ type logins struct {
 
 // acquireLogins returns the logins for the authorities and the function that gives
 // them back, to be called once. The last waits for the logins under way.
-func (p *Pool) acquireLogins(trusted TLS) (*logins, func(), error) {
+func (p *Pool) acquireLogins(trusted remote.TLS) (*logins, func(), error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	shared := p.logins[trusted]
 	if shared == nil {
-		transport, release, err := p.transports.acquire(&Settings{TLS: trusted})
+		made, release, err := p.transports.Acquire(remote.Route{TLS: trusted})
 		if err != nil {
 			return nil, nil, err
 		}
+		transport := transporter{made.Client(p.observed)}
 		shared = &logins{
 			transport: transport, release: release, discovery: &discovery{transport: transport, now: p.now},
 			tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
@@ -40,7 +42,7 @@ func (p *Pool) acquireLogins(trusted TLS) (*logins, func(), error) {
 	return shared, sync.OnceFunc(func() { p.releaseLogins(trusted, shared) }), nil
 }
 
-func (p *Pool) releaseLogins(trusted TLS, used *logins) {
+func (p *Pool) releaseLogins(trusted remote.TLS, used *logins) {
 	p.mu.Lock()
 	used.users--
 	last := used.users == 0

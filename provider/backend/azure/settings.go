@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -48,17 +48,11 @@ type Settings struct {
 
 	TenantID string        `yaml:"tenantID"`
 	Auth     Auth          `yaml:"auth"`
-	TLS      TLS           `yaml:"tls"`
+	TLS      remote.TLS    `yaml:"tls"`
 	Timeout  time.Duration `yaml:"timeout"`
 	Retries  int           `yaml:"retries"`
 
 	byOperator bool // the operator's configuration names the store
-}
-
-// TLS says whom to trust.
-type TLS struct {
-	CACert     string `yaml:"caCert"`
-	CACertFile string `yaml:"caCertFile"`
 }
 
 // Problems collects what is wrong with settings or references.
@@ -113,7 +107,7 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 		problems.Add("tenantID", "must be the tenant's ID or one of its domains: letters, digits, dots and dashes")
 	}
 	s.Auth.check(s.byOperator, problems)
-	s.TLS.check(s.byOperator, problems)
+	s.TLS.Check(s.byOperator, false, problems.Add)
 	if s.Timeout < time.Second || s.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 1s and %s", mostTimeout)
 	}
@@ -203,15 +197,4 @@ func checkURL(field, text, example string, problems *Problems) string {
 		return "https://" + strings.ToLower(parsed.Host)
 	}
 	return ""
-}
-
-func (t *TLS) check(byOperator bool, problems *Problems) {
-	switch {
-	case t.CACert != "" && t.CACertFile != "":
-		problems.Add("tls.caCert", "give one of caCert and caCertFile")
-	case t.CACertFile != "" && !byOperator:
-		problems.Add("tls.caCertFile", "reads a file of the node, so only the operator's configuration file may give it; put the certificate itself into tls.caCert")
-	case t.CACertFile != "" && !filepath.IsAbs(t.CACertFile):
-		problems.Add("tls.caCertFile", "must be an absolute path on the node")
-	}
 }

@@ -63,10 +63,11 @@ type Pool struct {
 	tokens     identity.TokenSource
 	person     *Person
 	now        func() time.Time
-	transports *transports
+	observed   string
+	transports *remote.Transports
 
 	mu     sync.Mutex
-	logins map[TLS]*logins
+	logins map[remote.TLS]*logins
 }
 
 // NewPool returns a Pool without connections.
@@ -80,7 +81,7 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls), logins: map[TLS]*logins{}}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}), logins: map[remote.TLS]*logins{}}
 }
 
 // Connect returns the vault of settings that have passed Check, and reads the
@@ -91,7 +92,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, Fail(fault.ErrInvalid, "address: is not a URL")
 	}
-	transport, release, err := p.transports.acquire(config)
+	transport, release, err := p.transports.Acquire(config.route())
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 		return nil, err
 	}
 	return &Vault{
-		config: config, hostPort: hostPort(address), podTokens: p.tokens, person: p.person, transport: transport,
+		config: config, hostPort: remote.HostPort(address), podTokens: p.tokens, person: p.person, transport: transporter{transport.Client(p.observed)},
 		logins: logins, release: func() { releaseLogins(); release() },
 		tries:      retrier{host: address.Host, timeout: config.Timeout, retries: config.Retries},
 		challenges: credential.New[challenge](credential.Options{Now: p.now}),
@@ -115,7 +116,7 @@ type Vault struct {
 	hostPort  string // that the config's address dials
 	podTokens identity.TokenSource
 	person    *Person // for methodPerson
-	transport *sharedTransport
+	transport transporter
 	logins    *logins
 	release   func() // of the transport and the logins
 	tries     retrier

@@ -59,29 +59,21 @@ func (c Call) Make(ctx context.Context) error {
 
 // try makes the call once.
 func (c Call) try(ctx context.Context) error {
-	calls := c.Conn.link.calls
-	release, err := calls.Acquire(ctx, Host(c.Conn.Endpoint))
-	if err != nil {
-		return err
+	return c.Conn.Call(ctx, c.Conn.link.name, c.Timeout, observedStatus, func(ctx context.Context) error {
+		return c.Do(metadata.AppendToOutgoingContext(ctx,
+			"authorization", "Bearer "+c.Token.RevealString(),
+			// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222
+			"x-goog-request-params", "name="+url.QueryEscape(c.Resource),
+		))
+	})
+}
+
+// observedStatus is the status under which the call of an error is counted.
+func observedStatus(err error) int {
+	if st, ok := status.FromError(err); ok {
+		return httpStatus(st.Code())
 	}
-	defer release()
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx,
-		"authorization", "Bearer "+c.Token.RevealString(),
-		// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222
-		"x-goog-request-params", "name="+url.QueryEscape(c.Resource),
-	)
-	start := time.Now()
-	err = c.Do(ctx)
-	if calls.Observe != nil {
-		code := codes.OK
-		if st, ok := status.FromError(err); ok {
-			code = st.Code()
-		}
-		calls.Observe(c.Conn.link.name, httpStatus(code), time.Since(start))
-	}
-	return err
+	return http.StatusOK
 }
 
 // tooLarge is how gRPC says that an answer passed the bound, with a code that

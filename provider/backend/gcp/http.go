@@ -39,8 +39,9 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *h
 		retries = min(retries, 1)
 	}
 	for try := 0; ; try++ {
-		seen := &recorder{next: s.Link.bounded}
-		client := &http.Client{Transport: seen, CheckRedirect: followNever}
+		client := s.Link.transport.Client(s.Link.name)
+		seen := &recorder{next: client.Transport}
+		client.Transport = seen
 		err := do(context.WithValue(remote.WithTimeout(ctx, s.Timeout), oauth2.HTTPClient, client), client)
 		switch {
 		case err == nil:
@@ -55,9 +56,6 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *h
 		}
 	}
 }
-
-// followNever is because a token goes where the settings say and nowhere else.
-func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // sendJSON sends a request and decodes a successful answer.
 func sendJSON(client *http.Client, req *http.Request, into any) error {
@@ -92,12 +90,9 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.err = err
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSignInBytes+1))
+	body, err := io.ReadAll(resp.Body)
 	if closed := resp.Body.Close(); err == nil {
 		err = closed
-	}
-	if err == nil && len(body) > maxSignInBytes {
-		err = errors.New("the answer is too large")
 	}
 	if err != nil {
 		r.err = err

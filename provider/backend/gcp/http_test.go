@@ -16,7 +16,7 @@ import (
 // than one call may take.
 func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 	calls := remote.NewCalls(1)
-	link, giveBack, err := NewLinks("google", calls).Acquire(TLS{})
+	link, giveBack, err := NewLinks("google", calls).Acquire(remote.TLS{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 		}.Make},
 	} {
 		t.Run(name, func(t *testing.T) {
-			release, err := calls.Acquire(t.Context(), test.address)
+			release, err := calls.Acquire(t.Context(), test.address+":443")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			err = test.make(ctx)
-			if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, remote.ErrNoSlot) || !strings.HasPrefix(err.Error(), "what is asked: no call was free at "+test.address) {
+			if !errors.Is(err, fault.ErrUnavailable) || !errors.Is(err, remote.ErrNoSlot) || !strings.HasPrefix(err.Error(), "what is asked: "+test.address+":443: concurrency limit of 1 calls reached") {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -2,15 +2,9 @@ package gcp
 
 import (
 	"fmt"
-	"net"
-	"net/http"
+	"net/url"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -24,8 +18,6 @@ const (
 	// https://cloud.google.com/secret-manager/quotas
 	// https://cloud.google.com/kms/quotas
 	MaxAnswerBytes = 256 << 10
-	// idleConnection is after how long a connection without calls is closed.
-	idleConnection = 5 * time.Minute
 	// factTime bounds asking the cluster or the metadata server for a fact.
 	factTime = 10 * time.Second
 )
@@ -33,29 +25,30 @@ const (
 // Links are the connections of one type of store or key service, one Link for
 // each set of authorities. They are safe for concurrent use.
 type Links struct {
-	name  string
-	calls *remote.Calls
+	name       string
+	transports *remote.Transports
 
 	mu   sync.Mutex
-	open map[TLS]*Link
+	open map[remote.TLS]*Link
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
 // and counted there under name.
 func NewLinks(name string, calls *remote.Calls) *Links {
-	return &Links{name: name, calls: calls, open: map[TLS]*Link{}}
+	return &Links{
+		name: name, open: map[remote.TLS]*Link{},
+		transports: remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes}),
+	}
 }
 
 // Link is the connections that trust one set of authorities: HTTP for Google's
 // identity services, and gRPC for each endpoint that is dialled; and the access
 // tokens that were got over them.
 type Link struct {
-	name    string
-	calls   *remote.Calls
-	http    *http.Transport
-	bounded http.RoundTripper // http, through calls
-	trust   *remote.Trust
-	users   int // guarded by Links.mu
+	name      string
+	transport *remote.Transport
+	giveBack  func() // of transport
+	users     int    // guarded by Links.mu
 
 	granted *credential.Cache[secret.Bytes] // access tokens
 	facts   *credential.Cache[string]       // what does not change from call to call
@@ -66,7 +59,7 @@ type Link struct {
 
 // Conn is a gRPC connection to one endpoint, which its users share.
 type Conn struct {
-	*grpc.ClientConn
+	*remote.Conn
 	// Endpoint is the URL that was dialled.
 	Endpoint string
 
@@ -76,23 +69,23 @@ type Conn struct {
 
 // Acquire returns the link for the authorities and the function that gives it
 // back, to be called once. The error wraps fault.ErrInvalid.
-func (l *Links) Acquire(trusted TLS) (*Link, func(), error) {
+func (l *Links) Acquire(trusted remote.TLS) (*Link, func(), error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	found := l.open[trusted]
 	if found == nil {
-		trust, problems := trusted.trust()
-		if len(problems) > 0 {
-			return nil, nil, problems.Err()
+		transport, release, err := l.transports.Acquire(remote.Route{TLS: trusted})
+		if err != nil {
+			return nil, nil, err
 		}
-		found = newLink(l.name, trust, l.calls)
+		found = newLink(l.name, transport, release)
 		l.open[trusted] = found
 	}
 	found.users++
 	return found, sync.OnceFunc(func() { l.release(trusted, found) }), nil
 }
 
-func (l *Links) release(trusted TLS, used *Link) {
+func (l *Links) release(trusted remote.TLS, used *Link) {
 	l.mu.Lock()
 	used.users--
 	last := used.users == 0
@@ -103,25 +96,13 @@ func (l *Links) release(trusted TLS, used *Link) {
 	if last {
 		used.granted.Close()
 		used.facts.Close()
-		used.http.CloseIdleConnections()
+		used.giveBack()
 	}
 }
 
-func newLink(name string, trust *remote.Trust, calls *remote.Calls) *Link {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	pool := &http.Transport{
-		// No Proxy: the node's environment has no say in where tokens go.
-		DialContext:         dialer.DialContext,
-		DialTLSContext:      trust.DialTLS(dialer.DialContext),
-		ForceAttemptHTTP2:   true,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
-		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     90 * time.Second,
-		// Answers are bounded as they are read; gzip would hide their size.
-		DisableCompression: true,
-	}
+func newLink(name string, transport *remote.Transport, release func()) *Link {
 	return &Link{
-		name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), trust: trust, conns: map[string]*Conn{},
+		name: name, transport: transport, giveBack: release, conns: map[string]*Conn{},
 		granted: credential.New[secret.Bytes](credential.Options{}),
 		facts:   credential.New[string](credential.Options{Timeout: factTime}),
 	}
@@ -134,39 +115,23 @@ func (l *Link) Dial(endpoint string) (*Conn, error) {
 	defer l.mu.Unlock()
 	conn := l.conns[endpoint]
 	if conn == nil {
-		made, err := l.connect(endpoint)
+		made, err := l.dial(endpoint)
 		if err != nil {
 			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", Printable(endpoint)))
 		}
-		conn = &Conn{ClientConn: made, Endpoint: endpoint, link: l}
+		conn = &Conn{Conn: made, Endpoint: endpoint, link: l}
 		l.conns[endpoint] = conn
 	}
 	conn.users++
 	return conn, nil
 }
 
-func (l *Link) connect(endpoint string) (*grpc.ClientConn, error) {
-	address, plain := target(endpoint)
-	secure := l.trust.Credentials()
-	if plain {
-		secure = insecure.NewCredentials()
+func (l *Link) dial(endpoint string) (*remote.Conn, error) {
+	address, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, err
 	}
-	return grpc.NewClient("dns:///"+address,
-		grpc.WithTransportCredentials(secure),
-		grpc.WithNoProxy(),              // as for HTTP
-		grpc.WithDisableServiceConfig(), // nor has DNS a say in how calls are made
-		grpc.WithUserAgent("lanyard"),
-		grpc.WithIdleTimeout(idleConnection),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxAnswerBytes)),
-		// A service that was away is noticed to be back within seconds.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
-			MinConnectTimeout: 5 * time.Second,
-		}),
-		// A connection that died in silence is given up at the first call
-		// after a minute without an answer.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 5 * time.Second}),
-	)
+	return l.transport.DialGRPC(address, MaxAnswerBytes)
 }
 
 // HangUp gives the connection back.

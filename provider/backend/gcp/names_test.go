@@ -19,20 +19,6 @@ func TestTheAudienceOfAPodsTokenFollowsFromThatOfTheExchange(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreDialledWhereTheyAre(t *testing.T) {
-	for endpoint, want := range map[string]string{
-		"https://secretmanager.googleapis.com": "secretmanager.googleapis.com:443",
-		"https://sm.example.com:8443":          "sm.example.com:8443",
-		"http://127.0.0.1":                     "127.0.0.1:80",
-		"https://[fd00::1]":                    "[fd00::1]:443",
-		"https://[fd00::1]:8443":               "[fd00::1]:8443",
-	} {
-		if got, plain := target(endpoint); got != want || plain != strings.HasPrefix(endpoint, "http:") {
-			t.Errorf("target(%q) = %q, %v; want %q", endpoint, got, plain, want)
-		}
-	}
-}
-
 func TestNamesOfServiceAccounts(t *testing.T) {
 	for text, want := range map[string]bool{
 		"web@shop.iam.gserviceaccount.com": true, "123456789012-compute@developer.gserviceaccount.com": true,

@@ -2,7 +2,6 @@ package gcp
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
@@ -65,18 +64,4 @@ func CheckEndpoint(field string, text *string, byOperator bool, problems *Proble
 func Host(endpoint string) string {
 	_, host, _ := strings.Cut(endpoint, "://")
 	return host
-}
-
-// target is where a checked endpoint is dialled, and whether in plain text.
-func target(endpoint string) (address string, plain bool) {
-	host := Host(endpoint)
-	plain = strings.HasPrefix(endpoint, "http:")
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host, plain
-	}
-	port := "443"
-	if plain {
-		port = "80"
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port), plain
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// Calls bounds the calls in flight at each store address, over all classes and
-// identities, so that a node full of pods does not fall upon a store at once.
+// Calls bounds the calls in flight at each address that is dialled, over all
+// classes and identities, so that the pods of a node do not overload a store.
 // Addresses do not wait for each other. It is safe for concurrent use.
 type Calls struct {
 	// Observe, if set before the first call, is told of every call that
@@ -50,10 +51,23 @@ func (c *Calls) SetLimit(limit int) {
 	}
 }
 
-// ErrNoSlot means that a call was not made, because as many as may be in flight
-// at its address were, until its time was over. Its error wraps ErrUnavailable
-// and ctx's too.
-var ErrNoSlot = errors.New("no call was free")
+// ErrNoSlot means that a call was not made, because the concurrency limit of its
+// address was reached until its time was over. Its error wraps ErrUnavailable and
+// ctx's too.
+var ErrNoSlot = errors.New("concurrency limit reached")
+
+// noSlotError is the error of a call that was not made.
+type noSlotError struct {
+	address string
+	limit   int64
+	cause   error // ctx's
+}
+
+func (e *noSlotError) Error() string {
+	return fmt.Sprintf("%s: concurrency limit of %d calls reached (bounds.storeCalls)", e.address, e.limit)
+}
+
+func (e *noSlotError) Unwrap() []error { return []error{ErrNoSlot, fault.ErrUnavailable, e.cause} }
 
 // Acquire waits for a slot at the address and returns the function that gives
 // it back, to be called once. The error wraps ErrNoSlot.
@@ -76,7 +90,7 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	}
 	if err := s.Acquire(ctx, 1); err != nil {
 		leave()
-		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("%w at %s, where %d may be made at once (bounds.storeCalls says so in the provider's configuration), before the time was over: %w", ErrNoSlot, address, limit, err))
+		return nil, &noSlotError{address, limit, err}
 	}
 	return func() { s.Release(1); leave() }, nil
 }
@@ -109,12 +123,12 @@ func NoSlot(ctx context.Context) error {
 	return nil
 }
 
-// Transport bounds and observes the calls that go through next, by the host
-// of their URL. A call holds its slot until its answer's body is closed.
-func (c *Calls) Transport(storeType string, next http.RoundTripper) http.RoundTripper {
+// Transport bounds and observes the calls that go through next, by the address that
+// is dialled for their URL. A call holds its slot until its answer's body is closed.
+func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		allowed, limited := req.Context().Value(timeoutKey{}).(*allowance)
-		release, err := c.Acquire(req.Context(), req.URL.Host)
+		release, err := c.Acquire(req.Context(), dialled(req.URL))
 		if err != nil {
 			if limited {
 				allowed.noSlot.Store(&err)

@@ -115,7 +115,7 @@ func TestTheTimeOfACallBeginsWithItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCalls(1)
 		takes := 3 * time.Second
-		transport := c.Transport("vault", roundTripper(func(req *http.Request) (*http.Response, error) {
+		transport := c.Transport("vault", HostPort, roundTripper(func(req *http.Request) (*http.Response, error) {
 			select {
 			case <-time.After(takes):
 				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
@@ -153,7 +153,7 @@ func TestTheTimeOfACallBeginsWithItsSlot(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := call(ctx); !errors.Is(err, ErrNoSlot) || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "no call was free at vault:8200, where 1 may be made at once") {
+		if err := call(ctx); !errors.Is(err, ErrNoSlot) || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "vault:8200: concurrency limit of 1 calls reached (bounds.storeCalls)") {
 			t.Errorf("a call that had no turn: %v", err)
 		}
 		all.Wait()
@@ -244,7 +244,7 @@ func TestTransportHoldsASlotUntilTheBodyIsClosed(t *testing.T) {
 	c := NewCalls(1)
 	failed := errors.New("close failed")
 	body := &closer{Reader: strings.NewReader("content"), err: failed}
-	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) {
+	transport := c.Transport("vault", HostPort, roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
 	}))
 	resp, err := get(t, transport, "https://vault:8200/v1")
@@ -276,7 +276,7 @@ func TestTransportHoldsASlotUntilTheBodyIsClosed(t *testing.T) {
 func TestTransportGivesTheSlotBackOnError(t *testing.T) {
 	c := NewCalls(1)
 	broken := errors.New("connection refused")
-	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) { return nil, broken }))
+	transport := c.Transport("vault", HostPort, roundTripper(func(*http.Request) (*http.Response, error) { return nil, broken }))
 	for range 3 {
 		resp, err := get(t, transport, "https://vault:8200/v1")
 		if !errors.Is(err, broken) {
@@ -291,7 +291,7 @@ func TestTransportGivesTheSlotBackOnError(t *testing.T) {
 
 func TestTransportBoundsByHost(t *testing.T) {
 	c := NewCalls(1)
-	transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) {
+	transport := c.Transport("vault", HostPort, roundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
 	}))
 	first, err := get(t, transport, "https://vault-a:8200/v1")
@@ -329,7 +329,7 @@ func TestTransportObservesEveryCall(t *testing.T) {
 			calls = append(calls, seen{storeType, status, took})
 		}
 		answers := []int{200, 503, 0}
-		transport := c.Transport("vault", roundTripper(func(*http.Request) (*http.Response, error) {
+		transport := c.Transport("vault", HostPort, roundTripper(func(*http.Request) (*http.Response, error) {
 			time.Sleep(2 * time.Second)
 			status := answers[0]
 			answers = answers[1:]

@@ -47,7 +47,7 @@ type Trust struct {
 	failed string            // why the source could not be used last; empty if it could
 }
 
-// New reads the source. base must not be changed afterwards.
+// NewTrust reads the source. base must not be changed afterwards.
 func NewTrust(base *tls.Config, source Source) (*Trust, error) {
 	t := &Trust{base: base, source: source}
 	if err := t.update(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods.
@@ -66,7 +67,7 @@ func (a *AuthSettings) UsesNode() bool {
 	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 
-func (a *AuthSettings) check(tls TLSSettings, problems *Problems) {
+func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
 	if a.person {
 		return
 	}

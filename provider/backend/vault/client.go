@@ -35,27 +35,25 @@ type client struct {
 	retries   int
 }
 
-func newClient(config *Settings, transport http.RoundTripper) (*client, error) {
+// newClient makes the calls with a client that follows no redirect, as is right for
+// an address that a class chose: a server of the class's author could send the
+// provider to whatever the node can reach.
+func newClient(config *Settings, calls *http.Client) (*client, error) {
 	address, err := url.Parse(config.Address)
 	if err != nil {
 		return nil, err
 	}
-	redirects := followOnce
-	if !config.byOperator {
-		redirects = followNever
+	if config.byOperator {
+		calls.CheckRedirect = followOnce
 	}
 	return &client{
-		http:      &http.Client{Transport: transport, CheckRedirect: redirects},
+		http:      calls,
 		address:   address,
 		namespace: config.Namespace,
 		timeout:   config.Timeout,
 		retries:   config.Retries,
 	}, nil
 }
-
-// followNever is for addresses that a class chose: a server of the class's
-// author could send the provider to whatever the node can reach.
-func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // followOnce lets a standby send a request on to the active node, which Vault
 // does with 307: once, to the same path, and never from TLS to plain text.
@@ -160,12 +158,13 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 		return nil, c.unreachable(ctx, err)
 	}
 	defer got.Body.Close() //nolint:errcheck // it has been read as far as it matters
-	body, err := io.ReadAll(io.LimitReader(got.Body, maxAnswerBytes+1))
-	if err != nil {
+	body, err := io.ReadAll(got.Body)
+	var large *remote.TooLargeError
+	switch {
+	case errors.As(err, &large):
+		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s: %v, the maximum of a volume", r.Method, Printable(r.Path), large)}
+	case err != nil:
 		return nil, c.unreachable(ctx, err)
-	}
-	if len(body) > maxAnswerBytes {
-		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s: the answer is larger than %d bytes, the most that a volume may hold", r.Method, Printable(r.Path), maxAnswerBytes)}
 	}
 	resp := &Response{Status: got.StatusCode, sent: r.sent()}
 	resp.Answer, resp.Broken = ParseAnswer(r.Path, body)

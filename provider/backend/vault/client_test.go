@@ -16,12 +16,23 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
+// testCalls makes HTTP calls within the bounds of calls.
+func testCalls(t *testing.T, calls *remote.Calls) *http.Client {
+	t.Helper()
+	transport, release, err := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxAnswerBytes}).Acquire(remote.Route{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return transport.Client("vault")
+}
+
 // newTestClient calls the server with at most two repetitions.
 func newTestClient(t *testing.T, handler http.HandlerFunc) *client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	c, err := newClient(&Settings{byOperator: true, Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, server.Client().Transport)
+	c, err := newClient(&Settings{byOperator: true, Address: server.URL, Timeout: 5 * time.Second, Retries: 2}, testCalls(t, remote.NewCalls(64)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +98,7 @@ func TestCallGivesUpWithItsContext(t *testing.T) {
 func TestWaitingForOtherCallsIsNotBlamedOnVault(t *testing.T) {
 	c := newTestClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"request_id":"1","data":{}}`)) })
 	calls := remote.NewCalls(1)
-	c.http.Transport = calls.Transport("vault", c.http.Transport)
+	c.http = testCalls(t, calls)
 	release, err := calls.Acquire(t.Context(), c.address.Host)
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +118,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnVault(t *testing.T) {
 
 func TestACallThatTakesTooLongNamesTheSetting(t *testing.T) {
 	c := newTestClient(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	c.http.Transport, c.timeout = remote.NewCalls(1).Transport("vault", c.http.Transport), 20*time.Millisecond
+	c.timeout = 20 * time.Millisecond
 	_, err := c.call(t.Context(), Request{Method: http.MethodGet, Path: "a", Repeatable: true})
 	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer within 20ms; see the setting timeout") {
 		t.Errorf("error %v", err)
@@ -156,7 +167,7 @@ func TestRedirects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newTestClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, test.to, test.status) })
 			if test.class {
-				ofClass, err := newClient(&Settings{Address: c.address.String(), Timeout: 5 * time.Second}, c.http.Transport)
+				ofClass, err := newClient(&Settings{Address: c.address.String(), Timeout: 5 * time.Second}, testCalls(t, remote.NewCalls(64)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,7 +187,7 @@ func TestRedirects(t *testing.T) {
 func TestPlainHTTPAtAListenerWithTLSIsExplained(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
-	c, err := newClient(&Settings{byOperator: true, Address: strings.Replace(server.URL, "https:", "http:", 1), Timeout: 5 * time.Second}, &http.Transport{DisableKeepAlives: true})
+	c, err := newClient(&Settings{byOperator: true, Address: strings.Replace(server.URL, "https:", "http:", 1), Timeout: 5 * time.Second}, testCalls(t, remote.NewCalls(64)))
 	if err != nil {
 		t.Fatal(err)
 	}

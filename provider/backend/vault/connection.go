@@ -57,7 +57,8 @@ type Pool struct {
 	tokens     identity.TokenSource
 	person     *Person
 	now        func() time.Time
-	transports *transports
+	observed   string
+	transports *remote.Transports
 }
 
 // NewPool returns a Pool without connections.
@@ -71,18 +72,18 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, transports: newTransports(opts.Observed, opts.Calls)}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes})}
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
 // the certificate files that they name. It makes no call. The error wraps
 // fault.ErrInvalid.
 func (p *Pool) Connect(settings *Settings) (*Connection, error) {
-	transport, release, err := p.transports.acquire(settings)
+	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS})
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(settings, transport)
+	client, err := newClient(settings, transport.Client(p.observed))
 	if err != nil {
 		release()
 		return nil, Fail(fault.ErrInvalid, "address: is not a URL")

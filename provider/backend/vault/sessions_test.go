@@ -51,22 +51,6 @@ func connected(t *testing.T, opts Options) *Connection {
 
 var get = Request{What: "GET a/b", Method: "GET", Path: "a/b", Repeatable: true}
 
-func TestConnectionsToOneAddressShareTheirPool(t *testing.T) {
-	pool := NewPool(Options{})
-	a := connect(t, pool, func(*Settings) {})
-	b := connect(t, pool, func(s *Settings) { s.Namespace = "team-a" })
-	other := connect(t, pool, func(s *Settings) { s.TLS.ServerName = "other" })
-	if len(pool.transports.open) != 2 {
-		t.Errorf("%d pools for two kinds of connection, want 2", len(pool.transports.open))
-	}
-	a.Close()
-	b.Close()
-	other.Close()
-	if len(pool.transports.open) != 0 {
-		t.Errorf("%d pools are left after Close", len(pool.transports.open))
-	}
-}
-
 func TestPanicInALoginFailsItsCallersAlone(t *testing.T) {
 	s := connected(t, Options{Tokens: panickingTokens{}})
 	for range 2 {

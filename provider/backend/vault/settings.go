@@ -3,11 +3,11 @@ package vault
 import (
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -28,23 +28,12 @@ const (
 type Settings struct {
 	Address   string        `yaml:"address"`
 	Namespace string        `yaml:"namespace"`
-	TLS       TLSSettings   `yaml:"tls"`
+	TLS       remote.TLS    `yaml:"tls"`
 	Auth      AuthSettings  `yaml:"auth"`
 	Timeout   time.Duration `yaml:"timeout"` // of one try of one call
 	Retries   int           `yaml:"retries"` // of one call, after the first try
 
 	byOperator bool // they stand in the operator's configuration
-}
-
-// TLSSettings say whom to trust, and with which certificate to be trusted.
-type TLSSettings struct {
-	CACert             string `yaml:"caCert"`
-	CACertFile         string `yaml:"caCertFile"`
-	CACertDir          string `yaml:"caCertDir"`
-	ServerName         string `yaml:"serverName"`
-	InsecureSkipVerify bool   `yaml:"insecureSkipVerify"`
-	ClientCertFile     string `yaml:"clientCertFile"`
-	ClientKeyFile      string `yaml:"clientKeyFile"`
 }
 
 // Problems collects what is wrong with settings or references.
@@ -81,7 +70,7 @@ func DefaultSettings() Settings {
 // to say, and so is whom to trust there.
 func (s *Settings) AsPerson(person *Person, problems *Problems) {
 	s.Auth = AuthSettings{Method: methodPerson, person: true}
-	if s.TLS != (TLSSettings{}) {
+	if s.TLS != (remote.TLS{}) {
 		problems.Add("tls", "has no place beside your own token; say whom to trust with VAULT_CACERT")
 	}
 	if s.Address == "" {
@@ -93,7 +82,7 @@ func (s *Settings) AsPerson(person *Person, problems *Problems) {
 	if s.Namespace == "" {
 		s.Namespace = person.Namespace
 	}
-	s.TLS = TLSSettings{CACertFile: person.CACertFile}
+	s.TLS = remote.TLS{CACertFile: person.CACertFile}
 }
 
 // Check completes the settings and notes all that is wrong with them.
@@ -102,7 +91,10 @@ func (s *Settings) AsPerson(person *Person, problems *Problems) {
 func (s *Settings) Check(byOperator bool, problems *Problems) {
 	s.byOperator = byOperator
 	s.checkAddress(problems)
-	s.TLS.check(s.Address, problems)
+	s.TLS.Check(byOperator, true, problems.Add)
+	if s.TLS != (remote.TLS{}) && strings.HasPrefix(s.Address, "http://") {
+		problems.Add("tls", "has no effect with an address of http://; use https://")
+	}
 	s.Auth.check(s.TLS, problems)
 	if !byOperator {
 		s.refuseNodeFiles(problems)
@@ -142,37 +134,10 @@ func (s *Settings) checkAddress(problems *Problems) {
 	}
 }
 
-func (t *TLSSettings) check(address string, problems *Problems) {
-	for field, path := range map[string]string{
-		"tls.caCertFile": t.CACertFile, "tls.caCertDir": t.CACertDir,
-		"tls.clientCertFile": t.ClientCertFile, "tls.clientKeyFile": t.ClientKeyFile,
-	} {
-		if path != "" && !filepath.IsAbs(path) {
-			problems.Add(field, "must be an absolute path on the node")
-		}
-	}
-	if (t.CACert != "") && (t.CACertFile != "") || (t.CACert != "" || t.CACertFile != "") && t.CACertDir != "" {
-		problems.Add("tls.caCert", "give one of caCert, caCertFile and caCertDir")
-	}
-	if t.InsecureSkipVerify && (t.CACert != "" || t.CACertFile != "" || t.CACertDir != "") {
-		problems.Add("tls.insecureSkipVerify", "a certificate authority is of no use when nothing is verified; leave one of the two out")
-	}
-	if (t.ClientCertFile == "") != (t.ClientKeyFile == "") {
-		problems.Add("tls.clientCertFile", "give clientCertFile and clientKeyFile together")
-	}
-	if *t != (TLSSettings{}) && strings.HasPrefix(address, "http://") {
-		problems.Add("tls", "has no effect with an address of http://; use https://")
-	}
-}
-
 // refuseNodeFiles reports the settings that read the node's files, which only
 // the operator may name.
 func (s *Settings) refuseNodeFiles(problems *Problems) {
 	for _, setting := range []struct{ field, value, instead string }{
-		{"tls.caCertFile", s.TLS.CACertFile, "; put the certificate itself into tls.caCert"},
-		{"tls.caCertDir", s.TLS.CACertDir, "; put the certificates themselves into tls.caCert"},
-		{"tls.clientCertFile", s.TLS.ClientCertFile, ""},
-		{"tls.clientKeyFile", s.TLS.ClientKeyFile, ""},
 		{"auth.secretIDFile", s.Auth.SecretIDFile, "; use auth.secretIDCredential and nodePublishSecretRef"},
 		{"auth.jwtFile", s.Auth.JWTFile, "; leave it out, and the pod's own token logs in"},
 		{"auth.tokenFile", s.Auth.TokenFile, "; use the kubernetes or jwt method"},

@@ -51,7 +51,11 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	server := awstest.New(t)
+	return newFixtureAt(t, awstest.New(t))
+}
+
+func newFixtureAt(t *testing.T, server *awstest.Server) *fixture {
+	t.Helper()
 	kms := server.NewKMS()
 	shared := platform.New(platform.Options{})
 	t.Cleanup(shared.Close)
@@ -124,6 +128,20 @@ func wantPlain(t *testing.T, with key.Key, as identity.Identity, made key.Cipher
 	t.Helper()
 	if plain, err := with.Decrypt(t.Context(), as, made, bound); err != nil || plain.RevealString() != "plaintext" {
 		t.Errorf("Decrypt: %d bytes, error %v", plain.Len(), err)
+	}
+}
+
+func TestEndpointsWithAnAuthorityOfOnesOwn(t *testing.T) {
+	f := newFixtureAt(t, awstest.NewTLS(t))
+	trusting := map[string]any{"tls": map[string]any{"caCert": f.Authority}}
+	for as, settings := range map[*identity.Identity]key.Settings{&node: f.asNode(f.key, trusting), new(f.pod(t, "prod/web")): f.asPod(f.key, trusting)} {
+		opened := f.open(t, settings)
+		wantPlain(t, opened, *as, encrypt(t, opened, *as, scope), scope)
+	}
+	opened := f.open(t, f.asPod(f.key, map[string]any{"retries": 0}))
+	_, err := opened.Encrypt(t.Context(), f.pod(t, "prod/web"), secret.NewString("v"), scope)
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("without the authority: %v", err)
 	}
 }
 

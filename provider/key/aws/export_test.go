@@ -9,5 +9,9 @@ func (t *Type) OpenElsewhere(given key.Settings) (key.Key, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return t.open(config, arn), nil
+	access, err := t.open(config)
+	if err != nil {
+		return nil, err
+	}
+	return newKey(access, config, arn, true), nil
 }

@@ -137,7 +137,7 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 }
 
 // Close implements key.Key. The platform's connections are not this key's.
-func (k *kmsKey) Close() {}
+func (k *kmsKey) Close() { k.access.Close() }
 
 // version is what an answer tells: the key that was used, and its version.
 func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {

@@ -65,9 +65,15 @@ func TestAKeyOfACommandIsUsedWithThePersonsOwnCredentials(t *testing.T) {
 				t.Errorf("%s: error %v", endpoint, err)
 			}
 		}
-		if _, err := typ.Open(key.Settings{Fields: map[string]any{"key": f.key}, ByOperator: true}); err != nil {
-			t.Error(err)
+		_, err := typ.Open(key.Settings{Fields: map[string]any{"key": f.key, "tls": map[string]any{"caCert": "x"}}, ByOperator: true})
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "tls: has no place beside your own credentials") {
+			t.Errorf("tls: error %v", err)
 		}
+		opened, err := typ.Open(key.Settings{Fields: map[string]any{"key": f.key}, ByOperator: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened.Close()
 	})
 	t.Run("who has none is told how to log in", func(t *testing.T) {
 		f.setPerson(t, "")

@@ -34,7 +34,7 @@ func (t *Type) Name() string { return typeName }
 
 // Open checks the settings, which docs/keys/aws.md lists. If the platform has a
 // Person, the key is used with those credentials, and the settings may not say
-// others. It makes no call.
+// others. It reads the certificate files that they name, and makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, arn, problems := parseSettings(given)
 	for _, field := range []string{"auth", "node"} {
@@ -45,21 +45,28 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	if _, says := given.Fields["endpoint"]; says && t.platform.KnowsPerson() {
 		problems.Add("endpoint", "has no place beside your own credentials, which go to AWS alone: whatever answers there would make the data keys")
 	}
+	if _, says := given.Fields["tls"]; says && t.platform.KnowsPerson() {
+		problems.Add("tls", "has no place beside your own credentials, which go to AWS alone")
+	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	if given.NameOnly {
 		return key.Named(nameOf(arn)), nil
 	}
-	return t.open(config, arn), nil
+	access, err := t.open(config)
+	if err != nil {
+		return nil, err
+	}
+	return newKey(access, config, arn, t.platform.KnowsPerson() || config.Node != nil), nil
 }
 
-func (t *Type) open(config *settings, arn arn) key.Key {
+func (t *Type) open(config *settings) (*aws.Access, error) {
 	switch {
 	case t.platform.KnowsPerson():
-		return newKey(t.platform.OpenAsPerson(observed, config.Settings), config, arn, true)
+		return t.platform.OpenAsPerson(observed, config.Settings)
 	case config.Node != nil:
-		return newKey(t.platform.OpenAsNode(observed, config.Settings, *config.Node), config, arn, true)
+		return t.platform.OpenAsNode(observed, config.Settings, *config.Node)
 	}
-	return newKey(t.platform.Open(observed, config.Settings), config, arn, false)
+	return t.platform.Open(observed, config.Settings)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -25,7 +26,7 @@ type settings struct {
 	// Key is the resource name of the key, without a version.
 	Key      string        `yaml:"key"`
 	Endpoint string        `yaml:"endpoint"`
-	TLS      gcp.TLS       `yaml:"tls"`
+	TLS      remote.TLS    `yaml:"tls"`
 	Auth     gcp.Auth      `yaml:"auth"`
 	Timeout  time.Duration `yaml:"timeout"` // of one try of one call
 	Retries  int           `yaml:"retries"` // of one call, after the first try
@@ -59,7 +60,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) 
 	// A person's tokens go to Google alone: the file may lie in a repository where
 	// others write too.
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator && !asPerson, &problems)
-	config.TLS.Check(given.ByOperator && !asPerson, &problems)
+	config.TLS.Check(given.ByOperator && !asPerson, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
 	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)

@@ -165,4 +165,4 @@ func explained(f *aws.CallError) *aws.CallError {
 }
 
 // Close implements store.Store.
-func (s *kmsStore) Close() {}
+func (s *kmsStore) Close() { s.access.Close() }

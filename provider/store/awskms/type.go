@@ -49,7 +49,8 @@ var keyForm = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|
 // maxKey is the longest that KMS takes.
 const maxKey = 2048
 
-// Open checks the settings, which docs/stores/aws.md lists. It makes no call.
+// Open checks the settings, which docs/stores/aws.md lists, and reads the
+// certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
 	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
@@ -63,5 +64,9 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	return newStore(t.platform.Open(typeName, config.Settings), config.Key), nil
+	access, err := t.platform.Open(typeName, config.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(access, config.Key), nil
 }

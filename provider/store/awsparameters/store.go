@@ -119,4 +119,4 @@ func explained(f *aws.CallError) *aws.CallError {
 }
 
 // Close implements store.Store.
-func (s *parameterStore) Close() {}
+func (s *parameterStore) Close() { s.access.Close() }

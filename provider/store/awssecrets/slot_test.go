@@ -34,7 +34,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnAWS(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	_, err = s.Read(ctx, web, store.Reference{Key: "db"})
-	wantFailure(t, err, fault.ErrUnavailable, "GetSecretValue db in eu-west-1: no call was free", "bounds.storeCalls")
+	wantFailure(t, err, fault.ErrUnavailable, "GetSecretValue db in eu-west-1: "+strings.TrimPrefix(f.URL, "http://")+": concurrency limit of 1 calls reached (bounds.storeCalls)")
 	if !errors.Is(err, remote.ErrNoSlot) {
 		t.Errorf("error %v does not wrap ErrNoSlot", err)
 	}

@@ -109,4 +109,4 @@ func explained(f *aws.CallError) *aws.CallError {
 }
 
 // Close implements store.Store.
-func (s *secretsStore) Close() {}
+func (s *secretsStore) Close() { s.access.Close() }

@@ -35,7 +35,8 @@ type settings struct {
 	aws.Settings `yaml:",inline"`
 }
 
-// Open checks the settings, which docs/stores/aws.md lists. It makes no call.
+// Open checks the settings, which docs/stores/aws.md lists, and reads the
+// certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
 	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
@@ -45,5 +46,9 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	return newStore(t.platform.Open(typeName, config.Settings), config.Region), nil
+	access, err := t.platform.Open(typeName, config.Settings)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(access, config.Region), nil
 }

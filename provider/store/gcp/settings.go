@@ -6,6 +6,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -29,7 +30,7 @@ type settings struct {
 	Location         string        `yaml:"location"`
 	Endpoint         string        `yaml:"endpoint"`
 	RegionalEndpoint string        `yaml:"regionalEndpoint"`
-	TLS              gcp.TLS       `yaml:"tls"`
+	TLS              remote.TLS    `yaml:"tls"`
 	Auth             gcp.Auth      `yaml:"auth"`
 	Timeout          time.Duration `yaml:"timeout"`
 	Retries          int           `yaml:"retries"`
@@ -76,7 +77,7 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	}
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
-	config.TLS.Check(given.ByOperator, &problems)
+	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
 	if config.Timeout < time.Second || config.Timeout > mostTimeout {
 		problems.Add("timeout", "must be between 1s and %s", mostTimeout)

@@ -13,6 +13,7 @@
 package awstest
 
 import (
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -39,6 +40,9 @@ type Server struct {
 
 	// URL is the endpoint of every service in every region.
 	URL string
+
+	// Authority is the certificate of the authority, in PEM, of a server over TLS.
+	Authority string
 
 	http     *httptest.Server
 	handlers map[string]Handler
@@ -87,9 +91,23 @@ func NewAt(t testing.TB, address string) *Server {
 	return s
 }
 
+// NewTLS is New over TLS. The authority that signed its certificate is in Authority.
+func NewTLS(t testing.TB) *Server {
+	t.Helper()
+	s, err := start("127.0.0.1", (*httptest.Server).StartTLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
+	t.Cleanup(s.Close)
+	return s
+}
+
 // Start starts a server for a program that is no test, at an IP address of this
 // machine. It ends with Close.
-func Start(address string) (*Server, error) {
+func Start(address string) (*Server, error) { return start(address, (*httptest.Server).Start) }
+
+func start(address string, listen func(*httptest.Server)) (*Server, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
 	if err != nil {
 		return nil, err
@@ -106,7 +124,7 @@ func Start(address string) (*Server, error) {
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
 	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s}} //nolint:gosec // its clients are tests
-	s.http.Start()
+	listen(s.http)
 	s.URL = s.http.URL
 	return s, nil
 }

@@ -1,0 +1,75 @@
+package remote
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+// idleConnection is after how long a gRPC connection without calls is closed.
+const idleConnection = 5 * time.Minute
+
+// Conn is a gRPC connection to one server.
+type Conn struct {
+	*grpc.ClientConn
+
+	calls   *Calls
+	address string // that is dialled
+}
+
+// DialGRPC returns a connection to the server of a URL, in plain text if its scheme
+// is http. It makes no call: gRPC connects when the first is made. Answers are
+// bounded to maxAnswer bytes.
+func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
+	secure := t.trust.Credentials()
+	if endpoint.Scheme == "http" {
+		secure = insecure.NewCredentials()
+	}
+	address := HostPort(endpoint)
+	conn, err := grpc.NewClient("dns:///"+address,
+		grpc.WithTransportCredentials(secure),
+		grpc.WithNoProxy(), // as for HTTP
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return t.dial(ctx, "tcp", address) }),
+		grpc.WithDisableServiceConfig(), // nor has DNS a say in how calls are made
+		grpc.WithUserAgent("lanyard"),
+		grpc.WithIdleTimeout(idleConnection),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		// A service that was away is noticed to be back within seconds.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: dialTime,
+		}),
+		// A connection that died in silence is given up at the first call
+		// after a minute without an answer.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 5 * time.Second}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{ClientConn: conn, calls: t.options.Calls, address: t.dialled(address)}, nil
+}
+
+// Call makes one call with do when it has a slot, within the timeout. It is
+// observed as the name, with what status makes of do's error. The error is do's, or
+// wraps ErrNoSlot.
+func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration, status func(error) int, do func(context.Context) error) error {
+	release, err := c.calls.Acquire(ctx, c.address)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	start := time.Now()
+	err = do(ctx)
+	if c.calls.Observe != nil {
+		c.calls.Observe(observed, status(err), time.Since(start))
+	}
+	return err
+}

@@ -1,0 +1,162 @@
+package remote
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/fault"
+)
+
+const (
+	// idleConnections are how many connections to an address wait for the next
+	// call: as many as a node's mounts use at once by default.
+	idleConnections = 64
+	// maxHeaderBytes bounds the header of an answer.
+	maxHeaderBytes = 64 << 10
+	// dialTime bounds opening one connection, without its handshake.
+	dialTime = 5 * time.Second
+)
+
+// Options are what all Transports of one product have in common.
+type Options struct {
+	// Calls bounds and observes the calls in flight.
+	Calls *Calls
+	// MaxAnswer is the maximum size of an answer's body in bytes.
+	MaxAnswer int64
+	// Dial opens every connection; nil means a net.Dialer.
+	Dial Dial
+}
+
+// Route is which connections are made, and how. Those with equal Routes share
+// them.
+type Route struct {
+	TLS TLS
+	// Address is a host and port for which Endpoint, another, is dialled; empty
+	// if each is dialled as it is. TLS checks the name of Address.
+	Address, Endpoint string
+}
+
+// Transports are the Transports in use, one for each Route, so that a node's many
+// identities share connections. They are safe for concurrent use.
+type Transports struct {
+	options Options
+
+	mu   sync.Mutex
+	open map[Route]*Transport
+}
+
+// NewTransports returns Transports without connections.
+func NewTransports(options Options) *Transports {
+	if options.Dial == nil {
+		options.Dial = (&net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return &Transports{options: options, open: map[Route]*Transport{}}
+}
+
+// Acquire returns the Transport of the route and the function that gives it back,
+// to be called once. It reads the certificate files that the route names, and makes
+// no call. The error wraps fault.ErrInvalid.
+func (t *Transports) Acquire(route Route) (*Transport, func(), error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shared := t.open[route]
+	if shared == nil {
+		trust, err := route.TLS.trust()
+		if err != nil {
+			return nil, nil, fault.Fail(fault.ErrInvalid, err)
+		}
+		shared = newTransport(t.options, route, trust)
+		t.open[route] = shared
+	}
+	shared.users++
+	return shared, sync.OnceFunc(func() { t.release(shared) }), nil
+}
+
+func (t *Transports) release(shared *Transport) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if shared.users--; shared.users == 0 {
+		delete(t.open, shared.route)
+		shared.pool.CloseIdleConnections()
+	}
+}
+
+// Transport makes HTTP and gRPC connections over one Route. Its environment has
+// no say in where they go. It is safe for concurrent use.
+type Transport struct {
+	options Options
+	route   Route
+	trust   *Trust
+	pool    *http.Transport
+	users   int // guarded by Transports.mu
+}
+
+func newTransport(options Options, route Route, trust *Trust) *Transport {
+	t := &Transport{options: options, route: route, trust: trust}
+	t.pool = &http.Transport{
+		// No Proxy: the node's environment has no say in where tokens go.
+		DialContext:            t.dial,
+		DialTLSContext:         trust.DialTLS(t.dial),
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+		MaxIdleConnsPerHost:    idleConnections,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		IdleConnTimeout:        90 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		// Answers are bounded as they are read; gzip would hide their size.
+		DisableCompression: true,
+	}
+	return t
+}
+
+// dial opens the connection for an address: the one place that does.
+func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return t.options.Dial(ctx, network, t.dialled(address))
+}
+
+// dialled is the host and port that are dialled for an address.
+func (t *Transport) dialled(address string) string {
+	if t.route.Endpoint != "" && address == t.route.Address {
+		return t.route.Endpoint
+	}
+	return address
+}
+
+// Client makes HTTP calls that are observed as the name, within their slots and the
+// bounds of answers. It follows no redirect: a token or a signature is for the host
+// that the settings name, and for no other.
+func (t *Transport) Client(observed string) *http.Client {
+	return &http.Client{Transport: t.RoundTripper(observed), CheckRedirect: followNever}
+}
+
+func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// RoundTripper is Client without its rule for redirects.
+func (t *Transport) RoundTripper(observed string) http.RoundTripper {
+	return t.options.Calls.Transport(observed, func(to *url.URL) string { return t.dialled(HostPort(to)) }, roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := t.pool.RoundTrip(req)
+		if err == nil {
+			bound(resp, t.options.MaxAnswer)
+		}
+		return resp, err
+	}))
+}
+
+// HostPort is the host and port of a URL, in lower case, with the port that its
+// scheme implies.
+func HostPort(address *url.URL) string {
+	port := address.Port()
+	switch {
+	case port != "":
+	case address.Scheme == "http":
+		port = "80"
+	default:
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(address.Hostname()), port)
+}
