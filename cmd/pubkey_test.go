@@ -78,7 +78,7 @@ func TestPubkeySaysWhatIsWrongWithARing(t *testing.T) {
 	if err := os.Chmod(b.ring, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.refused(2, "others than its owner", "", "pubkey", b.ring)
+	b.refused(2, "are too open", "", "pubkey", b.ring)
 	b.refused(2, "keys[0]", "", "pubkey", b.file("broken.yaml", "kind: lanyard.wrapped-key-ring.v1\nkey: prod\nkeys: [{id: x}]\n"))
 }
 

@@ -86,7 +86,7 @@ func TestKeygenOfASealerRefuses(t *testing.T) {
 	}
 	t.Run("and seal refuses what is no sealer", func(t *testing.T) {
 		b := b.in(t)
-		for file, tells := range map[string]string{public: "others than its owner", b.ring: "this is a private key ring; give the sealer's private key", fresh + "3": "no such file"} {
+		for file, tells := range map[string]string{public: "are too open", b.ring: "this is a private key ring; give the sealer's private key", fresh + "3": "no such file"} {
 			b.refused(2, tells, "v", append([]string{"seal", "--public", b.public, "--sign-with", file}, forWeb...)...)
 		}
 	})

@@ -287,7 +287,7 @@ func TestVolumeAboveTheDriversLimitIsRefusedByItsLargestFiles(t *testing.T) {
 		n.put(t, key, map[string]any{"value": strings.Repeat("x", 500_000+i)})
 		objects += fmt.Sprintf("\n- {path: large-%d, store: vault, key: secret/data/%s, property: value}", i, key)
 	}
-	const want = "too large: the volume's files have 4500387 bytes together, and the driver takes 4128768; the largest are large-8 (500008 bytes), large-7 (500007 bytes), large-6 (500006 bytes): move some to another class, in a volume of its own"
+	const want = "too large: the volume's files have 4500387 bytes in total, and the driver accepts 4128768; move some of the largest to another volume: large-8 (500008 bytes), large-7 (500007 bytes), large-6 (500006 bytes)"
 	if got := n.refused(t, web, asWeb(objects), codes.OutOfRange); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -308,7 +308,7 @@ func TestVolumeOfManyLongPathsIsRefusedBeforeTheDriverRefusesIt(t *testing.T) {
 	for i := range 900 {
 		objects += fmt.Sprintf("\n- {path: %s-%03d, store: vault, key: secret/data/web/db, property: value}", strings.Repeat("p", 196), i)
 	}
-	if got, want := n.refused(t, web, asWeb(objects), codes.OutOfRange), "too large: the volume's files have 4078800 bytes together and their versions 229500, and the driver takes 4128768; "; !strings.HasPrefix(got, want) {
+	if got, want := n.refused(t, web, asWeb(objects), codes.OutOfRange), "too large: the volume's files have 4078800 bytes in total and their versions 229500, and the driver accepts 4128768; "; !strings.HasPrefix(got, want) {
 		t.Errorf("got\n%.300s\nwant\n%s…", got, want)
 	}
 }

@@ -17,20 +17,20 @@ import (
 )
 
 // Read returns the content of the regular file at path, of at most most bytes.
-func Read(path string, most int64) ([]byte, error) {
-	return read(path, most, func(fs.FileInfo) error { return nil })
+func Read(path string, limit int64) ([]byte, error) {
+	return read(path, limit, func(fs.FileInfo) error { return nil })
 }
 
 // ReadPrivate is Read for a file that is secret. It refuses one that group or
 // others may read or change, or that belongs to anyone but this process's user
 // and root.
-func ReadPrivate(path string, most int64) ([]byte, error) {
-	return read(path, most, private)
+func ReadPrivate(path string, limit int64) ([]byte, error) {
+	return read(path, limit, private)
 }
 
 // read checks the open file, so that nobody can put another in its place in
 // between.
-func read(path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
+func read(path string, limit int64, check func(fs.FileInfo) error) ([]byte, error) {
 	// Without O_NONBLOCK a named pipe would hold the program up for ever.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -47,20 +47,20 @@ func read(path string, most int64, check func(fs.FileInfo) error) ([]byte, error
 	if err := check(info); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	content, err := io.ReadAll(io.LimitReader(file, most+1))
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(content)) > most {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	return content, nil
 }
 
-// private refuses a file that others than its owner can read or change.
+// private refuses a file that group or others can access.
 func private(info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("others than its owner may use this private file (mode %#o); run chmod 600 on it, or set defaultMode 0400 where a Secret is mounted", mode)
+		return fmt.Errorf("permissions %#o are too open: group and others must have no access; run chmod 600, or set defaultMode 0400 where a Secret is mounted", mode)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

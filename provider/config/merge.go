@@ -133,18 +133,17 @@ func notASetting(name string) bool {
 	return name == "" || slices.Contains([]string{"type", "allow", "override", "ignore"}, name)
 }
 
-// Beyond returns what a class's settings for this store add to the operator's:
-// without those that are ignored, and without those that the operator's
-// configuration says alike.
-func (s Store) Beyond(class map[string]any) map[string]any {
+// AddedByClass returns the settings of a class for this store without those that
+// are ignored and those that equal the operator's.
+func (s Store) AddedByClass(class map[string]any) map[string]any {
 	if given, _ := class["type"].(string); given == s.Type {
 		class = maps.Clone(class)
 		delete(class, "type")
 	}
-	return s.beyond(s.Fields, class, "")
+	return s.added(s.Fields, class, "")
 }
 
-func (s Store) beyond(operator, class map[string]any, prefix string) map[string]any {
+func (s Store) added(operator, class map[string]any, prefix string) map[string]any {
 	left := map[string]any{}
 	for name, value := range class {
 		pinned, isPinned := operator[name]
@@ -153,7 +152,7 @@ func (s Store) beyond(operator, class map[string]any, prefix string) map[string]
 		case slices.Contains(s.Ignore, prefix+name), isPinned && reflect.DeepEqual(pinned, value):
 		case isMap:
 			below, _ := pinned.(map[string]any)
-			if rest := s.beyond(below, nested, prefix+name+"."); len(rest) > 0 {
+			if rest := s.added(below, nested, prefix+name+"."); len(rest) > 0 {
 				left[name] = rest
 			}
 		default:

@@ -2,24 +2,25 @@ package config
 
 import "time"
 
-// Config is the operator's: what every class obeys. The zero Config is not
-// valid; start from DefaultConfig.
+// Config is the operator's configuration, which holds for every class. The zero
+// Config is not valid; start from Default.
 type Config struct {
-	// Cluster is the name that sealed values and identities carry for this
-	// cluster. Empty refuses sealed values that are bound to a cluster.
+	// Cluster is the name of this cluster in identities and in the scope of sealed
+	// values. While it is empty, sealed values with a cluster in their scope are
+	// refused.
 	Cluster string `yaml:"cluster"`
-	// Stores are the stores that classes may use by name without defining
-	// them. What is set here no class can change.
+	// Stores are the stores that classes may use by name without defining them.
+	// A class cannot change what is set here.
 	Stores map[string]Store `yaml:"stores"`
 	// Policy says what classes and pods may do.
 	Policy Policy `yaml:"policy"`
-	// Cache says how long values are kept and how many.
+	// Cache bounds the age and the memory of cached values.
 	Cache Cache `yaml:"cache"`
-	// Bounds limit what one request, one class and all of them together cost.
+	// Bounds limit the cost of one request, of one class and of all together.
 	Bounds Bounds `yaml:"bounds"`
 }
 
-// StoreConfig is one named store.
+// Store is one named store.
 type Store struct {
 	// Type is the kind of store, such as vault or azure-key-vault.
 	Type string `yaml:"type"`
@@ -28,14 +29,13 @@ type Store struct {
 	// side. Empty allows all for stores that read as the pod, and is refused
 	// for stores that read with the node's own credentials or files.
 	Allow []string `yaml:"allow"`
-	// Override lists the settings that a class may give for this store although
-	// they are not its own to say, each by its dotted name with the values that
-	// it may have, where "*" stands for any text without a slash. What the class
-	// gives then holds in place of what is set here.
+	// Override lists the operator's settings of this store that a class may
+	// replace: dotted names, each with the values allowed, where "*" stands for any
+	// text without a slash. The value of the class then wins.
 	Override map[string][]string `yaml:"override,omitempty"`
-	// Ignore lists the settings that a class may give for this store and that
-	// have no effect, by their dotted names, so that classes which were written
-	// for another provider work unchanged with what is set here.
+	// Ignore lists the settings, by their dotted names, that a class may give for
+	// this store without effect, so that classes written for another provider work
+	// unchanged.
 	Ignore []string `yaml:"ignore,omitempty"`
 	// Fields are the store type's own settings.
 	Fields map[string]any `yaml:",inline"`
@@ -43,69 +43,67 @@ type Store struct {
 
 // Policy says what classes and pods may do.
 type Policy struct {
-	// ClassStores lets classes define stores of their own, with which they
-	// read as the pod. When false, only the stores above may be used.
+	// ClassStores lets classes define stores of their own, which read with the
+	// pod's identity. When false, classes may use only the stores above.
 	ClassStores bool `yaml:"classStores"`
 	// TokenRequest lets the provider ask the API server for a pod's token if
 	// the driver passed none for the audience. It needs the right to create
 	// serviceaccounts/token.
 	TokenRequest bool `yaml:"tokenRequest"`
-	// ReadObjects lets the provider read at the API server, for classes that do
-	// not say it themselves, the annotations with which pods' service accounts
-	// name a cloud's role and the label with which its own node names a region.
-	// It needs the right to get serviceaccounts and nodes.
+	// ReadObjects lets the provider read two things from the API server where a
+	// class does not set them: the cloud role in the annotations of a pod's service
+	// account, and the region in the labels of its own node. It needs the right to
+	// get serviceaccounts and nodes.
 	ReadObjects bool `yaml:"readObjects"`
 }
 
-// CacheConfig says how long values are kept in memory and how many.
+// Cache bounds the age and the memory of cached values.
 type Cache struct {
-	// Refresh is how old a value may be before it is read again, where neither
-	// object nor class says otherwise.
+	// Refresh is the age at which a value is read again, unless the object or the
+	// class sets another.
 	Refresh time.Duration `yaml:"refresh"`
-	// StaleOnError is for how long after a value should have been read again
-	// it may still be served while its store is unavailable. It is kept for so
-	// long, whoever asks for it. Zero: not at all.
+	// StaleOnError is how long past its refresh a value may be served while its
+	// store is unavailable (stale-if-error). The cache keeps values for that long,
+	// whether pods use them or not. Zero serves no stale value.
 	StaleOnError time.Duration `yaml:"staleOnError"`
-	// Idle is for how long a value that no pod asks for is kept, where
-	// staleOnError does not keep it for longer, and its lease renewed. It must
-	// be longer than the driver takes between two polls.
+	// Idle is how long a value without polls is kept and its lease renewed;
+	// staleOnError may keep the value for longer. Idle must be longer than the
+	// driver's interval between two polls.
 	Idle time.Duration `yaml:"idle"`
-	// Bytes is the most memory that cached values take.
+	// Bytes is the maximum memory of cached values and volumes.
 	Bytes Size `yaml:"bytes"`
-	// VersionKeyFile is a file of at least 32 random bytes, the same on all
-	// nodes, that keys the versions of values whose store has none. Without it
-	// those versions change once whenever the provider starts.
+	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes:
+	// the key of the hashes that serve as versions where a store has none. Without
+	// it, each start of the provider changes those versions once.
 	VersionKeyFile string `yaml:"versionKeyFile"`
 }
 
-// MaxRequestBytes is the highest that Bounds.RequestBytes may be set: front
-// doors read messages of somewhat more than this, so that what is too large is
-// refused with a reason.
+// MaxRequestBytes is the upper bound of Bounds.RequestBytes. The servers read
+// messages of somewhat more, so that a larger one is refused with a reason.
 const MaxRequestBytes = 16 << 20
 
-// Bounds limit what one request, one class and all of them together cost.
+// Bounds limit the cost of one request, of one class and of all together.
 type Bounds struct {
-	// RequestBytes is the most that a mount request may hold.
+	// RequestBytes is the maximum size of a mount request.
 	RequestBytes Size `yaml:"requestBytes"`
-	// ResponseBytes is the most that a volume's files may hold together. The
-	// driver accepts messages of 4 MiB.
+	// ResponseBytes is the maximum size of a volume's files in total. The driver
+	// accepts messages of 4 MiB.
 	ResponseBytes Size `yaml:"responseBytes"`
-	// Objects is the most objects in one class.
+	// Objects is the maximum number of objects of one class.
 	Objects int `yaml:"objects"`
-	// Mounts is the most mounts that wait for stores at once, half of them for
-	// one namespace; more wait their turn. What memory can answer needs none.
+	// Mounts is the maximum number of mounts that read from stores at once, half of
+	// them of one namespace; others queue. A mount served from memory does not count.
 	Mounts int `yaml:"mounts"`
-	// StoreCalls is the most calls in flight at one store address.
+	// StoreCalls is the maximum number of concurrent calls to one store address.
 	StoreCalls int `yaml:"storeCalls"`
-	// MountTimeout is the longest that one mount may take. The kubelet gives
-	// up after about two minutes, and then no error text reaches the pod.
+	// MountTimeout bounds one mount. The kubelet gives up after about two minutes,
+	// and then no error text reaches the pod.
 	MountTimeout time.Duration `yaml:"mountTimeout"`
-	// ReadTimeout is the longest that one read may take, login and retries
-	// included.
+	// ReadTimeout bounds one read, login and retries included.
 	ReadTimeout time.Duration `yaml:"readTimeout"`
 }
 
-// DefaultConfig is what holds where the operator says nothing.
+// Default is the configuration of an operator who sets nothing.
 func Default() Config {
 	return Config{
 		Policy: Policy{ClassStores: true},

@@ -12,8 +12,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// ask is on whose behalf, and under which of the operator's rules, values are
-// asked for.
+// scope is the identity that values are read for, with the operator's rules that
+// apply to it.
 type scope struct {
 	as     identity.Identity
 	key    identity.Key
@@ -23,15 +23,14 @@ type scope struct {
 
 func (a scope) pod() string { return "pod " + a.as.PodUID }
 
-// answer is what became of one source: a held value or an error, never both.
+// answer is the result for one source: a held value or an error, never both.
 type answer struct {
 	held *held
 	err  error
 }
 
-// get returns an answer for each of the sources. What is young enough comes
-// from memory; what another mount is already reading is waited for; the rest is
-// read together.
+// get returns an answer for each source: from memory if the value is fresh, from
+// the flight of another mount if there is one, else from a read of its own.
 func (c *cache) get(ctx context.Context, a scope, sources []*source) []answer {
 	answers := make([]answer, len(sources))
 	pending := make([]int, 0, len(sources))
@@ -42,17 +41,17 @@ func (c *cache) get(ctx context.Context, a scope, sources []*source) []answer {
 		}
 		pending = append(pending, i)
 	}
-	// A further round is for what another pod's read could not answer.
+	// Another round reads what the flight of another pod could not answer.
 	for len(pending) > 0 {
 		pending = c.round(ctx, a, sources, pending, answers)
 	}
 	return answers
 }
 
-// known returns the answers if memory has them all: those that are young enough,
-// and those that stand in for a store that just failed. late takes all that may
-// stand in, for who has no time left to ask.
-func (c *cache) fromMemory(a scope, sources []*source, late bool) ([]answer, bool) {
+// fromMemory returns the answers if the cache has all of them: fresh values, and
+// stale ones whose store failed a moment ago. staleOK also returns values past
+// their refresh, for a caller whose time is over.
+func (c *cache) fromMemory(a scope, sources []*source, staleOK bool) ([]answer, bool) {
 	answers := make([]answer, len(sources))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +63,7 @@ func (c *cache) fromMemory(a scope, sources []*source, late bool) ([]answer, boo
 		e := c.entry(a, s, now)
 		switch {
 		case e.fresh(s, now):
-		case (late || now.Before(e.retry)) && e.standsIn(s, a.config, now):
+		case (staleOK || now.Before(e.retry)) && e.standsIn(s, a.config, now):
 			stale++
 		default:
 			return nil, false
@@ -76,17 +75,17 @@ func (c *cache) fromMemory(a scope, sources []*source, late bool) ([]answer, boo
 	return answers, true
 }
 
-// waiting is a source whose answer comes from a flight.
+// waiting is a source that waits for a flight.
 type waiting struct {
 	index  int
 	entry  *entry
 	flight *flight
-	mine   bool // begun by this mount
+	mine   bool // this mount started the flight
 }
 
 func (c *cache) round(ctx context.Context, a scope, sources []*source, pending []int, answers []answer) (again []int) {
 	var waits []waiting
-	var claimed []claim
+	var fetches []fetch
 
 	c.mu.Lock()
 	now := c.now()
@@ -106,7 +105,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 				requests = c.metrics.cacheRequests.miss
 				e.flight = &flight{done: make(chan struct{}), pod: a.pod()}
 				c.conns.retain(s.connection)
-				claimed = append(claimed, claim{e, e.flight, s})
+				fetches = append(fetches, fetch{e, e.flight, s})
 			}
 			requests.Inc()
 			e.flight.waiters++
@@ -115,7 +114,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 	}
 	c.mu.Unlock()
 
-	c.read(ctx, a, claimed, bytesOf(answers))
+	c.read(ctx, a, fetches, bytesOf(answers))
 	for _, w := range waits {
 		select {
 		case <-w.flight.done:
@@ -135,8 +134,8 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 		case w.flight.full && !w.mine:
 			again = append(again, w.index)
 		case anothers && (w.flight.perPod || errors.Is(w.flight.err, identity.ErrNoToken)):
-			// The value is another pod's own, or that pod lacked a token that
-			// this one may have.
+			// The value belongs to the other pod alone, or the other pod lacked a
+			// token that this one may have.
 			again = append(again, w.index)
 		case w.flight.err == nil:
 			answers[w.index] = answer{held: w.flight.held}
@@ -147,9 +146,9 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 	return again
 }
 
-// mostGathered is the most bytes of values that one mount may bring together,
-// of which its files may show a small part.
-func mostGathered(config *config.Config) int64 {
+// maxGathered bounds the bytes of all values that one mount reads, of which its
+// files may hold only a part.
+func maxGathered(config *config.Config) int64 {
 	return max(int64(config.Cache.Bytes), madeFactor*int64(config.Bounds.ResponseBytes))
 }
 
@@ -162,8 +161,8 @@ func bytesOf(answers []answer) (total int64) {
 	return total
 }
 
-// afterFailure is the answer to who waited for a read that failed, or did not end
-// in time: the last good value while that is allowed, else the error.
+// afterFailure is the answer after a read that failed or timed out: the last good
+// value while cache.staleOnError allows it (stale-if-error), else the error.
 func (c *cache) afterFailure(e *entry, s *source, config *config.Config, err error) answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,63 +8,62 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// batchesOf divides claimed reads into those that go out together: of one
-// connection, as many as its store takes at once. Reads of stores that take one
-// at a time are batches of one.
-func (c *cache) batchesOf(a scope, claimed []claim) [][]claim {
+// batchesOf groups the fetches of one connection into batches of the size that its
+// store accepts. A store without batch calls gets batches of one.
+func (c *cache) batchesOf(a scope, fetches []fetch) [][]fetch {
 	type kind struct {
 		connection *connection
 		size       int
 	}
-	batches := make([][]claim, 0, len(claimed))
+	batches := make([][]fetch, 0, len(fetches))
 	open := map[kind]int{} // the batch that has room, as an index
-	for _, cl := range claimed {
-		size := c.batchSize(a, cl)
+	for _, ft := range fetches {
+		size := c.batchSize(a, ft)
 		if size <= 1 {
-			batches = append(batches, []claim{cl})
+			batches = append(batches, []fetch{ft})
 			continue
 		}
-		k := kind{cl.source.connection, size}
+		k := kind{ft.source.connection, size}
 		i, ok := open[k]
 		if !ok || len(batches[i]) >= size {
 			i = len(batches)
 			open[k] = i
-			batches = append(batches, make([]claim, 0, size))
+			batches = append(batches, make([]fetch, 0, size))
 		}
-		batches[i] = append(batches[i], cl)
+		batches[i] = append(batches[i], ft)
 	}
 	return batches
 }
 
-// batchSize is how many references like the claim's its store reads at once. Of a
-// store that panics each is read alone: others may wait for the flights already.
-func (c *cache) batchSize(a scope, cl claim) (size int) {
-	batching, ok := cl.source.connection.store.(store.BatchReader)
+// batchSize is how many references like the fetch's its store reads in one call. It
+// is 1 if the store panics: other mounts may already wait for the flights.
+func (c *cache) batchSize(a scope, ft fetch) (size int) {
+	batching, ok := ft.source.connection.store.(store.BatchReader)
 	if !ok {
 		return 1
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			_ = c.panicked(cl.source.connection, r) //nolint:errcheck // nothing has failed yet
+			_ = c.panicked(ft.source.connection, r) //nolint:errcheck // nothing has failed yet
 			size = 1
 		}
 	}()
-	return batching.BatchSize(a.as, cl.source.ref)
+	return batching.BatchSize(a.as, ft.source.ref)
 }
 
-// readTogether reads a batch of several, whose store is a store.BatchReader.
-func readTogether(ctx context.Context, a scope, batch []claim) []store.Result {
+// readTogether reads a batch of several from a store.BatchReader.
+func readTogether(ctx context.Context, a scope, batch []fetch) []store.Result {
 	batching, ok := batch[0].source.connection.store.(store.BatchReader)
 	if !ok {
-		return failed(len(batch), fmt.Errorf("%w: a store that reads one at a time was asked for several", fault.ErrInternal))
+		return failed(len(batch), fmt.Errorf("%w: a store without batch calls got a batch", fault.ErrInternal))
 	}
 	refs := make([]store.Reference, len(batch))
-	for i, cl := range batch {
-		refs[i] = cl.source.ref
+	for i, ft := range batch {
+		refs[i] = ft.source.ref
 	}
 	results := batching.ReadBatch(ctx, a.as, refs)
 	if len(results) != len(batch) {
-		return failed(len(batch), fmt.Errorf("%w: the store was asked for %d values and answered with %d", fault.ErrInternal, len(batch), len(results)))
+		return failed(len(batch), fmt.Errorf("%w: a batch of %d references got %d results", fault.ErrInternal, len(batch), len(results)))
 	}
 	return results
 }

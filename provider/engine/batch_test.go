@@ -190,8 +190,8 @@ func TestABatchIsOneCallOfThoseThatMayBeInFlight(t *testing.T) {
 		b.memory.Behave = func(context.Context, store.Reference) error { time.Sleep(time.Millisecond); return nil }
 		b.mustMount(t, web, "web")
 		b.wantCalls(t, 10)
-		if most := b.memory.MostAtOnce(); most != 2 {
-			t.Errorf("%d calls at once, want 2", most)
+		if got := b.memory.MaxInFlight(); got != 2 {
+			t.Errorf("%d calls in flight, want 2", got)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func TestAMountDoesNotBringTogetherMoreThanTheCacheHolds(t *testing.T) {
 	}
 	b.class("many", objects...)
 	_, _, err := b.mount(web, "many")
-	wantError(t, err, fault.ErrTooLarge, "the secrets that the class reads hold over 1048576 bytes together")
+	wantError(t, err, fault.ErrTooLarge, "the secrets that the class reads have more than 1048576 bytes in total")
 	if reads := b.memory.Total(); reads > 40 {
 		t.Errorf("%d secrets were read; the bound was passed after 8", reads)
 	}

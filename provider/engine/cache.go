@@ -18,29 +18,30 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// cacheKey is all that separates one cached value from another. Two pods reach
-// one entry only if every part is equal.
+// cacheKey identifies a cached value. Two pods share an entry only if every part is
+// equal.
 type cacheKey struct {
 	identity identity.Key
-	// pod is the pod's own part: set for values with a lease, which belong to
-	// one pod, and empty for values that the service account's pods share.
+	// pod is set for values with a lease, which belong to one pod, and empty for
+	// values that all pods of the service account share.
 	pod string
-	// source is the digest of the store's whole connection and the reference.
+	// source is the digest of the store's connection (type and all settings) and
+	// the reference.
 	source [sha256.Size]byte
 }
 
-// held is a value as it was read, or the store's word that there is none. But
-// for users it never changes: who has a pointer may use it without a lock, and
-// an equal pointer means an unchanged value.
+// held is a value as it was read, or the fact that the store has none. It is
+// immutable except for users: a pointer may be used without the lock, and equal
+// pointers mean an unchanged value.
 type held struct {
 	value   store.Value
 	version string
 	read    time.Time
 	missing error // wraps fault.ErrNotFound; value is then empty
-	users   int   // entries and volumes that hold it; guarded by cache.mu
+	users   int   // entries and volumes that refer to it; guarded by cache.mu
 }
 
-// over says that the value may not be served any more.
+// over says that the value's own end (NotAfter) has passed.
 func (h *held) over(now time.Time) bool {
 	return !h.value.NotAfter.IsZero() && now.After(h.value.NotAfter)
 }
@@ -54,41 +55,41 @@ type entry struct {
 	perPod  bool
 	lease   *lease
 	asked   time.Time
-	refresh time.Duration // of who read it
-	stretch float64       // what its refresh interval is multiplied by
-	retry   time.Time     // after a failure: when to ask the store again
-	doubted bool          // a volume could not be made of what is held
+	refresh time.Duration // the interval of the source that read it
+	stretch float64       // factor of the refresh interval, from 1 to 1.1
+	retry   time.Time     // after a failure: no read before this time
+	suspect bool          // the last volume could not be made of the value
 	flight  *flight
 }
 
-// flight is one read in progress, shared by all who wait for it.
+// flight is one read in progress (single flight), shared by all mounts that wait
+// for it.
 type flight struct {
 	done chan struct{}
 	// Set before done is closed.
 	held   *held
 	err    error
 	perPod bool // the value has a lease and belongs to pod alone
-	full   bool // not read, because who began it brings together too much
+	full   bool // not read, because its mount holds more than maxGathered
 
 	pod     string
 	waiters int // guarded by cache.mu
 }
 
-// cache holds values and the volumes made of them. See the package's design
-// rules: identities never share, one read is in flight for each key, a value
-// that is young enough costs no call, and a store that is down takes nothing
-// away for as long as the operator allows.
+// cache holds values and the volumes made of them. Identities never share a value,
+// each key has at most one read in flight, a fresh value costs no call, and a stale
+// one is served while its store is down, for as long as cache.staleOnError allows.
 type cache struct {
 	now     func() time.Time
 	metrics *metrics
 	conns   *connections
-	// lifetime ends every read and renewal when the engine closes; work counts
+	// lifetime cancels all reads and renewals when the engine closes; work counts
 	// them.
 	lifetime context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
-	// builds are the volumes that are being made: as many as there are
-	// processors, since a class may ask for as much work as its bounds allow.
+	// builds limits the volumes being made to one for each processor, since a
+	// class may cost as much work as its bounds allow.
 	builds *semaphore.Weighted
 
 	mu      sync.Mutex
@@ -118,8 +119,8 @@ func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
 	return c
 }
 
-// newLRU keeps at most so many entries, in the order of their use. Where the
-// bound is bytes, the owner counts them and removes the oldest.
+// newLRU returns an LRU of at most that many entries. Where the bound is bytes, the
+// owner counts them and removes the oldest.
 func newLRU[K comparable, V any](entries int, onEvict func(K, V)) *simplelru.LRU[K, V] {
 	lru, err := simplelru.NewLRU(entries, onEvict)
 	if err != nil {
@@ -128,9 +129,9 @@ func newLRU[K comparable, V any](entries int, onEvict func(K, V)) *simplelru.LRU
 	return lru
 }
 
-// entry finds or makes the entry for a source: the pod's own if the value is
-// known to have a lease, else the shared one. The pod's own is looked for first,
-// since the mark that there are such may have been evicted.
+// entry finds or makes the entry for a source: the pod's own if the value is known
+// to have a lease, else the shared one. The pod's own comes first, since the shared
+// entry with the perPod mark may have been evicted.
 func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 	key := cacheKey{identity: a.key, source: s.id}
 	if c.owned.Len() > 0 {
@@ -150,18 +151,18 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 }
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
-	among := c.lruFor(key)
-	e, ok := among.Get(key)
+	lru := c.lruFor(key)
+	e, ok := lru.Get(key)
 	if !ok {
 		e = &entry{key: key}
-		among.Add(key, e)
+		lru.Add(key, e)
 		c.bytes += entryOverhead
 	}
 	e.asked = now
 	return e
 }
 
-// among is where the entry of a key is kept.
+// lruFor is the LRU that keeps the entry of a key.
 func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
 	if key.pod != "" {
 		return c.owned
@@ -172,15 +173,15 @@ func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
 // entryOverhead is about what an entry takes in memory beside its value.
 const entryOverhead = 768
 
-// keep counts one more that holds the value: its entry, or a volume that was
-// made of it and may outlast it there. The value's bytes count once.
+// keep adds a reference to the value: from its entry, or from a volume made of it,
+// which may outlive the entry. The value's bytes count once.
 func (c *cache) keep(h *held) {
 	if h.users++; h.users == 1 {
 		c.bytes += int64(h.value.Data.Len())
 	}
 }
 
-// drop undoes keep; h may be nil.
+// drop removes a reference; h may be nil.
 func (c *cache) drop(h *held) {
 	if h == nil {
 		return
@@ -190,10 +191,10 @@ func (c *cache) drop(h *held) {
 	}
 }
 
-// shrink drops the least recently used until the cache is within its bound.
-// Volumes go first, since they can be made again without a call, and pods' own
-// values last: with them goes a lease, and the next poll would have a credential
-// issued anew, while the one before lives on at the store.
+// shrink evicts the least recently used until the cache is within its bound.
+// Volumes go first, since making them again costs no call. Values with a lease go
+// last: the next poll would have a new credential issued, while the old one stays
+// valid at the store.
 func (c *cache) shrink(bound int64) {
 	for c.bytes > bound && c.volumes.Len() > 0 {
 		c.volumes.RemoveOldest()
@@ -209,7 +210,7 @@ func (c *cache) shrink(bound int64) {
 	}
 }
 
-// fresh says whether the entry answers for s without a call.
+// fresh says whether the entry's value can be served without a call.
 func (e *entry) fresh(s *source, now time.Time) bool {
 	switch {
 	case e.held == nil || e.held.over(now):
@@ -217,23 +218,23 @@ func (e *entry) fresh(s *source, now time.Time) bool {
 	case e.held.missing != nil && !s.optional:
 		return false
 	case e.lease != nil:
-		// A poll must not issue a credential anew: only the object itself
-		// may ask for that, by a refresh interval of its own.
+		// A poll must not have a new credential issued, unless the object sets a
+		// refresh interval of its own.
 		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
-	case e.doubted && e.age(now) >= doubtedFor:
+	case e.suspect && e.age(now) >= suspectFor:
 		return false
 	default:
 		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)
 	}
 }
 
-// doubtedFor is how long a value is kept that a volume could not be made of.
-// Whoever mends the secret waits for its pod; the kubelet, which tries again at
-// ever longer intervals, bounds how often the store is asked.
-const doubtedFor = 5 * time.Second
+// suspectFor is how long a suspect value is served from memory: once the secret is
+// corrected, its pod should start soon. The kubelet retries with backoff, which
+// bounds how often the store is read.
+const suspectFor = 5 * time.Second
 
-// doubt marks the values without which a volume could have been made, or all if
-// it is not known which: they may have been mended at the store.
+// markSuspect marks the values that kept a volume from being made, or all if it is
+// not known which: they may have been corrected at the store.
 func (c *cache) markSuspect(a scope, p *plan, answers []answer, failures []failure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,15 +242,15 @@ func (c *cache) markSuspect(a scope, p *plan, answers []answer, failures []failu
 		if !slices.ContainsFunc(failures, func(f failure) bool { return f.source == s || f.source == nil }) {
 			continue
 		}
-		// A pod's own, which has a lease, is never issued anew for this.
+		// A value with a lease stays: a new one would be a new credential.
 		if e, ok := c.entries.Peek(cacheKey{identity: a.key, source: s.id}); ok && e.held == answers[i].held {
-			e.doubted = true
+			e.suspect = true
 		}
 	}
 }
 
-// age is how long ago the value was read. A clock that was set back makes it
-// old, so that the value is read again rather than kept for ever.
+// age is the time since the value was read. After the clock was set back it is the
+// maximum, so that the value is read again rather than kept for ever.
 func (e *entry) age(now time.Time) time.Duration {
 	if age := now.Sub(e.held.read); age >= 0 {
 		return age
@@ -257,8 +258,8 @@ func (e *entry) age(now time.Time) time.Duration {
 	return math.MaxInt64
 }
 
-// standsIn says whether the entry's value may be served though it should have
-// been read again and could not be.
+// standsIn says whether the entry's stale value may be served because its store is
+// unavailable (stale-if-error).
 func (e *entry) standsIn(s *source, config *config.Config, now time.Time) bool {
 	switch {
 	case e.held == nil || e.held.over(now) || (e.held.missing != nil && !s.optional):
@@ -266,14 +267,13 @@ func (e *entry) standsIn(s *source, config *config.Config, now time.Time) bool {
 	case e.lease != nil:
 		return e.lease.works(now)
 	default:
-		late := e.age(now) - time.Duration(float64(s.refresh)*e.stretch)
-		return late < config.Cache.StaleOnError
+		overdue := e.age(now) - time.Duration(float64(s.refresh)*e.stretch)
+		return overdue < config.Cache.StaleOnError
 	}
 }
 
-// mayStandIn says whether the entry's value could be served if its store were not
-// there, as far as that can be told without a source. A value with a lease is its
-// pod's alone, which is gone when it does not ask for so long.
+// mayStandIn is standsIn without a source, for sweep. A value with a lease does not
+// count: its pod is gone if it has not polled for the idle time.
 func (e *entry) mayStandIn(stale time.Duration, now time.Time) bool {
 	return e.held != nil && !e.held.over(now) && e.lease == nil &&
 		e.age(now)-time.Duration(float64(e.refresh)*e.stretch) < stale
@@ -281,9 +281,8 @@ func (e *entry) mayStandIn(stale time.Duration, now time.Time) bool {
 
 func (e *entry) answer() answer { return answer{held: e.held} }
 
-// stretch spreads the refreshes of what was read at one time by many calls over
-// a tenth of their interval. It never shortens: a value younger than its
-// interval is not read.
+// stretch is the jitter of refreshes: a factor from 1 to 1.1, so that what many
+// calls read at one time is not refreshed at one time. No interval gets shorter.
 func stretch() float64 { return 1 + rand.Float64()/10 }
 
 // usage is what the cache holds now, for the metrics.
@@ -293,9 +292,9 @@ func (c *cache) usage() (entries, leases int, bytes int64) {
 	return c.entries.Len() + c.owned.Len(), len(c.leases), c.bytes
 }
 
-// sweep forgets what no pod has asked for during the idle time, but for values
-// that may still stand in: a pod may come that starts while the store is down,
-// and where the driver does not poll none asks before.
+// sweep removes what no pod has used for the idle time, except values that may
+// still be served stale: a pod may start while the store is down, and without
+// rotation the driver does not poll before that.
 func (c *cache) sweep(idle, stale time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -312,7 +311,7 @@ func (c *cache) sweep(idle, stale time.Duration) {
 	}
 }
 
-// close ends reads and renewals, waits for them and forgets everything.
+// close cancels reads and renewals, waits for them and empties the cache.
 func (c *cache) close() {
 	c.mu.Lock()
 	c.closed = true

@@ -33,8 +33,8 @@ func manyStores(count, generation int) *spec.Class {
 func TestAClassDefinesOnlySoManyStores(t *testing.T) {
 	b := start(t, nil)
 	b.memory.Put("a", "v")
-	b.classes["most"], b.classes["more"] = manyStores(64, 1), manyStores(65, 2)
-	b.mustMount(t, web, "most")
+	b.classes["max"], b.classes["more"] = manyStores(64, 1), manyStores(65, 2)
+	b.mustMount(t, web, "max")
 	_, _, err := b.mount(web, "more")
 	wantError(t, err, fault.ErrInvalid, "stores: has 65 entries, and a class may define at most 64")
 }

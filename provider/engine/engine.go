@@ -24,14 +24,14 @@ import (
 
 // Options are what an Engine is made of.
 type Options struct {
-	// Config is the operator's, to begin with.
+	// Config is the operator's configuration at the start.
 	Config config.Config
 	// Dialects are the syntaxes that requests may name.
 	Dialects map[string]spec.Dialect
 	// Types are the kinds of store.
 	Types []store.Type
-	// Calls bounds the calls of Types; the engine sets its limit from Config
-	// and counts what passes through it.
+	// Calls limits the concurrent calls of Types; the engine sets the limit from
+	// Config and counts the calls.
 	Calls *remote.Calls
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
@@ -55,13 +55,13 @@ type Engine struct {
 	done chan struct{}
 }
 
-// rules are the operator's configuration with what follows from it.
+// rules are the operator's configuration and the limits made from it.
 type rules struct {
 	config     config.Config
 	generation uint64
 	keyed      versionKey
 	mounts     *semaphore.Weighted
-	namespaces *remote.Calls // the mounts of each
+	namespaces *remote.Calls // the mounts of each namespace
 }
 
 // New returns an Engine that runs until Close. The error is a Problems if the
@@ -93,10 +93,10 @@ func New(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Configure makes config hold for all mounts that begin from now on; those in
-// flight finish under the old one. Cached values stay, since they are kept by
-// the connection they were read over. If config is wrong nothing changes and
-// the error is a Problems.
+// Configure applies config to all mounts that begin from now on; mounts in flight
+// finish under the old one. Cached values stay, since their keys include the
+// connection they were read over. If config is invalid, nothing changes and the
+// error is a Problems.
 func (e *Engine) Configure(config config.Config) error {
 	e.configuring.Lock()
 	defer e.configuring.Unlock()
@@ -120,10 +120,10 @@ func (e *Engine) Configure(config config.Config) error {
 	return nil
 }
 
-// Config is the configuration that holds now. It must not be changed.
+// Config is the configuration in force. It must not be changed.
 func (e *Engine) Config() config.Config { return e.current.Load().config }
 
-// checkConfig says what of a configuration the engine cannot work with.
+// checkConfig returns the problems of a configuration.
 func (e *Engine) checkConfig(config config.Config) spec.Problems {
 	problems := config.Validate()
 	for _, name := range slices.Sorted(maps.Keys(config.Stores)) {
@@ -132,8 +132,8 @@ func (e *Engine) checkConfig(config config.Config) spec.Problems {
 	return problems
 }
 
-// checkStore checks one named store. Settings that the operator leaves to the
-// classes may be missing here.
+// checkStore checks one named store. Settings that classes may give may be missing
+// here.
 func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 	field := "stores." + name
 	var problems spec.Problems
@@ -149,7 +149,7 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 	}
 	for _, setting := range slices.Sorted(maps.Keys(r.override)) {
 		if !r.safe(setting) {
-			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: "has no place here: this store reads with the node's own files or credentials, which a class could have sent elsewhere or used for more; remove it"})
+			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: "is not allowed: this store reads with the node's own files or credentials, which a class must not redirect; remove it"})
 		}
 	}
 	if r.asNode && len(r.allow) == 0 {
@@ -177,8 +177,8 @@ func given(fields map[string]any, setting string) bool {
 	return given(below, rest)
 }
 
-// Check says without any remote call whether a class can be served: its
-// syntax, its objects and its stores' settings. The error is a Problems.
+// Check checks a class without any remote call: its syntax, its objects and its
+// stores' settings. The error is a Problems.
 func (e *Engine) Check(dialect string, parameters map[string]string) error {
 	p, err := e.plan(e.current.Load(), dialect, parameters)
 	if err != nil {
@@ -191,7 +191,7 @@ func (e *Engine) Check(dialect string, parameters map[string]string) error {
 func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*plan, error) {
 	parse, ok := e.dialects[dialect]
 	if !ok {
-		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; this one answers as %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
+		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; Lanyard serves the providers %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
 	if err == nil {
@@ -203,13 +203,13 @@ func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*
 	}
 	var problems spec.Problems
 	if errors.As(err, &problems) && class != nil {
-		// What was understood may be wrong too.
+		// Check what was parsed as well.
 		return nil, problems.Add(class.Validate())
 	}
 	return nil, err
 }
 
-// tend renews leases and forgets what is no longer asked for, until ctx ends.
+// maintain renews leases and removes what pods no longer use, until ctx ends.
 func (e *Engine) maintain(ctx context.Context) {
 	defer close(e.done)
 	ticker := time.NewTicker(time.Second)
@@ -230,8 +230,8 @@ func (e *Engine) maintain(ctx context.Context) {
 	}
 }
 
-// Close waits for the engine's own work to end and forgets every value. No
-// Mount may be running or follow.
+// Close waits for reads and renewals to end and drops all values. No Mount may be
+// running or follow.
 func (e *Engine) Close() {
 	e.stop()
 	<-e.done

@@ -496,7 +496,7 @@ func TestAResponseOverTheBoundNamesItsLargestFiles(t *testing.T) {
 	b.memory.Put("small", strings.Repeat("x", 10<<10))
 	b.class("web", spec.Object{Path: "large-file", Key: "big"}, spec.Object{Path: "b", Key: "small"})
 	_, _, err := b.mount(web, "web")
-	wantError(t, err, fault.ErrTooLarge, "large-file (61440 bytes)", "another class")
+	wantError(t, err, fault.ErrTooLarge, "large-file (61440 bytes)", "another volume")
 }
 
 func TestAStoreThatPanicsFailsOneMount(t *testing.T) {

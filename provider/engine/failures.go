@@ -28,7 +28,7 @@ func kindOf(err error) error {
 
 const (
 	objectsNamed = 10      // objects named for one cause; the rest are counted
-	textMost     = 4 << 10 // bytes of a mount's error; an event shows the first 1,024
+	maxText      = 4 << 10 // bytes of a mount's error; an event shows the first 1,024
 )
 
 // mountError makes one error of all failures. Objects that failed for one
@@ -82,8 +82,8 @@ func mountError(objects int, failures []failure) *MountError {
 
 // shortened cuts a mount's error after a whole character.
 func shortened(text string) string {
-	if len(text) <= textMost {
+	if len(text) <= maxText {
 		return text
 	}
-	return strings.ToValidUTF8(text[:textMost], "") + "…"
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }

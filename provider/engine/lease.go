@@ -132,7 +132,7 @@ func (c *cache) renew(l *lease, timeout time.Duration) {
 		}
 	case errors.Is(err, fault.ErrUnavailable) || ctx.Err() != nil:
 		c.metrics.renewals.WithLabelValues("unavailable").Inc()
-		l.renewAt = now.Add(min(l.granted/10, retryAfterMost))
+		l.renewAt = now.Add(min(l.granted/10, retryAfterMax))
 	default:
 		c.metrics.renewals.WithLabelValues("refused").Inc()
 		klog.V(1).InfoS("A lease was refused renewal and will be replaced at the pod's next poll", "store", l.conn.typeName, "err", err)

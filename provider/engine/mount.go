@@ -24,13 +24,13 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	}
 	defer release()
 
-	// The cluster's name is the operator's to say.
+	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
 	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
-		// What memory cannot answer waits for stores, and takes a turn. A part of
-		// the time is kept for making the files of what stands in then.
+		// A mount that has to read from stores takes a turn. A tenth of its time
+		// is left for making files of stale values if the stores do not answer.
 		asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 		defer cancel()
 		done, err := r.turn(asking, req.Identity.Namespace)
@@ -49,9 +49,9 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	return volume, nil
 }
 
-// turn waits until one more mount may read from stores: no more than
-// bounds.mounts at once, and half of those for one namespace, so that a
-// namespace whose store does not answer leaves room for the others.
+// turn acquires the semaphores of mounts that read from stores: bounds.mounts in
+// total, half of them for one namespace, so that a namespace whose store does not
+// answer leaves room for the others.
 func (r *rules) turn(ctx context.Context, namespace string) (done func(), err error) {
 	leave, err := r.namespaces.Acquire(ctx, namespace)
 	if err == nil {
@@ -60,10 +60,10 @@ func (r *rules) turn(ctx context.Context, namespace string) (done func(), err er
 		}
 		leave()
 	}
-	return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount's time was over before it had its turn to read from stores; so many mounts have one at once: %d by bounds.mounts in the provider's configuration, half of them for one namespace", r.config.Bounds.Mounts)}
+	return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount timed out in the queue for reading from stores: at most %d mounts read at once (bounds.mounts), half of them of one namespace", r.config.Bounds.Mounts)}
 }
 
-// classError is a class that cannot be served until it is changed.
+// classError is the error of a class that has to be changed.
 func classError(err error) *MountError {
 	var problems spec.Problems
 	if !errors.As(err, &problems) {

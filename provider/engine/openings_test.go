@@ -99,11 +99,11 @@ func TestNoClassChoosesWhatTheNodesCredentialsAreUsedFor(t *testing.T) {
 	}{
 		"an override of a file store": {
 			store: config.Store{Type: "file", Allow: []string{"prod/web"}, Fields: map[string]any{"root": "/srv"}, Override: map[string][]string{"root": {"/*"}}},
-			early: "stores.s.override.root: has no place here",
+			early: "stores.s.override.root: is not allowed",
 		},
 		"an override alone": {
 			store: config.Store{Type: "file", Allow: []string{"prod/web"}, Override: map[string][]string{"root": {"/*"}}},
-			early: "stores.s.override.root: has no place here",
+			early: "stores.s.override.root: is not allowed",
 		},
 		"no allow list": {
 			store: config.Store{Type: "vault", Fields: map[string]any{"address": "https://vault.example.com", "auth": tokenFile}},

@@ -83,9 +83,9 @@ type planStore struct {
 	problems   spec.Problems
 }
 
-// mostStores is the most stores that one class may define. Each is a connection
+// maxStores is the most stores that one class may define. Each is a connection
 // of its own, with its logins.
-const mostStores = 64
+const maxStores = 64
 
 // newPlan makes a class ready, or says what is wrong in the words of this
 // package. The plan holds its connections until dropPlan.
@@ -99,8 +99,8 @@ func newPlan(config *config.Config, conns *connections, class *spec.Class) (*pla
 		bySource: map[[sha256.Size]byte]int{},
 		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
 	}
-	if len(class.Stores) > mostStores {
-		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), mostStores)}}
+	if len(class.Stores) > maxStores {
+		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}
 	}
 	p.problems = class.NativeProblems()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {

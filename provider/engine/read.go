@@ -18,33 +18,32 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// After a read that failed while an older value stands in, the store is asked
-// again no sooner than this, so that a node's polls do not hammer a store that
-// is down.
+// The backoff after a failed read whose stale value is served, picked at random
+// between the two, so that a node's polls do not hammer a store that is down.
 const (
-	retryAfterLeast = 5 * time.Second
-	retryAfterMost  = 15 * time.Second
+	retryAfterMin = 5 * time.Second
+	retryAfterMax = 15 * time.Second
 )
 
-// claim is a read that this mount has taken on.
-type claim struct {
+// fetch is a read that this mount leads: it started the flight.
+type fetch struct {
 	entry  *entry
 	flight *flight
 	source *source
 }
 
-// read starts the claimed reads, as many at a time as calls may be in flight,
-// and returns at once. The reads do not end with the mount that started them,
-// since others may wait for them and the next poll wants their values; each is
-// bounded by the read timeout. gathered is how many bytes the mount has already;
-// when they are too many, what was not begun is read only if others wait for it.
-func (c *cache) read(ctx context.Context, a scope, claimed []claim, gathered int64) {
-	batches := c.batchesOf(a, claimed)
+// read starts the fetches, at most bounds.storeCalls at a time, and returns at
+// once. A fetch does not end with its mount, since other mounts may wait for it
+// and the next poll wants its value; the read timeout bounds it. gathered is how
+// many bytes the mount holds already. Above maxGathered, a fetch that has not
+// begun is made only if another mount waits for it.
+func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int64) {
+	batches := c.batchesOf(a, fetches)
 	if len(batches) == 0 {
 		return
 	}
 	detached := context.WithoutCancel(ctx)
-	next, total, most := new(atomic.Int64), new(atomic.Int64), mostGathered(a.config)
+	next, total, limit := new(atomic.Int64), new(atomic.Int64), maxGathered(a.config)
 	total.Store(gathered)
 	for range min(len(batches), a.config.Bounds.StoreCalls) {
 		c.work.Go(func() {
@@ -53,24 +52,24 @@ func (c *cache) read(ctx context.Context, a scope, claimed []claim, gathered int
 				if i >= len(batches) {
 					return
 				}
-				total.Add(c.readBatch(detached, a, batches[i], total.Load() > most))
+				total.Add(c.readBatch(detached, a, batches[i], total.Load() > limit))
 			}
 		})
 	}
 }
 
-// readBatch returns the bytes of the values. full says that the mount has too
-// many.
-func (c *cache) readBatch(ctx context.Context, a scope, batch []claim, full bool) (size int64) {
+// readBatch reads a batch and returns the bytes of its values. full says that the
+// mount holds more than maxGathered.
+func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool) (size int64) {
 	defer func() {
-		for _, cl := range batch {
-			c.conns.release(cl.source.connection)
+		for _, ft := range batch {
+			c.conns.release(ft.source.connection)
 		}
 	}()
-	wanted := make([]claim, 0, len(batch))
-	for _, cl := range batch {
-		if !c.abandoned(cl, full, a.config) {
-			wanted = append(wanted, cl)
+	wanted := make([]fetch, 0, len(batch))
+	for _, ft := range batch {
+		if !c.abandoned(ft, full, a.config) {
+			wanted = append(wanted, ft)
 		}
 	}
 	if len(wanted) == 0 {
@@ -99,29 +98,29 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []claim, full bool
 	return size
 }
 
-// abandoned ends a flight before it has begun if nobody waits for it any more,
-// or nobody but a mount that has brought together too much.
-func (c *cache) abandoned(cl claim, full bool, config *config.Config) bool {
+// abandoned ends a flight that has not begun, if no mount waits for it any more,
+// or only one that holds more than maxGathered.
+func (c *cache) abandoned(ft fetch, full bool, config *config.Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := cl.flight
+	f := ft.flight
 	switch {
 	case f.waiters == 0:
-		f.err = fmt.Errorf("%w: the mount that asked has ended", fault.ErrUnavailable)
+		f.err = fmt.Errorf("%w: the mount that started the read has ended", fault.ErrUnavailable)
 	case f.waiters == 1 && full:
 		f.full = true
-		f.err = fmt.Errorf("%w: the secrets that the class reads hold over %d bytes together: divide the class into several, each in a volume of its own", fault.ErrTooLarge, mostGathered(config))
+		f.err = fmt.Errorf("%w: the secrets that the class reads have more than %d bytes in total; split the class into several volumes", fault.ErrTooLarge, maxGathered(config))
 	default:
 		return false
 	}
-	cl.entry.flight = nil
+	ft.entry.flight = nil
 	close(f.done)
 	return true
 }
 
 // readStore reads the values of a batch. A store that panics fails this batch
 // alone.
-func (c *cache) readStore(ctx context.Context, a scope, batch []claim) (results []store.Result) {
+func (c *cache) readStore(ctx context.Context, a scope, batch []fetch) (results []store.Result) {
 	conn := batch[0].source.connection
 	defer func() {
 		if r := recover(); r != nil {
@@ -146,21 +145,21 @@ func (c *cache) readStore(ctx context.Context, a scope, batch []claim) (results 
 	return results
 }
 
-// panicked counts and logs a store's panic, and returns what failed instead. The
-// panic's own text may hold a value; its type and place do not.
+// panicked counts and logs a panic of a store and returns it as an error. The
+// panic's text is left out because it may hold a value.
 func (c *cache) panicked(conn *connection, with any) error {
 	c.metrics.readPanics.Inc()
 	klog.ErrorS(nil, "A store panicked", "store", conn.typeName, "panic", fmt.Sprintf("%T", with), "stack", string(debug.Stack()))
 	return fmt.Errorf("%w in the %s store; the provider's log has the place", fault.ErrInternal, conn.typeName)
 }
 
-// land puts what was read where it belongs and wakes all who wait. What was read
-// together has one stretch, so that it is read together again.
-func (c *cache) completeFlight(a scope, cl claim, h *held, err error, stretch float64) {
+// completeFlight stores the result of a read in the cache and wakes its waiters.
+// The values of one batch share a stretch, so that they are refreshed together.
+func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	e, f := cl.entry, cl.flight
+	e, f := ft.entry, ft.flight
 	e.flight = nil
 	if h != nil && h.missing == nil && h.value.Lease != nil {
 		f.perPod = true
@@ -169,25 +168,25 @@ func (c *cache) completeFlight(a scope, cl claim, h *held, err error, stretch fl
 
 	switch {
 	case h != nil:
-		c.hold(e, h, cl.source, now, stretch)
+		c.hold(e, h, ft.source, now, stretch)
 		f.held = h
 	case errors.Is(err, fault.ErrUnavailable):
-		e.retry = now.Add(retryAfterLeast + rand.N(retryAfterMost-retryAfterLeast))
+		e.retry = now.Add(retryAfterMin + rand.N(retryAfterMax-retryAfterMin))
 		f.err = err
 	case errors.Is(err, identity.ErrNoToken):
-		// The store was not asked. What is held is not this pod's alone.
+		// The store was not read, and the pods of the identity share what is held.
 		f.err = err
 	default:
-		// A refusal is an answer: what was held before must not outlive it.
-		c.hold(e, nil, cl.source, now, stretch)
+		// The store refused the read: the value held before must not be served on.
+		c.hold(e, nil, ft.source, now, stretch)
 		f.err = err
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	close(f.done)
 }
 
-// ownEntry is the entry of the pod that the flight read for. The shared entry
-// becomes a mark for the pods that come later.
+// ownEntry is the entry of the pod that the flight read for. It marks the shared
+// entry as perPod, so that later pods get entries of their own.
 func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 	if e.key.pod != "" {
 		return e
@@ -198,14 +197,14 @@ func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 	return c.place(key, now)
 }
 
-// hold makes h what the entry holds, unless the entry has been evicted.
+// hold stores h in the entry, unless the entry has been evicted.
 func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float64) {
 	if present, ok := c.lruFor(e.key).Peek(e.key); !ok || present != e {
 		return
 	}
 	c.endLease(e)
 	c.drop(e.held)
-	e.held, e.retry, e.refresh, e.stretch, e.doubted = h, time.Time{}, s.refresh, stretch, false
+	e.held, e.retry, e.refresh, e.stretch, e.suspect = h, time.Time{}, s.refresh, stretch, false
 	if h == nil {
 		return
 	}

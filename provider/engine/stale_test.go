@@ -81,7 +81,7 @@ func TestWhatStandsInIsServedToWhoGetsNoTurn(t *testing.T) {
 			t.Errorf("no value stands in: %v", err)
 		}
 		_, err := mount(api) // of which nothing is held
-		wantError(t, err, fault.ErrUnavailable, "before it had its turn")
+		wantError(t, err, fault.ErrUnavailable, "timed out in the queue")
 		hung.Wait()
 	})
 }

@@ -97,27 +97,27 @@ type builder struct {
 // the templates over it.
 func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
 	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
-	most := int64(a.config.Bounds.ResponseBytes)
+	limit := int64(a.config.Bounds.ResponseBytes)
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
 	for i := range p.objects {
-		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, most) || answers[o.source].err != nil) {
+		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
 		}
 	}
 	for i := range p.objects {
-		if o := &p.objects[i]; o.template != nil && !b.over(ctx, most) {
+		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) {
 			b.template(o)
 		}
 	}
 	if len(b.failures) == 0 && ctx.Err() != nil {
-		b.failures = []failure{{err: fmt.Errorf("%w: there was no time left to make the files, which may take %v: try again, or give the class fewer and simpler properties and templates (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
+		b.failures = []failure{{err: fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
 	}
-	if len(b.failures) == 0 && b.size+b.listed > most {
-		b.failures = []failure{{err: b.tooLarge(most)}}
+	if len(b.failures) == 0 && b.size+b.listed > limit {
+		b.failures = []failure{{err: b.tooLarge(limit)}}
 	}
-	if len(b.failures) == 0 && b.made > madeFactor*most {
-		b.failures = []failure{{err: fmt.Errorf("%w: what the class's properties, encodings and templates make is over %d bytes together: divide the class into several, each in a volume of its own", fault.ErrTooLarge, madeFactor*most)}}
+	if len(b.failures) == 0 && b.made > madeFactor*limit {
+		b.failures = []failure{{err: fmt.Errorf("%w: the properties, encodings and templates of the class make more than %d bytes in total; split the class into several volumes", fault.ErrTooLarge, madeFactor*limit)}}
 	}
 	if len(b.failures) > 0 {
 		return nil, b.failures
@@ -129,18 +129,18 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	return built, nil
 }
 
-// buildTime is the longest that making one volume may take, so that a class that
-// asks for a lot of work does not keep the node's other volumes from being made.
+// buildTime bounds the building of one volume, so that a costly class does not hold
+// up the node's other volumes.
 const buildTime = 5 * time.Second
 
-// madeFactor is how many times the size of a full volume may be made on the way
-// to it. A volume whose every byte goes through a template needs three.
+// madeFactor bounds the memory for building a volume, as a multiple of
+// bounds.responseBytes. A volume whose every byte passes through a template needs 3.
 const madeFactor = 4
 
-// over says that nothing more is to be made: the mount's time is over, or its
-// objects, each within its own bound, make too much together.
-func (b *builder) over(ctx context.Context, most int64) bool {
-	return ctx.Err() != nil || b.made > madeFactor*most
+// over says that building has to stop: the time is over, or the objects, each within
+// its own bound, make too much in total.
+func (b *builder) over(ctx context.Context, limit int64) bool {
+	return ctx.Err() != nil || b.made > madeFactor*limit
 }
 
 func (b *builder) fail(p *plan, o *planned, err error) {
@@ -260,16 +260,16 @@ func (b *builder) file(path string, o *planned, data []byte) {
 	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
 }
 
-// tooLarge names the largest files, which are what to move elsewhere.
-func (b *builder) tooLarge(most int64) error {
+// tooLarge is the error that names the largest files.
+func (b *builder) tooLarge(limit int64) error {
 	largest := slices.SortedFunc(slices.Values(b.volume.Files), func(x, y File) int { return cmp.Compare(len(y.Contents), len(x.Contents)) })
 	var names []string
 	for _, f := range largest[:min(3, len(largest))] {
 		names = append(names, fmt.Sprintf("%s (%d bytes)", message.Printable(f.Path), len(f.Contents)))
 	}
 	listed := ""
-	if b.size <= most {
+	if b.size <= limit {
 		listed = fmt.Sprintf(" and their versions %d", b.listed)
 	}
-	return fmt.Errorf("%w: the volume's files have %d bytes together%s, and the driver takes %d; the largest are %s: move some to another class, in a volume of its own", fault.ErrTooLarge, b.size, listed, most, strings.Join(names, ", "))
+	return fmt.Errorf("%w: the volume's files have %d bytes in total%s, and the driver accepts %d; move some of the largest to another volume: %s", fault.ErrTooLarge, b.size, listed, limit, strings.Join(names, ", "))
 }

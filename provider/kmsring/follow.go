@@ -26,7 +26,7 @@ func (r *Ring) follow(before *Ring, now time.Time) strict.Problems {
 	var problems strict.Problems
 	writing := before.Write(now)
 	for _, old := range before.entries {
-		if text := r.loses(old, old == writing); text != "" {
+		if text := r.whyRefused(old, old == writing); text != "" {
 			problems = append(problems, strict.Problem{Field: "keys", Text: text})
 		}
 	}
@@ -48,15 +48,15 @@ func (r *Ring) follow(before *Ring, now time.Time) strict.Problems {
 	return nil
 }
 
-// loses says what must not happen to a key of the ring before; empty if it
-// does not.
-func (r *Ring) loses(old *Entry, writing bool) string {
+// whyRefused says why the new ring must not replace one that has the key old; it is
+// empty if it may.
+func (r *Ring) whyRefused(old *Entry, writing bool) string {
 	same := r.Same(old)
 	switch {
 	case writing && (same == nil || same.State == StateRetired):
-		return fmt.Sprintf("key %s is what the API servers write with now, and the new ring cannot read with it; keep it with state read, with the epoch and cluster that it has, until nothing needs it", old.Name)
+		return fmt.Sprintf("key %s is the current write key, and the new ring cannot decrypt with it; keep it with state read and its epoch and cluster (see troubleshooting: ring-loses-a-key)", old.Name)
 	case same == nil && old.State != StateRetired:
-		return fmt.Sprintf("key %s (%s) is gone from the ring, or its service, epoch or cluster has changed, which makes another key of it; give it the state retired first, so that what still needs it is told, and add what is new as a key of its own", old.Name, old.State)
+		return fmt.Sprintf("key %s (%s) is missing, or its service, epoch or cluster changed; set it to state retired first, and add the changed key under its own name (see troubleshooting: ring-loses-a-key)", old.Name, old.State)
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ func (r *Ring) Find(keyID, version string) (*Entry, error) {
 		}
 		return entry, nil
 	}
-	return nil, fmt.Errorf("%w: key ID %s is of none of the %d keys in the key ring (%s); put the key that it was written with back into the ring with state read, with the epoch and cluster that it had; data of another plugin needs that plugin's own entry in the EncryptionConfiguration", ErrUnknownKey, short(keyID), len(r.entries), r)
+	return nil, fmt.Errorf("%w: key ID %s belongs to none of the %d keys in the key ring (%s); put the key back with state read and its epoch and cluster (see troubleshooting: kms-key-missing)", ErrUnknownKey, short(keyID), len(r.entries), r)
 }
 
 // short is the beginning of a key ID, made safe for a message: it comes from

@@ -315,11 +315,11 @@ func TestWithoutSettlingAKeyWritesAtOnce(t *testing.T) {
 
 func TestNoChangeTakesAwayWhatIsNeededToRead(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"the write key is gone":         {head + entry("b", "write", ""), "key a is what the API servers write with now"},
-		"the write key is retired":      {head + entry("a", "retired", "") + entry("b", "write", ""), "key a is what the API servers write with now"},
-		"a read key is gone":            {head + entry("a", "write", ""), "key b (read) is gone from the ring"},
-		"a read key's epoch changes":    {head + entry("a", "write", "") + entry("b", "read", ", epoch: 9"), "key b (read) is gone from the ring"},
-		"the write key's cluster grows": {head + entry("a", "write", ", cluster: c") + entry("b", "read", ""), "key a is what the API servers write with now"},
+		"the write key is gone":         {head + entry("b", "write", ""), "key a is the current write key"},
+		"the write key is retired":      {head + entry("a", "retired", "") + entry("b", "write", ""), "key a is the current write key"},
+		"a read key is gone":            {head + entry("a", "write", ""), "key b (read) is missing"},
+		"a read key's epoch changes":    {head + entry("a", "write", "") + entry("b", "read", ", epoch: 9"), "key b (read) is missing"},
+		"the write key's cluster grows": {head + entry("a", "write", ", cluster: c") + entry("b", "read", ""), "key a is the current write key"},
 		"nonsense":                      {"keys: [", "is not valid YAML"},
 		"nothing":                       {"", "kind: must be"},
 	} {

@@ -148,7 +148,7 @@ func (c *Converter) native(class *spec.Class, conversion *Conversion) *spec.Clas
 		operator, named := c.Stores[name]
 		switch {
 		case named:
-			settings = operator.Beyond(settings)
+			settings = operator.AddedByClass(settings)
 			for _, setting := range missing(class.Stores[name], settings, "") {
 				conversion.LeftOut = append(conversion.LeftOut, fmt.Sprintf("%s: the operator's configuration of store %s says or ignores it", class.Words.Of("stores."+name+"."+setting), name))
 			}

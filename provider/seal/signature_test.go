@@ -196,7 +196,7 @@ func TestRefusesFilesThatAreNoSealers(t *testing.T) {
 		tells   string
 		public  bool
 	}{
-		"readable by others":         {good, 0o644, "others than its owner", false},
+		"readable by others":         {good, 0o644, "are too open", false},
 		"the public part":            {public, 0o600, "this is the public key of a sealer", false},
 		"the private part":           {good, 0o600, "this is the private key of a sealer; give the sealer's public part", true},
 		"another's id":               {strings.Replace(good, by.Public().ID().String(), other.Public().ID().String(), 1), 0o600, "id: is not the id of this key", false},

@@ -62,11 +62,11 @@ type Problems []Problem //nolint:errname // a list first, and an error when it i
 
 // Error lists the problems, the first twenty in full.
 func (p Problems) Error() string {
-	const most = 20
-	lines := make([]string, 0, min(len(p), most)+1)
+	const maxShown = 20
+	lines := make([]string, 0, min(len(p), maxShown)+1)
 	for i, problem := range p {
-		if i == most {
-			lines = append(lines, fmt.Sprintf("and %d more", len(p)-most))
+		if i == maxShown {
+			lines = append(lines, fmt.Sprintf("and %d more", len(p)-maxShown))
 			break
 		}
 		lines = append(lines, problem.String())
@@ -74,22 +74,21 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// Add returns the problems with those of a later stage of checking, which saw
-// only what the earlier stage understood. What the later stage says of an
-// object or a parameter that was not understood is left out, because it may not
-// be so.
+// Add returns the problems together with those of a later stage of checking. The
+// later stage saw only what the earlier one could parse: its problems of an object
+// or a parameter that was not parsed are left out, since they may be wrong.
 func (p Problems) Add(later Problems) Problems {
 	bad := make(map[int]bool, len(p))
-	told := map[string]bool{} // parameters that were not understood
+	misread := map[string]bool{} // parameters that were not parsed
 	for _, problem := range p {
 		if problem.Object > 0 {
 			bad[problem.Object] = true
 		} else {
-			told[problem.Field] = true
+			misread[problem.Field] = true
 		}
 	}
 	for _, problem := range later {
-		if !bad[problem.Object] && !(problem.Object == 0 && told[problem.Field]) {
+		if !bad[problem.Object] && !(problem.Object == 0 && misread[problem.Field]) {
 			p = append(p, problem)
 		}
 	}

@@ -18,14 +18,12 @@ const (
 	maxName    = 253
 )
 
-// Validate says what is wrong with a class whatever the operator's
-// configuration may hold: objects that cannot be, and objects that are in each
-// other's way. It takes time in proportion to the class and makes no call. What
-// only the stores, the configuration or the values can tell is not looked at.
-// The problems speak the class's own words.
+// Validate returns the problems of the class alone: impossible objects and objects
+// that conflict. It takes time in proportion to the class and makes no call; stores,
+// configuration and values are not checked. The problems use the dialect's names.
 func (c *Class) Validate() Problems { return c.InDialect(c.NativeProblems()) }
 
-// validate is Validate in the words of this package.
+// NativeProblems is Validate with the native names of fields.
 func (c *Class) NativeProblems() Problems {
 	v := classValidator{class: c}
 	if len(c.Objects) == 0 {

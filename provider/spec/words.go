@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Words are a dialect's own names for fields, by the native ones: "objects" for
+// Words maps native field names to the dialect's: "objects" for
 // the parameter that lists them, "objects[].key" for a field of each object,
-// and "stores.vault.address" for a setting of a store. A name stands for all
-// that is below it too, and what is not named here is called as it is.
+// and "stores.vault.address" for a setting of a store. A name also
+// covers all fields below it; a field without a name here keeps its native one.
 type Words map[string]string
 
 // Of returns the dialect's name for a field, such as "objects[2].key".
@@ -26,8 +26,8 @@ func (w Words) Of(field string) string {
 	return name + "." + w.longest(list+"[].", below)
 }
 
-// longest replaces the longest part from the field's beginning that has a word
-// under the prefix.
+// longest replaces the longest leading part of the field that has a name under the
+// prefix.
 func (w Words) longest(prefix, field string) string {
 	for at := len(field); at > 0; at = strings.LastIndexAny(field[:at], ".[") {
 		if word, ok := w[prefix+field[:at]]; ok {
@@ -37,7 +37,8 @@ func (w Words) longest(prefix, field string) string {
 	return field
 }
 
-// number is what messages call object i: the place of its entry in the class.
+// Number is the number that messages give object i: the place of its entry in the
+// class.
 func (c *Class) Number(i int) int {
 	if entry := c.Objects[i].Entry; entry > 0 {
 		return entry
@@ -45,7 +46,8 @@ func (c *Class) Number(i int) int {
 	return i + 1
 }
 
-// told returns problems that this package found in the words of the class.
+// InDialect returns the problems with the dialect's names of fields and the numbers
+// of the class's entries.
 func (c *Class) InDialect(problems Problems) Problems {
 	for i, p := range problems {
 		if p.Object > 0 && p.Object <= len(c.Objects) {

@@ -51,7 +51,7 @@ func TestBugEveryErrorSwallowedAndAnEmptyResultReturned(t *testing.T) {
 			check(kind.Error())
 		}
 		p.keys.Fail(nil)
-		p.keys.Lie(func(string, []byte) []byte { return nil })
+		p.keys.AlterPlaintexts(func(string, []byte) []byte { return nil })
 		p.keys.Rotate("a") // so that Encrypt decrypts too
 		check("an empty answer")
 	})
@@ -190,7 +190,7 @@ func TestBugAKeyIDThatIsABareVersionCollidesAndDecryptIgnoresIt(t *testing.T) {
 	calls := p.keys.Calls("a", ringtest.Decrypt)
 	ofB.KeyId = "AAAA" + ofB.GetKeyId()[4:]
 	_, err := p.decrypt(ofB)
-	p.is(err, codes.FailedPrecondition, "is of none of the 2 keys in the key ring (a (read), b (write)); put the key")
+	p.is(err, codes.FailedPrecondition, "belongs to none of the 2 keys in the key ring (a (read), b (write)); put the key")
 	if p.keys.Calls("a", ringtest.Decrypt) != calls {
 		t.Error("another key was tried")
 	}

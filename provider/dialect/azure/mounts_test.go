@@ -110,7 +110,7 @@ func TestAClassMayChooseAmongTheNodesIdentities(t *testing.T) {
 	cfg.Stores = map[string]config.Store{dialect.NodeStoreName: node}
 	err := n.Configure(cfg)
 	for _, setting := range []string{"auth.metadataEndpoint", "authorityHost"} {
-		if want := "stores.azure-node.override." + setting + ": has no place here"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "stores.azure-node.override." + setting + ": is not allowed"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
 	}

@@ -31,8 +31,8 @@ const (
 	typeCertificate = "cert"
 )
 
-// mostHistory bounds objectVersionHistory, of which the store reads one more.
-const mostHistory = 49
+// maxHistory bounds objectVersionHistory, of which the store reads one more.
+const maxHistory = 49
 
 // list is what the parameter objects holds: texts, each of which is YAML.
 type list struct {
@@ -113,8 +113,8 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	}
 	e.setFormat(&o, wrong)
 	e.setEncoding(&o, wrong)
-	if e.History > mostHistory {
-		wrong(fieldHistory, "must be at most %d", mostHistory)
+	if e.History > maxHistory {
+		wrong(fieldHistory, "must be at most %d", maxHistory)
 	}
 	if e.History > 1 {
 		// The original's loop ends one version later than its documentation says

@@ -180,7 +180,7 @@ func anyNode(value any) *yaml.Node {
 		return textNode(value)
 	case map[string]any:
 		node := &yaml.Node{Kind: yaml.MappingNode}
-		for _, name := range slices.SortedFunc(maps.Keys(value), byImportance) {
+		for _, name := range slices.SortedFunc(maps.Keys(value), bySettingOrder) {
 			below := anyNode(value[name])
 			if below == nil {
 				return nil
@@ -214,7 +214,7 @@ func anyNode(value any) *yaml.Node {
 // fitsALine is true of a map that is easier to read in braces: short, and
 // nothing in it but scalars.
 func fitsALine(node *yaml.Node) bool {
-	const most = 60 // characters, about what is left beside a field's name
+	const maxLength = 60 // characters, about what is left beside a field's name
 	length := 0
 	for _, part := range node.Content {
 		length += len(part.Value) + 2
@@ -222,10 +222,10 @@ func fitsALine(node *yaml.Node) bool {
 			return false
 		}
 	}
-	return length <= most
+	return length <= maxLength
 }
 
-func byImportance(a, b string) int {
+func bySettingOrder(a, b string) int {
 	first := []string{"type", "address", "method"}
 	rank := func(name string) int {
 		if i := slices.Index(first, name); i >= 0 {

@@ -13,9 +13,9 @@ import (
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 5 * time.Second
-	mostTimeout    = time.Minute
+	maxTimeout     = time.Minute
 	defaultRetries = 3
-	mostRetries    = 8
+	maxRetries     = 8
 
 	// https://cloud.google.com/kms/docs/reference/rest
 	defaultEndpoint = "https://cloudkms.googleapis.com"
@@ -62,11 +62,11 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) 
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator && !asPerson, &problems)
 	config.TLS.Check(given.ByOperator && !asPerson, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
-	if config.Timeout < 100*time.Millisecond || config.Timeout > mostTimeout {
-		problems.Add("timeout", "must be between 100ms and %s", mostTimeout)
+	if config.Timeout < 100*time.Millisecond || config.Timeout > maxTimeout {
+		problems.Add("timeout", "must be between 100ms and %s", maxTimeout)
 	}
-	if config.Retries < 0 || config.Retries > mostRetries {
-		problems.Add("retries", "must be between 0 and %d", mostRetries)
+	if config.Retries < 0 || config.Retries > maxRetries {
+		problems.Add("retries", "must be between 0 and %d", maxRetries)
 	}
 	return config, problems
 }

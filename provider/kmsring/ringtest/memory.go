@@ -1,5 +1,5 @@
 // Package ringtest is a key service in memory for the tests of what stands on
-// key rings: its keys rotate, fail, hang and lie on demand, and every call is
+// key rings: its keys rotate, fail, hang and return altered plaintexts on demand, and every call is
 // counted. It is for tests alone: its keys end with the process.
 //
 // Start with New; a ring file names a key with type memory.
@@ -36,7 +36,7 @@ type Service struct {
 	mu    sync.Mutex
 	keys  map[string]*keyState
 	fault func(ctx context.Context, keyName, operation string) error
-	lie   func(keyName string, plaintext []byte) []byte
+	alter func(keyName string, plaintext []byte) []byte
 	pad   int
 	calls map[string]int
 	open  int
@@ -134,12 +134,12 @@ func (s *Service) Fail(fault func(ctx context.Context, keyName, operation string
 	s.fault = fault
 }
 
-// Lie makes every Decrypt answer with what lie makes of the plaintext; nil ends
+// AlterPlaintexts makes every Decrypt return the result of alter; nil ends
 // it.
-func (s *Service) Lie(lie func(keyName string, plaintext []byte) []byte) {
+func (s *Service) AlterPlaintexts(alter func(keyName string, plaintext []byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lie = lie
+	s.alter = alter
 }
 
 // Pad makes ciphertexts longer by n bytes.
@@ -267,10 +267,10 @@ func (k *memoryKey) Decrypt(ctx context.Context, as identity.Identity, ciphertex
 		return secret.Bytes{}, wrong
 	}
 	k.service.mu.Lock()
-	lie := k.service.lie
+	alter := k.service.alter
 	k.service.mu.Unlock()
-	if lie != nil {
-		plaintext = lie(k.name, plaintext)
+	if alter != nil {
+		plaintext = alter(k.name, plaintext)
 	}
 	return secret.New(plaintext), nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// mostPages bounds the list of an object's versions, of 25 each.
-const mostPages = 100
+// maxPages bounds the list of an object's versions, of 25 each.
+const maxPages = 100
 
 // listed is a version as a list tells it.
 type listed struct {
@@ -74,8 +74,8 @@ func (s *azureStore) listVersions(ctx context.Context, as identity.Identity, q *
 	pages := s.versionPages(q)
 	var all []listed
 	for n := 0; pages.more(); n++ {
-		if n == mostPages {
-			return nil, azure.Fail(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*mostPages)
+		if n == maxPages {
+			return nil, azure.Fail(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*maxPages)
 		}
 		err := s.vault.Call(ctx, as, q, func(ctx context.Context) error {
 			page, err := pages.next(ctx)

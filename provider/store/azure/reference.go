@@ -32,8 +32,8 @@ const (
 	formatPFX = "pfx"
 )
 
-// mostHistory is the most versions that one object may hold. Each is a call.
-const mostHistory = 50
+// maxHistory is the most versions that one object may hold. Each is a call.
+const maxHistory = 50
 
 // query is a reference as it is read.
 type query struct {
@@ -88,8 +88,8 @@ func (q *query) setOptions(options map[string]any, problems *azure.Problems) {
 			q.format = oneOf("options.format", options[name], []string{formatPEM, formatPFX}, problems)
 		case "history":
 			count, ok := options[name].(int)
-			if !ok || count < 1 || count > mostHistory {
-				problems.Add("options.history", "must be a whole number from 1 to %d", mostHistory)
+			if !ok || count < 1 || count > maxHistory {
+				problems.Add("options.history", "must be a whole number from 1 to %d", maxHistory)
 			}
 			q.history = count
 		default:

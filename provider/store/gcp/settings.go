@@ -13,9 +13,9 @@ import (
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 10 * time.Second
-	mostTimeout    = time.Minute
+	maxTimeout     = time.Minute
 	defaultRetries = 4
-	mostRetries    = 8
+	maxRetries     = 8
 
 	// Where Secret Manager is, for global and for regional secrets.
 	// https://cloud.google.com/secret-manager/docs/reference/rest
@@ -79,11 +79,11 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
-	if config.Timeout < time.Second || config.Timeout > mostTimeout {
-		problems.Add("timeout", "must be between 1s and %s", mostTimeout)
+	if config.Timeout < time.Second || config.Timeout > maxTimeout {
+		problems.Add("timeout", "must be between 1s and %s", maxTimeout)
 	}
-	if config.Retries < 0 || config.Retries > mostRetries {
-		problems.Add("retries", "must be between 0 and %d", mostRetries)
+	if config.Retries < 0 || config.Retries > maxRetries {
+		problems.Add("retries", "must be between 0 and %d", maxRetries)
 	}
 	return config, problems
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// mostLocations bounds the endpoints that one store connects to. Google has
+// maxLocations bounds the endpoints that one store connects to. Google has
 // some forty locations.
-const mostLocations = 64
+const maxLocations = 64
 
 // gcpStore is one connection.
 type gcpStore struct {
@@ -69,8 +69,8 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 	if conn := s.conns[endpoint]; conn != nil {
 		return conn, nil
 	}
-	if len(s.conns) >= mostLocations {
-		return nil, fail(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", mostLocations)
+	if len(s.conns) >= maxLocations {
+		return nil, fail(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", maxLocations)
 	}
 	conn, err := s.link.Dial(endpoint)
 	if err != nil {

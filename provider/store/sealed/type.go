@@ -48,7 +48,7 @@ func (*Type) WorkloadSettings() []string { return nil }
 // again finds out one thing: that the right to open it has ended.
 const (
 	defaultRefresh = time.Hour
-	mostRefresh    = 30 * 24 * time.Hour
+	maxRefresh     = 30 * 24 * time.Hour
 )
 
 // settings are the fields of a store of this type.
@@ -80,8 +80,8 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if s.KeyRing == "" && len(s.Keys) == 0 {
 		problems = append(problems, strict.Problem{Field: "keyRing", Text: "is missing; give the path of the key ring that lanyard keygen wrote, or in keys the keys of key services"})
 	}
-	if s.Refresh < time.Second || s.Refresh > mostRefresh {
-		problems = append(problems, strict.Problem{Field: "refresh", Text: fmt.Sprintf("must be between 1s and %s", mostRefresh)})
+	if s.Refresh < time.Second || s.Refresh > maxRefresh {
+		problems = append(problems, strict.Problem{Field: "refresh", Text: fmt.Sprintf("must be between 1s and %s", maxRefresh)})
 	}
 	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
 	var wrong strict.Problems

@@ -92,8 +92,8 @@ func (m *Memory) Calls() int {
 	return m.calls
 }
 
-// MostAtOnce is the highest number of calls that were in flight together.
-func (m *Memory) MostAtOnce() int {
+// MaxInFlight is the highest number of calls that were in flight together.
+func (m *Memory) MaxInFlight() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.most
