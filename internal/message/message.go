@@ -7,26 +7,33 @@ import (
 	"time"
 )
 
-// printable makes untrusted text safe and short enough for a message: control
-// characters are escaped and what is longer than 128 bytes is cut.
-func Printable(text string) string {
-	const most = 128
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
+// Printable makes a name that others chose safe and short enough for a message:
+// control characters are escaped, and what is longer than 128 bytes is cut.
+func Printable(name string) string { return printable(name, 128) }
+
+// Excerpt is Printable for text that others wrote, such as the reason in an
+// answer: on one line, and cut after 400 bytes.
+func Excerpt(text string) string {
+	return strings.ReplaceAll(printable(strings.Join(strings.Fields(text), " "), 400), `\\`, `\`)
+}
+
+func printable(text string, limit int) string {
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
 	quoted := fmt.Sprintf("%q", text)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
-// plainName says that a name is not empty, not longer than most, and can stand
+// IsPlainName says that a name is not empty, not longer than limit, and can stand
 // in a message, a path of fields and a header without being quoted.
-func IsPlainName(name string, most int) bool {
-	return name != "" && len(name) <= most && !strings.ContainsFunc(name, func(r rune) bool {
+func IsPlainName(name string, limit int) bool {
+	return name != "" && len(name) <= limit && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 	})
 }
 
-// short is a duration as one writes it: 2m instead of 2m0s.
+// Duration is a duration as one writes it: 2m instead of 2m0s.
 func Duration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
@@ -141,7 +142,7 @@ func (s *Settings) fillCloud(problems *Problems) {
 		for _, c := range clouds() {
 			names = append(names, c.name)
 		}
-		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", Printable(s.Cloud), names))
+		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", message.Excerpt(s.Cloud), names))
 		return
 	}
 	if s.AuthorityHost == "" {

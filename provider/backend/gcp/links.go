@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -35,15 +36,20 @@ const (
 type Links struct {
 	name  string
 	calls *remote.Calls
+	now   func() time.Time
 
 	mu   sync.Mutex
 	open map[TLS]*Link
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name.
-func NewLinks(name string, calls *remote.Calls) *Links {
-	return &Links{name: name, calls: calls, open: map[TLS]*Link{}}
+// and counted there under name. now tells the time to their caches; nil means
+// time.Now.
+func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
+	if now == nil {
+		now = time.Now
+	}
+	return &Links{name: name, calls: calls, now: now, open: map[TLS]*Link{}}
 }
 
 // Link is the connections that trust one set of authorities: HTTP for Google's
@@ -52,6 +58,7 @@ func NewLinks(name string, calls *remote.Calls) *Links {
 type Link struct {
 	name    string
 	calls   *remote.Calls
+	now     func() time.Time
 	http    *http.Transport
 	bounded http.RoundTripper // http, through calls
 	trust   *remote.Trust
@@ -85,7 +92,7 @@ func (l *Links) Acquire(trusted TLS) (*Link, func(), error) {
 		if len(problems) > 0 {
 			return nil, nil, problems.Err()
 		}
-		found = newLink(l.name, trust, l.calls)
+		found = newLink(l.name, trust, l.calls, l.now)
 		l.open[trusted] = found
 	}
 	found.users++
@@ -107,7 +114,7 @@ func (l *Links) release(trusted TLS, used *Link) {
 	}
 }
 
-func newLink(name string, trust *remote.Trust, calls *remote.Calls) *Link {
+func newLink(name string, trust *remote.Trust, calls *remote.Calls, now func() time.Time) *Link {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	pool := &http.Transport{
 		// No Proxy: the node's environment has no say in where tokens go.
@@ -121,9 +128,9 @@ func newLink(name string, trust *remote.Trust, calls *remote.Calls) *Link {
 		DisableCompression: true,
 	}
 	return &Link{
-		name: name, calls: calls, http: pool, bounded: calls.Transport(name, pool), trust: trust, conns: map[string]*Conn{},
-		granted: credential.New[secret.Bytes](credential.Options{}),
-		facts:   credential.New[string](credential.Options{Timeout: factTime}),
+		name: name, calls: calls, now: now, http: pool, bounded: calls.Transport(name, pool), trust: trust, conns: map[string]*Conn{},
+		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
+		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
 }
 
@@ -136,7 +143,7 @@ func (l *Link) Dial(endpoint string) (*Conn, error) {
 	if conn == nil {
 		made, err := l.connect(endpoint)
 		if err != nil {
-			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", Printable(endpoint)))
+			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", message.Excerpt(endpoint)))
 		}
 		conn = &Conn{ClientConn: made, Endpoint: endpoint, link: l}
 		l.conns[endpoint] = conn

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -76,7 +77,7 @@ func (a *AuthSettings) check(tls TLSSettings, problems *Problems) {
 		return
 	}
 	if !slices.Contains(methods, a.Method) {
-		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
 	a.refuseForeign(problems)
