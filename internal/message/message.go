@@ -7,21 +7,28 @@ import (
 	"time"
 )
 
-// Printable makes untrusted text safe for a message: it escapes control characters
-// and cuts the text after 128 bytes.
-func Printable(text string) string {
-	const maxText = 128
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+// Printable makes a name that others chose safe and short enough for a message:
+// control characters are escaped, and what is longer than 128 bytes is cut.
+func Printable(name string) string { return printable(name, 128) }
+
+// Excerpt is Printable for text that others wrote, such as the reason in an
+// answer: on one line, and cut after 400 bytes.
+func Excerpt(text string) string {
+	return strings.ReplaceAll(printable(strings.Join(strings.Fields(text), " "), 400), `\\`, `\`)
+}
+
+func printable(text string, limit int) string {
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
 	quoted := fmt.Sprintf("%q", text)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
-// IsPlainName says that a name has 1 to max bytes and can stand in a message, a
-// field path and a header without quotes.
-func IsPlainName(name string, max int) bool {
-	return name != "" && len(name) <= max && !strings.ContainsFunc(name, func(r rune) bool {
+// IsPlainName says that a name is not empty, not longer than limit, and can stand
+// in a message, a path of fields and a header without being quoted.
+func IsPlainName(name string, limit int) bool {
+	return name != "" && len(name) <= limit && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 	})
 }

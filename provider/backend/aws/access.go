@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -20,11 +19,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// firstWait is about how long the first repetition waits; each further one
-// waits twice as long, up to longestWait.
+// The mean of the first pause before a retry, and the longest.
 const (
-	firstWait   = 100 * time.Millisecond
-	longestWait = 5 * time.Second
+	firstPause = 100 * time.Millisecond
+	maxPause   = 5 * time.Second
 )
 
 // Access is one store's way to AWS. It is safe for concurrent use.
@@ -203,34 +201,18 @@ func asFailure(err error) *CallError {
 }
 
 // attempt tries until it succeeds, is refused, or there is no time left.
-func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) *CallError {
-	for n := 0; ; n++ {
-		limited := remote.WithTimeout(ctx, a.settings.Timeout)
-		failed := try(limited)
-		if err := remote.NoSlot(limited); failed != nil && err != nil {
-			return &CallError{Kind: fault.ErrUnavailable, Text: err.Error(), cause: err}
+func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) (failed *CallError) {
+	backoff := remote.Backoff{Timeout: a.settings.Timeout, Retries: retries, First: firstPause, Max: maxPause}
+	err := backoff.Do(ctx, "AWS", func(ctx context.Context) remote.Outcome {
+		if failed = try(ctx); failed == nil {
+			return remote.Outcome{}
 		}
-		if failed == nil || !errors.Is(failed, fault.ErrUnavailable) || n >= retries || !wait(ctx, n) {
-			return failed
-		}
+		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
+	})
+	if errors.Is(err, remote.ErrNoSlot) {
+		return &CallError{Kind: fault.ErrUnavailable, Text: err.Error(), cause: err}
 	}
-}
-
-// wait waits before another try, and is false if there is no time for it.
-func wait(ctx context.Context, n int) bool {
-	backoff := min(firstWait<<n, longestWait)
-	delay := backoff/2 + rand.N(backoff)
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
-		return false
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return failed
 }
 
 // grant is a pod's credentials in use.

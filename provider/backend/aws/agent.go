@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/smithy-go"
 
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -60,7 +62,7 @@ func agentSaid(err error, token secret.Bytes) *CallError {
 	if parts := passedOn.FindStringSubmatch(text); parts != nil {
 		return answeredWith(parts[1], parts[2], status, token)
 	}
-	f := Failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, Printable(withoutSecrets(text, token)))
+	f := Failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
 	switch {
 	case passes(status) || strings.Contains(text, "key refresh failed"):
 		f.Kind = fault.ErrUnavailable

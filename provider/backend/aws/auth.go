@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -69,7 +70,7 @@ const notRole = "must be the ARN of a role, such as arn:aws:iam::111122223333:ro
 func (a *Auth) check(byOperator bool, problems *Problems) {
 	methods := []string{methodWebIdentity, methodPodIdentity}
 	if !slices.Contains(methods, a.Method) {
-		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
 	if a.Role != "" && !isRole(a.Role) {
@@ -94,7 +95,7 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 	}
 	kinds := []string{addressAuto, addressIPv4, addressIPv6}
 	if !slices.Contains(kinds, a.AddressType) {
-		problems.Add("auth.addressType", "%s", strict.Unknown("address type", Printable(a.AddressType), kinds))
+		problems.Add("auth.addressType", "%s", strict.Unknown("address type", message.Excerpt(a.AddressType), kinds))
 	}
 	if a.Method == methodWebIdentity {
 		if a.AddressType != addressAuto {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -33,9 +34,9 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 		case err != nil:
 			return "", withKind(err)
 		case role == "":
-			return "", Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", Printable(as.ServiceAccount), Printable(as.Namespace), roleAnnotation)
+			return "", Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
 		case !isRole(role):
-			return "", Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, Printable(as.ServiceAccount), Printable(as.Namespace), notRole)
+			return "", Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), notRole)
 		}
 		return role, nil
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -130,9 +131,8 @@ func (a *Access) stsOptions(region string) sts.Options {
 // for a while.
 func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
-	var failed *CallError
 	order := a.sts.order(regions, a.platform.now())
-	for round := 0; ; round++ {
+	failed := a.attempt(ctx, a.settings.Retries, func(ctx context.Context) (failed *CallError) {
 		for n, i := range order {
 			client := sts.New(a.stsOptions(regions[i]))
 			share, cancel := shareOf(ctx, len(order)-n)
@@ -151,10 +151,8 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 				a.sts.failed(regions[i], failed.Text, a.platform.now())
 			}
 		}
-		if failed == nil || !errors.Is(failed, fault.ErrUnavailable) || round == a.settings.Retries || !wait(ctx, round) {
-			break
-		}
-	}
+		return failed
+	})
 	if failed != nil {
 		return awssdk.Credentials{}, failed
 	}
@@ -189,17 +187,17 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 		return answer.Credentials, nil
 	}
 	f := Explain(err, token)
-	f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: %s", Printable(role), f.Text)
+	f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: %s", message.Excerpt(role), f.Text)
 	switch {
 	case f.Code == "InvalidIdentityToken" && strings.Contains(f.Text, keysUnreached):
 		f.Kind = fault.ErrUnavailable
 		f.Text += "; if it stays so, check that the cluster's issuer answers with /.well-known/openid-configuration and its keys within 5 seconds to anyone"
 	case f.Code == "InvalidIdentityToken" || f.Code == "IDPRejectedClaim":
 		f.Kind = fault.ErrUnauthenticated
-		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", Printable(audience))
+		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", message.Excerpt(audience))
 	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = fault.ErrUnauthenticated, false
-		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", Printable(role))
+		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", message.Excerpt(role))
 	case f.Code == "AccessDenied":
 		f.Text += "; check that the role exists and that its trust policy allows this service account (sub) and audience (aud)"
 	case f.Code == "RegionDisabledException":
@@ -218,7 +216,7 @@ func assumeNext(ctx context.Context, client *sts.Client, role, session string, a
 		return answer.Credentials, nil
 	}
 	f := Explain(err)
-	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", Printable(role), f.Text)
+	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", message.Excerpt(role), f.Text)
 	if errors.Is(f, fault.ErrDenied) {
 		f.Text += "; check that the role exists, that its trust policy allows the role before it, and that that one may assume it"
 	}

@@ -8,27 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
-
-// maxQuoted bounds the text of AWS's own that goes into an error, in bytes.
-const maxQuoted = 400
-
-// Printable makes text that others wrote safe and short enough for an error.
-func Printable(text string) string {
-	if len(text) > maxQuoted {
-		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
-	}
-	quoted := fmt.Sprintf("%q", strings.Join(strings.Fields(text), " "))
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
-}
 
 // CallError is an error of AWS in the words of package fault.
 type CallError struct {
@@ -72,8 +60,8 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 
 // answeredWith is Named without the secrets that were sent, where the status of
 // the answer may tell what a code that is not known does not.
-func answeredWith(code, message string, status int, sent ...secret.Bytes) *CallError {
-	f := Named(code, withoutSecrets(message, sent...))
+func answeredWith(code, text string, status int, sent ...secret.Bytes) *CallError {
+	f := Named(code, remote.Redact(text, sent...))
 	if errors.Is(f, fault.ErrInvalid) && passes(status) {
 		f.Kind = fault.ErrUnavailable
 	}
@@ -85,23 +73,14 @@ func passes(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 }
 
-func withoutSecrets(text string, sent ...secret.Bytes) string {
-	for _, s := range sent {
-		if s.Len() > 0 {
-			text = strings.ReplaceAll(text, s.RevealString(), secret.Redacted)
-		}
-	}
-	return text
-}
-
-// Named is what an error of this code and message means, by AWS's names for
+// Named is what an error of this code and text means, by AWS's names for
 // errors, which the services share.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
-func Named(code, message string) *CallError {
-	says := Printable(code)
-	if message != "" {
-		says += ": " + Printable(message)
+func Named(code, text string) *CallError {
+	says := message.Excerpt(code)
+	if text != "" {
+		says += ": " + message.Excerpt(text)
 	}
 	f := &CallError{Kind: fault.ErrInvalid, Text: "AWS says " + says, Code: code}
 	_, throttled := retry.DefaultThrottleErrorCodes[code]
@@ -149,15 +128,15 @@ func unanswered(err error) *CallError {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return Failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
 	case at != nil:
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(at.Err.Error()))
+		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, Printable(innermost(err)))
+		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
 	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
 		return Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
 	case statusOf(err) != 0:
 		return Failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
 	}
-	return Failf(fault.ErrInvalid, "the call cannot be made: %s", Printable(err.Error()))
+	return Failf(fault.ErrInvalid, "the call cannot be made: %s", message.Excerpt(err.Error()))
 }
 
 // innermost is the innermost text, without the names of the SDK's layers.

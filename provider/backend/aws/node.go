@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
@@ -56,7 +57,7 @@ type Node struct {
 func (n *Node) Check(problems *Problems) {
 	methods := []string{methodInstanceRole, methodWebIdentityFile}
 	if !slices.Contains(methods, n.Method) {
-		problems.Add("node.method", "%s", strict.Unknown("method", Printable(n.Method), methods))
+		problems.Add("node.method", "%s", strict.Unknown("method", message.Excerpt(n.Method), methods))
 		return
 	}
 	if len(n.Chain) > mostChained {
@@ -156,7 +157,7 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
 	found, err := a.platform.person.Retrieve(ctx)
 	if err != nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", Printable(err.Error()))
+		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
 	}
 	if !found.CanExpire {
 		found.Expires = a.platform.now().Add(personTime)

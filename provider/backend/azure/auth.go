@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
@@ -113,7 +114,7 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 		a.Method = a.implied()
 	}
 	if !slices.Contains(methods, a.Method) {
-		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
 	a.refuseForeign(problems)

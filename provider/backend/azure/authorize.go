@@ -6,6 +6,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -27,11 +28,11 @@ type authorizer struct{ hostPort string }
 // to another.
 func (a authorizer) Do(req *policy.Request) (*http.Response, error) {
 	if to := req.Raw().URL; to.Scheme != "https" || remote.HostPort(to) != a.hostPort {
-		return nil, Fail(fault.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.hostPort, Printable(to.Host))
+		return nil, fault.Failf(fault.ErrInvalid, "%s sends the reader of a list to %s, where its token must not go", a.hostPort, message.Excerpt(to.Host))
 	}
 	token, ok := req.Raw().Context().Value(bearerKey{}).(secret.Bytes)
 	if !ok || token.Len() == 0 {
-		return nil, Fail(fault.ErrUnauthenticated, "the call has no token")
+		return nil, fault.Failf(fault.ErrUnauthenticated, "the call has no token")
 	}
 	req.Raw().Header.Set("Authorization", "Bearer "+token.RevealString())
 	return req.Next()

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -59,7 +61,7 @@ func (v *Vault) accepted(ctx context.Context) (challenge, error) {
 	}
 	grant, err := v.challenges.Get(ctx, credential.Key{Issuer: v.config.Address}, func(ctx context.Context) (challenge, time.Time, error) {
 		asked, err := v.askChallenge(ctx)
-		return asked, time.Now().Add(challengeLife), err
+		return asked, v.now().Add(challengeLife), err
 	})
 	if err != nil {
 		return challenge{}, err
@@ -71,7 +73,7 @@ func (v *Vault) accepted(ctx context.Context) (challenge, error) {
 	if known.resource != "" {
 		asked.resource = known.resource
 	} else if !strings.HasSuffix(hostOf(v.config.Address), "."+hostOf(asked.resource)) {
-		return challenge{}, Fail(fault.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", v.tries.host, Printable(asked.resource))
+		return challenge{}, fault.Failf(fault.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", v.host, message.Excerpt(asked.resource))
 	}
 	return asked, nil
 }
@@ -80,29 +82,29 @@ func (v *Vault) accepted(ctx context.Context) (challenge, error) {
 // challenge.
 func (v *Vault) askChallenge(ctx context.Context) (challenge, error) {
 	var found challenge
-	err := v.tries.do(ctx, func(ctx context.Context) outcome {
+	err := v.backoff.Do(ctx, v.host, func(ctx context.Context) remote.Outcome {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.config.Address+"/keys?api-version=7.4", http.NoBody)
 		if err != nil {
-			return outcome{err: Fail(fault.ErrInvalid, "address: is not a URL")}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "address: is not a URL")}
 		}
 		resp, err := v.transport.Do(req)
 		if err != nil {
-			return outcome{err: unreachable(ctx, v.tries.host, err), passes: true}
+			return remote.Outcome{Err: unreachable(ctx, v.host, err), Retry: true}
 		}
 		defer resp.Body.Close() //nolint:errcheck // only its header matters
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return outcome{err: unreachable(ctx, v.tries.host, err), passes: true}
+			return remote.Outcome{Err: unreachable(ctx, v.host, err), Retry: true}
 		}
 		if passes(resp.StatusCode) {
-			return outcome{err: refused{status: resp.StatusCode}.explain(nil, ""), passes: true, after: retryAfter(resp)}
+			return remote.Outcome{Err: refused{status: resp.StatusCode}.explain(nil, ""), Retry: true, After: remote.RetryAfter(resp.Header)}
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
-			return outcome{err: Fail(fault.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give tenantID and resource", v.tries.host, resp.StatusCode)}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give tenantID and resource", v.host, resp.StatusCode)}
 		}
 		if found, err = parseChallenge(resp.Header.Get("WWW-Authenticate")); err != nil {
-			return outcome{err: Fail(fault.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give tenantID and resource", v.tries.host, err)}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give tenantID and resource", v.host, err)}
 		}
-		return outcome{}
+		return remote.Outcome{}
 	})
 	return found, err
 }

@@ -10,60 +10,16 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
-
-// maxQuoted bounds the text of Azure's own that goes into an error, in bytes.
-const maxQuoted = 300
-
-// failure is an error of Key Vault or Entra ID: one of package fault's kinds, its text,
-// and the cause if callers may want to match it.
-type failure struct {
-	kind  error
-	text  string
-	cause error
-}
-
-func (f *failure) Error() string { return f.text }
-
-func (f *failure) Unwrap() []error {
-	if f.cause != nil {
-		return []error{f.kind, f.cause}
-	}
-	return []error{f.kind}
-}
-
-// Fail makes an error of one of package fault's kinds. Returned from the
-// function that Vault.Call calls, it is final.
-func Fail(kind error, format string, args ...any) error { return fail(kind, format, args...) }
-
-func fail(kind error, format string, args ...any) *failure {
-	return &failure{kind: kind, text: fmt.Sprintf(format, args...)}
-}
-
-// About puts what was being done before a failure's text.
-func About(what string, err error) error {
-	var f *failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	return &failure{kind: f.kind, text: what + ": " + f.text, cause: f.cause}
-}
-
-// Printable makes text that others wrote safe and short enough for an error.
-func Printable(text string) string {
-	if len(text) > maxQuoted {
-		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
-	}
-	quoted := fmt.Sprintf("%q", strings.Join(strings.Fields(text), " "))
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
-}
 
 // complaint is what an answer of Key Vault's says is wrong.
 // https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses#error-responses
@@ -80,9 +36,10 @@ type complaint struct {
 // refused is a call that Key Vault answered with an error.
 type refused struct {
 	status    int
-	code      string // the inner one where there is one
-	text      string // Key Vault's own words, ready to be appended; may be empty
-	challenge string // the WWW-Authenticate header of a 401
+	code      string        // the inner one where there is one
+	text      string        // Key Vault's own words, ready to be appended; may be empty
+	challenge string        // the WWW-Authenticate header of a 401
+	after     time.Duration // what Retry-After asks for
 }
 
 // asRefused tells an answer of Key Vault's from other failures.
@@ -95,6 +52,7 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	if answer.RawResponse == nil {
 		return r, true
 	}
+	r.after = remote.RetryAfter(answer.RawResponse.Header)
 	r.challenge = answer.RawResponse.Header.Get("WWW-Authenticate")
 	var said complaint
 	body, err := runtime.Payload(answer.RawResponse)
@@ -104,17 +62,10 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	if said.Error.InnerError.Code != "" {
 		r.code = said.Error.InnerError.Code
 	}
-	if text := withoutSecret(said.Error.Message, sent); text != "" {
-		r.text = "; Key Vault says: " + Printable(text)
+	if text := remote.Redact(said.Error.Message, sent); text != "" {
+		r.text = "; Key Vault says: " + message.Excerpt(text)
 	}
 	return r, true
-}
-
-func withoutSecret(text string, sent secret.Bytes) string {
-	if sent.Len() == 0 {
-		return text
-	}
-	return strings.ReplaceAll(text, sent.RevealString(), secret.Redacted)
 }
 
 // passes tells the statuses that may pass by themselves.
@@ -124,37 +75,37 @@ func passes(status int) bool {
 
 // explain turns an answer into the failure that its reader needs.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
-func (r refused) explain(what Object, who string) *failure {
+func (r refused) explain(what Object, who string) error {
 	switch {
 	case r.status == http.StatusTooManyRequests:
-		return fail(fault.ErrUnavailable, "Key Vault is throttling (429): the vault's limit of transactions in ten seconds is reached; call less often (refresh), or spread what is asked for over more vaults%s", r.text)
+		return fault.Failf(fault.ErrUnavailable, "Key Vault is throttling (429): the vault's limit of transactions in ten seconds is reached; call less often (refresh), or spread what is asked for over more vaults%s", r.text)
 	case passes(r.status):
-		return fail(fault.ErrUnavailable, "Key Vault failed with status %d%s", r.status, r.text)
+		return fault.Failf(fault.ErrUnavailable, "Key Vault failed with status %d%s", r.status, r.text)
 	case r.status == http.StatusUnauthorized:
-		return fail(fault.ErrUnauthenticated, "Key Vault does not accept the token of %s (401)%s%s", who, r.wants(), r.text)
+		return fault.Failf(fault.ErrUnauthenticated, "Key Vault does not accept the token of %s (401)%s%s", who, r.wants(), r.text)
 	case r.status == http.StatusForbidden:
 		return r.forbidden(what, who)
 	case r.status == http.StatusNotFound:
-		return fail(fault.ErrNotFound, "Key Vault has no such %s; if it was deleted, recover it, else check the name%s%s", what.Noun(), what.OrVersion(), r.text)
+		return fault.Failf(fault.ErrNotFound, "Key Vault has no such %s; if it was deleted, recover it, else check the name%s%s", what.Noun(), what.OrVersion(), r.text)
 	case r.status >= 300 && r.status < 400:
-		return fail(fault.ErrInvalid, "the server redirects (%d), which Key Vault never does; check the vault's address", r.status)
+		return fault.Failf(fault.ErrInvalid, "the server redirects (%d), which Key Vault never does; check the vault's address", r.status)
 	}
-	return fail(fault.ErrInvalid, "Key Vault refuses the request (%d)%s", r.status, r.text)
+	return fault.Failf(fault.ErrInvalid, "Key Vault refuses the request (%d)%s", r.status, r.text)
 }
 
 // forbidden explains a 403 by its inner code.
-func (r refused) forbidden(what Object, who string) *failure {
+func (r refused) forbidden(what Object, who string) error {
 	switch {
 	case strings.HasSuffix(r.code, "Disabled"):
-		return fail(fault.ErrDenied, "this version of the %s is disabled; enable it, or give another version%s", what.Noun(), r.text)
+		return fault.Failf(fault.ErrDenied, "this version of the %s is disabled; enable it, or give another version%s", what.Noun(), r.text)
 	case r.code == "ForbiddenByFirewall":
-		return fail(fault.ErrDenied, "the vault's firewall does not admit this node's address; add the cluster's outbound address or its subnet to the vault's network rules%s", r.text)
+		return fault.Failf(fault.ErrDenied, "the vault's firewall does not admit this node's address; add the cluster's outbound address or its subnet to the vault's network rules%s", r.text)
 	case r.code == "ForbiddenByConnection":
-		return fail(fault.ErrDenied, "the vault takes no calls from the public network; let the node reach it by its private endpoint (its private DNS zone, or the setting endpoint)%s", r.text)
+		return fault.Failf(fault.ErrDenied, "the vault takes no calls from the public network; let the node reach it by its private endpoint (its private DNS zone, or the setting endpoint)%s", r.text)
 	case r.code == "ForbiddenByRbac":
-		return fail(fault.ErrDenied, "permission denied for %s: give it the role %q on the vault or on this object%s", who, what.Role(), r.text)
+		return fault.Failf(fault.ErrDenied, "permission denied for %s: give it the role %q on the vault or on this object%s", who, what.Role(), r.text)
 	}
-	return fail(fault.ErrDenied, "permission denied for %s: its access policy needs %s; if the vault uses roles, give it the role %q%s", who, what.Permission(), what.Role(), r.text)
+	return fault.Failf(fault.ErrDenied, "permission denied for %s: its access policy needs %s; if the vault uses roles, give it the role %q%s", who, what.Permission(), what.Role(), r.text)
 }
 
 // wants says what a 401 asks for.
@@ -163,12 +114,12 @@ func (r refused) wants() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", Printable(c.tenant), Printable(c.resource))
+	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", message.Excerpt(c.tenant), message.Excerpt(c.resource))
 }
 
 // unreachable explains a call without an answer. The error itself is told only
 // where it is the network's, since what a decoder says may quote a value.
-func unreachable(ctx context.Context, host string, err error) *failure {
+func unreachable(ctx context.Context, host string, err error) error {
 	var (
 		wrapped *url.Error
 		missing *net.DNSError
@@ -178,18 +129,18 @@ func unreachable(ctx context.Context, host string, err error) *failure {
 	)
 	switch {
 	case errors.As(err, &large):
-		return fail(fault.ErrInvalid, "%s: %v, the maximum of Key Vault's", host, large)
+		return fault.Failf(fault.ErrInvalid, "%s: %v, the maximum of Key Vault's", host, large)
 	// What package net says of a dial that took too long is a DeadlineExceeded too.
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded) && !(errors.As(err, &dial) && dial.Op == "dial"):
-		return fail(fault.ErrUnavailable, "%s did not answer in time; see the setting timeout", host)
+		return fault.Failf(fault.ErrUnavailable, "%s did not answer in time; see the setting timeout", host)
 	case errors.As(err, &missing) && missing.IsNotFound:
-		return fail(fault.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
+		return fault.Failf(fault.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
 	case errors.As(err, &wrapped):
-		return fail(fault.ErrUnavailable, "%s cannot be reached: %s%s", host, Printable(wrapped.Err.Error()), tlsRemedy(err))
+		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s%s", host, message.Excerpt(wrapped.Err.Error()), tlsRemedy(err))
 	case errors.As(err, &network):
-		return fail(fault.ErrUnavailable, "%s cannot be reached: %s", host, Printable(network.Error()))
+		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s", host, message.Excerpt(network.Error()))
 	}
-	return fail(fault.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
+	return fault.Failf(fault.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
 }
 
 // tlsRemedy says which setting is about a failed handshake.

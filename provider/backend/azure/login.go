@@ -17,7 +17,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -54,7 +56,7 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
 	got, err := v.person.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, Fail(fault.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", Printable(err.Error()))
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", message.Excerpt(err.Error()))
 	}
 	return secret.NewString(got.Token), got.ExpiresOn, nil
 }
@@ -69,19 +71,19 @@ func (v *Vault) login(ctx context.Context, as identity.Identity, want challenge)
 	from, err := v.entra(want.tenant, clientID, sent)
 	if err != nil {
 		// The library's own words repeat the tenant, which a class may give.
-		return secret.Bytes{}, time.Time{}, Fail(fault.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
 	}
 	var got azcore.AccessToken
-	err = retrier{host: hostOf(v.config.AuthorityHost), timeout: v.tries.timeout, retries: v.tries.retries}.do(ctx, func(ctx context.Context) outcome {
+	err = v.backoff.Do(ctx, hostOf(v.config.AuthorityHost), func(ctx context.Context) remote.Outcome {
 		var err, lost error
 		got, err = from.GetToken(context.WithValue(ctx, lostKey{}, &lost), policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
 		if err != nil && lost != nil {
-			return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), lost), passes: true}
+			return remote.Outcome{Err: unreachable(ctx, hostOf(v.config.AuthorityHost), lost), Retry: true}
 		}
 		return v.loginOutcome(ctx, err, as, sent)
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, About("login as "+v.who(), err)
+		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(), err)
 	}
 	return secret.NewString(got.Token), got.ExpiresOn, nil
 }
@@ -114,11 +116,11 @@ func (v *Vault) proof(ctx context.Context, as identity.Identity) (clientID strin
 		token, err := v.podTokens.Token(ctx, as, auth.Audience)
 		switch {
 		case errors.Is(err, identity.ErrNoToken):
-			return "", secret.Bytes{}, &failure{kind: fault.ErrUnauthenticated, text: err.Error(), cause: err}
+			return "", secret.Bytes{}, fault.Fail(fault.ErrUnauthenticated, err)
 		case err != nil && ctx.Err() != nil:
 			return "", secret.Bytes{}, fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
 		case err != nil:
-			return "", secret.Bytes{}, Fail(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, Printable(err.Error()))
+			return "", secret.Bytes{}, fault.Failf(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, message.Excerpt(err.Error()))
 		}
 		return auth.ClientID, token.JWT, nil
 	}
@@ -144,7 +146,7 @@ func ownCredential(as identity.Identity, name string) (secret.Bytes, error) {
 		}
 	}
 	if value.Len() == 0 {
-		return secret.Bytes{}, Fail(fault.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", Printable(name))
+		return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", message.Excerpt(name))
 	}
 	return value, nil
 }
@@ -157,14 +159,14 @@ type oauthError struct {
 }
 
 // loginOutcome explains what became of a login.
-func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) outcome {
+func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) remote.Outcome {
 	if err == nil {
-		return outcome{}
+		return remote.Outcome{}
 	}
 	v.logins.discovery.forget()
 	var failed *azidentity.AuthenticationFailedError
 	if !errors.As(err, &failed) || failed.RawResponse == nil {
-		return outcome{err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), passes: true}
+		return remote.Outcome{Err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), Retry: true}
 	}
 	resp := failed.RawResponse
 	var said oauthError
@@ -174,16 +176,16 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 	// What follows is for Microsoft's support alone.
 	description, _, _ := strings.Cut(said.Description, "Trace ID:")
 	text := ""
-	if description = Printable(withoutSecret(description, sent)); description != "" {
+	if description = message.Excerpt(remote.Redact(description, sent)); description != "" {
 		text = "; Entra ID says: " + description
 	}
 	if passes(resp.StatusCode) || said.Error == "temporarily_unavailable" {
-		return outcome{err: Fail(fault.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), passes: true, after: retryAfter(resp)}
+		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), Retry: true, After: remote.RetryAfter(resp.Header)}
 	}
 	if resp.StatusCode == http.StatusOK {
-		return outcome{err: Fail(fault.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(v.config.AuthorityHost)), passes: true}
+		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(v.config.AuthorityHost)), Retry: true}
 	}
-	return outcome{err: Fail(fault.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, v.remedy(said.Description, as), text)}
+	return remote.Outcome{Err: fault.Failf(fault.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, v.remedy(said.Description, as), text)}
 }
 
 // remedy is what to look at when a login is refused with one of Entra ID's
@@ -203,7 +205,7 @@ func (v *Vault) remedy(description string, as identity.Identity) string {
 	if v.config.Auth.Method == methodServicePrincipal {
 		return "check the client ID and secret in the nodePublishSecretRef Secret, and tenantID"
 	}
-	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, Printable(v.config.Auth.Audience))
+	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, message.Excerpt(v.config.Auth.Audience))
 }
 
 // who describes in errors as whom the store reads.
@@ -213,9 +215,9 @@ func (v *Vault) who() string {
 	case auth.Method == methodManagedIdentity && auth.IdentityID == "":
 		return "the node's own managed identity"
 	case auth.Method == methodManagedIdentity:
-		return "the node's managed identity " + Printable(auth.IdentityID)
+		return "the node's managed identity " + message.Excerpt(auth.IdentityID)
 	case auth.ClientID != "":
-		return "client " + Printable(auth.ClientID)
+		return "client " + message.Excerpt(auth.ClientID)
 	}
 	return "the client that the pod's credentials name"
 }

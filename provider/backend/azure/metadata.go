@@ -3,12 +3,15 @@ package azure
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -32,40 +35,40 @@ func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes,
 	}
 	address := v.config.Auth.MetadataEndpoint + "/metadata/identity/oauth2/token?" + query.Encode()
 	var got metadataToken
-	err := retrier{host: hostOf(address), timeout: v.tries.timeout, retries: v.tries.retries}.do(ctx, func(ctx context.Context) outcome {
+	err := v.backoff.Do(ctx, hostOf(address), func(ctx context.Context) remote.Outcome {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 		if err != nil {
-			return outcome{err: Fail(fault.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
 		}
 		req.Header.Set("Metadata", "true")
 		resp, err := v.logins.transport.Do(req)
 		if err != nil {
-			return outcome{err: unreachable(ctx, hostOf(address), err), passes: true}
+			return remote.Outcome{Err: unreachable(ctx, hostOf(address), err), Retry: true}
 		}
 		defer resp.Body.Close() //nolint:errcheck // it has been read as far as it matters
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {
-			return outcome{err: unreachable(ctx, hostOf(address), err), passes: true}
+			return remote.Outcome{Err: unreachable(ctx, hostOf(address), err), Retry: true}
 		}
 		got = metadataToken{}
 		broken := json.Unmarshal(body, &got) != nil
 		switch {
 		// 404 and 410 are those of a service that is being updated.
 		case passes(resp.StatusCode), resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
-			return outcome{err: Fail(fault.ErrUnavailable, "the machine's metadata service failed with status %d", resp.StatusCode), passes: true, after: retryAfter(resp)}
+			return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "the machine's metadata service failed with status %d", resp.StatusCode), Retry: true, After: remote.RetryAfter(resp.Header)}
 		case resp.StatusCode != http.StatusOK:
-			return outcome{err: Fail(fault.ErrUnauthenticated, "the machine's metadata service gives no token (%d): %s; assign the identity to every machine of the node pool, and check auth.identityID", resp.StatusCode, Printable(got.Description))}
+			return remote.Outcome{Err: fault.Failf(fault.ErrUnauthenticated, "the machine's metadata service gives no token (%d): %s; assign the identity to every machine of the node pool, and check auth.identityID", resp.StatusCode, message.Excerpt(got.Description))}
 		case broken || got.AccessToken == "":
-			return outcome{err: Fail(fault.ErrUnavailable, "the machine's metadata service answered without a token; check auth.metadataEndpoint"), passes: true}
+			return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "the machine's metadata service answered without a token; check auth.metadataEndpoint"), Retry: true}
 		}
-		return outcome{}
+		return remote.Outcome{}
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, About("login as "+v.who(), err)
+		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(), err)
 	}
 	seconds, err := strconv.ParseInt(got.ExpiresOn, 10, 64)
 	if err != nil || seconds <= 0 {
-		return secret.Bytes{}, time.Time{}, Fail(fault.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", v.who())
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", v.who())
 	}
 	return secret.NewString(got.AccessToken), time.Unix(seconds, 0), nil
 }

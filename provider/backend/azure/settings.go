@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -135,7 +136,7 @@ func (s *Settings) fillCloud(problems *Problems) {
 		for _, c := range clouds() {
 			names = append(names, c.name)
 		}
-		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", Printable(s.Cloud), names))
+		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", message.Excerpt(s.Cloud), names))
 		return
 	}
 	if s.AuthorityHost == "" {

@@ -19,6 +19,7 @@ package azure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"sync"
 	"time"
@@ -31,6 +32,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
+)
+
+// The mean of the first pause before a retry, and the longest.
+// https://learn.microsoft.com/azure/key-vault/general/overview-throttling#recommended-client-side-throttling-method
+const (
+	firstPause = 200 * time.Millisecond
+	maxPause   = 20 * time.Second
 )
 
 // Options are what a Pool is made of.
@@ -90,7 +98,7 @@ func NewPool(opts Options) *Pool {
 func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	address, err := url.Parse(config.Address)
 	if err != nil {
-		return nil, Fail(fault.ErrInvalid, "address: is not a URL")
+		return nil, fault.Failf(fault.ErrInvalid, "address: is not a URL")
 	}
 	transport, release, err := p.transports.Acquire(config.route())
 	if err != nil {
@@ -102,9 +110,10 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 		return nil, err
 	}
 	return &Vault{
-		config: config, hostPort: remote.HostPort(address), podTokens: p.tokens, person: p.person, transport: transporter{transport.Client(p.observed)},
+		config: config, hostPort: remote.HostPort(address), podTokens: p.tokens, person: p.person, now: p.now, transport: transporter{transport.Client(p.observed)},
 		logins: logins, release: func() { releaseLogins(); release() },
-		tries:      retrier{host: address.Host, timeout: config.Timeout, retries: config.Retries},
+		host:       address.Host,
+		backoff:    remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
 		challenges: credential.New[challenge](credential.Options{Now: p.now}),
 	}, nil
 }
@@ -116,10 +125,12 @@ type Vault struct {
 	hostPort  string // that the config's address dials
 	podTokens identity.TokenSource
 	person    *Person // for methodPerson
+	now       func() time.Time
 	transport transporter
 	logins    *logins
-	release   func() // of the transport and the logins
-	tries     retrier
+	release   func()         // of the transport and the logins
+	host      string         // of the address, with its port
+	backoff   remote.Backoff // for the calls of all services
 
 	challenges *credential.Cache[challenge]
 }
@@ -149,7 +160,7 @@ func (v *Vault) ClientOptions() azcore.ClientOptions {
 	return azcore.ClientOptions{
 		APIVersion:       v.config.APIVersion,
 		Transport:        v.transport,
-		Retry:            policy.RetryOptions{MaxRetries: -1}, // a retrier's
+		Retry:            policy.RetryOptions{MaxRetries: -1}, // Backoff retries
 		Telemetry:        policy.TelemetryOptions{ApplicationID: "lanyard"},
 		PerRetryPolicies: []policy.Policy{authorizer{hostPort: v.hostPort}},
 	}
@@ -163,44 +174,42 @@ func (v *Vault) Call(ctx context.Context, as identity.Identity, what Object, do 
 	for renewed := false; ; renewed = true {
 		grant, key, err := v.token(ctx, as)
 		if err != nil {
-			return About(what.String(), err)
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		unauthorized := false
-		err = v.tries.do(ctx, func(ctx context.Context) outcome {
+		err = v.backoff.Do(ctx, v.host, func(ctx context.Context) remote.Outcome {
 			result := v.outcome(ctx, do(withBearer(ctx, grant.Credential)), what, grant.Credential)
-			unauthorized = errors.Is(result.err, fault.ErrUnauthenticated)
+			unauthorized = errors.Is(result.Err, fault.ErrUnauthenticated)
 			return result
 		})
-		if err == nil || !unauthorized || renewed || !v.logins.tokens.Forget(key, grant) {
-			return About(what.String(), err)
+		switch {
+		case err == nil:
+			return nil
+		case !unauthorized || renewed || !v.logins.tokens.Forget(key, grant):
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
 }
 
 // outcome explains what became of a call to the vault.
-func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret.Bytes) outcome {
+func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret.Bytes) remote.Outcome {
 	if err == nil {
-		return outcome{}
+		return remote.Outcome{}
 	}
-	var own *failure
-	if errors.As(err, &own) {
-		return outcome{err: own}
+	if remote.HasKind(err) {
+		return remote.Outcome{Err: err}
 	}
 	r, answered := asRefused(err, sent)
 	if !answered {
-		failed := unreachable(ctx, v.tries.host, err)
-		return outcome{err: failed, passes: errors.Is(failed, fault.ErrUnavailable)}
+		failed := unreachable(ctx, v.host, err)
+		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
 	}
-	var answer *azcore.ResponseError
-	if errors.As(err, &answer) {
-		return outcome{err: r.explain(what, v.who()), passes: passes(r.status), after: retryAfter(answer.RawResponse)}
-	}
-	return outcome{err: r.explain(what, v.who()), passes: passes(r.status)}
+	return remote.Outcome{Err: r.explain(what, v.who()), Retry: passes(r.status), After: r.after}
 }
 
 // Incomplete is the error for an answer that lacks what it must have.
 func (v *Vault) Incomplete(what Object) error {
-	return About(what.String(), unreachable(context.Background(), v.tries.host, errors.New("incomplete")))
+	return fmt.Errorf("%s: %w", what, unreachable(context.Background(), v.host, errors.New("incomplete")))
 }
 
 // Close releases the connection, and ends the logins under way if nobody else may

@@ -3,12 +3,13 @@ package gcp
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
@@ -66,7 +67,7 @@ func (s *SignIn) annotation(ctx context.Context, id identity.Identity, name stri
 	key := credential.Key{Identity: identity.Key{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, Issuer: name}
 	fact, err := s.Link.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
 		text, err := s.Cluster.Annotation(ctx, id.Namespace, id.ServiceAccount, name)
-		return text, time.Now().Add(annotationsFor), withKind(err)
+		return text, s.Link.now().Add(annotationsFor), remote.ClusterFailure(err)
 	})
 	if err != nil {
 		return "", err
@@ -75,22 +76,5 @@ func (s *SignIn) annotation(ctx context.Context, id identity.Identity, name stri
 }
 
 func wrongAnnotation(id identity.Identity, name, text string) error {
-	return fail(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", name, Printable(id.ServiceAccount), Printable(id.Namespace), text)
-}
-
-// withKind makes sure that an error says whether it may pass by itself. That
-// the service account is gone must not pass for a missing secret.
-func withKind(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fault.ErrNotFound):
-		return fault.Fail(fault.ErrUnauthenticated, errors.New(err.Error()))
-	}
-	for _, kind := range []error{fault.ErrInvalid, fault.ErrUnauthenticated, fault.ErrDenied} {
-		if errors.Is(err, kind) {
-			return err
-		}
-	}
-	return fault.Fail(fault.ErrUnavailable, errors.New(err.Error()))
+	return fault.Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", name, message.Excerpt(id.ServiceAccount), message.Excerpt(id.Namespace), text)
 }

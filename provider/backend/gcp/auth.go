@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -100,7 +101,7 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 	}
 	methods := []string{MethodWorkloadIdentity, MethodMetadata, MethodKeyFile}
 	if !slices.Contains(methods, a.Method) {
-		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
 	if a.UsesNode() && !byOperator {

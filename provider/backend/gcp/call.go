@@ -43,18 +43,16 @@ type Call struct {
 // nil, ctx's, a status of gRPC or what Do returned of its own; a refusal of the
 // token has the code Unauthenticated.
 func (c Call) Make(ctx context.Context) error {
-	for try := 0; ; try++ {
+	host := Host(c.Conn.Endpoint)
+	backoff := remote.Backoff{Timeout: c.Timeout, Retries: c.Retries, First: firstPause, Max: maxPause}
+	err := backoff.Do(ctx, host, func(ctx context.Context) remote.Outcome {
 		err := c.try(ctx)
-		if errors.Is(err, remote.ErrNoSlot) {
-			return fmt.Errorf("%s: %w", c.Resource, err)
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: no answer from %s in the time given: %w", c.Resource, Host(c.Conn.Endpoint), ctx.Err())
-		}
-		if err == nil || try >= c.Retries || !Passes(err) || !wait(ctx, try, retryDelay(err)) {
-			return err
-		}
+		return remote.Outcome{Err: err, Retry: Passes(err), After: retryDelay(err)}
+	})
+	if errors.Is(err, remote.ErrNoSlot) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%s: %w", c.Resource, err)
 	}
+	return err
 }
 
 // try makes the call once.

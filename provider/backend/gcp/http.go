@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -38,23 +40,22 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *h
 	if c.local {
 		retries = min(retries, 1)
 	}
-	for try := 0; ; try++ {
+	backoff := remote.Backoff{Timeout: s.Timeout, Retries: retries, First: firstPause, Max: maxPause}
+	var seen *recorder
+	err := backoff.Do(ctx, "the server", func(ctx context.Context) remote.Outcome {
 		client := s.Link.transport.Client(s.Link.name)
-		seen := &recorder{next: client.Transport}
+		seen = &recorder{next: client.Transport}
 		client.Transport = seen
-		err := do(context.WithValue(remote.WithTimeout(ctx, s.Timeout), oauth2.HTTPClient, client), client)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(seen.err, remote.ErrNoSlot):
-			return fmt.Errorf("%s: %w", c.what, seen.err)
-		case ctx.Err() != nil:
-			return fmt.Errorf("%s: no answer in the time given: %w", c.what, ctx.Err())
-		}
-		if !seen.passes() || try >= retries || !wait(ctx, try, 0) {
-			return seen.failure(s, c)
-		}
+		err := do(context.WithValue(ctx, oauth2.HTTPClient, client), client)
+		return remote.Outcome{Err: err, Retry: seen.passes(), After: seen.after}
+	})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, remote.ErrNoSlot), ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%s: %w", c.what, err)
 	}
+	return seen.failure(s, c)
 }
 
 // sendJSON sends a request and decodes a successful answer.
@@ -80,7 +81,8 @@ type recorder struct {
 	next   http.RoundTripper
 	status int
 	body   []byte
-	err    error // why there was no answer
+	after  time.Duration // what Retry-After asks for
+	err    error         // why there was no answer
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -98,7 +100,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.err = err
 		return nil, err
 	}
-	r.status, r.body = resp.StatusCode, body
+	r.status, r.body, r.after = resp.StatusCode, body, remote.RetryAfter(resp.Header)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
@@ -121,22 +123,22 @@ func (r *recorder) failure(s *SignIn, c callOf) error {
 	text := Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:
-		return fail(fault.ErrInvalid, "%s: the request cannot be sent", c.what)
+		return fault.Failf(fault.ErrInvalid, "%s: the request cannot be sent", c.what)
 	case r.status == 0 && errors.Is(r.err, context.DeadlineExceeded):
-		return fail(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
+		return fault.Failf(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
 	case r.status == 0:
-		cause := redacted(r.err.Error(), c.sent...)
-		return fail(fault.ErrUnavailable, "%s: no answer: %s%s", c.what, Printable(cause), TLSRemedy(cause))
+		cause := remote.Redact(r.err.Error(), c.sent...)
+		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s%s", c.what, message.Excerpt(cause), TLSRemedy(cause))
 	case r.undecided():
-		return fail(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
+		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
 	case r.status == http.StatusTooManyRequests:
-		return fail(fault.ErrUnavailable, "%s: throttled (429)%s", c.what, text)
+		return fault.Failf(fault.ErrUnavailable, "%s: throttled (429)%s", c.what, text)
 	case r.status >= 500 || r.status == http.StatusRequestTimeout:
-		return fail(fault.ErrUnavailable, "%s: failed (%d)%s", c.what, r.status, text)
+		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s", c.what, r.status, text)
 	case r.status < 300:
-		return fail(fault.ErrUnavailable, "%s: answered %d with nothing that can be used; look at what stands between the node and Google", c.what, r.status)
+		return fault.Failf(fault.ErrUnavailable, "%s: answered %d with nothing that can be used; look at what stands between the node and Google", c.what, r.status)
 	}
-	return fail(c.kind, "%s: refused (%d)%s; %s", c.what, r.status, text, c.refused)
+	return fault.Failf(c.kind, "%s: refused (%d)%s; %s", c.what, r.status, text, c.refused)
 }
 
 // reason is what an answer gives as its reason: the error of OAuth (RFC 6749,

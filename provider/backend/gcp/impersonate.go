@@ -28,7 +28,7 @@ func (s *SignIn) impersonate(ctx context.Context, id identity.Identity, own secr
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrInvalid, "auth.delegates: cannot be written as JSON")
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrInvalid, "auth.delegates: cannot be written as JSON")
 	}
 	first := account
 	if len(delegates) > 0 {
@@ -57,7 +57,7 @@ func (s *SignIn) impersonate(ctx context.Context, id identity.Identity, own secr
 	case err != nil:
 		return secret.Bytes{}, time.Time{}, err
 	case granted.AccessToken == "" || granted.ExpireTime.IsZero():
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrUnavailable, "acting as service account %s: %s answered without a token", account, Host(endpoint))
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnavailable, "acting as service account %s: %s answered without a token", account, Host(endpoint))
 	}
 	return secret.NewString(granted.AccessToken), granted.ExpireTime, nil
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -40,7 +41,7 @@ type keyFile struct {
 func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, error) {
 	content, err := nodefile.ReadPrivate(s.Auth.KeyFile, maxKeyBytes)
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrUnauthenticated, "auth.keyFile: %w", err)
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "auth.keyFile: %w", err)
 	}
 	return s.keyToken(ctx, s.Auth.KeyFile, secret.New(content))
 }
@@ -50,12 +51,12 @@ func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, err
 func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Bytes) (secret.Bytes, time.Time, error) {
 	key, problem := parseKey(content)
 	if problem != "" {
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrUnauthenticated, "the key in %s %s", Printable(where), problem)
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "the key in %s %s", message.Excerpt(where), problem)
 	}
 	endpoint := s.Auth.OAuthEndpoint
 	var granted *oauth2.Token
 	err := s.call(ctx, callOf{
-		what:    "signing in as " + Printable(key.Email) + " at " + Host(endpoint),
+		what:    "signing in as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
 		refused: "check that the service account exists and is enabled, that the key was not deleted, and the node's clock",
 		kind:    fault.ErrUnauthenticated, sent: []secret.Bytes{content, secret.NewString(key.Key)},
 	}, func(ctx context.Context, _ *http.Client) error {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -26,6 +27,7 @@ const (
 // each set of authorities. They are safe for concurrent use.
 type Links struct {
 	name       string
+	now        func() time.Time
 	transports *remote.Transports
 
 	mu   sync.Mutex
@@ -33,10 +35,14 @@ type Links struct {
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name.
-func NewLinks(name string, calls *remote.Calls) *Links {
+// and counted there under name. now tells the time to their caches; nil means
+// time.Now.
+func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
+	if now == nil {
+		now = time.Now
+	}
 	return &Links{
-		name: name, open: map[remote.TLS]*Link{},
+		name: name, now: now, open: map[remote.TLS]*Link{},
 		transports: remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes}),
 	}
 }
@@ -46,6 +52,7 @@ func NewLinks(name string, calls *remote.Calls) *Links {
 // tokens that were got over them.
 type Link struct {
 	name      string
+	now       func() time.Time
 	transport *remote.Transport
 	giveBack  func() // of transport
 	users     int    // guarded by Links.mu
@@ -78,7 +85,7 @@ func (l *Links) Acquire(trusted remote.TLS) (*Link, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		found = newLink(l.name, transport, release)
+		found = newLink(l.name, transport, release, l.now)
 		l.open[trusted] = found
 	}
 	found.users++
@@ -100,11 +107,11 @@ func (l *Links) release(trusted remote.TLS, used *Link) {
 	}
 }
 
-func newLink(name string, transport *remote.Transport, release func()) *Link {
+func newLink(name string, transport *remote.Transport, release func(), now func() time.Time) *Link {
 	return &Link{
-		name: name, transport: transport, giveBack: release, conns: map[string]*Conn{},
-		granted: credential.New[secret.Bytes](credential.Options{}),
-		facts:   credential.New[string](credential.Options{Timeout: factTime}),
+		name: name, now: now, transport: transport, giveBack: release, conns: map[string]*Conn{},
+		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
+		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
 }
 
@@ -117,7 +124,7 @@ func (l *Link) Dial(endpoint string) (*Conn, error) {
 	if conn == nil {
 		made, err := l.dial(endpoint)
 		if err != nil {
-			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", Printable(endpoint)))
+			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", message.Excerpt(endpoint)))
 		}
 		conn = &Conn{Conn: made, Endpoint: endpoint, link: l}
 		l.conns[endpoint] = conn

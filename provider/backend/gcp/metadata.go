@@ -26,7 +26,7 @@ func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, er
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}
-	start := time.Now()
+	start := s.Link.now()
 	err := s.call(ctx, callOf{
 		what:    "asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for a token",
 		refused: "give the provider's pod a service account that has one of Google's, or use auth.method workloadIdentity",
@@ -78,7 +78,7 @@ func (s *SignIn) audience(ctx context.Context) (string, error) {
 		}
 		project, location, name := facts[0], facts[1], facts[2]
 		return fmt.Sprintf("identitynamespace:%[1]s.svc.id.goog:https://container.googleapis.com/v1/projects/%[1]s/locations/%[2]s/clusters/%[3]s", project, location, name),
-			time.Now().Add(clusterFor), nil
+			s.Link.now().Add(clusterFor), nil
 	})
 	if err != nil {
 		return "", err

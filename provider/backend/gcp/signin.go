@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google/externalaccount"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -102,12 +103,12 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 	case MethodKeyFile:
 		return principal{
 			key:      credential.Key{Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyFile},
-			exchange: s.keyFileToken, who: "the service account of the key in " + Printable(auth.KeyFile),
+			exchange: s.keyFileToken, who: "the service account of the key in " + message.Excerpt(auth.KeyFile),
 		}, nil
 	}
 	if _, brought := id.Credentials[keyName]; brought && auth.KeyCredential == "" {
 		// To read as the pod instead would be another identity than was meant.
-		return principal{}, fail(fault.ErrUnauthenticated, "the pod brings a service account's key (%s in nodePublishSecretRef), and the operator does not allow keys: set auth.keyCredential: %s for this store in the provider's configuration file, or remove nodePublishSecretRef to read as the pod's own service account", keyName, keyName)
+		return principal{}, fault.Failf(fault.ErrUnauthenticated, "the pod brings a service account's key (%s in nodePublishSecretRef), and the operator does not allow keys: set auth.keyCredential: %s for this store in the provider's configuration file, or remove nodePublishSecretRef to read as the pod's own service account", keyName, keyName)
 	}
 	if brought, ok := id.Credentials[auth.KeyCredential]; ok && auth.KeyCredential != "" {
 		return principal{
@@ -131,7 +132,7 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
 	granted, err := s.Person.Source.Token()
 	if err != nil || granted.AccessToken == "" {
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrUnauthenticated, "no credentials of Google Cloud were found for who runs this command; run gcloud auth application-default login: %s", Printable(fmt.Sprint(err)))
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "no credentials of Google Cloud were found for who runs this command; run gcloud auth application-default login: %s", message.Excerpt(fmt.Sprint(err)))
 	}
 	return secret.NewString(granted.AccessToken), granted.Expiry, nil
 }
@@ -139,7 +140,7 @@ func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
 // workload is the pod's own principal, or the service account that it acts as.
 func (s *SignIn) workload(id identity.Identity, account string, delegates []string) principal {
 	auth := &s.Auth
-	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", Printable(id.ServiceAccount), Printable(id.Namespace))
+	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", message.Excerpt(id.ServiceAccount), message.Excerpt(id.Namespace))
 	switch {
 	case account != "":
 		who = "service account " + account
@@ -179,13 +180,13 @@ func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Byt
 		return secret.Bytes{}, time.Time{}, tokenMissing(ctx, wanted, err)
 	}
 	if token.JWT.Len() == 0 {
-		return secret.Bytes{}, time.Time{}, fail(fault.ErrUnauthenticated, "the pod's token for audience %q is empty", wanted)
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "the pod's token for audience %q is empty", wanted)
 	}
 	var granted *oauth2.Token
 	err = s.call(ctx, callOf{
 		what: "the exchange of the pod's token at " + Host(auth.STSEndpoint),
 		refused: fmt.Sprintf("check that auth.audience (%s) names a workload identity pool and provider that exist and trust this cluster's issuer, and that they accept the audience %s of the pod's token; in pool %s the pod is %s",
-			Printable(audience), Printable(wanted), Printable(poolOf(audience)), subject(id)),
+			message.Excerpt(audience), message.Excerpt(wanted), message.Excerpt(poolOf(audience)), subject(id)),
 		kind: fault.ErrUnauthenticated, sent: []secret.Bytes{token.JWT},
 	}, func(ctx context.Context, _ *http.Client) error {
 		source, err := externalaccount.NewTokenSource(ctx, externalaccount.Config{
@@ -225,13 +226,13 @@ func tokenMissing(ctx context.Context, audience string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
 	}
-	return fail(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", audience, Printable(err.Error()))
+	return fault.Failf(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", audience, message.Excerpt(err.Error()))
 }
 
 // subject is what a pool calls a pod.
 // https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#kubernetes-resources-iam-policies
 func subject(id identity.Identity) string {
-	return Printable("ns/" + id.Namespace + "/sa/" + id.ServiceAccount)
+	return message.Excerpt("ns/" + id.Namespace + "/sa/" + id.ServiceAccount)
 }
 
 // poolOf is the pool in an audience of an exchange.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
@@ -77,7 +78,7 @@ func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
 		return
 	}
 	if !slices.Contains(methods, a.Method) {
-		problems.Add("auth.method", "%s", strict.Unknown("method", Printable(a.Method), methods))
+		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
 	a.refuseForeign(problems)

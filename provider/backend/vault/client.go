@@ -3,27 +3,24 @@ package vault
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// firstWait is about how long the first repetition waits; each further one
-// waits twice as long. longestWait bounds what a server may ask for.
+// The mean of the first pause before a retry, and the longest.
 const (
-	firstWait   = 100 * time.Millisecond
-	longestWait = 10 * time.Second
+	firstPause = 100 * time.Millisecond
+	maxPause   = 10 * time.Second
 )
 
 // client makes the calls of one store.
@@ -31,8 +28,7 @@ type client struct {
 	http      *http.Client
 	address   *url.URL
 	namespace string
-	timeout   time.Duration // of one try
-	retries   int
+	backoff   remote.Backoff
 }
 
 // newClient makes the calls with a client that follows no redirect, as is right for
@@ -50,8 +46,7 @@ func newClient(config *Settings, calls *http.Client) (*client, error) {
 		http:      calls,
 		address:   address,
 		namespace: config.Namespace,
-		timeout:   config.Timeout,
-		retries:   config.Retries,
+		backoff:   remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
 	}, nil
 }
 
@@ -103,40 +98,16 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
 // call makes a request, and again a bounded number of times if that may help.
 // The error wraps fault.ErrUnavailable, fault.ErrInvalid or ctx's.
-func (c *client) call(ctx context.Context, r Request) (*Response, error) {
-	for try := 0; ; try++ {
-		resp, result := c.try(ctx, r)
-		if errors.Is(result.err, remote.ErrNoSlot) {
-			return nil, result.err
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("no answer from Vault at %s in the time given: %w", c.address.Host, ctx.Err())
-		}
-		if result.err == nil {
-			return resp, nil
-		}
-		again := result.passes && (r.Repeatable || !result.done) && try < c.retries
-		if !again || !c.wait(ctx, try, result.after) {
-			return nil, result.err
-		}
+func (c *client) call(ctx context.Context, r Request) (resp *Response, err error) {
+	err = c.backoff.Do(ctx, "Vault at "+c.address.Host, func(ctx context.Context) remote.Outcome {
+		var result outcome
+		resp, result = c.try(ctx, r)
+		return remote.Outcome{Err: result.err, Retry: result.passes && (r.Repeatable || !result.done), After: result.after}
+	})
+	if err != nil {
+		return nil, err
 	}
-}
-
-// wait waits before another try, and is false if there is no time for it.
-func (c *client) wait(ctx context.Context, try int, asked time.Duration) bool {
-	backoff := firstWait << try
-	delay := max(asked, backoff/2+rand.N(backoff))
-	if deadline, ok := ctx.Deadline(); delay > longestWait || ok && time.Until(deadline) <= delay {
-		return false
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return resp, nil
 }
 
 // outcome is how a try failed.
@@ -149,9 +120,9 @@ type outcome struct {
 
 // try makes a request once.
 func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
-	req, err := c.newRequest(remote.WithTimeout(ctx, c.timeout), r)
+	req, err := c.newRequest(ctx, r)
 	if err != nil {
-		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s cannot be sent", r.Method, Printable(r.Path))}
+		return nil, outcome{err: fault.Failf(fault.ErrInvalid, "%s %s cannot be sent", r.Method, message.Excerpt(r.Path))}
 	}
 	got, err := c.http.Do(req)
 	if err != nil {
@@ -162,7 +133,7 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	var large *remote.TooLargeError
 	switch {
 	case errors.As(err, &large):
-		return nil, outcome{err: Fail(fault.ErrInvalid, "%s %s: %v, the maximum of a volume", r.Method, Printable(r.Path), large)}
+		return nil, outcome{err: fault.Failf(fault.ErrInvalid, "%s %s: %v, the maximum of a volume", r.Method, message.Excerpt(r.Path), large)}
 	case err != nil:
 		return nil, c.unreachable(ctx, err)
 	}
@@ -171,7 +142,7 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	if passing, executed := passingStatus(got.StatusCode); passing {
 		return nil, outcome{
 			err:    resp.unavailable(),
-			passes: true, done: executed, after: retryAfter(got.Header),
+			passes: true, done: executed, after: remote.RetryAfter(got.Header),
 		}
 	}
 	if got.StatusCode >= 400 && !resp.Answer.byVault() {
@@ -220,26 +191,11 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the URL, whose query belongs to the class
 	}
-	if errors.Is(err, remote.ErrNoSlot) {
-		return outcome{err: &failure{kind: fault.ErrUnavailable, text: err.Error(), cause: err}}
-	}
 	// What package net says of a dial that took too long is a DeadlineExceeded too.
 	if ctx.Err() != nil || sent && errors.Is(err, context.DeadlineExceeded) {
-		return outcome{passes: true, done: sent, err: Fail(fault.ErrUnavailable,
-			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.timeout)}
+		return outcome{passes: true, done: sent, err: fault.Failf(fault.ErrUnavailable,
+			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.backoff.Timeout)}
 	}
-	return outcome{passes: true, done: sent, err: Fail(fault.ErrUnavailable,
-		"Vault at %s cannot be reached: %s%s", c.address.Host, Printable(err.Error()), tlsRemedy(err))}
-}
-
-// retryAfter reads the header of RFC 9110, section 10.2.3.
-func retryAfter(header http.Header) time.Duration {
-	text := header.Get("Retry-After")
-	if count, err := strconv.Atoi(text); err == nil {
-		return time.Duration(min(max(count, 0), 3600)) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return time.Until(at)
-	}
-	return 0
+	return outcome{passes: true, done: sent, err: fault.Failf(fault.ErrUnavailable,
+		"Vault at %s cannot be reached: %s%s", c.address.Host, message.Excerpt(err.Error()), tlsRemedy(err))}
 }

@@ -118,7 +118,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnVault(t *testing.T) {
 
 func TestACallThatTakesTooLongNamesTheSetting(t *testing.T) {
 	c := newTestClient(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	c.timeout = 20 * time.Millisecond
+	c.backoff.Timeout = 20 * time.Millisecond
 	_, err := c.call(t.Context(), Request{Method: http.MethodGet, Path: "a", Repeatable: true})
 	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "did not answer within 20ms; see the setting timeout") {
 		t.Errorf("error %v", err)

@@ -16,6 +16,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -86,7 +87,7 @@ func (p *Pool) Connect(settings *Settings) (*Connection, error) {
 	client, err := newClient(settings, transport.Client(p.observed))
 	if err != nil {
 		release()
-		return nil, Fail(fault.ErrInvalid, "address: is not a URL")
+		return nil, fault.Failf(fault.ErrInvalid, "address: is not a URL")
 	}
 	sessions := newSessions(settings, client, p.tokens, p.now)
 	sessions.person = p.person
@@ -132,7 +133,7 @@ func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (
 		}
 	}
 	if err != nil {
-		return nil, Asked{}, Explain(err, r.What)
+		return nil, Asked{}, fmt.Errorf("%s: %w", r.What, err)
 	}
 	refused := resp.Status == http.StatusForbidden
 	resp.logsIn = refused && c.sessions.auth.Method != methodPerson

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -19,13 +20,13 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, e
 	case methodTokenFile:
 		token, err := readCredential(s.auth.TokenFile)
 		if err != nil {
-			return nil, Fail(fault.ErrUnauthenticated, "auth.tokenFile: %v", err)
+			return nil, fault.Failf(fault.ErrUnauthenticated, "auth.tokenFile: %v", err)
 		}
 		return s.adopt(ctx, token)
 	case methodPerson:
 		token, err := s.person.Token()
 		if err != nil {
-			return nil, Fail(fault.ErrUnauthenticated, "%v", err)
+			return nil, fault.Failf(fault.ErrUnauthenticated, "%v", err)
 		}
 		return s.adopt(ctx, token)
 	}
@@ -35,7 +36,7 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, e
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		return nil, Fail(fault.ErrInvalid, "the login cannot be written as JSON")
+		return nil, fault.Failf(fault.ErrInvalid, "the login cannot be written as JSON")
 	}
 	start := s.now()
 	resp, err := s.client.call(ctx, Request{
@@ -54,9 +55,9 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, e
 	}
 	switch {
 	case granted != nil && granted.MFA != nil:
-		return nil, Fail(fault.ErrUnauthenticated, "login as %s: Vault asks for a second factor, which no pod has; exempt the role from MFA", s.who())
+		return nil, fault.Failf(fault.ErrUnauthenticated, "login as %s: Vault asks for a second factor, which no pod has; exempt the role from MFA", s.who())
 	case granted == nil || granted.ClientToken == "":
-		return nil, Fail(fault.ErrUnavailable, "login as %s: Vault answered %d without a token; look at what stands between the node and Vault", s.who(), resp.Status)
+		return nil, fault.Failf(fault.ErrUnavailable, "login as %s: Vault answered %d without a token; look at what stands between the node and Vault", s.who(), resp.Status)
 	}
 	return newSession(secret.NewString(granted.ClientToken), granted, start, true), nil
 }
@@ -91,7 +92,7 @@ func (s *sessions) jwt(ctx context.Context, as identity.Identity) (secret.Bytes,
 	if s.auth.JWTFile != "" {
 		token, err := readCredential(s.auth.JWTFile)
 		if err != nil {
-			return secret.Bytes{}, Fail(fault.ErrUnauthenticated, "auth.jwtFile: %v", err)
+			return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "auth.jwtFile: %v", err)
 		}
 		return token, nil
 	}
@@ -105,11 +106,11 @@ func (s *sessions) jwt(ctx context.Context, as identity.Identity) (secret.Bytes,
 func (s *sessions) tokenMissing(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, identity.ErrNoToken):
-		return &failure{kind: fault.ErrUnauthenticated, text: err.Error(), cause: err}
+		return fault.Fail(fault.ErrUnauthenticated, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("waiting for the pod's token: %w", ctx.Err())
 	}
-	return &failure{kind: fault.ErrUnavailable, text: fmt.Sprintf("the pod's token for audience %q cannot be had: %s", s.auth.Audience, Printable(err.Error()))}
+	return fault.Failf(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", s.auth.Audience, message.Excerpt(err.Error()))
 }
 
 func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.Bytes, error) {
@@ -125,7 +126,7 @@ func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.By
 	}
 	if s.auth.SecretIDFile != "" {
 		if secretID, err = readCredential(s.auth.SecretIDFile); err != nil {
-			return nil, nil, Fail(fault.ErrUnauthenticated, "auth.secretIDFile: %v", err)
+			return nil, nil, fault.Failf(fault.ErrUnauthenticated, "auth.secretIDFile: %v", err)
 		}
 	} else if secretID, err = credential(as, "auth.secretIDCredential", s.auth.SecretIDCredential); err != nil {
 		return nil, nil, err
@@ -138,7 +139,7 @@ func (s *sessions) appRole(as identity.Identity) (map[string]string, []secret.By
 func credential(as identity.Identity, field, name string) (secret.Bytes, error) {
 	value, ok := as.Credentials[name]
 	if !ok || value.Len() == 0 {
-		return value, Fail(fault.ErrUnauthenticated, "%s: the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef", field, Printable(name))
+		return value, fault.Failf(fault.ErrUnauthenticated, "%s: the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef", field, message.Excerpt(name))
 	}
 	return value, nil
 }
@@ -152,7 +153,7 @@ func (s *sessions) adopt(ctx context.Context, token secret.Bytes) (*Session, err
 		return nil, s.asLogin(err)
 	}
 	if !resp.OK() {
-		return nil, Fail(fault.ErrUnauthenticated, "Vault does not accept %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
+		return nil, fault.Failf(fault.ErrUnauthenticated, "Vault does not accept %s (%d): it has ended or was revoked, is of another namespace, or lacks Vault's default policy, which allows auth/token/lookup-self",
 			s.who(), resp.Status)
 	}
 	var about struct {
@@ -161,22 +162,22 @@ func (s *sessions) adopt(ctx context.Context, token secret.Bytes) (*Session, err
 		NumUses   int     `json:"num_uses"`
 	}
 	if resp.Answer == nil || json.Unmarshal(resp.Answer.Data, &about) != nil {
-		return nil, Fail(fault.ErrUnavailable, "Vault does not say how long %s lives; look at what stands between the node and Vault", s.who())
+		return nil, fault.Failf(fault.ErrUnavailable, "Vault does not say how long %s lives; look at what stands between the node and Vault", s.who())
 	}
 	granted := &Auth{LeaseDuration: about.TTL, Renewable: about.Renewable && time.Duration(about.TTL) > 0, NumUses: about.NumUses}
 	return newSession(token, granted, start, false), nil
 }
 
 // asLogin says that what failed was the login.
-func (s *sessions) asLogin(err error) error { return Explain(err, "login as "+s.who()) }
+func (s *sessions) asLogin(err error) error { return fmt.Errorf("login as %s: %w", s.who(), err) }
 
 // refused explains a login that Vault does not accept.
 func (s *sessions) refused(resp *Response) error {
 	text := resp.Said()
 	if resp.Status == http.StatusNotFound {
-		return Fail(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), Printable(s.auth.Mount), text)
+		return fault.Failf(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), message.Excerpt(s.auth.Mount), text)
 	}
-	return Fail(fault.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.Status, text, s.remedy())
+	return fault.Failf(fault.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.Status, text, s.remedy())
 }
 
 // remedy is what to look at when a login is refused.
@@ -198,17 +199,17 @@ func (s *sessions) who() string {
 	switch s.auth.Method {
 	case methodKubernetes, methodJWT:
 		if s.auth.Role == "" {
-			return fmt.Sprintf("the default role at auth/%s", Printable(s.auth.Mount))
+			return fmt.Sprintf("the default role at auth/%s", message.Excerpt(s.auth.Mount))
 		}
-		return fmt.Sprintf("role %q at auth/%s", s.auth.Role, Printable(s.auth.Mount))
+		return fmt.Sprintf("role %q at auth/%s", s.auth.Role, message.Excerpt(s.auth.Mount))
 	case methodPerson:
 		return methodPerson
 	case methodTokenFile:
-		return "the token in " + Printable(s.auth.TokenFile)
+		return "the token in " + message.Excerpt(s.auth.TokenFile)
 	case methodCert:
 		if s.auth.CertRole != "" {
-			return fmt.Sprintf("role %q at auth/%s", s.auth.CertRole, Printable(s.auth.Mount))
+			return fmt.Sprintf("role %q at auth/%s", s.auth.CertRole, message.Excerpt(s.auth.Mount))
 		}
 	}
-	return "the " + s.auth.Method + " method at auth/" + Printable(s.auth.Mount)
+	return "the " + s.auth.Method + " method at auth/" + message.Excerpt(s.auth.Mount)
 }

@@ -128,7 +128,7 @@ func (s *sessions) renew(ctx context.Context, session *Session) error {
 		return err
 	}
 	if !resp.OK() || resp.Answer == nil || resp.Answer.Auth == nil {
-		return Fail(fault.ErrDenied, "the token of %s cannot be renewed (%d)%s", s.who(), resp.Status, resp.Said())
+		return fault.Failf(fault.ErrDenied, "the token of %s cannot be renewed (%d)%s", s.who(), resp.Status, resp.Said())
 	}
 	session.mu.Lock()
 	defer session.mu.Unlock()

@@ -92,7 +92,7 @@ func (s *sessions) get(ctx context.Context, as identity.Identity) (session *Sess
 		}
 		slot.drop(session)
 	}
-	return nil, false, Fail(fault.ErrUnavailable, "the tokens of %s may be used too few times (token_num_uses) for the reads that need them at once; let them be used more often", s.who())
+	return nil, false, fault.Failf(fault.ErrUnavailable, "the tokens of %s may be used too few times (token_num_uses) for the reads that need them at once; let them be used more often", s.who())
 }
 
 // join returns the current session, or that of the login under way, which it
@@ -127,7 +127,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	defer func() {
 		if r := recover(); r != nil {
 			klog.ErrorS(nil, "A login panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			under.session, under.err = nil, Fail(fault.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
+			under.session, under.err = nil, fault.Failf(fault.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
 		}
 		slot.mu.Lock()
 		slot.flight = nil
@@ -159,7 +159,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 		return
 	}
 	if ctx.Err() != nil && !errors.Is(under.err, remote.ErrNoSlot) {
-		under.err = Fail(fault.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
+		under.err = fault.Failf(fault.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
 	}
 	if errors.Is(under.err, fault.ErrUnavailable) && current != nil && current.alive(s.now()) {
 		// What still works is used to its end.

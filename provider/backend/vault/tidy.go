@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 const (
@@ -88,7 +90,7 @@ func (s *sessions) forgetIdle(now time.Time) {
 // runs out by itself.
 func (s *sessions) revoke(ctx context.Context, needless []*Session) {
 	for _, session := range needless {
-		_, outcome := s.client.try(ctx, Request{Method: "POST", Path: "auth/token/revoke-self", token: session.token})
+		_, outcome := s.client.try(remote.WithTimeout(ctx, s.client.backoff.Timeout), Request{Method: "POST", Path: "auth/token/revoke-self", token: session.token})
 		if outcome.err != nil {
 			return
 		}

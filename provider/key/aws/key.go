@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -143,7 +144,7 @@ func (k *kmsKey) Close() { k.access.Close() }
 func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {
 	used, ok := parseARN(awssdk.ToString(keyID))
 	if !ok || !k.arn.covers(used) || used.alias() {
-		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", aws.Printable(awssdk.ToString(keyID)))
+		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", message.Excerpt(awssdk.ToString(keyID)))
 	}
 	version, ok = versionOf(used, awssdk.ToString(material))
 	if !ok {

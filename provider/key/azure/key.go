@@ -138,7 +138,7 @@ func (k *azureKey) unwrap(ctx context.Context, as identity.Identity, sealed *env
 		return nil
 	})
 	if errors.Is(err, fault.ErrInvalid) {
-		return nil, azure.Fail(fault.ErrInvalid, "%v; the ciphertext was changed, is another key's, or algorithm is not the one that it was made with", err)
+		return nil, fault.Failf(fault.ErrInvalid, "%v; the ciphertext was changed, is another key's, or algorithm is not the one that it was made with", err)
 	}
 	return dataKey, err
 }
@@ -173,7 +173,7 @@ func (k *azureKey) mayAsk(as identity.Identity) error {
 }
 
 func (k *azureKey) fail(kind error, text string) error {
-	return azure.Fail(kind, "%s: %s", k.Name(), text)
+	return fault.Failf(kind, "%s: %s", k.Name(), text)
 }
 
 // newDataKey never fails: crypto/rand ends the process instead.

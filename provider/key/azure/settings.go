@@ -6,6 +6,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -45,7 +46,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, azure.Problems
 	}
 	algorithms := []string{string(azkeys.EncryptionAlgorithmRSAOAEP256), string(azkeys.EncryptionAlgorithmA256KW)}
 	if !slices.Contains(algorithms, config.Algorithm) {
-		problems.Add("algorithm", "%s", strict.Unknown("algorithm", azure.Printable(config.Algorithm), algorithms))
+		problems.Add("algorithm", "%s", strict.Unknown("algorithm", message.Excerpt(config.Algorithm), algorithms))
 	}
 	return config, problems
 }

@@ -60,7 +60,7 @@ func (t *Type) open(config *settings) (key.Key, error) {
 	client, err := azkeys.NewClient(vault.Address(), nil, &azkeys.ClientOptions{ClientOptions: vault.ClientOptions()})
 	if err != nil {
 		vault.Close()
-		return nil, azure.Fail(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
+		return nil, fault.Failf(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
 	}
 	return &azureKey{vault: vault, client: client, name: config.Key, algorithm: config.Algorithm}, nil
 }

@@ -60,7 +60,7 @@ func NewType(opts Options) *Type {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls)}
+	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now)}
 }
 
 // Name is "gcp".

@@ -178,7 +178,7 @@ func (k *vaultKey) mayAsk(as identity.Identity) error {
 }
 
 func (k *vaultKey) fail(kind error, format string, args ...any) error {
-	return vault.Fail(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
+	return fault.Failf(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
 }
 
 // broken is an answer that cannot be trusted.

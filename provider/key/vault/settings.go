@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -60,7 +61,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	}
 	bindings := []string{bindDerived, bindAssociatedData, bindPayload}
 	if !slices.Contains(bindings, config.Binding) {
-		problems.Add("binding", "%s", strict.Unknown("binding", vault.Printable(config.Binding), bindings))
+		problems.Add("binding", "%s", strict.Unknown("binding", message.Excerpt(config.Binding), bindings))
 	}
 	if config.KnownAs == "" {
 		config.KnownAs = config.Address

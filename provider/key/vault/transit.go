@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 )
 
@@ -32,7 +33,7 @@ func (d description) unfit(binding string) string {
 	case d.LatestVersion < 1:
 		return "Vault does not tell its latest version"
 	case !slices.Contains(authenticated, d.Type):
-		return "is of the type " + vault.Printable(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
+		return "is of the type " + message.Excerpt(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
 	case d.Convergent:
 		return "encrypts convergently: the same plaintext gives the same ciphertext, which shows what is equal; make a key without convergent_encryption"
 	case binding == bindDerived && !d.Derived:

@@ -13,6 +13,7 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -77,7 +78,7 @@ func parse(ref store.Reference) (query, error) {
 			q.context = parseContext(ref.Options[name], &problems)
 			continue
 		}
-		problems.Add("options."+aws.Printable(name), "%s", strict.Unknown("option", aws.Printable(name), known))
+		problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 	}
 	return q, problems.Err()
 }
@@ -92,7 +93,7 @@ func parseContext(given any, problems *aws.Problems) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		value, ok := fields[name].(string)
 		if !ok {
-			problems.Add("options.context."+aws.Printable(name), "must be text; put it in quotes")
+			problems.Add("options.context."+message.Excerpt(name), "must be text; put it in quotes")
 		}
 		context[name] = value
 		size += len(name) + len(value)

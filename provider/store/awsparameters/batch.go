@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -58,7 +59,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 			results[i].Value = valueOf(parameter)
 		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
 			failed := missing()
-			failed.Text = "GetParameters " + aws.Printable(w.asked()) + " in " + at.Region + ": " + failed.Text
+			failed.Text = "GetParameters " + message.Excerpt(w.asked()) + " in " + at.Region + ": " + failed.Text
 			results[i].Err = failed
 		default:
 			alone = append(alone, i)

@@ -8,6 +8,7 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -24,7 +25,7 @@ const pagesMost = 100
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
 func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q query) (store.Value, error) {
 	var value store.Value
-	err := s.access.Do(ctx, who, "GetParametersByPath "+aws.Printable(q.first.name), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Do(ctx, who, "GetParametersByPath "+message.Excerpt(q.first.name), func(ctx context.Context, target aws.Target) error {
 		path := q.in(target).name
 		fields := map[string]string{}
 		var next *string

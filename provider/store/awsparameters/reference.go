@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -84,7 +85,7 @@ func parse(ref store.Reference, region string) (query, error) {
 			q.recursive = truth(value, "options.recursive", &problems)
 		case "failover":
 		default:
-			problems.Add("options."+aws.Printable(name), "%s", strict.Unknown("option", aws.Printable(name), known))
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
 	}
 	q.first.check("key", "version", "options.label", &problems)
@@ -122,7 +123,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 	}
 	known := []string{"key", "version", "label"}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		switch at := field + "." + aws.Printable(name); name {
+		switch at := field + "." + message.Excerpt(name); name {
 		case "key":
 			w.name = text(fields[name], at, problems)
 		case "version":
@@ -130,7 +131,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 		case "label":
 			w.label = text(fields[name], at, problems)
 		default:
-			problems.Add(at, "%s", strict.Unknown("field", aws.Printable(name), known))
+			problems.Add(at, "%s", strict.Unknown("field", message.Excerpt(name), known))
 		}
 	}
 	w.check(field+".key", field+".version", field+".label", problems)

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -56,7 +57,7 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		return s.readPath(ctx, who, q)
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetParameters "+aws.Printable(q.first.asked()), func(ctx context.Context, target aws.Target) error {
+	err = s.access.Do(ctx, who, "GetParameters "+message.Excerpt(q.first.asked()), func(ctx context.Context, target aws.Target) error {
 		w := q.in(target)
 		found, err := s.get(ctx, target, []string{w.asked()})
 		if err != nil {

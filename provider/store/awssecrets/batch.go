@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -76,7 +77,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 			results[i].Value = answer.value
 		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
 			f := *answer.failed
-			f.Text = "GetSecretValue " + aws.Printable(refs[i].Key) + " in " + at.Region + ": " + f.Text
+			f.Text = "GetSecretValue " + message.Excerpt(refs[i].Key) + " in " + at.Region + ": " + f.Text
 			results[i].Err = &f
 		default:
 			open = append(open, i)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -69,7 +70,7 @@ func parse(ref store.Reference, region string) (query, error) {
 			q.first.stage = text(ref.Options[name], "options.stage", &problems)
 		case "failover":
 		default:
-			problems.Add("options."+aws.Printable(name), "%s", strict.Unknown("option", aws.Printable(name), known))
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
 	}
 	q.first.check("key", "version", "options.stage", &problems)
@@ -93,7 +94,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 	}
 	known := []string{"key", "version", "stage"}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		switch at := field + "." + aws.Printable(name); name {
+		switch at := field + "." + message.Excerpt(name); name {
 		case "key":
 			w.id = text(fields[name], at, problems)
 		case "version":
@@ -101,7 +102,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 		case "stage":
 			w.stage = text(fields[name], at, problems)
 		default:
-			problems.Add(at, "%s", strict.Unknown("field", aws.Printable(name), known))
+			problems.Add(at, "%s", strict.Unknown("field", message.Excerpt(name), known))
 		}
 	}
 	w.check(field+".key", field+".version", field+".stage", problems)

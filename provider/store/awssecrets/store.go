@@ -9,6 +9,7 @@ import (
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -58,7 +59,7 @@ func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref stor
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetSecretValue "+aws.Printable(ref.Key), func(ctx context.Context, target aws.Target) error {
+	err = s.access.Do(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
 		w := q.in(target)
 		answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
 			SecretId: &w.id, VersionId: optional(w.version), VersionStage: optional(w.stage),

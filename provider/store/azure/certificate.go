@@ -12,7 +12,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
-	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -44,7 +44,7 @@ func parseBundle(value, contentType string) (*bundle, error) {
 	case contentTypePEM:
 		key, certs, err = fromPEM(value)
 	default:
-		return nil, azure.Fail(fault.ErrInvalid, "this is not the secret of a certificate: its content type is %q, and not %s or %s", azure.Printable(contentType), contentTypePFX, contentTypePEM)
+		return nil, fault.Failf(fault.ErrInvalid, "this is not the secret of a certificate: its content type is %q, and not %s or %s", message.Excerpt(contentType), contentTypePFX, contentTypePEM)
 	}
 	if err != nil {
 		return nil, err
@@ -56,11 +56,11 @@ func parseBundle(value, contentType string) (*bundle, error) {
 	}
 	leaf := certificateOf(key, certs)
 	if leaf == nil {
-		return nil, azure.Fail(fault.ErrInvalid, "no certificate beside the private key belongs to it; import the certificate again with its own key")
+		return nil, fault.Failf(fault.ErrInvalid, "no certificate beside the private key belongs to it; import the certificate again with its own key")
 	}
 	b.chain = ordered(certs, leaf)
 	if b.key, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the private key is of a kind that PKCS #8 has no form for")
+		return nil, fault.Failf(fault.ErrInvalid, "the private key is of a kind that PKCS #8 has no form for")
 	}
 	return b, nil
 }
@@ -70,17 +70,17 @@ func parseBundle(value, contentType string) (*bundle, error) {
 func fromPFX(value string) (any, []*x509.Certificate, error) {
 	raw, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
-		return nil, nil, azure.Fail(fault.ErrInvalid, "the value is said to be a PFX, and is not base64")
+		return nil, nil, fault.Failf(fault.ErrInvalid, "the value is said to be a PFX, and is not base64")
 	}
 	key, leaf, others, err := pkcs12.DecodeChain(raw, "")
 	switch {
 	case errors.Is(err, pkcs12.ErrIncorrectPassword), errors.Is(err, pkcs12.ErrDecryption):
-		return nil, nil, azure.Fail(fault.ErrInvalid, "the PFX is protected by a password, which Key Vault's own never are; import it as a certificate with its password, so that Key Vault takes it off")
+		return nil, nil, fault.Failf(fault.ErrInvalid, "the PFX is protected by a password, which Key Vault's own never are; import it as a certificate with its password, so that Key Vault takes it off")
 	case err != nil && strings.Contains(err.Error(), "private key missing"):
-		return nil, nil, azure.Fail(fault.ErrInvalid, "the PFX holds no private key: the certificate's policy does not let it be exported; let it, or ask for options.part leaf")
+		return nil, nil, fault.Failf(fault.ErrInvalid, "the PFX holds no private key: the certificate's policy does not let it be exported; let it, or ask for options.part leaf")
 	case err != nil:
 		// The library's words may quote what it found.
-		return nil, nil, azure.Fail(fault.ErrInvalid, "the value is said to be a PFX and cannot be read as one; import the certificate again")
+		return nil, nil, fault.Failf(fault.ErrInvalid, "the value is said to be a PFX and cannot be read as one; import the certificate again")
 	}
 	return key, append([]*x509.Certificate{leaf}, others...), nil
 }
@@ -96,10 +96,10 @@ func fromPEM(value string) (key any, certs []*x509.Certificate, err error) {
 			certs = append(certs, cert)
 		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
 			if key != nil {
-				return nil, nil, azure.Fail(fault.ErrInvalid, "there are two private keys beside the certificate; import it again with one")
+				return nil, nil, fault.Failf(fault.ErrInvalid, "there are two private keys beside the certificate; import it again with one")
 			}
 			if key, err = parseKey(block.Bytes); err != nil {
-				return nil, nil, azure.Fail(fault.ErrInvalid, "the private key cannot be read; import the certificate again")
+				return nil, nil, fault.Failf(fault.ErrInvalid, "the private key cannot be read; import the certificate again")
 			}
 		}
 	}
@@ -120,7 +120,7 @@ func parseKey(der []byte) (any, error) {
 }
 
 func malformed() error {
-	return azure.Fail(fault.ErrInvalid, "the certificate is malformed; import it again")
+	return fault.Failf(fault.ErrInvalid, "the certificate is malformed; import it again")
 }
 
 func checkCertificate(der []byte) error {
@@ -197,7 +197,7 @@ func (b *bundle) part(part string) (secret.Bytes, error) {
 		return secret.New(chain.Bytes()), nil
 	}
 	if len(b.key) == 0 {
-		return secret.Bytes{}, azure.Fail(fault.ErrInvalid, "there is no private key beside the certificate: its policy does not let it be exported; let it, or ask for options.part chain or leaf")
+		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "there is no private key beside the certificate: its policy does not let it be exported; let it, or ask for options.part chain or leaf")
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b.key})
 	switch part {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -47,7 +46,7 @@ func (s *azureStore) readHistory(ctx context.Context, as identity.Identity, q *q
 		}
 	}
 	if len(versions) == 0 {
-		return store.Value{}, azure.Fail(fault.ErrNotFound, "%s: Key Vault has no enabled version of it%s; if it was deleted, recover it, else check the name", q, q.OrVersion())
+		return store.Value{}, fault.Failf(fault.ErrNotFound, "%s: Key Vault has no enabled version of it%s; if it was deleted, recover it, else check the name", q, q.OrVersion())
 	}
 	values := map[string]string{}
 	digest := sha256.New()
@@ -63,7 +62,7 @@ func (s *azureStore) readHistory(ctx context.Context, as identity.Identity, q *q
 	}
 	text, err := json.Marshal(values)
 	if err != nil {
-		return store.Value{}, azure.Fail(fault.ErrInvalid, "%s: the versions cannot be written as JSON", q)
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: the versions cannot be written as JSON", q)
 	}
 	return store.Value{Data: secret.New(text), Version: hex.EncodeToString(digest.Sum(nil)[:16])}, nil
 }
@@ -75,7 +74,7 @@ func (s *azureStore) listVersions(ctx context.Context, as identity.Identity, q *
 	var all []listed
 	for n := 0; pages.more(); n++ {
 		if n == maxPages {
-			return nil, azure.Fail(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*maxPages)
+			return nil, fault.Failf(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*maxPages)
 		}
 		err := s.vault.Call(ctx, as, q, func(ctx context.Context) error {
 			page, err := pages.next(ctx)

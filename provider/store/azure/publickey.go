@@ -10,7 +10,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
-	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -18,7 +18,7 @@ import (
 // numbers of a JSON web key are big-endian (RFC 7518, section 6).
 func publicPEM(key *azkeys.JSONWebKey) ([]byte, error) {
 	if key.Kty == nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the key has no type")
+		return nil, fault.Failf(fault.ErrInvalid, "the key has no type")
 	}
 	var public any
 	var err error
@@ -28,14 +28,14 @@ func publicPEM(key *azkeys.JSONWebKey) ([]byte, error) {
 	case azkeys.KeyTypeEC, azkeys.KeyTypeECHSM:
 		public, err = ecKey(key)
 	default:
-		return nil, azure.Fail(fault.ErrInvalid, "a key of type %s is symmetric and has no public part", azure.Printable(string(*key.Kty)))
+		return nil, fault.Failf(fault.ErrInvalid, "a key of type %s is symmetric and has no public part", message.Excerpt(string(*key.Kty)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the key is malformed")
+		return nil, fault.Failf(fault.ErrInvalid, "the key is malformed")
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
@@ -43,14 +43,14 @@ func publicPEM(key *azkeys.JSONWebKey) ([]byte, error) {
 func rsaKey(key *azkeys.JSONWebKey) (*rsa.PublicKey, error) {
 	exponent := new(big.Int).SetBytes(key.E)
 	if len(key.N) < 128 || !exponent.IsInt64() || exponent.Int64() < 3 || exponent.Int64() > 1<<31-1 {
-		return nil, azure.Fail(fault.ErrInvalid, "the RSA key is malformed")
+		return nil, fault.Failf(fault.ErrInvalid, "the RSA key is malformed")
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(key.N), E: int(exponent.Int64())}, nil
 }
 
 func ecKey(key *azkeys.JSONWebKey) (*ecdsa.PublicKey, error) {
 	if key.Crv == nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the EC key has no curve")
+		return nil, fault.Failf(fault.ErrInvalid, "the EC key has no curve")
 	}
 	var curve elliptic.Curve
 	switch *key.Crv {
@@ -61,11 +61,11 @@ func ecKey(key *azkeys.JSONWebKey) (*ecdsa.PublicKey, error) {
 	case azkeys.CurveNameP521:
 		curve = elliptic.P521()
 	default:
-		return nil, azure.Fail(fault.ErrInvalid, "keys of the curve %s cannot be written: the curves are P-256, P-384 and P-521", azure.Printable(string(*key.Crv)))
+		return nil, fault.Failf(fault.ErrInvalid, "keys of the curve %s cannot be written: the curves are P-256, P-384 and P-521", message.Excerpt(string(*key.Crv)))
 	}
 	size := (curve.Params().BitSize + 7) / 8
 	if len(key.X) > size || len(key.Y) > size {
-		return nil, azure.Fail(fault.ErrInvalid, "the EC key is malformed")
+		return nil, fault.Failf(fault.ErrInvalid, "the EC key is malformed")
 	}
 	// SEC 1, section 2.3.3: an uncompressed point.
 	point := make([]byte, 1+2*size)
@@ -74,7 +74,7 @@ func ecKey(key *azkeys.JSONWebKey) (*ecdsa.PublicKey, error) {
 	copy(point[1+2*size-len(key.Y):], key.Y)
 	public, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 	if err != nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the EC key is malformed")
+		return nil, fault.Failf(fault.ErrInvalid, "the EC key is malformed")
 	}
 	return public, nil
 }

@@ -3,12 +3,12 @@ package azure
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
-	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -49,7 +49,7 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	backs := got.KID != nil && *got.KID != ""
 	data, err := q.choose(*got.Value, contentType, backs)
 	if err != nil {
-		return secret.Bytes{}, "", azure.About(asked.String(), err)
+		return secret.Bytes{}, "", fmt.Errorf("%s: %w", asked.String(), err)
 	}
 	return data, got.ID.Version(), nil
 }
@@ -69,7 +69,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 		return secret.NewString(value), nil
 	}
 	if q.format == formatPFX {
-		return secret.Bytes{}, azure.Fail(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
+		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
 	}
 	b, err := parseBundle(value, contentType)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *azureStore) readKey(ctx context.Context, as identity.Identity, q *query
 	}
 	text, err := publicPEM(got.Key)
 	if err != nil {
-		return secret.Bytes{}, "", azure.About(q.String(), err)
+		return secret.Bytes{}, "", fmt.Errorf("%s: %w", q.String(), err)
 	}
 	return secret.New(text), got.Key.KID.Version(), nil
 }
@@ -115,10 +115,10 @@ func (s *azureStore) readLeaf(ctx context.Context, as identity.Identity, q *quer
 		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	if len(got.CER) == 0 {
-		return secret.Bytes{}, "", azure.Fail(fault.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
+		return secret.Bytes{}, "", fault.Failf(fault.ErrNotFound, "%s: the certificate has not been issued yet; wait for its authority, or complete the request", q)
 	}
 	if err := checkCertificate(got.CER); err != nil {
-		return secret.Bytes{}, "", azure.About(q.String(), err)
+		return secret.Bytes{}, "", fmt.Errorf("%s: %w", q.String(), err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: got.CER})
 	return secret.New(text), got.ID.Version(), nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -63,9 +64,9 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	case ref.Key == "":
 		problems.Add("key", "is missing; it is the collection and the name, such as secrets/db-password")
 	case !slices.Contains(kinds, kind) && strings.Contains(ref.Key, "/"):
-		problems.Add("key", "%s", strict.Unknown("collection", azure.Printable(kind), kinds))
+		problems.Add("key", "%s", strict.Unknown("collection", message.Excerpt(kind), kinds))
 	case !slices.Contains(kinds, kind):
-		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", azure.Printable(ref.Key))
+		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", message.Excerpt(ref.Key))
 	case !objectName.MatchString(name):
 		problems.Add("key", "must be %s/ and a name of at most 127 letters, digits and dashes; the version goes into version", kind)
 	case hsm && kind != kindKeys:
@@ -93,7 +94,7 @@ func (q *query) setOptions(options map[string]any, problems *azure.Problems) {
 			}
 			q.history = count
 		default:
-			problems.Add("options."+azure.Printable(name), "%s", strict.Unknown("option", azure.Printable(name), known))
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
 	}
 	switch {

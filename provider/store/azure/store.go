@@ -32,7 +32,7 @@ func newStore(vault *azure.Vault, hsm bool) (*azureStore, error) {
 	s.keys, failed[1] = azkeys.NewClient(vault.Address(), nil, &azkeys.ClientOptions{ClientOptions: options})
 	s.certificates, failed[2] = azcertificates.NewClient(vault.Address(), nil, &azcertificates.ClientOptions{ClientOptions: options})
 	if errors.Join(failed[:]...) != nil {
-		return nil, azure.Fail(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
+		return nil, fault.Failf(fault.ErrInvalid, "the settings do not make a client of Key Vault's")
 	}
 	return s, nil
 }

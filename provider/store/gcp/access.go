@@ -3,7 +3,6 @@ package gcp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -48,26 +47,26 @@ func (s *gcpStore) refusal(q *query, st *status.Status, token secret.Bytes, who 
 	why := gcp.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
-		return fail(fault.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)
+		return fault.Failf(fault.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)
 	case codes.FailedPrecondition:
 		return precondition(q, st.Message(), why)
 	case codes.PermissionDenied:
-		return fail(fault.ErrDenied, "%s: permission denied for %s: grant it roles/secretmanager.secretAccessor on the secret%s", q.name, who, why)
+		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: grant it roles/secretmanager.secretAccessor on the secret%s", q.name, who, why)
 	case codes.Unauthenticated:
-		return fail(fault.ErrUnauthenticated, "%s: Secret Manager does not accept the access token of %s%s", q.name, who, why)
+		return fault.Failf(fault.ErrUnauthenticated, "%s: Secret Manager does not accept the access token of %s%s", q.name, who, why)
 	case codes.InvalidArgument, codes.OutOfRange:
-		return fail(fault.ErrInvalid, "%s: Secret Manager refuses the request%s", q.name, why)
+		return fault.Failf(fault.ErrInvalid, "%s: Secret Manager refuses the request%s", q.name, why)
 	case codes.Unimplemented:
-		return fail(fault.ErrInvalid, "%s: %s does not serve Secret Manager; see the setting %s%s", q.name, host, endpointSetting(q), why)
+		return fault.Failf(fault.ErrInvalid, "%s: %s does not serve Secret Manager; see the setting %s%s", q.name, host, endpointSetting(q), why)
 	case codes.ResourceExhausted:
 		if gcp.IsTooLarge(st.Err()) {
-			return fail(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, gcp.MaxAnswerBytes)
+			return fault.Failf(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, gcp.MaxAnswerBytes)
 		}
-		return fail(fault.ErrUnavailable, "%s: Secret Manager is throttling: a quota of the project is used up%s", q.name, why)
+		return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager is throttling: a quota of the project is used up%s", q.name, why)
 	case codes.DeadlineExceeded:
-		return fail(fault.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
+		return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
 	}
-	return fail(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s%s", q.name, host, st.Code(), why, gcp.TLSRemedy(st.Message()))
+	return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s%s", q.name, host, st.Code(), why, gcp.TLSRemedy(st.Message()))
 }
 
 // precondition explains a version that is there and cannot be read. Its state
@@ -80,13 +79,13 @@ func precondition(q *query, message, why string) error {
 	}
 	switch {
 	case strings.Contains(message, "DISABLED"):
-		return fail(fault.ErrNotFound, "%s: %s is disabled; enable it, name another version, or add a new one%s", q.name, which, why)
+		return fault.Failf(fault.ErrNotFound, "%s: %s is disabled; enable it, name another version, or add a new one%s", q.name, which, why)
 	case strings.Contains(message, "DESTROYED"):
-		return fail(fault.ErrNotFound, "%s: %s is destroyed for good; name another version, or add a new one%s", q.name, which, why)
+		return fault.Failf(fault.ErrNotFound, "%s: %s is destroyed for good; name another version, or add a new one%s", q.name, which, why)
 	}
 	// A key of Cloud KMS that was taken away, for example: an answer that no
 	// older value may stand in for.
-	return fail(fault.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
+	return fault.Failf(fault.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
 }
 
 func endpointSetting(q *query) string {
@@ -94,11 +93,6 @@ func endpointSetting(q *query) string {
 		return "regionalEndpoint"
 	}
 	return "endpoint"
-}
-
-// fail is an error of one of package fault's kinds.
-func fail(kind error, format string, args ...any) error {
-	return fault.Fail(kind, fmt.Errorf(format, args...))
 }
 
 // damaged is an answer that must not be used, and may come whole another time.

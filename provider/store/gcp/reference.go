@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -54,7 +55,7 @@ func (s *settings) parseReference(ref store.Reference) (*query, error) {
 	q.name = parent + "/secrets/" + q.secret + "/versions/" + q.version
 	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
 		if name != "format" {
-			problems.Add("options."+gcp.Printable(name), "%s", strict.Unknown("option", name, []string{"format"}))
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", name, []string{"format"}))
 			continue
 		}
 		if ref.Options[name] != "yaml" {

@@ -70,7 +70,7 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 		return conn, nil
 	}
 	if len(s.conns) >= maxLocations {
-		return nil, fail(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", maxLocations)
+		return nil, fault.Failf(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", maxLocations)
 	}
 	conn, err := s.link.Dial(endpoint)
 	if err != nil {

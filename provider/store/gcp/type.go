@@ -12,6 +12,8 @@
 package gcp
 
 import (
+	"time"
+
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -35,6 +37,8 @@ type Options struct {
 	MayAsk func() bool
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *remote.Calls
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
 }
 
 // Type is the kind of store. It holds the connections, which all stores with
@@ -49,12 +53,12 @@ type Type struct {
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{}
+		opts.Tokens = identity.PodTokens{Now: opts.Now}
 	}
 	if opts.Calls == nil {
 		opts.Calls = remote.NewCalls(64)
 	}
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls)}
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls, opts.Now)}
 }
 
 // Name is "google-secret-manager".

@@ -6,7 +6,7 @@ import (
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
-	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -28,12 +28,12 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 		return store.Value{}, damaged(q, "the payload does not fit its CRC32C checksum, so it was damaged on its way; look at what stands between the node and Google")
 	}
 	if !q.isAnsweredBy(answer.GetName()) {
-		return store.Value{}, damaged(q, "Secret Manager answered with "+gcp.Printable(answer.GetName())+"; look at what stands between the node and Google")
+		return store.Value{}, damaged(q, "Secret Manager answered with "+message.Excerpt(answer.GetName())+"; look at what stands between the node and Google")
 	}
 	if q.yaml {
 		asJSON, err := jsonOfYAML(data)
 		if err != nil {
-			return store.Value{}, fail(fault.ErrInvalid, "%s: options.format: %w", q.name, err)
+			return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: options.format: %w", q.name, err)
 		}
 		data = asJSON
 	}

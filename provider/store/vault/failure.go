@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
@@ -15,16 +16,16 @@ func refusal(q *query, who string, resp *vault.Response) error {
 	where, text := q.where(), resp.Said()
 	switch resp.Status {
 	case http.StatusNotFound:
-		return vault.Fail(fault.ErrNotFound, "%s: Vault has nothing there%s%s", where, text, hint(q, resp.Answer))
+		return fault.Failf(fault.ErrNotFound, "%s: Vault has nothing there%s%s", where, text, hint(q, resp.Answer))
 	case http.StatusForbidden, http.StatusUnauthorized:
-		return vault.Fail(fault.ErrDenied, "%s: permission denied for %s: its policies need %s on %s%s",
-			where, who, q.capability(), vault.Printable(q.key), resp.SaidOfDenial())
+		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: its policies need %s on %s%s",
+			where, who, q.capability(), message.Excerpt(q.key), resp.SaidOfDenial())
 	case http.StatusMethodNotAllowed:
-		return vault.Fail(fault.ErrInvalid, "%s: the engine does not take this method; set options.method to what its API page says%s", where, text)
+		return fault.Failf(fault.ErrInvalid, "%s: the engine does not take this method; set options.method to what its API page says%s", where, text)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return vault.Fail(fault.ErrInvalid, "%s: Vault redirects (%d) to where its token must not go; let address lead to the active node", where, resp.Status)
+		return fault.Failf(fault.ErrInvalid, "%s: Vault redirects (%d) to where its token must not go; let address lead to the active node", where, resp.Status)
 	}
-	return vault.Fail(fault.ErrInvalid, "%s: Vault refuses the request (%d)%s", where, resp.Status, text)
+	return fault.Failf(fault.ErrInvalid, "%s: Vault refuses the request (%d)%s", where, resp.Status, text)
 }
 
 // hint says what is usually meant by a key that names nothing.
@@ -34,16 +35,16 @@ func hint(q *query, a *vault.Answer) string {
 	}
 	mount, rest, _ := strings.Cut(q.key, "/")
 	if a != nil && strings.Contains(strings.Join(a.Warnings, " "), "versioned K/V") {
-		return fmt.Sprintf("; the engine is KV version 2: the key is %s/data/%s", vault.Printable(mount), vault.Printable(rest))
+		return fmt.Sprintf("; the engine is KV version 2: the key is %s/data/%s", message.Excerpt(mount), message.Excerpt(rest))
 	}
 	if inner, ok := strings.CutPrefix(rest, "data/"); ok {
-		return fmt.Sprintf("; if the engine is KV version 1, the key is %s/%s", vault.Printable(mount), vault.Printable(inner))
+		return fmt.Sprintf("; if the engine is KV version 1, the key is %s/%s", message.Excerpt(mount), message.Excerpt(inner))
 	}
 	return ""
 }
 
 // where is what was asked, in front of an error.
-func (q *query) where() string { return q.verb() + " " + vault.Printable(q.key) }
+func (q *query) where() string { return q.verb() + " " + message.Excerpt(q.key) }
 
 // verb is the method as the class's author wrote it.
 func (q *query) verb() string {

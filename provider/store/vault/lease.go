@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -35,8 +36,8 @@ func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as 
 		// the lease.
 		s.connection.Retire(as, used)
 		if !used.Take() {
-			return nil, vault.Fail(fault.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
-				q.verb(), vault.Printable(q.key), s.connection.Who())
+			return nil, fault.Failf(fault.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
+				q.verb(), message.Excerpt(q.key), s.connection.Who())
 		}
 	}
 	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, asked: time.Duration(a.LeaseDuration)}
@@ -83,11 +84,11 @@ func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) 
 // https://developer.hashicorp.com/vault/api-docs/system/leases#renew-lease
 func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	if err := l.store.connection.Renew(ctx, l.session); err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("renewing the token of %s: %w", vault.Printable(l.key), ctx.Err())
+		return nil, fmt.Errorf("renewing the token of %s: %w", message.Excerpt(l.key), ctx.Err())
 	}
 	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.asked.Seconds()))})
 	if err != nil {
-		return nil, vault.Fail(fault.ErrInvalid, "the renewal cannot be written as JSON")
+		return nil, fault.Failf(fault.ErrInvalid, "the renewal cannot be written as JSON")
 	}
 	start := l.store.connection.Now()
 	id := secret.NewString(l.id)
@@ -99,12 +100,12 @@ func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	}
 	switch {
 	case resp.Status == http.StatusForbidden:
-		return nil, vault.Fail(fault.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
-			vault.Printable(l.key), l.store.connection.Who(), resp.SaidOfDenial())
+		return nil, fault.Failf(fault.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
+			message.Excerpt(l.key), l.store.connection.Who(), resp.SaidOfDenial())
 	case !resp.OK():
-		return nil, vault.Fail(fault.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", vault.Printable(l.key), resp.Status, resp.Said())
+		return nil, fault.Failf(fault.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", message.Excerpt(l.key), resp.Status, resp.Said())
 	case resp.Answer == nil || resp.Answer.LeaseID == "":
-		return nil, vault.Fail(fault.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", vault.Printable(l.key))
+		return nil, fault.Failf(fault.ErrUnavailable, "the renewal of the lease of %s was answered without the lease", message.Excerpt(l.key))
 	}
 	return l.lease(time.Duration(resp.Answer.LeaseDuration), resp.Answer.Renewable, start), nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -57,7 +58,7 @@ func parseReference(ref store.Reference) (*query, error) {
 				problems.Add("options.whole", "must be true or false, without quotes")
 			}
 		default:
-			problems.Add("options."+vault.Printable(name), "%s", strict.Unknown("option", vault.Printable(name), known))
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
 	}
 	if q.body != nil && ref.Options["method"] == nil {
@@ -119,7 +120,7 @@ func (q *query) setParams(value any, problems *vault.Problems) {
 		case json.Number:
 			q.params.Set(name, value.String())
 		default:
-			problems.Add("options.query."+vault.Printable(name), "must be text, a whole number, true or false")
+			problems.Add("options.query."+message.Excerpt(name), "must be text, a whole number, true or false")
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -63,10 +64,10 @@ func gone(q *query, a *vault.Answer) error {
 		return nil
 	}
 	if meta.Destroyed {
-		return vault.Fail(fault.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", vault.Printable(q.key), meta.Version)
+		return fault.Failf(fault.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", message.Excerpt(q.key), meta.Version)
 	}
-	return vault.Fail(fault.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
-		vault.Printable(q.key), meta.Version, vault.Printable(meta.DeletionTime))
+	return fault.Failf(fault.ErrNotFound, "%s: version %d was deleted at %s; undelete it, name another version, or write a new one",
+		message.Excerpt(q.key), meta.Version, message.Excerpt(meta.DeletionTime))
 }
 
 // valueOf turns a successful answer into the value, without its lease.
@@ -77,14 +78,14 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 	}
 	a := resp.Answer
 	if a == nil {
-		return store.Value{}, vault.Fail(fault.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
+		return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
 			where, resp.Status, resp.Broken)
 	}
 	switch {
 	case a.WrapInfo != nil:
-		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: Vault wrapped the answer because the policy demands it (min_wrapping_ttl); lift that for this path", where)
 	case a.Data == nil && a.Auth != nil:
-		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: the path gives a Vault token, which is not a value", where)
 	case a.Data == nil:
 		return store.Value{}, q.nothing("no data" + resp.Said())
 	}
@@ -99,7 +100,7 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		}
 	}
 	if q.pinned != "" {
-		return store.Value{}, vault.Fail(fault.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", vault.Printable(q.key))
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", message.Excerpt(q.key))
 	}
 	if q.whole {
 		return wholeAnswer(where, a)
@@ -111,9 +112,9 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 // design; a read that finds nothing is answered with 404 by Vault.
 func (q *query) nothing(answer string) error {
 	if q.writes() {
-		return vault.Fail(fault.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
+		return fault.Failf(fault.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
 	}
-	return vault.Fail(fault.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
+	return fault.Failf(fault.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
 }
 
 // certificateEnd is when the certificate that a write made ends: an X.509

@@ -32,7 +32,7 @@ func wholeAnswer(where string, a *vault.Answer) (store.Value, error) {
 		Data: a.Data, Warnings: a.Warnings, MountType: a.MountType,
 	})
 	if err != nil {
-		return store.Value{}, vault.Fail(fault.ErrInvalid, "%s: the answer cannot be written as JSON again", where)
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: the answer cannot be written as JSON again", where)
 	}
 	return store.Value{Data: secret.New(text)}, nil
 }
