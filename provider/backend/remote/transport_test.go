@@ -219,7 +219,9 @@ func TestFilesThatCannotBeReadAreRefusedByTheirField(t *testing.T) {
 }
 
 func TestHeadersAreBounded(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeaderBytes)) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeaderBytes))
+	}))
 	t.Cleanup(server.Close)
 	transport, release, err := NewTransports(Options{Calls: NewCalls(1), MaxAnswer: 100}).Acquire(Route{})
 	if err != nil {
