@@ -1,21 +1,24 @@
 // Package conformance tells whether a provider keeps what it promises to the
 // Secrets Store CSI driver (v1.6.0, protocol v1alpha1): how its socket is, what
 // a mount answers, how failures are told, what rotation, many pods, restarts
-// and outages do to it. Each promise is a numbered Point with its source in the
+// and outages do to it. Each promise is a numbered [Point] with its source in the
 // driver and the reason why it matters; README.md lists them all.
 //
 // It calls a provider that runs, over its socket, with the driver's own client
 // and file writer, and changes values in the store behind it. It knows nothing
-// of any provider or store: a Provider describes the one under test. It never
+// of any provider or store: a [Provider] describes the one under test. It never
 // starts a cluster, and needs no kubelet.
 //
-// A provider's project writes one test:
+// A provider's project writes one test, which calls [Run]; the example of [Run]
+// shows it. Start reading with [Provider]. Programs that are no tests use [Check].
 //
-//	func TestConformance(t *testing.T) {
-//		conformance.Run(t, conformance.Provider{Name: "mine", SocketDir: dir, ...})
-//	}
+// # API promise
 //
-// Start reading with Provider. Programs that are no tests use Check.
+// This package and provider/seal are the two packages of the project that other
+// programs may import. From the first release on, a change that breaks their
+// callers needs a new major version. New points are added in minor versions, so
+// that a provider may fail a newer suite; the ID of a point stays with its promise.
+// Every other package may change at any time.
 package conformance
 
 import (

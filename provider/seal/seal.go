@@ -3,18 +3,26 @@
 // specifies it byte by byte, and testdata/vectors.json lets any implementation
 // test itself.
 //
-// A few nouns: a Scope says who may open a value; a PublicKey is what developers
-// seal to and may lie in Git; a KeyRing holds the private keys; a ServiceKey is
-// a key of a key service, which may stand in the place of both; a Sealed is a
-// value that was parsed and not opened. Three verbs: Seal, SealWith and
-// Sealed.Open. Start with those.
+// A [Scope] says who may open a value. Developers seal to a [PublicKey], which
+// may lie in Git, and the provider opens with the private keys of a [KeyRing].
+// A [ServiceKey] is a key of a key service, which may stand in the place of
+// both. A [Sealed] is a value that was parsed and not opened. Start with [Seal],
+// [SealWith] and [Sealed.Open].
 //
 // A text of version 1 stays readable as long as its key is in the ring or at the
 // key service: later versions and suites are added beside it. The package makes
-// no network call but a ServiceKey's, never writes a file, and never returns a
+// no network call but a [ServiceKey]'s, never writes a file, and never returns a
 // value together with an error. Whoever has the public key, or may encrypt at the
 // key service, can seal: who sealed a value is said by a signature alone, which
-// SignedBy makes and Signatures demand.
+// [SignedBy] makes and [Signatures] demand.
+//
+// # API promise
+//
+// This package and integration/conformance are the two packages of the project
+// that other programs may import. From the first release on, a change that breaks
+// their callers needs a new major version. The types of other packages that occur
+// in their signatures keep the fields and methods that the examples use. Every
+// other package may change at any time.
 package seal
 
 import (
