@@ -32,12 +32,37 @@ func publish(o options, r *result) error {
 		}
 	}
 	if o.readme != "" {
-		return insert(o.readme, markdown(r))
+		return insert(o.readme, markdown(r.headlines()))
 	}
 	return nil
 }
 
-// markdown is the table of what has a target.
+// readResult reads what publish has written.
+func readResult(path string) (*result, error) {
+	encoded, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{}
+	if err := json.Unmarshal(encoded, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// headlines is the part of a result that the README shows, in its words.
+func (r *result) headlines() *result {
+	short := &result{Machine: r.Machine}
+	for _, f := range r.Figures {
+		if f.Headline != "" {
+			f.What, f.Note = f.Headline, ""
+			short.Figures = append(short.Figures, f)
+		}
+	}
+	return short
+}
+
+// markdown is the table of the figures.
 func markdown(r *result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s.\n\n", r.Machine)
