@@ -165,7 +165,7 @@ func (l *lab) addedByKMS(ctx context.Context, client kmsapi.KeyManagementService
 			Note: "floor: the same call at the key service", Samples: map[string]summary{"plugin": plugin, "floor": service}, Chart: "KMS " + one.name,
 		}
 		if one.name == "Decrypt" {
-			f.Headline = "KMS plugin, Decrypt, key service 10 ms away: p50; floor: the same call without the plugin"
+			f.Headline = "KMS plugin, Decrypt, key service 10 ms away: p50 (floor: without the plugin)"
 		}
 		figures = append(figures, f.held(atMost, service.P50*1.1, "floor × 1.1"))
 	}

@@ -9,6 +9,9 @@
 // and makes them slow. All of it listens on unix sockets and 127.0.0.1, and
 // ends with this program.
 //
+// `bench provider` measures mounts of any provider that is running, at its
+// socket, and compares them with nothing but the floor: provider.go.
+//
 // Start with groups, which lists the figures, and figure.go, which says what a
 // figure is. Files named after a group have its measurement.
 package main
@@ -54,6 +57,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) > 0 && args[0] == floorCommand {
 		if err := serveFloor(args[1:], stdin); err != nil {
 			fmt.Fprintln(stderr, "floor:", err)
+			return exitFailed
+		}
+		return exitMet
+	}
+	if len(args) > 0 && args[0] == providerCommand {
+		switch err := runProvider(ctx, args[1:], stdout, stderr); {
+		case errors.Is(err, flag.ErrHelp):
+		case err != nil:
+			fmt.Fprintln(stderr, "bench:", err)
 			return exitFailed
 		}
 		return exitMet

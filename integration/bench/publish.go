@@ -32,7 +32,7 @@ func publish(o options, r *result) error {
 		}
 	}
 	if o.readme != "" {
-		return insert(o.readme, markdown(r.headlines()))
+		return insert(o.readme, markdownHeadlines(r))
 	}
 	return nil
 }
@@ -50,16 +50,17 @@ func readResult(path string) (*result, error) {
 	return r, nil
 }
 
-// headlines is the part of a result that the README shows, in its words.
-func (r *result) headlines() *result {
-	short := &result{Machine: r.Machine}
+// markdownHeadlines is the table of the README: the figures that have a line
+// there.
+func markdownHeadlines(r *result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s.\n\n||measured|floor|\n|---|---|---|\n", r.Machine)
 	for _, f := range r.Figures {
 		if f.Headline != "" {
-			f.What, f.Note = f.Headline, ""
-			short.Figures = append(short.Figures, f)
+			fmt.Fprintf(&b, "|%s|%s|%s|\n", f.Headline, withUnit(f.Value, f.Unit), f.floor())
 		}
 	}
-	return short
+	return b.String()
 }
 
 // markdown is the table of the figures.
