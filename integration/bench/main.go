@@ -48,7 +48,6 @@ type options struct {
 	binary string
 	out    string
 	readme string
-	from   string
 	only   *regexp.Regexp
 	quick  bool
 }
@@ -76,7 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var result *result
 	if err == nil {
-		result, err = obtain(ctx, o, stderr)
+		result, err = measure(ctx, o, stderr)
 	}
 	if err == nil {
 		printTable(stdout, result)
@@ -92,14 +91,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitMet
 }
 
-// obtain measures, or reads what was measured before.
-func obtain(ctx context.Context, o options, stderr io.Writer) (*result, error) {
-	if o.from != "" {
-		return readResult(o.from)
-	}
-	return measure(ctx, o, stderr)
-}
-
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var only string
@@ -108,7 +99,6 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "binary", "../bin/lanyard", "the stripped `file` to measure")
 	flags.StringVar(&o.out, "out", "", "`directory` for results.json and results.svg; the tables go into its README.md")
 	flags.StringVar(&o.readme, "readme", "", "a `file` that the six main figures go into, between its markers")
-	flags.StringVar(&o.from, "from", "", "measure nothing, and publish the results of this `file` again")
 	flags.StringVar(&only, "only", "", "measure only the groups that match the `regexp`: "+groupNames())
 	flags.BoolVar(&o.quick, "quick", false, "take a fifth of the samples")
 	if err := flags.Parse(args); err != nil {
@@ -123,9 +113,6 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if (o.out != "" || o.readme != "") && (only != "" || o.quick) {
 		return o, errors.New("-out and -readme publish a whole run: leave out -only and -quick")
-	}
-	if o.from != "" {
-		return o, nil
 	}
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return o, err

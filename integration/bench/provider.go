@@ -111,7 +111,7 @@ type foreign struct {
 	proxy           *faultproxy.Proxy // nil if calls are not counted
 	requests        []*v1alpha1.MountRequest
 
-	block           time.Duration
+	block time.Duration
 
 	who     string // name and version, as the provider says if it says so
 	files   int

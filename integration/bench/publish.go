@@ -37,19 +37,6 @@ func publish(o options, r *result) error {
 	return nil
 }
 
-// readResult reads what publish has written.
-func readResult(path string) (*result, error) {
-	encoded, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	r := &result{}
-	if err := json.Unmarshal(encoded, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
-}
-
 // markdownHeadlines is the table of the README: the figures that have a line
 // there.
 func markdownHeadlines(r *result) string {
