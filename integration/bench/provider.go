@@ -386,7 +386,7 @@ func ownerOf(ctx context.Context, socket string) (int, error) {
 	var owner *syscall.Ucred
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		owner, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) //nolint:gosec // a descriptor
+		owner, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return 0, err
