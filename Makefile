@@ -14,7 +14,7 @@ LINTED := $(MODULES) integration/cluster integration/mlog
 # Two files each, and the dependencies of the driver and of Vault: minutes of facts.
 LINTED_FAST := integration/driver integration/vault
 
-.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench lint vuln fuzz tidy clean
+.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,8 +90,12 @@ fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 		done; \
 	done
 
-bench: build ## the figures of the README, with the table, the JSON file and the plot in docs/bench
+bench: build ## the figures: all of them in docs/bench, with the JSON file and the plot, and six in the README
 	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench -readme ../README.md
+
+bench-provider: ## mounts of any provider that is running: SOCKET=FILE [CLASS=FILE] [ARGS='-help']
+	@cd integration && go build -o ../bin/bench ./bench
+	@bin/bench provider -socket '$(SOCKET)' $(if $(CLASS),-class '$(CLASS)') $(ARGS)
 
 # The linter compiles what it looks at: with the flags of build, the two share the
 # compiled dependencies.

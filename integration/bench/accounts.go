@@ -35,7 +35,7 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 	}
 	again := callsAt(proxy)
 
-	bound := figure{What: "the same: most calls in flight at the store", Unit: "calls", Value: float64(most), Chart: "calls in flight"}
+	bound := figure{What: "the same: most calls in flight at the store", Unit: "calls", Value: float64(most), Chart: "calls in flight at the store"}
 	return []figure{
 		heldToCalls("110 service accounts × 20 secrets: first poll", seen, calls{Logins: accounts, Reads: accounts * secrets}, ""),
 		heldToCalls("the same: second poll", again, calls{}, ""),

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/integration/pictures"
 )
 
 // Nothing here measures: how long something takes is for the program to say.
@@ -88,6 +94,82 @@ func TestNumbersHaveThreeDigitsThatMatter(t *testing.T) {
 	for value, want := range map[float64]string{0: "0", 0.1234: "0.123", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 12345.6: "12,346", 2310: "2,310", 1234567: "1,234,567"} {
 		if got := number(value); got != want {
 			t.Errorf("%v is %q, want %q", value, got, want)
+		}
+	}
+}
+
+// published is what the last whole run has measured.
+func published(t *testing.T) *result {
+	t.Helper()
+	encoded, err := os.ReadFile(filepath.Join("..", "..", "docs", "bench", "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &result{}
+	if err := json.Unmarshal(encoded, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestGoldenPagesShowTheResults holds the tables and the plot to results.json:
+// what one run has measured is what all of them show.
+func TestGoldenPagesShowTheResults(t *testing.T) {
+	pages := filepath.Join("..", "..")
+	r := published(t)
+	if os.Getenv("LANYARD_UPDATE_GOLDEN") != "" {
+		if err := publish(options{out: filepath.Join(pages, "docs", "bench"), readme: filepath.Join(pages, "README.md")}, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plot, err := drawPlot(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(path ...string) string {
+		text, err := os.ReadFile(filepath.Join(append([]string{pages}, path...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if read("docs", "bench", "results.svg") != plot {
+		t.Error("docs/bench/results.svg is not the plot of results.json")
+	}
+	for page, tables := range map[string]string{
+		"docs/bench/README.md": markdown(r) + "\n" + markdownParts(r),
+		"README.md":            markdownHeadlines(r),
+	} {
+		shown := read(page)
+		if want, err := between(shown, tables); err != nil || shown != want {
+			t.Errorf("%s does not show results.json (%v); make golden writes it", page, err)
+		}
+	}
+	headlines := slices.DeleteFunc(r.Figures, func(f figure) bool { return f.Headline == "" })
+	if len(headlines) != 6 {
+		t.Errorf("README.md shows %d figures, want 6", len(headlines))
+	}
+}
+
+// TestPlotCanBeReadWhateverIsMeasured draws figures with long numbers, and some
+// that miss their target.
+func TestPlotCanBeReadWhateverIsMeasured(t *testing.T) {
+	r := published(t)
+	for _, factor := range []float64{0.01, 0.9, 1.5, 40} {
+		changed := &result{}
+		for _, f := range r.Figures {
+			f.Value *= factor
+			changed.Figures = append(changed.Figures, f.held(f.Bound, f.Target, f.Rule))
+		}
+		plot, err := drawPlot(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pictures.Check([]byte(plot)); err != nil {
+			t.Errorf("all figures × %v: %v", factor, err)
+		}
+		if missed := strings.Contains(plot, `class="missing"`); missed != (factor != 0.9) {
+			t.Errorf("all figures × %v: that some miss their target is shown: %v", factor, missed)
 		}
 	}
 }

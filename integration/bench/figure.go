@@ -47,8 +47,10 @@ type figure struct {
 	Note  string `json:"note,omitempty"`
 	// Samples are what the values were taken from, by what was measured.
 	Samples map[string]summary `json:"samples,omitempty"`
-	// Chart is the figure's name in the plot; empty leaves it out.
-	Chart string `json:"-"`
+	// Chart is the figure's name in the plot, Headline its line in the README;
+	// empty leaves it out there.
+	Chart    string `json:"chart,omitempty"`
+	Headline string `json:"headline,omitempty"`
 }
 
 // calls are requests at the store.

@@ -180,12 +180,16 @@ func forget(proxy *faultproxy.Proxy) {
 
 // callsAt is what came through a proxy since forget, once nothing more does.
 func callsAt(proxy *faultproxy.Proxy) calls {
-	count := func() calls {
+	return settled(func() calls {
 		return calls{
 			Logins: proxy.Count("", "auth/jwt/login"),
 			Reads:  proxy.Count(http.MethodGet, "secret/data/"),
 		}
-	}
+	})
+}
+
+// settled counts until nothing more comes.
+func settled(count func() calls) calls {
 	seen := count()
 	for {
 		time.Sleep(10 * time.Millisecond)

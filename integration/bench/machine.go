@@ -55,7 +55,11 @@ func describeMachine(binary string) machine {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %.0f GiB, Linux %s (%s), %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.System, m.Go, m.Date)
+	built := ""
+	if m.Go != "" {
+		built = m.Go + ", "
+	}
+	return fmt.Sprintf("%s, %d cores, %.0f GiB, Linux %s (%s), %s%s", m.CPU, m.Cores, m.Memory, m.Kernel, m.System, built, m.Date)
 }
 
 // procField is the value of the first line of the file that has the name.

@@ -9,6 +9,9 @@
 // and makes them slow. All of it listens on unix sockets and 127.0.0.1, and
 // ends with this program.
 //
+// `bench provider` measures mounts of any provider that is running, at its
+// socket, and compares them with nothing but the floor: provider.go.
+//
 // Start with groups, which lists the figures, and figure.go, which says what a
 // figure is. Files named after a group have its measurement.
 package main
@@ -57,6 +60,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return exitMet
 	}
+	if len(args) > 0 && args[0] == providerCommand {
+		switch err := runProvider(ctx, args[1:], stdout, stderr); {
+		case errors.Is(err, flag.ErrHelp):
+		case err != nil:
+			fmt.Fprintln(stderr, "bench:", err)
+			return exitFailed
+		}
+		return exitMet
+	}
 	o, err := parseOptions(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitMet
@@ -85,8 +97,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.binary, "binary", "../bin/lanyard", "the stripped `file` to measure")
-	flags.StringVar(&o.out, "out", "", "`directory` for results.json and results.svg; the table goes into its README.md")
-	flags.StringVar(&o.readme, "readme", "", "a further `file` that the table goes into, between its markers")
+	flags.StringVar(&o.out, "out", "", "`directory` for results.json and results.svg; the tables go into its README.md")
+	flags.StringVar(&o.readme, "readme", "", "a `file` that the six main figures go into, between its markers")
 	flags.StringVar(&only, "only", "", "measure only the groups that match the `regexp`: "+groupNames())
 	flags.BoolVar(&o.quick, "quick", false, "take a fifth of the samples")
 	if err := flags.Parse(args); err != nil {

@@ -119,10 +119,11 @@ func (m *polls) figures() []figure {
 		heldToCalls("the same: polls before the interval is over", m.inside, calls{}, fmt.Sprintf("%d polls", m.quiet)),
 		heldToCalls("the same: a poll after it", worst, calls{Reads: pollSecrets}, fmt.Sprintf("the most of %d", len(m.after))),
 	}
+	figures[1].Headline = "calls to Vault while 110 pods × 20 secrets are polled within the refresh interval"
 	provider, floor := summarize("mounts/s", m.rates[m.provider]), summarize("mounts/s", m.rates[m.floor])
 	rate := figure{
 		What: "the same, 50 in flight: from memory", Unit: "mounts/s", Value: provider.P50, Floor: floor.P50, Calls: &m.inside,
-		Samples: map[string]summary{"provider": provider, "floor": floor}, Chart: "110 pods polled",
+		Samples: map[string]summary{"provider": provider, "floor": floor}, Chart: "110 pods polled, 50 in flight",
 	}
 	readings := summarize("mounts/s", m.readings)
 	return append(figures, rate.held(atLeast, floor.P50/2, "floor / 2"), figure{

@@ -32,12 +32,25 @@ func publish(o options, r *result) error {
 		}
 	}
 	if o.readme != "" {
-		return insert(o.readme, markdown(r))
+		return insert(o.readme, markdownHeadlines(r))
 	}
 	return nil
 }
 
-// markdown is the table of what has a target.
+// markdownHeadlines is the table of the README: the figures that have a line
+// there.
+func markdownHeadlines(r *result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s.\n\n||measured|floor|\n|---|---|---|\n", r.Machine)
+	for _, f := range r.Figures {
+		if f.Headline != "" {
+			fmt.Fprintf(&b, "|%s|%s|%s|\n", f.Headline, withUnit(f.Value, f.Unit), f.floor())
+		}
+	}
+	return b.String()
+}
+
+// markdown is the table of the figures.
 func markdown(r *result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s.\n\n", r.Machine)

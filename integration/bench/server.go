@@ -54,7 +54,9 @@ func connect(ctx context.Context, p *process, dir string) (*server, error) {
 
 func (s *server) stop() {
 	s.builder.Cleanup()
-	s.process.stop()
+	if s.process != nil { // else somebody else has started it
+		s.process.stop()
+	}
 }
 
 // mount is one mount as the driver asks for it, without writing the files. A
@@ -62,7 +64,10 @@ func (s *server) stop() {
 // nothing else than what was meant is measured.
 func (s *server) mount(ctx context.Context, request *v1alpha1.MountRequest, files int) (*v1alpha1.MountResponse, error) {
 	response, err := s.client.Mount(ctx, request)
-	if err != nil {
+	switch {
+	case err != nil && s.process == nil:
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w\n%s", err, s.printed())
 	}
 	if got := len(response.GetFiles()); got != files {

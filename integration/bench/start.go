@@ -46,6 +46,7 @@ func measureStart(ctx context.Context, l *lab) ([]figure, error) {
 	f := figure{
 		What: "start to first answered mount: p50", Unit: "ms", Value: took.P50, Calls: &calls{},
 		Samples: map[string]summary{"provider": took}, Chart: "start to first mount",
+		Headline: "start of the process to its first answered mount: p50",
 	}
 	return []figure{f.held(atMost, 150, "150 ms")}, nil
 }

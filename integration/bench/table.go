@@ -13,13 +13,9 @@ func columns() []string { return []string{"", "measured", "floor", "target", "",
 
 // cells are a figure's columns.
 func (f figure) cells() []string {
-	measured := number(f.Value) + " " + f.Unit
+	measured := withUnit(f.Value, f.Unit)
 	if f.Note != "" {
 		measured += " (" + f.Note + ")"
-	}
-	floor := ""
-	if f.Floor != 0 {
-		floor = number(f.Floor) + " " + f.Unit
 	}
 	verdict := ""
 	if f.Met != nil {
@@ -32,7 +28,17 @@ func (f figure) cells() []string {
 	if f.Calls != nil {
 		seen = f.Calls.String()
 	}
-	return []string{f.What, measured, floor, f.target(), verdict, seen}
+	return []string{f.What, measured, f.floor(), f.target(), verdict, seen}
+}
+
+func withUnit(v float64, unit string) string { return strings.TrimSpace(number(v) + " " + unit) }
+
+// floor is empty if the figure has none.
+func (f figure) floor() string {
+	if f.Floor == 0 {
+		return ""
+	}
+	return withUnit(f.Floor, f.Unit)
 }
 
 // target says what the figure is held to, and where that comes from.
@@ -47,7 +53,7 @@ func (f figure) target() string {
 	if f.Bound == atLeast {
 		sign = "≥ "
 	}
-	own := number(f.Target) + " " + f.Unit
+	own := withUnit(f.Target, f.Unit)
 	if own == f.Rule {
 		return sign + own
 	}
