@@ -41,7 +41,7 @@ check: ## in two minutes: lint of what differs from BASE (default: origin/main),
 	@$(MAKE) --no-print-directory $(LINT)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@.ci/changed $(BASE) | awk '{ of[$$1] = of[$$1] " " $$2 } END { for (m in of) print m of[m] }' | while read -r module packages; do \
-		(cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
+		(cd $$module && $(LINT_ENV) $(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
 	@CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go test ./...
 
 prepare: ## looks for all that test and e2e need, and installs it as root on Debian
@@ -103,8 +103,8 @@ LINT_ENV := CGO_ENABLED=0 GOFLAGS=-trimpath
 
 lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	@for module in $(LINTED); do (cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
-	@for module in $(LINTED_FAST); do (cd $$module && $(LINT_ENV) $(LINT) run --config $(CURDIR)/.golangci.yml --fast-only ./...) || exit 1; done
+	@for module in $(LINTED); do (cd $$module && $(LINT_ENV) $(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for module in $(LINTED_FAST); do (cd $$module && $(LINT_ENV) $(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml --fast-only ./...) || exit 1; done
 
 vuln: $(VULNCHECK) ## known vulnerabilities that the program's code reaches, without a network but the module proxy
 	@db="$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p')" && \
