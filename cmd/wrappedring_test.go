@@ -99,12 +99,12 @@ func TestKeygenWithAKeyServiceRefuses(t *testing.T) {
 
 // Of several that change one ring at once none undoes another's change.
 func TestKeygenOneAtATime(t *testing.T) {
-	for name, make := range map[string]func(t *testing.T) (*sealBench, []string){
+	for name, setUp := range map[string]func(t *testing.T) (*sealBench, []string){
 		"a plain ring":   func(t *testing.T) (*sealBench, []string) { return newSealBench(t), nil },
 		"a wrapped ring": func(t *testing.T) (*sealBench, []string) { b, key := wrappedBench(t); return b, []string{"--key", key} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, key := make(t)
+			b, key := setUp(t)
 			var all sync.WaitGroup
 			for range 8 {
 				all.Go(func() {

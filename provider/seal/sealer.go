@@ -57,7 +57,7 @@ func NewSealer(name string) (*Sealer, error) {
 		return nil, errors.New("the sealer's name " + text)
 	}
 	seed := make([]byte, ed25519.SeedSize)
-	_, _ = rand.Read(seed) //nolint:errcheck // it never returns an error
+	_, _ = rand.Read(seed)
 	return sealerOf(name, seed), nil
 }
 

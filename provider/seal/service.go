@@ -98,7 +98,7 @@ func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.B
 		return "", fmt.Errorf("the scope is too long for a key service: %w", err)
 	}
 	dataKey := make([]byte, dataKeySize)
-	_, _ = rand.Read(dataKey) //nolint:errcheck // it never returns an error
+	_, _ = rand.Read(dataKey)
 	defer clear(dataKey)
 	made, err := with.key.Encrypt(ctx, identity.Identity{}, secret.New(slices.Clone(dataKey)), bound)
 	if err != nil {

@@ -127,7 +127,7 @@ func New[C any](opts Options) *Cache[C] {
 		opts.Now = time.Now
 	}
 	c := &Cache[C]{timeout: opts.Timeout, now: opts.Now}
-	c.lifetime, c.end = context.WithCancel(context.Background())
+	c.lifetime, c.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls end
 	// The only error is that of a size below one, and Most is above zero.
 	c.slots, _ = simplelru.NewLRU[Key, *slot[C]](opts.Most, nil) //nolint:errcheck // see above
 	return c

@@ -69,7 +69,7 @@ func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Co
 	if err != nil {
 		return key.Ciphertext{}, fault.Fail(fault.ErrUnavailable, err)
 	}
-	data := aead.Seal(header, nonce[:], plaintext, additional(name, header, bound))
+	data := aead.Seal(header, nonce[:], plaintext, additional(name, header, bound)) //nolint:gosec // each key encrypts once
 	return key.Ciphertext{Data: data, Version: version}, nil
 }
 

@@ -35,7 +35,7 @@ func aesOperation(key AESKey, operation, algorithm string, value []byte) ([]byte
 				binary.BigEndian.PutUint64(buffer, a)
 				copy(buffer[8:], out[8*i:8*i+8])
 				block.Encrypt(buffer, buffer)
-				a = binary.BigEndian.Uint64(buffer) ^ uint64(n*j+i) //nolint:gosec // small
+				a = binary.BigEndian.Uint64(buffer) ^ uint64(n*j+i)
 				copy(out[8*i:], buffer[8:])
 			}
 		}

@@ -122,7 +122,7 @@ func (v *Vault) PutCertificate(name string, certificate Certificate) string {
 func (v *Vault) put(key, id string, content any) string {
 	if id == "" {
 		random := make([]byte, 16)
-		_, _ = rand.Read(random) //nolint:errcheck // never fails: https://pkg.go.dev/crypto/rand#Read
+		_, _ = rand.Read(random)
 		id = hex.EncodeToString(random)
 	}
 	v.server.mu.Lock()
