@@ -123,7 +123,7 @@ func TestTroubleshootingQuotesTextsThatThereAre(t *testing.T) {
 func ownTexts(t *testing.T) map[string]bool {
 	t.Helper()
 	var own []string
-	for _, directory := range []string{"provider", "server", "cmd"} {
+	for _, directory := range []string{"provider", "server", "cmd", "internal"} {
 		path, err := Source(directory)
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func TestAnotherCheckoutGivesTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range []string{"cmd", "provider", "server"} {
+	for _, path := range []string{"cmd", "internal", "provider", "server"} {
 		if err := os.CopyFS(filepath.Join(copied, path), os.DirFS(filepath.Join(source, path))); err != nil {
 			t.Fatal(err)
 		}
