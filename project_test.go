@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -109,6 +110,28 @@ func TestOwnersAreOfPathsThatExist(t *testing.T) {
 			if found, err := filepath.Glob(strings.TrimPrefix(fields[0], "/")); err != nil || len(found) == 0 {
 				t.Errorf("%s has owners and is not there", fields[0])
 			}
+		}
+	}
+}
+
+// TestImageIsMadeFromWhatItCopies holds .dockerignore, which hides everything
+// else, to the Dockerfile, and the Dockerfile to the packages of the program.
+func TestImageIsMadeFromWhatItCopies(t *testing.T) {
+	var copied []string
+	for _, match := range regexp.MustCompile(`(?m)^COPY ([a-z].*) \S+$`).FindAllStringSubmatch(read(t, "Dockerfile"), -1) {
+		copied = append(copied, strings.Fields(match[1])...)
+	}
+	slices.Sort(copied)
+	if shown := matches(regexp.MustCompile(`(?m)^!(.*)$`), read(t, ".dockerignore")); !slices.Equal(copied, shown) {
+		t.Errorf("the Dockerfile copies %q, and .dockerignore shows %q", copied, shown)
+	}
+	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range matches(regexp.MustCompile(`(?m)^github\.com/lanyardhq/lanyard/([a-z]+)`), string(packages)) {
+		if !slices.Contains(copied, folder) {
+			t.Errorf("the program has packages in %s, which the Dockerfile does not copy", folder)
 		}
 	}
 }
