@@ -14,7 +14,7 @@ LINTED := $(MODULES) integration/cluster integration/mlog
 # Two files each, and the dependencies of the driver and of Vault: minutes of facts.
 LINTED_FAST := integration/driver integration/vault
 
-.PHONY: help check prepare golden golden-check freeze run build image manifests test e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
+.PHONY: help check prepare golden golden-check freeze run build image manifests test unit integration e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,9 +60,15 @@ freeze: ## the unit tests of PKG (default: all), each process stopped for 5 s at
 	@cd integration && go build -o ../bin/freeze ./freeze
 	@go test -count 1 -p 8 -timeout 20m -exec '$(CURDIR)/bin/freeze$(if $(SEED), -seed $(SEED))' $(or $(PKG),./...)
 
-test: ## every test, with the race detector, the real Vault and the real driver
+test: unit integration ## every test, with the race detector, the real Vault and the real driver
+
+unit: ## the part of test in the root module
 	@.ci/prepare test
-	@for module in $(MODULES); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
+	@go vet ./... && go test -race -timeout 20m ./...
+
+integration: ## the part of test in the other modules
+	@.ci/prepare test
+	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
 	@cd integration/cluster && go vet ./... && go test ./defects
 
 e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and the packages of .ci/prepare
