@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,15 +50,11 @@ holds no class.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usagef("--output: must be text or json")
-			}
 			return runCheck(c, configFile, output, args)
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &output)
 	return c
 }
 
@@ -145,10 +140,7 @@ func printFindings(w io.Writer, output string, findings []manifest.Finding) erro
 		if findings == nil {
 			findings = []manifest.Finding{}
 		}
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(findings)
+		return printJSON(w, findings)
 	}
 	for _, f := range findings {
 		if _, err := fmt.Fprintln(w, f); err != nil {

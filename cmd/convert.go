@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -44,15 +43,11 @@ used or holds no class.`,
 		},
 		ValidArgsFunction: manifests,
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usagef("--output: must be text or json")
-			}
 			return runConvert(c, configFile, output, args)
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &output)
 	return c
 }
 
@@ -131,10 +126,7 @@ func refuseFindings(stderr io.Writer, outcome string, findings []manifest.Findin
 
 func printConverted(stdout, stderr io.Writer, output string, files []convertedFile) error {
 	if output == "json" {
-		encoder := json.NewEncoder(stdout)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(files)
+		return printJSON(stdout, files)
 	}
 	for i, f := range files {
 		if i > 0 && !strings.HasPrefix(f.Manifest, "---") {

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -30,9 +29,6 @@ nothing is told, and the exit code is 1.`,
   lanyard inspect --sealer sealer-public.yaml --file sealed.txt`,
 		Args: atMostOneText,
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usagef("--output: must be text or json")
-			}
 			text, err := readSealedText(c, args, file)
 			if err != nil {
 				return err
@@ -53,18 +49,14 @@ nothing is told, and the exit code is 1.`,
 				found.SignatureChecked = true
 			}
 			if output == "json" {
-				encoder := json.NewEncoder(c.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				encoder.SetEscapeHTML(false)
-				return encoder.Encode(found)
+				return printJSON(c.OutOrStdout(), found)
 			}
 			return found.print(c.OutOrStdout(), sealed)
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "read the text from this `FILE`")
 	c.Flags().StringVar(&sealer, "sealer", "", "check the signature by the public part of a sealer in this `FILE`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &output)
 	return c
 }
 

@@ -186,7 +186,7 @@ func TestKMSRefusesWrongFlagsAndRings(t *testing.T) {
 		{[]string{"kms", "check", "--ring", ring, "--name", "a:b"}, "have no colon"},
 		{[]string{"kms", "check", "--ring", ring, "--resources", ""}, "--resources must name one"},
 		{[]string{"kms", "check", "--ring", ring, "--timeout", "0s"}, "--timeout must be positive"},
-		{[]string{"kms", "check", "--ring", ring, "--output", "xml"}, "--output must be text or json"},
+		{[]string{"kms", "check", "--ring", ring, "--output", "xml"}, "must be text or json"},
 	} {
 		if code, _, stderr := runLanyard(c.args...); code != exitUsage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,8 +66,7 @@ used.`,
 	flags.StringVar(&f.name, "name", "lanyard", "the provider's `NAME` in the EncryptionConfiguration; it lies in etcd before each value and can never change")
 	flags.StringSliceVar(&f.resources, "resources", []string{"secrets"}, "`RESOURCES` to encrypt")
 	flags.DurationVar(&f.timeout, "timeout", 3*time.Second, "`TIME` that each key may take; what the API server waits is 3s")
-	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &f.output)
 	return c
 }
 
@@ -82,8 +80,6 @@ func (f *kmsCheckFlags) check() error {
 		return usagef("--resources must name one at least, such as secrets")
 	case f.timeout <= 0:
 		return usagef("--timeout must be positive")
-	case f.output != "text" && f.output != "json":
-		return usagef("--output must be text or json")
 	}
 	return nil
 }
@@ -188,10 +184,7 @@ func (f *kmsCheckFlags) askPlugin(ctx context.Context) kmsPluginReport {
 
 func (f *kmsCheckFlags) print(c *cobra.Command, report kmsReport) error {
 	if f.output == "json" {
-		encoder := json.NewEncoder(c.OutOrStdout())
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(report)
+		return printJSON(c.OutOrStdout(), report)
 	}
 	if err := printKMSReport(c.ErrOrStderr(), report); err != nil || report.Encryption == nil {
 		return err

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,16 +65,12 @@ flags or files.`,
 	flags.StringVar(&f.socket, "socket", defaultKMSSocket, "`PATH` of the plugin's socket, with --ring; @NAME for an abstract one")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "`FILE` that remembers what is done until all is")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count the objects; which of them are stale is known only by rewriting them")
-	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &f.output)
 	f.objects.add(c)
 	return c
 }
 
 func (f *kmsMigrateFlags) check(named bool) error {
-	if f.output != "text" && f.output != "json" {
-		return usagef("--output must be text or json")
-	}
 	return f.objects.check(named)
 }
 
@@ -133,10 +128,7 @@ func (f *kmsMigrateFlags) settled(ctx context.Context) error {
 
 func (f *kmsMigrateFlags) print(w io.Writer, report migrate.Report) error {
 	if f.output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(report)
+		return printJSON(w, report)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RESOURCE\tOBJECTS\tREWRITTEN\tCURRENT\tCHANGED\tGONE\tSKIPPED\tFAILED")

@@ -129,7 +129,7 @@ func TestKMSMigrateRefusesWrongFlagsAndFiles(t *testing.T) {
 		{[]string{"--rate", "0"}, "--rate must be above 0"},
 		{[]string{"--workers", "0"}, "--workers must be from 1"},
 		{[]string{"--page-size", "0"}, "--page-size must be from 1"},
-		{[]string{"--output", "xml"}, "--output must be text or json"},
+		{[]string{"--output", "xml"}, "must be text or json"},
 		{[]string{"--encryption-config", "/nonexistent"}, "/nonexistent: no such file"},
 		{[]string{"--encryption-config", secretFile}, "is not an EncryptionConfiguration"},
 		{[]string{"--encryption-config", empty}, "names no resources"},

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -68,8 +67,7 @@ could not be found out, 2 wrong flags or files.`,
 	flags.StringVar(&f.socket, "socket", defaultKMSSocket, "`PATH` of the plugin's socket; @NAME for an abstract one")
 	flags.StringVar(&f.name, "name", "lanyard", "the provider's `NAME` in the EncryptionConfiguration")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count, and leave the ring file as it is")
-	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &f.output)
 	f.objects.add(c)
 	return c
 }
@@ -78,8 +76,6 @@ func (f *kmsRetireFlags) check(named bool) error {
 	switch {
 	case f.ring == "":
 		return usagef("--ring is missing; name the key ring file")
-	case f.output != "text" && f.output != "json":
-		return usagef("--output must be text or json")
 	case f.objects.encryption == "" && !named:
 		return usagef("which resources are encrypted must be known, because those that are not counted may need the key: give --encryption-config with the file of the API server, or all of them with --resources")
 	}
@@ -195,10 +191,7 @@ func (f *kmsRetireFlags) count(ctx context.Context, progress io.Writer, writesWi
 
 func (f *kmsRetireFlags) print(w io.Writer, report kmsRetireReport) error {
 	if f.output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(report)
+		return printJSON(w, report)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RESOURCE\tOBJECTS\tWRITE KEY\tOTHER KEYS\tGONE\tFAILED")

@@ -231,7 +231,7 @@ func TestKMSRetireRefusesWrongFlagsAndKeys(t *testing.T) {
 		{nil, "takes one argument"},
 		{[]string{"old"}, "--ring is missing"},
 		{[]string{"old", "--ring", "/nonexistent", "--resources", "secrets"}, "/nonexistent: no such file"},
-		{[]string{"old", "--ring", ring, "--output", "xml"}, "--output must be text or json"},
+		{[]string{"old", "--ring", ring, "--output", "xml"}, "must be text or json"},
 		{[]string{"old", "--ring", ring}, "give --encryption-config"},
 		{[]string{"old", "--ring", ring, "--resources", "secrets", "--rate", "0"}, "--rate must be above 0"},
 		{[]string{"old", "--ring", ring, "--resources", "secrets"}, "is retired; only a key with state read"},

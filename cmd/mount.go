@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,17 +77,14 @@ changed or removed) and time. Failed polls are told on standard error.`,
 	flags.StringVar(&f.config, "config", "", "the operator's configuration `FILE`, where the command does the work itself")
 	flags.BoolVar(&f.watch, "watch", false, "keep the files fresh until SIGINT or SIGTERM")
 	flags.DurationVar(&f.interval, "interval", 80*time.Second, "the `TIME` between polls with --watch, at least 1s")
-	flags.StringVarP(&f.output, "output", "o", "text", "output `FORMAT`: text or json")
 	f.pod.add(flags)
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &f.output)
 	offerDirectories(c, "target")
 	return c
 }
 
 func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 	switch {
-	case f.output != "text" && f.output != "json":
-		return usagef("--output: must be text or json")
 	case f.interval < time.Second:
 		return usagef("--interval: must be at least 1s")
 	case f.socket != "" && f.config != "":
@@ -233,7 +229,7 @@ func printVolume(w io.Writer, format string, volume *engine.Volume) error {
 		summary.Objects = append(summary.Objects, objectSummary{v.ID, v.Version})
 	}
 	if format == "json" {
-		return printJSON(w, summary)
+		return printJSONLine(w, summary)
 	}
 	rows := [][]string{{"FILE", "MODE", "BYTES"}}
 	for _, file := range summary.Files {
@@ -292,7 +288,7 @@ func changes(before, after *engine.Volume) []change {
 func printChanges(w io.Writer, format string, changed []change) error {
 	for _, one := range changed {
 		if format == "json" {
-			if err := printJSON(w, one); err != nil {
+			if err := printJSONLine(w, one); err != nil {
 				return err
 			}
 			continue
@@ -302,10 +298,4 @@ func printChanges(w io.Writer, format string, changed []change) error {
 		}
 	}
 	return nil
-}
-
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -91,8 +90,7 @@ files.`,
 	flags.signatures.flags(c)
 	c.Flags().IntVar(&flags.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
 	c.Flags().BoolVar(&flags.dryRun, "dry-run", false, "open every value and write nothing")
-	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &flags.output)
 	return c
 }
 
@@ -106,8 +104,6 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.workers < 1 || f.workers > 128:
 		return usagef("--workers must be from 1 to 128")
-	case f.output != "text" && f.output != "json":
-		return usagef("--output: must be text or json")
 	}
 	if f.notAfter != "" {
 		var problem string
@@ -169,10 +165,7 @@ func opener(keys seal.Keys, signatures *resigning) func(context.Context, *seal.S
 // print tells what failed, or everything in JSON.
 func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
 	if f.output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(report)
+		return printJSON(w, report)
 	}
 	for _, file := range report.Files {
 		if file.Problem != "" {

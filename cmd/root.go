@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit codes of every command.
@@ -75,6 +76,10 @@ Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
 	root.SetVersionTemplate("lanyard {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var chosen *pflag.InvalidValueError
+		if errors.As(err, &chosen) && chosen.GetFlag().Name == "output" {
+			return usagef("--output: %w", errors.Unwrap(chosen))
+		}
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMount(), newPubkey(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())

@@ -117,8 +117,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().StringVar(&flags.file, "file", "", "read the value from this `FILE`")
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
 	flags.from.add(c)
-	c.Flags().StringVarP(&flags.output, "output", "o", "text", "output `FORMAT`: text, entry or class; entry for values of a whole file")
-	offer(c, "output", "text", "entry", "class")
+	addOutput(c, &flags.output, "; entry for values of a whole file", "text", "entry", "class")
 	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`")
 	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
 	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, or the folder for the values of a whole file")
@@ -157,8 +156,6 @@ func (f *sealFlags) check(outputSaid bool) error {
 		return usagef("--public is missing; give the public key file that lanyard keygen --public-out wrote, or with --key a file that names a key of a key service")
 	case f.public != "" && f.key != "":
 		return usagef("--public and --key are two ways to seal; give one of them")
-	case f.output != "text" && f.output != "entry" && f.output != "class":
-		return usagef("--output: must be text, entry or class")
 	case f.mergeInto != "" && outputSaid:
 		return usagef("--merge-into writes a file and prints no text; leave out --output")
 	case f.class != "" && f.mergeInto == "" && f.output != "class":

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -69,19 +68,13 @@ func newVersion() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := thisBuild()
-			switch output {
-			case "text":
-				_, err := fmt.Fprintf(c.OutOrStdout(), "lanyard %s\ncommit   %s\ngo       %s\nplatform %s\n", b.Version, b.Commit, b.GoVersion, b.Platform)
-				return err
-			case "json":
-				encoder := json.NewEncoder(c.OutOrStdout())
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(b)
+			if output == "json" {
+				return printJSON(c.OutOrStdout(), b)
 			}
-			return usagef("--output must be text or json")
+			_, err := fmt.Fprintf(c.OutOrStdout(), "lanyard %s\ncommit   %s\ngo       %s\nplatform %s\n", b.Version, b.Commit, b.GoVersion, b.Platform)
+			return err
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", output, "output `FORMAT`: text or json")
-	offer(c, "output", "text", "json")
+	addTextOrJSON(c, &output)
 	return c
 }
