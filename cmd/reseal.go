@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -36,7 +38,8 @@ func newReseal() *cobra.Command {
 both, and seal it again: to a public key, or with a key of a key service. Of
 directories, all YAML and JSON files are taken, hidden ones left out. Only the
 values' texts change; comments, order and formatting stay, and so do values in
-comments. Key services are asked with your own credentials.
+comments. With -, standard input is written to standard output with its values
+resealed, and the report goes to standard error. Key services are asked with your own credentials.
 
 The scope stays as it is, or becomes narrower: --namespace and its like make a
 part exact that was any, and refuse a value that is sealed for another name;
@@ -125,7 +128,7 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usageError{err}
 	}
 	defer to.close()
-	files, err := reseal.Find(paths)
+	files, err := reseal.Find(c.InOrStdin(), paths)
 	if err != nil {
 		return usageError{err}
 	}
@@ -142,10 +145,15 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		Narrow:   f.narrow,
 		Workers:  f.workers,
 		DryRun:   f.dryRun,
+		Stdout:   c.OutOrStdout(),
 		Progress: func(done, total int) { bar.show("values", done, total) },
 	}, files)
 	bar.end()
-	if err := f.print(c.OutOrStdout(), report); err != nil {
+	told := c.OutOrStdout()
+	if slices.Contains(paths, manifest.Stdin) && !f.dryRun {
+		told = c.ErrOrStderr() // standard output has the resealed text
+	}
+	if err := f.print(told, report); err != nil {
 		return err
 	}
 	return f.conclude(c.ErrOrStderr(), report)

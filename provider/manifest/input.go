@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // MaxBytes is the most bytes of one file or stream that is read: some 30,000 sealed
@@ -27,6 +26,8 @@ type Input struct {
 	// Named says that an argument names the file; other files were found below a
 	// folder that an argument names.
 	Named bool
+	// Stream says that this is standard input.
+	Stream bool
 	// Text is the content in UTF-8, without a byte order mark.
 	Text []byte
 
@@ -41,17 +42,17 @@ func (in *Input) Encode(text []byte) []byte { return in.encoding.encode(text) }
 // (Stdin), or a folder, of which it takes the files below whose names end in .yaml,
 // .yml or .json, in the order of their paths. It passes over hidden files and
 // folders, links to folders, and files that do not mention the word: among the files
-// of a folder are templates and others that are not quite YAML. A file that is there
-// under several names is visited once.
+// of a folder are templates and others that are not quite YAML. A file that several
+// names or symbolic links lead to is visited once.
 //
 // visit gets an error in place of the text of an input that cannot be read or is not
 // text (NotTextError); what visit returns ends the walk. Each itself fails if a name leads nowhere,
 // with an *fs.PathError.
 func Each(stdin io.Reader, names []string, word string, visit func(Input, error) error) error {
-	w := walker{word: word, visit: visit, seen: map[inode]bool{}}
+	w := walker{word: word, visit: visit, seen: map[string]bool{}}
 	for _, name := range names {
 		if name == Stdin {
-			if err := w.input(Input{Name: "<stdin>", Named: true}, stdin); err != nil {
+			if err := w.input(Input{Name: "<stdin>", Named: true, Stream: true}, stdin); err != nil {
 				return err
 			}
 			continue
@@ -75,11 +76,8 @@ func Each(stdin io.Reader, names []string, word string, visit func(Input, error)
 type walker struct {
 	word  string
 	visit func(Input, error) error
-	seen  map[inode]bool
+	seen  map[string]bool // by the path without links
 }
-
-// inode identifies a file: whole numbers of sizes that differ between systems.
-type inode struct{ device, number any }
 
 // folder visits the files below a folder, and then those that links lead to and that
 // were not visited by their own names.
@@ -125,13 +123,17 @@ func (w *walker) folder(top string) error {
 }
 
 func (w *walker) file(path string, info fs.FileInfo, named bool) error {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		of := inode{stat.Dev, stat.Ino}
-		if w.seen[of] {
-			return nil
+	// Hard links are files of their own: a writer replaces each by its name.
+	target := path
+	if absolute, err := filepath.Abs(path); err == nil {
+		if target, err = filepath.EvalSymlinks(absolute); err != nil {
+			target = absolute
 		}
-		w.seen[of] = true
 	}
+	if w.seen[target] {
+		return nil
+	}
+	w.seen[target] = true
 	in := Input{Name: path, Named: named}
 	// A named file may be a pipe, as shells make of <(command).
 	if !named && !info.Mode().IsRegular() {

@@ -44,7 +44,7 @@ func resealAsChild(folder string) error {
 	if b.after, err = seal.ReadKeyRing(filepath.Join(folder, "after")); err != nil {
 		return err
 	}
-	found, err := reseal.Find([]string{b.dir})
+	found, err := reseal.Find(nil, []string{b.dir})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func TestARunThatIsKilledLeavesWholeFiles(t *testing.T) {
 	if n := done(); n != files {
 		t.Errorf("%d files are resealed, want %d", n, files)
 	}
-	found, err := reseal.Find([]string{b.dir})
+	found, err := reseal.Find(nil, []string{b.dir})
 	if err != nil || len(found) != files || slices.ContainsFunc(found, func(in reseal.Input) bool { return before[in.Path] == "" }) {
 		t.Errorf("a run finds %d files (%v), want the %d that there were", len(found), err, files)
 	}

@@ -2,6 +2,7 @@ package reseal
 
 import (
 	"bytes"
+	"io"
 	"strconv"
 	"strings"
 
@@ -19,17 +20,22 @@ type Input struct {
 	Texts int
 	// Problem is why it cannot be read.
 	Problem string
+
+	stream *manifest.Input // standard input; nil for a file
 }
 
-// Find lists the inputs with sealed values: the files that are named, and the files
-// below folders that are named, as manifest.Each finds them. The error is one of a
-// name that leads nowhere.
-func Find(names []string) ([]Input, error) {
+// Find lists the inputs with sealed values: standard input and the files that are
+// named, and the files below folders that are named, as manifest.Each finds them. The
+// error is one of a name that leads nowhere.
+func Find(stdin io.Reader, names []string) ([]Input, error) {
 	var found []Input
-	err := manifest.Each(nil, names, prefix, func(in manifest.Input, err error) error {
+	err := manifest.Each(stdin, names, prefix, func(in manifest.Input, err error) error {
 		input := Input{Path: in.Name, Texts: bytes.Count(in.Text, []byte(prefix))}
 		if err != nil {
 			input.Problem = reason(err)
+		}
+		if in.Stream {
+			input.stream = &in
 		}
 		found = append(found, input)
 		return nil

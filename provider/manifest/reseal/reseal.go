@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -41,6 +42,9 @@ type Options struct {
 	Workers int
 	// DryRun opens each value and writes nothing.
 	DryRun bool
+	// Stdout takes the resealed text of standard input. It is needed only if Find
+	// was given that.
+	Stdout io.Writer
 	// Progress is told how many values are done, of how many there are about.
 	// It is called by one goroutine at a time; nil tells nobody.
 	Progress func(done, total int)
@@ -162,7 +166,7 @@ func (r *run) file(ctx context.Context, in Input) File {
 		out.Problem = "was not reached before the interruption"
 		return out
 	}
-	if !r.DryRun {
+	if !r.DryRun && in.stream == nil {
 		unlock, err := r.lock(ctx, in.Path)
 		switch {
 		case err == nil:
@@ -174,7 +178,7 @@ func (r *run) file(ctx context.Context, in Input) File {
 			// What another process changes meanwhile ReplaceUnchanged finds too.
 		}
 	}
-	input, data, err := manifest.ReadFile(in.Path)
+	input, data, err := in.read()
 	if err != nil {
 		out.Problem = reason(err)
 		return out
@@ -198,15 +202,31 @@ func (r *run) file(ctx context.Context, in Input) File {
 		return out
 	}
 	edited := splice(input.Text, places, texts)
-	if edited == nil || r.DryRun {
+	switch {
+	case r.DryRun || edited == nil && in.stream == nil:
 		return out
+	case edited == nil:
+		edited = input.Text
 	}
-	if err := atomicfile.ReplaceUnchanged(in.Path, data, input.Encode(edited)); err != nil {
+	if in.stream != nil {
+		_, err = r.Stdout.Write(input.Encode(edited))
+	} else {
+		err = atomicfile.ReplaceUnchanged(in.Path, data, input.Encode(edited))
+	}
+	if err != nil {
 		out.fail(reason(err))
 		return out
 	}
 	out.Written = true
 	return out
+}
+
+// read returns the input, and the bytes of a file as they are now.
+func (in *Input) read() (manifest.Input, []byte, error) {
+	if in.stream != nil {
+		return *in.stream, nil, nil
+	}
+	return manifest.ReadFile(in.Path)
 }
 
 // fail makes failures of what cannot be written.

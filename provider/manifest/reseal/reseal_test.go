@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -100,7 +101,7 @@ func (b *bench) read(path string) string {
 
 func (b *bench) run(o reseal.Options, names ...string) reseal.Report {
 	b.t.Helper()
-	files, err := reseal.Find(names)
+	files, err := reseal.Find(nil, names)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -330,7 +331,7 @@ func TestInterruptionLeavesWholeFiles(t *testing.T) {
 			mu.Unlock()
 			return sealing(ctx, scope, value)
 		}
-		found, err := reseal.Find(names)
+		found, err := reseal.Find(nil, names)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +366,7 @@ func TestAFileThatAnotherProcessChangesIsWaitedFor(t *testing.T) {
 		b := newBench(t)
 		content := "x: " + b.seal(exact("a"), "v") + "\n"
 		path := b.write("a.yaml", content)
-		found, err := reseal.Find([]string{path})
+		found, err := reseal.Find(nil, []string{path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -395,7 +396,7 @@ func TestFindsFiles(t *testing.T) {
 	if err := os.Symlink("a.yaml", filepath.Join(b.dir, "link.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	found, err := reseal.Find([]string{b.dir, filepath.Join(b.dir, "a.yaml"), filepath.Join(b.dir, "link.yaml"), filepath.Join(b.dir, "d.txt")})
+	found, err := reseal.Find(nil, []string{b.dir, filepath.Join(b.dir, "a.yaml"), filepath.Join(b.dir, "link.yaml"), filepath.Join(b.dir, "d.txt")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,7 +411,7 @@ func TestFindsFiles(t *testing.T) {
 	if got := strings.Join(names, " "); got != "a.yaml sub/b.yml sub/c.json d.txt" {
 		t.Errorf("found %s", got)
 	}
-	if _, err := reseal.Find([]string{filepath.Join(b.dir, "nowhere")}); err == nil {
+	if _, err := reseal.Find(nil, []string{filepath.Join(b.dir, "nowhere")}); err == nil {
 		t.Error("a name that leads nowhere was taken")
 	}
 	// A link that is named is followed, and stays a link.
@@ -420,6 +421,52 @@ func TestFindsFiles(t *testing.T) {
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("the link became %v, %v", info.Mode(), err)
+	}
+}
+
+// A writer replaces a file by its name, so that the other hard link keeps what it has.
+func TestResealsBothHardLinks(t *testing.T) {
+	b := newBench(t)
+	first := b.write("a.yaml", "x: "+b.seal(exact("a"), "v")+"\n")
+	second := filepath.Join(b.dir, "b.yaml")
+	if err := os.Link(first, second); err != nil {
+		t.Fatal(err)
+	}
+	if report := b.run(b.options(), b.dir); report.Resealed != 2 || !report.Complete() {
+		t.Errorf("%+v", report)
+	}
+	for _, path := range []string{first, second} {
+		if report := b.run(b.options(), path); report.Current != 1 {
+			t.Errorf("%s: %+v", path, report)
+		}
+	}
+}
+
+func TestResealsAStream(t *testing.T) {
+	b := newBench(t)
+	stream := "# kept\r\nx: " + b.seal(exact("a"), "v") + " # kept\r\ny: 1"
+	for _, text := range []string{stream, "x: y\n", ""} {
+		files, err := reseal.Find(strings.NewReader("\xef\xbb\xbf"+text), []string{"-"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		o := b.options()
+		o.Stdout = &out
+		report := reseal.Run(t.Context(), o, files)
+		again, err := reseal.Find(strings.NewReader(out.String()), []string{"-"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.DryRun = true
+		current := reseal.Run(t.Context(), o, again)
+		if want := strings.Count(text, "lanyard.v"); report.Resealed != want || current.Current != want || !report.Complete() {
+			t.Errorf("%q: %+v, then %+v", text, report, current)
+		}
+		fixed := regexp.MustCompile(`lanyard\.v[^ ]+`)
+		if got := fixed.ReplaceAllString(out.String(), "S"); got != "\xef\xbb\xbf"+fixed.ReplaceAllString(text, "S") {
+			t.Errorf("%q became %q", text, got)
+		}
 	}
 }
 

@@ -29,8 +29,13 @@ func JSON(data []byte) ([]Value, error) {
 	p := &jsonParser{collector: c, data: data, decoder: json.NewDecoder(bytes.NewReader(data))}
 	p.decoder.UseNumber()
 	if err := p.document(); err != nil {
+		at := p.decoder.InputOffset()
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			at = max(at, syntax.Offset) // the decoder stays at the token before
+		}
 		// The decoder's own error is left out: it can quote a value.
-		c.wrong(p.line(), "", "is not valid JSON, or is cut off there")
+		c.wrong(p.lineAt(at), "", "is not valid JSON, or is cut off there")
 	}
 	return c.result()
 }
@@ -44,8 +49,11 @@ type jsonParser struct {
 }
 
 // line is where the decoder is.
-func (p *jsonParser) line() int {
-	at := min(int(p.decoder.InputOffset()), len(p.data))
+func (p *jsonParser) line() int { return p.lineAt(p.decoder.InputOffset()) }
+
+// lineAt is the line of an offset, which is not before that of the last call.
+func (p *jsonParser) lineAt(offset int64) int {
+	at := min(int(offset), len(p.data))
 	p.breaks += bytes.Count(p.data[p.counted:at], []byte("\n"))
 	p.counted = at
 	return 1 + p.breaks
