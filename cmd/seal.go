@@ -2,8 +2,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -62,7 +66,8 @@ key's unless --cluster says otherwise.
 The text is printed; --output entry prints it as an entry for a class's objects,
 --output class a whole new class that --class names; --merge-into puts it into a
 SecretProviderClass file, where it replaces the object's value or becomes a new
-object, and leaves all else as it is. With --merge-into, the class's namespace
+object, and leaves all else as it is; with - the class comes from standard input
+and is printed. With --merge-into, the class's namespace
 and the object's name need not be given.
 
 --from-env, --from-json and --from-secret seal all values of a file, each as an
@@ -118,7 +123,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
 	flags.from.add(c)
 	addOutput(c, &flags.output, "; entry for values of a whole file", "text", "entry", "class")
-	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`")
+	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`; - takes it from standard input and prints it")
 	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
 	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, or the folder for the values of a whole file")
 	return c
@@ -158,6 +163,8 @@ func (f *sealFlags) check(outputSaid bool) error {
 		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.mergeInto != "" && outputSaid:
 		return usagef("--merge-into writes a file and prints no text; leave out --output")
+	case f.mergeInto == manifest.Stdin && (!f.from.used() && f.file == "" || slices.Contains([]string{f.from.env, f.from.json, f.from.secret}, manifest.Stdin)):
+		return usagef("--merge-into - takes the class from standard input; give the values in files")
 	case f.class != "" && f.mergeInto == "" && f.output != "class":
 		return usagef("--class is the class of --output class, or one in the file of --merge-into; both are missing")
 	case f.output == "class" && f.class == "":
@@ -168,10 +175,10 @@ func (f *sealFlags) check(outputSaid bool) error {
 
 // seal seals the one value or the many that the flags name, and delivers them.
 func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
-	var class *classfile.File
+	var class *mergeTarget
 	var err error
 	if f.mergeInto != "" {
-		if class, err = openClass(f); err != nil {
+		if class, err = openClass(f, c.InOrStdin()); err != nil {
 			return err
 		}
 	}
@@ -207,23 +214,42 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	return f.deliver(c, class, "of object "+f.name, entry)
 }
 
-// readClassFile reads the file to merge into, as every command reads classes. It
-// returns the bytes of the file too, to know when they change.
-func readClassFile(path, name string) (*classfile.File, manifest.Input, []byte, error) {
-	in, data, err := manifest.ReadFile(path)
-	if err != nil {
-		return nil, in, nil, usagef("--merge-into: %w", unnamed(path, err))
+// mergeTarget is what values are merged into: a class in a file or in standard input.
+type mergeTarget struct {
+	*classfile.File
+	in   manifest.Input
+	data []byte // of the file, to know when it changes
+}
+
+// readMergeTarget reads the class to merge into, as every command reads classes.
+func (f *sealFlags) readMergeTarget(stdin io.Reader) (*mergeTarget, error) {
+	var target mergeTarget
+	var err error
+	if f.mergeInto == manifest.Stdin {
+		err = manifest.Each(stdin, []string{manifest.Stdin}, "", func(in manifest.Input, err error) error {
+			target.in = in
+			return err
+		})
+	} else {
+		target.in, target.data, err = manifest.ReadFile(f.mergeInto)
 	}
-	class, err := classfile.Open(in.Text, name)
 	if err != nil {
-		return nil, in, nil, usagef("--merge-into: %s %w", path, err)
+		return nil, usagef("--merge-into: %w", unnamed(f.mergeInto, err))
 	}
-	return class, in, data, nil
+	var problems strict.Problems
+	target.File, err = classfile.Open(target.in.Text, f.class)
+	switch {
+	case errors.As(err, &problems):
+		return nil, usagef("--merge-into: %s: %w", f.mergeInto, err)
+	case err != nil:
+		return nil, usagef("--merge-into: %s %w", f.mergeInto, err)
+	}
+	return &target, nil
 }
 
 // openClass opens the file to merge into and takes from it what no flag says.
-func openClass(flags *sealFlags) (*classfile.File, error) {
-	class, _, _, err := readClassFile(flags.mergeInto, flags.class)
+func openClass(flags *sealFlags, stdin io.Reader) (*mergeTarget, error) {
+	class, err := flags.readMergeTarget(stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +317,15 @@ func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
 
 // deliver prints the entries, alone or in a class of their own, or puts them into
 // the class that there is. what names them for people.
-func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string, entries ...classfile.Entry) error {
+func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, entries ...classfile.Entry) error {
+	if class != nil && f.mergeInto == manifest.Stdin {
+		edited, err := class.Put(entries...)
+		if err != nil {
+			return usagef("--merge-into: %w", err)
+		}
+		_, err = c.OutOrStdout().Write(class.in.Encode(edited))
+		return err
+	}
 	if class != nil {
 		if err := f.merge(c.Context(), class, entries); err != nil {
 			return err
@@ -317,7 +351,7 @@ func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string
 
 // merge puts the entries into the file as it is now: while the value was asked for
 // somebody else may have merged theirs.
-func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries []classfile.Entry) error {
+func (f *sealFlags) merge(ctx context.Context, before *mergeTarget, entries []classfile.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
 	unlock, err := atomicfile.Lock(ctx, f.mergeInto)
@@ -325,7 +359,7 @@ func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries [
 		return usagef("--merge-into: %w", err)
 	}
 	defer unlock()
-	class, in, data, err := readClassFile(f.mergeInto, f.class)
+	class, err := f.readMergeTarget(nil)
 	if err != nil {
 		return err
 	}
@@ -336,7 +370,7 @@ func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries [
 	if err != nil {
 		return usagef("--merge-into: %s: %w", f.mergeInto, err)
 	}
-	return atomicfile.ReplaceUnchanged(f.mergeInto, data, in.Encode(edited))
+	return atomicfile.ReplaceUnchanged(f.mergeInto, class.data, class.in.Encode(edited))
 }
 
 // readValue reads the value and says so if it ends in a newline that may be

@@ -107,7 +107,7 @@ func sealAll(values []source.Value, scopes []seal.Scope, with sealer) (texts []s
 }
 
 // sealMany seals all values of a file, or none.
-func (f *sealFlags) sealMany(c *cobra.Command, class *classfile.File, with sealer) error {
+func (f *sealFlags) sealMany(c *cobra.Command, class *mergeTarget, with sealer) error {
 	values, file, namespace, err := f.from.read(c)
 	var problems strict.Problems
 	if err != nil && !errors.As(err, &problems) {

@@ -103,6 +103,7 @@ func causes() []struct{ complaint, text string } {
 		{"unknown escape character", "text in double quotes has a backslash that means nothing; use single quotes"},
 		{"hexdecimal number", "text in double quotes has a backslash that means nothing; use single quotes"},
 		{"unknown anchor", "YAML aliases are not accepted; if the text begins with *, put it in quotes"},
+		{"found incompatible YAML document", "the directive %YAML names another version than 1.1; remove the line"},
 		{"undefined tag handle", "YAML tags are not accepted; if the text begins with !, put it in quotes"},
 		{"control characters are not allowed", "holds a control character; remove it, or write it as an escape in double quotes"},
 		{"UTF-8", "is not UTF-8 text"},

@@ -38,6 +38,7 @@ const (
 	errNoMark  NotTextError = "looks like UTF-16 text without a byte order mark"
 	errUTF16   NotTextError = "begins as UTF-16 text and breaks off or holds half of a character"
 	errNotUTF8 NotTextError = "is not UTF-8 text"
+	errNUL     NotTextError = "holds a NUL character, which no text does"
 )
 
 // decode returns the text of a file in UTF-8 and the encoding that the file has.
@@ -60,6 +61,8 @@ func decode(data []byte) ([]byte, encoding, error) {
 		return e.fromUTF16(text)
 	case len(text) > 1 && (text[0] == 0) != (text[1] == 0):
 		return nil, encoding{}, errNoMark
+	case bytes.IndexByte(text, 0) >= 0:
+		return nil, encoding{}, errNUL
 	case !utf8.Valid(text):
 		return nil, encoding{}, errNotUTF8
 	}
@@ -78,6 +81,9 @@ func (e encoding) fromUTF16(data []byte) ([]byte, encoding, error) {
 	// Half of a character would decode to one that stands for it, and be lost.
 	if !bytes.Equal(e.encode(text), append([]byte(e.mark), data...)) {
 		return nil, encoding{}, errUTF16
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return nil, encoding{}, errNUL
 	}
 	return text, e, nil
 }

@@ -41,13 +41,13 @@ func (in *Input) Encode(text []byte) []byte { return in.encoding.encode(text) }
 // Each calls visit for each input that the arguments name: a file, standard input
 // (Stdin), or a folder, of which it takes the files below whose names end in .yaml,
 // .yml or .json, in the order of their paths. It passes over hidden files and
-// folders, links to folders, and files that do not mention the word: among the files
-// of a folder are templates and others that are not quite YAML. A file that several
+// folders, links to folders and to files elsewhere, and files that do not mention the
+// word: among the files of a folder are templates and others that are not quite YAML. A file that several
 // names or symbolic links lead to is visited once.
 //
 // visit gets an error in place of the text of an input that cannot be read or is not
-// text (NotTextError); what visit returns ends the walk. Each itself fails if a name leads nowhere,
-// with an *fs.PathError.
+// text (NotTextError); what visit returns ends the walk. Each itself fails if a name
+// leads nowhere, with an *fs.PathError.
 func Each(stdin io.Reader, names []string, word string, visit func(Input, error) error) error {
 	w := walker{word: word, visit: visit, seen: map[string]bool{}}
 	for _, name := range names {
@@ -112,7 +112,7 @@ func (w *walker) folder(top string) error {
 		switch {
 		case err != nil:
 			err = w.visit(Input{Name: path}, err)
-		case info.Mode().IsRegular():
+		case info.Mode().IsRegular() && leadsBelow(top, path):
 			err = w.file(path, info, false)
 		}
 		if err != nil {
@@ -120,6 +120,21 @@ func (w *walker) folder(top string) error {
 		}
 	}
 	return nil
+}
+
+// leadsBelow says whether a link leads to a file below the folder. What lies
+// elsewhere was not named, and some commands write what they find.
+func leadsBelow(top, link string) bool {
+	root, err := filepath.EvalSymlinks(top)
+	if err != nil {
+		return false
+	}
+	target, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return false
+	}
+	below, err := filepath.Rel(root, target)
+	return err == nil && filepath.IsLocal(below)
 }
 
 func (w *walker) file(path string, info fs.FileInfo, named bool) error {

@@ -69,6 +69,11 @@ func Open(text []byte, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A field that is given twice would be edited in one place and read from another.
+	var meaning any
+	if err := own[chosen].Root.Decode(&meaning); err != nil {
+		return nil, fmt.Errorf("cannot be read: %s", strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+	}
 	spec := lookup(own[chosen].Root, "spec")
 	return &File{lines: splitLines(text), index: places[chosen], class: own[chosen], spec: spec, objects: objectsOf(spec)}, nil
 }
