@@ -30,7 +30,11 @@ func JSON(data []byte) ([]Value, error) {
 	p.decoder.UseNumber()
 	if err := p.document(); err != nil {
 		// The decoder's own error is left out: it can quote a value.
-		c.wrong(p.line(), "", "is not valid JSON, or is cut off there")
+		at := len(data)
+		if syntax := (*json.SyntaxError)(nil); errors.As(json.Unmarshal(data, new(json.RawMessage)), &syntax) {
+			at = min(int(syntax.Offset), at)
+		}
+		c.wrong(1+bytes.Count(data[:at], []byte("\n")), "", "is not valid JSON, or is cut off there")
 	}
 	return c.result()
 }
