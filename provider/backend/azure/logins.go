@@ -1,8 +1,6 @@
 package azure
 
 import (
-	"sync"
-
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -17,41 +15,23 @@ type logins struct {
 	tokens    *credential.Cache[secret.Bytes]
 	discovery *discovery
 	release   func() // of the transport
-	users     int    // guarded by Pool.mu
 }
 
-// acquireLogins returns the logins for the authorities and the function that gives
-// them back, to be called once. The last waits for the logins under way.
-func (p *Pool) acquireLogins(trusted remote.TLS) (*logins, func(), error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	shared := p.logins[trusted]
-	if shared == nil {
-		made, release, err := p.transports.Acquire(remote.Route{TLS: trusted})
-		if err != nil {
-			return nil, nil, err
-		}
-		transport := transporter{made.Client(p.observed)}
-		shared = &logins{
-			transport: transport, release: release, discovery: &discovery{transport: transport, now: p.now},
-			tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
-		}
-		p.logins[trusted] = shared
+// openLogins opens the logins for the authorities.
+func (p *Pool) openLogins(trusted remote.TLS) (*logins, error) {
+	made, release, err := p.transports.Acquire(remote.Route{TLS: trusted})
+	if err != nil {
+		return nil, err
 	}
-	shared.users++
-	return shared, sync.OnceFunc(func() { p.releaseLogins(trusted, shared) }), nil
+	transport := transporter{made.Client(p.observed)}
+	return &logins{
+		transport: transport, release: release, discovery: &discovery{transport: transport, now: p.now},
+		tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
+	}, nil
 }
 
-func (p *Pool) releaseLogins(trusted remote.TLS, used *logins) {
-	p.mu.Lock()
-	used.users--
-	last := used.users == 0
-	if last {
-		delete(p.logins, trusted)
-	}
-	p.mu.Unlock()
-	if last {
-		used.tokens.Close()
-		used.release()
-	}
+// close waits for the logins under way.
+func (l *logins) close() {
+	l.tokens.Close()
+	l.release()
 }

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -74,8 +73,7 @@ type Pool struct {
 	observed   string
 	transports *remote.Transports
 
-	mu     sync.Mutex
-	logins map[remote.TLS]*logins
+	logins *remote.Shared[remote.TLS, *logins]
 }
 
 // NewPool returns a Pool without connections.
@@ -89,7 +87,9 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}), logins: map[remote.TLS]*logins{}}
+	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes})}
+	p.logins = remote.NewShared(p.openLogins, (*logins).close)
+	return p
 }
 
 // Connect returns the vault of settings that have passed Check, and reads the
@@ -104,7 +104,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, releaseLogins, err := p.acquireLogins(config.TLS)
+	logins, releaseLogins, err := p.logins.Acquire(config.TLS)
 	if err != nil {
 		release()
 		return nil, err

@@ -57,7 +57,7 @@ func (c Call) Make(ctx context.Context) error {
 
 // try makes the call once.
 func (c Call) try(ctx context.Context) error {
-	return c.Conn.Call(ctx, c.Conn.link.name, c.Timeout, observedStatus, func(ctx context.Context) error {
+	return c.Conn.Call(ctx, c.Conn.observed, c.Timeout, observedStatus, func(ctx context.Context) error {
 		return c.Do(metadata.AppendToOutgoingContext(ctx,
 			"authorization", "Bearer "+c.Token.RevealString(),
 			// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222

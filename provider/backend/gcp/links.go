@@ -1,9 +1,7 @@
 package gcp
 
 import (
-	"fmt"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -26,12 +24,7 @@ const (
 // Links are the connections of one type of store or key service, one Link for
 // each set of authorities. They are safe for concurrent use.
 type Links struct {
-	name       string
-	now        func() time.Time
-	transports *remote.Transports
-
-	mu   sync.Mutex
-	open map[remote.TLS]*Link
+	*remote.Shared[remote.TLS, *Link]
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
@@ -41,10 +34,17 @@ func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
 	if now == nil {
 		now = time.Now
 	}
-	return &Links{
-		name: name, now: now, open: map[remote.TLS]*Link{},
-		transports: remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes}),
-	}
+	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes})
+	return &Links{remote.NewShared(
+		func(trusted remote.TLS) (*Link, error) {
+			transport, release, err := transports.Acquire(remote.Route{TLS: trusted})
+			if err != nil {
+				return nil, err
+			}
+			return newLink(name, transport, release, now), nil
+		},
+		(*Link).close,
+	)}
 }
 
 // Link is the connections that trust one set of authorities: HTTP for Google's
@@ -55,13 +55,11 @@ type Link struct {
 	now       func() time.Time
 	transport *remote.Transport
 	giveBack  func() // of transport
-	users     int    // guarded by Links.mu
 
 	granted *credential.Cache[secret.Bytes] // access tokens
 	facts   *credential.Cache[string]       // what does not change from call to call
 
-	mu    sync.Mutex
-	conns map[string]*Conn // by endpoint
+	conns *remote.Shared[string, *remote.Conn] // by endpoint
 }
 
 // Conn is a gRPC connection to one endpoint, which its users share.
@@ -69,68 +67,38 @@ type Conn struct {
 	*remote.Conn
 	// Endpoint is the URL that was dialled.
 	Endpoint string
+	// HangUp gives the connection back.
+	HangUp func()
 
-	link  *Link
-	users int // guarded by Link.mu
-}
-
-// Acquire returns the link for the authorities and the function that gives it
-// back, to be called once. The error wraps fault.ErrInvalid.
-func (l *Links) Acquire(trusted remote.TLS) (*Link, func(), error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	found := l.open[trusted]
-	if found == nil {
-		transport, release, err := l.transports.Acquire(remote.Route{TLS: trusted})
-		if err != nil {
-			return nil, nil, err
-		}
-		found = newLink(l.name, transport, release, l.now)
-		l.open[trusted] = found
-	}
-	found.users++
-	return found, sync.OnceFunc(func() { l.release(trusted, found) }), nil
-}
-
-func (l *Links) release(trusted remote.TLS, used *Link) {
-	l.mu.Lock()
-	used.users--
-	last := used.users == 0
-	if last {
-		delete(l.open, trusted)
-	}
-	l.mu.Unlock()
-	if last {
-		used.granted.Close()
-		used.facts.Close()
-		used.giveBack()
-	}
+	observed string // what its calls are counted as
 }
 
 func newLink(name string, transport *remote.Transport, release func(), now func() time.Time) *Link {
-	return &Link{
-		name: name, now: now, transport: transport, giveBack: release, conns: map[string]*Conn{},
+	l := &Link{
+		name: name, now: now, transport: transport, giveBack: release,
 		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
 		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
+	l.conns = remote.NewShared(l.dial, func(conn *remote.Conn) {
+		_ = conn.Close() //nolint:errcheck // it only fails if it is closed already
+	})
+	return l
+}
+
+func (l *Link) close() {
+	l.granted.Close()
+	l.facts.Close()
+	l.giveBack()
 }
 
 // Dial returns the connection to a checked endpoint, which the caller hangs up
 // once. It makes no call: gRPC connects when the first is made.
 func (l *Link) Dial(endpoint string) (*Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	conn := l.conns[endpoint]
-	if conn == nil {
-		made, err := l.dial(endpoint)
-		if err != nil {
-			return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("%s is no address that can be dialled", message.Excerpt(endpoint)))
-		}
-		conn = &Conn{Conn: made, Endpoint: endpoint, link: l}
-		l.conns[endpoint] = conn
+	conn, hangUp, err := l.conns.Acquire(endpoint)
+	if err != nil {
+		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	conn.users++
-	return conn, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name}, nil
 }
 
 func (l *Link) dial(endpoint string) (*remote.Conn, error) {
@@ -139,14 +107,4 @@ func (l *Link) dial(endpoint string) (*remote.Conn, error) {
 		return nil, err
 	}
 	return l.transport.DialGRPC(address, MaxAnswerBytes)
-}
-
-// HangUp gives the connection back.
-func (c *Conn) HangUp() {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	if c.users--; c.users == 0 {
-		delete(c.link.conns, c.Endpoint)
-		_ = c.Close() //nolint:errcheck // it only fails if it is closed already
-	}
 }

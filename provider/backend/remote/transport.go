@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -43,48 +42,29 @@ type Route struct {
 
 // Transports are the Transports in use, one for each Route, so that a node's many
 // identities share connections. They are safe for concurrent use.
-type Transports struct {
-	options Options
-
-	mu   sync.Mutex
-	open map[Route]*Transport
-}
+type Transports struct{ shared *Shared[Route, *Transport] }
 
 // NewTransports returns Transports without connections.
 func NewTransports(options Options) *Transports {
 	if options.Dial == nil {
 		options.Dial = (&net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second}).DialContext
 	}
-	return &Transports{options: options, open: map[Route]*Transport{}}
+	return &Transports{NewShared(
+		func(route Route) (*Transport, error) {
+			trust, err := route.TLS.trust()
+			if err != nil {
+				return nil, fault.Fail(fault.ErrInvalid, err)
+			}
+			return newTransport(options, route, trust), nil
+		},
+		func(t *Transport) { t.pool.CloseIdleConnections() },
+	)}
 }
 
-// Acquire returns the Transport of the route and the function that gives it back,
-// to be called once. It reads the certificate files that the route names, and makes
-// no call. The error wraps fault.ErrInvalid.
-func (t *Transports) Acquire(route Route) (*Transport, func(), error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	shared := t.open[route]
-	if shared == nil {
-		trust, err := route.TLS.trust()
-		if err != nil {
-			return nil, nil, fault.Fail(fault.ErrInvalid, err)
-		}
-		shared = newTransport(t.options, route, trust)
-		t.open[route] = shared
-	}
-	shared.users++
-	return shared, sync.OnceFunc(func() { t.release(shared) }), nil
-}
-
-func (t *Transports) release(shared *Transport) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if shared.users--; shared.users == 0 {
-		delete(t.open, shared.route)
-		shared.pool.CloseIdleConnections()
-	}
-}
+// Acquire returns the Transport of the route and the function that gives it back.
+// It reads the certificate files that the route names, and makes no call. The error
+// wraps fault.ErrInvalid.
+func (t *Transports) Acquire(route Route) (*Transport, func(), error) { return t.shared.Acquire(route) }
 
 // Transport makes HTTP and gRPC connections over one Route. Its environment has
 // no say in where they go. It is safe for concurrent use.
@@ -93,7 +73,6 @@ type Transport struct {
 	route   Route
 	trust   *Trust
 	pool    *http.Transport
-	users   int // guarded by Transports.mu
 }
 
 func newTransport(options Options, route Route, trust *Trust) *Transport {

@@ -124,8 +124,8 @@ func TestRoutesShareTheirTransport(t *testing.T) {
 		release()
 		release()
 	}
-	if len(transports.open) != 0 {
-		t.Errorf("%d are left after the last gave its own back", len(transports.open))
+	if len(transports.shared.used) != 0 {
+		t.Errorf("%d are left after the last gave its own back", len(transports.shared.used))
 	}
 }
 
