@@ -1,7 +1,6 @@
 package azuretest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
@@ -200,16 +200,10 @@ func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts b
 // refuseLogin answers in the form of
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes#handling-error-codes-in-your-application
 func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	body, err := json.Marshal(map[string]any{
+	backendtest.WriteJSON(w, status, "application/json", map[string]any{
 		"error": kind, "error_codes": []int{code}, "timestamp": "2026-01-01 00:00:00Z",
 		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: 00000000-0000-0000-0000-000000000000 Correlation ID: 00000000-0000-0000-0000-000000000000 Timestamp: 2026-01-01 00:00:00Z", code, text),
 	})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	write(w, status, body)
 }
 
 // IssuerName is the issuer that the tokens of NewIssuer name.
