@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -81,10 +82,7 @@ func decodeKeyPart(body []byte) (keyPart, int, error) {
 // WrongServiceKeyName says what is wrong with the name of a ServiceKey, or
 // nothing.
 func WrongServiceKeyName(name string) string {
-	odd := strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	})
-	if name == "" || len(name) > MaxServiceKey || odd {
+	if !message.IsPlainName(name, MaxServiceKey) {
 		return fmt.Sprintf("must be 1 to %d letters, digits, dots, dashes and underscores", MaxServiceKey)
 	}
 	return ""

@@ -60,7 +60,6 @@ type Server struct {
 	apps       map[string]*app   // by client ID
 	machine    map[string]bool   // the client IDs of the machine's identities
 	system     string            // that of the machine's own
-	life       time.Duration     // of access tokens
 	audience   string            // of access tokens, if not what was asked for
 	vaults     map[string]*Vault // by host
 	challenges map[string]string // by host, where they are not the usual
@@ -86,7 +85,7 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: key, clock: time.Now, life: time.Hour, pageSize: 25,
+		signing: key, clock: time.Now, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},
 	}
