@@ -4,6 +4,8 @@ package backendtest
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
 	"io"
@@ -161,6 +163,19 @@ func Random(size int) []byte {
 	b := make([]byte, size)
 	_, _ = rand.Read(b) //nolint:errcheck // it never fails
 	return b
+}
+
+// NewAEAD returns AES-256-GCM under a random key.
+func NewAEAD() cipher.AEAD {
+	block, err := aes.NewCipher(Random(32))
+	if err != nil {
+		panic(err) // the key has the right length
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // the cipher has the right block
+	}
+	return aead
 }
 
 // Matches is true if a pattern, whose * at the end stands for any text, covers the

@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
 	"encoding/hex"
@@ -88,17 +87,9 @@ func (k *KMS) Replicate(arn, region string) string {
 // https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 func (k *KMS) Rotate(t testing.TB, arn string) {
 	t.Helper()
-	block, err := aes.NewCipher(backendtest.Random(32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys[arn].materials = append(k.keys[arn].materials, material{id: hex.EncodeToString(backendtest.Random(32)), aead: aead})
+	k.keys[arn].materials = append(k.keys[arn].materials, material{id: hex.EncodeToString(backendtest.Random(32)), aead: backendtest.NewAEAD()})
 }
 
 // Alias makes the alias, named without "alias/", point to the key, in the key's

@@ -2,7 +2,6 @@ package gcptest
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
@@ -41,14 +40,8 @@ func (s *Server) PutKey(name string) {
 		held = &cryptoKey{}
 		s.kms.keys[name] = held
 	}
-	block, err := aes.NewCipher(backendtest.Random(32))
-	if err != nil {
-		return
-	}
-	if aead, err := cipher.NewGCM(block); err == nil {
-		held.versions = append(held.versions, aead)
-		held.states = append(held.states, kmspb.CryptoKeyVersion_ENABLED)
-	}
+	held.versions = append(held.versions, backendtest.NewAEAD())
+	held.states = append(held.states, kmspb.CryptoKeyVersion_ENABLED)
 }
 
 // SetKeyState sets the state of a version of a key, counted from one.
