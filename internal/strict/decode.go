@@ -77,6 +77,15 @@ func (d *decoder) plain(node *yaml.Node, at *place) bool {
 // isNull says that a field has a name and nothing else.
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
 
+// is says that node is of a kind that holds others. Nothing at all is not, and
+// leaves the target as it is.
+func (d *decoder) is(kind yaml.Kind, want string, node *yaml.Node, at *place) bool {
+	if node.Kind != kind && !isNull(node) {
+		d.fail(at, want)
+	}
+	return node.Kind == kind
+}
+
 // unmarshaler lets a type decode itself, once node is known to be harmless.
 func (d *decoder) unmarshaler(node *yaml.Node, target reflect.Value, at *place) {
 	if node.Kind != yaml.ScalarNode {
@@ -116,11 +125,7 @@ func joined(before, after string) string {
 
 // structure decodes a map into the fields of a struct.
 func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
-	if isNull(node) {
-		return
-	}
-	if node.Kind != yaml.MappingNode {
-		d.fail(at, wantMap)
+	if !d.is(yaml.MappingNode, wantMap, node, at) {
 		return
 	}
 	known, ok := d.fields[target.Type()]
@@ -150,11 +155,7 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 // mapping decodes a map into a Go map with text for keys. Entries that the
 // target already has, and the document has not, stay.
 func (d *decoder) mapping(node *yaml.Node, target reflect.Value, at *place) {
-	if isNull(node) {
-		return
-	}
-	if node.Kind != yaml.MappingNode {
-		d.fail(at, wantMap)
+	if !d.is(yaml.MappingNode, wantMap, node, at) {
 		return
 	}
 	if target.Type().Key().Kind() != reflect.String {
@@ -173,11 +174,7 @@ func (d *decoder) mapping(node *yaml.Node, target reflect.Value, at *place) {
 
 // list decodes a list into a slice, which it replaces.
 func (d *decoder) list(node *yaml.Node, target reflect.Value, at *place) {
-	if isNull(node) {
-		return
-	}
-	if node.Kind != yaml.SequenceNode {
-		d.fail(at, wantList)
+	if !d.is(yaml.SequenceNode, wantList, node, at) {
 		return
 	}
 	if len(node.Content) > maxItems {

@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -68,12 +69,7 @@ func nodeOf(v reflect.Value, depth int) (node *yaml.Node, problem string) {
 // mapOf is nodeOf for a map, whose fields it sorts.
 func mapOf(v reflect.Value, depth int) (*yaml.Node, string) {
 	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int {
-		if a.String() < b.String() {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 	node := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, key := range keys {
 		value, problem := nodeOf(v.MapIndex(key), depth+1)

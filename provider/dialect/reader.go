@@ -76,6 +76,18 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 	}
 }
 
+// Entries decodes text, the value of a parameter, into a list. id is what messages
+// call an entry.
+func Entries[E any](r *Reader, parameter, text string, id func(E) string) (list []E) {
+	r.YAML(parameter, text, &list, func(i int) string {
+		if i >= len(list) {
+			return ""
+		}
+		return id(list[i])
+	})
+	return list
+}
+
 // Misread reports whether part of the entry could not be decoded, so that a field
 // that seems missing may be there.
 func (r *Reader) Misread(index int) bool { return r.misread[index] }

@@ -177,9 +177,7 @@ func (c *cache) afterFailure(e *entry, s *source, config *config.Config, err err
 func (c *cache) oldest(answers []answer) time.Duration {
 	now, oldest := c.now(), time.Duration(0)
 	for _, ans := range answers {
-		if age := now.Sub(ans.held.read); age > oldest {
-			oldest = age
-		}
+		oldest = max(oldest, now.Sub(ans.held.read))
 	}
 	return oldest
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // batching is an engine over a store that reads twenty at once, with a class of
@@ -197,7 +196,7 @@ func TestABatchIsOneCallOfThoseThatMayBeInFlight(t *testing.T) {
 }
 
 // sizeless is a store that cannot say how much it reads at once.
-type sizeless struct{ *storetest.Memory }
+type sizeless struct{ *Memory }
 
 func (s sizeless) Open(settings store.Settings) (store.Store, error) {
 	opened, err := s.Memory.Open(settings)
@@ -216,7 +215,7 @@ func (sizelessStore) ReadBatch(context.Context, identity.Identity, []store.Refer
 }
 
 func TestAStoreThatPanicsBeforeAReadLeavesNobodyWaiting(t *testing.T) {
-	memory := storetest.NewMemory()
+	memory := NewMemory()
 	memory.Put("a", "v")
 	cfg := config.Default()
 	cfg.Stores = map[string]config.Store{"memory": {Type: "memory"}}

@@ -12,13 +12,12 @@ import (
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // BenchmarkRepeatMount is what a poll costs in the engine when nothing has
 // changed: 20 objects of 1 KiB, half of them properties.
 func BenchmarkRepeatMount(b *testing.B) {
-	memory := storetest.NewMemory()
+	memory := NewMemory()
 	class := &spec.Class{}
 	text := ""
 	for i := range 20 {

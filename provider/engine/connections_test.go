@@ -14,7 +14,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // manyStores is a class that defines so many stores and reads from one that the
@@ -58,7 +57,7 @@ func TestConnectionsThatNothingUsesAreFew(t *testing.T) {
 
 func TestConnectionsThatAreSlowToCloseDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := storetest.NewMemory()
+		memory := NewMemory()
 		memory.Put("a", "v")
 		cfg := config.Default()
 		cfg.Stores = map[string]config.Store{"memory": {Type: "memory"}}

@@ -22,7 +22,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is an engine over a store in memory, with classes by name.
 type bench struct {
 	*engine.Engine
-	memory   *storetest.Memory
+	memory   *Memory
 	classes  map[string]*spec.Class
 	config   config.Config
 	registry *prometheus.Registry
@@ -39,7 +38,7 @@ type bench struct {
 // start returns an engine whose operator names the store "memory".
 func start(t *testing.T, change func(*config.Config)) *bench {
 	t.Helper()
-	b := &bench{memory: storetest.NewMemory(), classes: map[string]*spec.Class{}, config: config.Default(), registry: prometheus.NewRegistry()}
+	b := &bench{memory: NewMemory(), classes: map[string]*spec.Class{}, config: config.Default(), registry: prometheus.NewRegistry()}
 	b.config.Stores = map[string]config.Store{"memory": {Type: "memory", Fields: map[string]any{"address": "here"}}}
 	if change != nil {
 		change(&b.config)
@@ -358,7 +357,7 @@ func TestALeaseBelongsToOnePodAndLivesUntilItsMaximum(t *testing.T) {
 		b := start(t, nil)
 		renewals := 0
 		b.memory.Lease = func(store.Reference, int) *store.Lease {
-			return storetest.Renewable(time.Now, 10*time.Minute, time.Hour, func() { renewals++ })
+			return Renewable(time.Now, 10*time.Minute, time.Hour, func() { renewals++ })
 		}
 		b.memory.Put("creds", "user")
 		b.class("web", spec.Object{Path: "a", Key: "creds"}, spec.Object{Path: "b", Key: "creds"})
@@ -441,7 +440,7 @@ func TestAPodThatNoLongerPollsLeavesNothing(t *testing.T) {
 		b := start(t, nil)
 		renewals := 0
 		b.memory.Lease = func(store.Reference, int) *store.Lease {
-			return storetest.Renewable(time.Now, 10*time.Minute, 24*time.Hour, func() { renewals++ })
+			return Renewable(time.Now, 10*time.Minute, 24*time.Hour, func() { renewals++ })
 		}
 		b.memory.Put("creds", "user")
 		b.class("web", spec.Object{Path: "a", Key: "creds"})
@@ -517,7 +516,7 @@ func TestAClockThatIsSetBackMakesValuesOld(t *testing.T) {
 	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var mu sync.Mutex
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return clock }
-	memory := storetest.NewMemory()
+	memory := NewMemory()
 	memory.Put("a", "one")
 	cfg := config.Default()
 	cfg.Stores = map[string]config.Store{"memory": {Type: "memory"}}

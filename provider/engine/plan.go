@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -216,7 +217,7 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 		p.plan.cost += optionCost * len(canonical)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
-	refresh := firstNonZero(o.Refresh, p.class.Refresh)
+	refresh := cmp.Or(o.Refresh, p.class.Refresh)
 	if refresh == 0 {
 		refresh = p.config.Cache.Refresh
 		if steady, ok := s.connection.store.(store.Steady); ok {
@@ -363,13 +364,4 @@ func (o *planned) fileMode(requested fs.FileMode) fs.FileMode {
 	default:
 		return 0o644
 	}
-}
-
-func firstNonZero(durations ...time.Duration) time.Duration {
-	for _, d := range durations {
-		if d != 0 {
-			return d
-		}
-	}
-	return 0
 }

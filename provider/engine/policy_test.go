@@ -19,7 +19,6 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 func TestWhatTheOperatorSetsNoClassCanChange(t *testing.T) {
@@ -154,7 +153,7 @@ func TestReconfiguringDuringMountsLosesNothing(t *testing.T) {
 
 func TestARequestCannotNameItsOwnCluster(t *testing.T) {
 	seen := make(chan identity.Identity, 1)
-	recorder := recording{Memory: storetest.NewMemory(), seen: seen}
+	recorder := recording{Memory: NewMemory(), seen: seen}
 	recorder.Put("a", "v")
 	cfg := config.Default()
 	cfg.Cluster = "prod-eu"

@@ -8,12 +8,11 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // recording is a store in memory that tells as whom it is read.
 type recording struct {
-	*storetest.Memory
+	*Memory
 	seen chan<- identity.Identity
 }
 
@@ -33,7 +32,7 @@ func (r recordingStore) Read(ctx context.Context, as identity.Identity, ref stor
 }
 
 // needsToken is a store in memory that asks for a token before it reads.
-type needsToken struct{ *storetest.Memory }
+type needsToken struct{ *Memory }
 
 func (n needsToken) Open(settings store.Settings) (store.Store, error) {
 	opened, err := n.Memory.Open(settings)
@@ -51,7 +50,7 @@ func (n needsTokenStore) Read(ctx context.Context, as identity.Identity, ref sto
 
 // slowToClose is a store in memory that takes its time to close, as one does
 // that gives back its login to a server that does not answer.
-type slowToClose struct{ *storetest.Memory }
+type slowToClose struct{ *Memory }
 
 func (s slowToClose) Open(settings store.Settings) (store.Store, error) {
 	opened, err := s.Memory.Open(settings)

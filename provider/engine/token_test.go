@@ -16,14 +16,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
-	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
 // A mount without a token for the store, such as one of the sync controller's
 // or of a kubelet that is late, says nothing about the service account's value.
 func TestAPodWithoutATokenTakesNoValueFromTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := storetest.NewMemory()
+		memory := NewMemory()
 		memory.Put("a", "v")
 		cfg := config.Default()
 		cfg.Stores = map[string]config.Store{"memory": {Type: "memory"}}

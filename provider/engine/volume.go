@@ -42,11 +42,8 @@ type builtVolume struct {
 // changed since it was made, or everything that failed.
 func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
 	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
-	for _, ans := range answers {
-		if ans.held != nil && ans.held.value.Lease != nil {
-			key.pod = a.pod()
-			break
-		}
+	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held != nil && ans.held.value.Lease != nil }) {
+		key.pod = a.pod()
 	}
 	c.mu.Lock()
 	built, ok := c.volumes.Get(key)

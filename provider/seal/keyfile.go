@@ -24,11 +24,25 @@ func ReadKeyRing(path string) (*KeyRing, error) {
 		}
 		data = open
 	}
-	ring, err := ParseKeyRing(secret.New(data))
+	return parseFile(path, data, func(data []byte) (*KeyRing, error) { return ParseKeyRing(secret.New(data)) })
+}
+
+// parseFile parses the content of the file at path. The error names the path.
+func parseFile[T any](path string, data []byte, parse func([]byte) (*T, error)) (*T, error) {
+	parsed, err := parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return ring, nil
+	return parsed, nil
+}
+
+// readFile is parseFile for a file that may be seen by anyone.
+func readFile[T any](path string, parse func([]byte) (*T, error)) (*T, error) {
+	data, err := nodefile.Read(path, MaxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return parseFile(path, data, parse)
 }
 
 // IsKeyRing reports whether the file at path is readable and of a kind of key ring,
@@ -43,28 +57,10 @@ func IsKeyRing(path string) bool {
 }
 
 // ReadPublicKey reads the public key file at path. The error names the path.
-func ReadPublicKey(path string) (*PublicKey, error) {
-	data, err := nodefile.Read(path, MaxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := ParsePublicKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
-}
+func ReadPublicKey(path string) (*PublicKey, error) { return readFile(path, ParsePublicKey) }
 
 // ReadServiceKey reads the file at path as ParseServiceKey does. The error names
 // the path.
 func ReadServiceKey(path string, types []key.Type) (*ServiceKey, error) {
-	data, err := nodefile.Read(path, MaxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	opened, err := ParseServiceKey(data, types)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return opened, nil
+	return readFile(path, func(data []byte) (*ServiceKey, error) { return ParseServiceKey(data, types) })
 }

@@ -48,25 +48,11 @@ func ReadSealer(path string) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := parseSealer(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return sealer, nil
+	return parseFile(path, data, parseSealer)
 }
 
 // ReadSealerKey reads the public key file at path. The error names the path.
-func ReadSealerKey(path string) (*SealerKey, error) {
-	data, err := nodefile.Read(path, MaxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := parseSealerKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
-}
+func ReadSealerKey(path string) (*SealerKey, error) { return readFile(path, parseSealerKey) }
 
 func parseSealer(data []byte) (*Sealer, error) {
 	file, problems := decodeSealer(data, sealerKind)

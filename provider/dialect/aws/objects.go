@@ -50,13 +50,7 @@ type failover struct {
 }
 
 func (p *parser) objects(given string) []spec.Object {
-	var list []entry
-	p.YAML(parameterObjects, given, &list, func(i int) string {
-		if i >= len(list) {
-			return ""
-		}
-		return string(list[i].Name)
-	})
+	list := dialect.Entries(&p.Reader, parameterObjects, given, func(e entry) string { return string(e.Name) })
 	objects := make([]spec.Object, 0, len(list))
 	for i, e := range list {
 		objects = append(objects, p.object(i, e)...)

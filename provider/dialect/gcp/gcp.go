@@ -109,13 +109,7 @@ func (p *parser) words() spec.Words {
 
 // secrets parses the list of secrets.
 func (p *parser) secrets(text string) []spec.Object {
-	var list []entry
-	p.YAML(parameterSecrets, text, &list, func(i int) string {
-		if i >= len(list) {
-			return ""
-		}
-		return list[i].file()
-	})
+	list := dialect.Entries(&p.Reader, parameterSecrets, text, func(e entry) string { return e.file() })
 	paths, jsonKeys := 0, 0
 	objects := make([]spec.Object, len(list))
 	for i, e := range list {

@@ -80,13 +80,7 @@ type fields struct {
 }
 
 func (p *parser) objects(text string) []spec.Object {
-	var list []fields
-	p.YAML(parameterObjects, text, &list, func(i int) string {
-		if i >= len(list) {
-			return ""
-		}
-		return spec.Object{Path: list[i].Path, Name: list[i].Name}.ID()
-	})
+	list := dialect.Entries(&p.Reader, parameterObjects, text, func(e fields) string { return spec.Object{Path: e.Path, Name: e.Name}.ID() })
 	objects := make([]spec.Object, len(list))
 	for i, f := range list {
 		objects[i] = spec.Object{

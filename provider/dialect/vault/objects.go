@@ -39,13 +39,7 @@ type entry struct {
 }
 
 func (p *parser) objects(given string) []spec.Object {
-	var list []entry
-	p.YAML(parameterObjects, given, &list, func(i int) string {
-		if i >= len(list) {
-			return ""
-		}
-		return string(list[i].Name)
-	})
+	list := dialect.Entries(&p.Reader, parameterObjects, given, func(e entry) string { return string(e.Name) })
 	objects := make([]spec.Object, len(list))
 	for i, e := range list {
 		objects[i] = p.object(i, e)

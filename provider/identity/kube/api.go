@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4/jwt"
 	authentication "k8s.io/api/authentication/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,11 +45,8 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "lanyard"
 	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
-	}
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
+	base, _, baseErr := rest.DefaultServerUrlFor(config)
+	if err := cmp.Or(err, baseErr); err != nil {
 		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
 	}
 	// A redirect must not send the provider's own token elsewhere.
@@ -64,33 +63,31 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 // isOwn reports whether the API server itself accepts the audience: it is the issuer
 // or an audience of the provider's own token.
 func (a *api) isOwn(audience string) bool {
+	own := a.claims()
+	return own.Issuer != "" && audience == own.Issuer || slices.Contains(own.Audiences, audience)
+}
+
+// claims is what the provider's own token says; nothing if it is no service
+// account's, which is another way to log in.
+// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
+func (a *api) claims() (own ownClaims) {
 	_, rest, _ := strings.Cut(a.own(), ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return false // no service account's token: another way to log in
+	if err == nil {
+		_ = json.Unmarshal(raw, &own) //nolint:errcheck // what can be read counts
 	}
-	var claims struct {
-		Issuer    string       `json:"iss"`
-		Audiences jwtAudiences `json:"aud"`
-	}
-	if json.Unmarshal(raw, &claims) != nil {
-		return false
-	}
-	return audience == claims.Issuer || slices.Contains(claims.Audiences, audience)
+	return own
 }
 
-// jwtAudiences is one text or a list (RFC 7519, section 4.1.3).
-type jwtAudiences []string
-
-// UnmarshalJSON reads either form.
-func (a *jwtAudiences) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*a = jwtAudiences{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(a))
+type ownClaims struct {
+	Issuer     string       `json:"iss"`
+	Audiences  jwt.Audience `json:"aud"`
+	Kubernetes struct {
+		Node struct {
+			Name string `json:"name"`
+		} `json:"node"`
+	} `json:"kubernetes.io"`
 }
 
 func (a *api) close() { a.client.CloseIdleConnections() }

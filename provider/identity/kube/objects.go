@@ -2,13 +2,11 @@ package kube
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -54,7 +52,7 @@ func (o *Objects) NodeLabel(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fault.Fail(fault.ErrUnavailable, err)
 	}
-	node := server.node()
+	node := server.claims().Kubernetes.Node.Name
 	if !isName(node) {
 		return "", fault.Fail(fault.ErrInvalid, errors.New("the provider's own token does not tell which node it runs on, as those of Kubernetes 1.30 and later do"))
 	}
@@ -115,26 +113,4 @@ func (o *Objects) get(ctx context.Context, what, right string, path ...string) (
 		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server's answer for %s cannot be read", what))
 	}
 	return &object, nil
-}
-
-// node returns the node's name in the provider's own token, or "".
-// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
-func (a *api) node() string {
-	_, rest, _ := strings.Cut(a.own(), ".")
-	payload, _, _ := strings.Cut(rest, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return ""
-	}
-	var claims struct {
-		Kubernetes struct {
-			Node struct {
-				Name string `json:"name"`
-			} `json:"node"`
-		} `json:"kubernetes.io"`
-	}
-	if json.Unmarshal(raw, &claims) != nil {
-		return ""
-	}
-	return claims.Kubernetes.Node.Name
 }

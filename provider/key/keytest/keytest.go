@@ -171,12 +171,9 @@ func (s *subject) wantNothingSecret(t *testing.T, printed string) {
 	}
 }
 
-func random(t *testing.T, size int) []byte {
-	t.Helper()
+func random(size int) []byte {
 	b := make([]byte, size)
-	if _, err := rand.Read(b); err != nil {
-		t.Fatal(err)
-	}
+	_, _ = rand.Read(b)
 	return b
 }
 

@@ -8,15 +8,14 @@ package ringtest
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -115,15 +114,7 @@ func (s *Service) state(name string, of, version int) (uses int, disabled bool) 
 }
 
 func (s *Service) rotate(name string) {
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	block, err := aes.NewCipher(raw)
-	if err == nil {
-		var aead cipher.AEAD
-		if aead, err = cipher.NewGCM(block); err == nil {
-			s.keys[name].versions = append(s.keys[name].versions, aead)
-		}
-	}
+	s.keys[name].versions = append(s.keys[name].versions, backendtest.NewAEAD())
 }
 
 // Fail makes every call first do what fault does and fail with its error, if
@@ -224,10 +215,7 @@ func (k *memoryKey) Encrypt(ctx context.Context, as identity.Identity, plaintext
 	}
 	version, _ := k.service.state(k.name, len(versions), 0)
 	aead := versions[version-1]
-	nonce := make([]byte, aead.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return key.Ciphertext{}, err
-	}
+	nonce := backendtest.Random(aead.NonceSize())
 	k.service.mu.Lock()
 	pad := k.service.pad
 	k.service.mu.Unlock()

@@ -3,6 +3,7 @@ package jmespath
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -217,9 +218,7 @@ func merge(e *evaluation, args []any) (any, error) {
 		if err := e.Grow(objectBytes + 3*elementBytes*len(object)); err != nil {
 			return nil, err
 		}
-		for key, value := range object {
-			merged[key] = value
-		}
+		maps.Copy(merged, object)
 	}
 	return merged, nil
 }

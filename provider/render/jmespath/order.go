@@ -123,12 +123,11 @@ func (e *evaluation) extreme(name string, sign int, elements, keys []any) (any, 
 	if !ok {
 		return nil, wants(name, "only strings or only numbers to compare")
 	}
-	best := -1
-	for i := range keys {
-		if best < 0 {
-			best = i
-			continue
-		}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	best := 0
+	for i := 1; i < len(keys); i++ {
 		c, err := e.order(keys[i], keys[best])
 		if err != nil {
 			return nil, err
@@ -136,9 +135,6 @@ func (e *evaluation) extreme(name string, sign int, elements, keys []any) (any, 
 		if c*sign > 0 {
 			best = i
 		}
-	}
-	if best < 0 {
-		return nil, nil
 	}
 	return elements[best], nil
 }

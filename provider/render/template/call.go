@@ -151,15 +151,9 @@ func (x *execution) measure(args []any) (size, error) {
 		if err := x.visit(arg, &s); err != nil {
 			return s, err
 		}
-		switch v := arg.(type) {
-		case []any:
-			s.entries += len(v)
-		case []string:
-			s.entries += len(v)
-		case map[string]any:
-			s.entries += len(v)
-		case map[string]string:
-			s.entries += len(v)
+		if _, isText := arg.(string); !isText {
+			n, _ := length(arg) //nolint:errcheck // a scalar has no entries
+			s.entries += n
 		}
 	}
 	return s, x.Read(s.bytes)

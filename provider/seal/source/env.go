@@ -19,12 +19,8 @@ import (
 // and \` are escapes, and a bare dollar or backquote is refused, because some
 // programs put something else in its place.
 func Env(data []byte) ([]Value, error) {
-	if err := tooLarge(data); err != nil {
-		return nil, err
-	}
-	c := newCollector()
-	if line := notUTF8(data); line > 0 {
-		c.wrong(line, "", "is not UTF-8 text; write the file in UTF-8, or seal a binary value from a file of its own")
+	c := newCollector(data, "; write the file in UTF-8, or seal a binary value from a file of its own")
+	if len(c.problems) > 0 {
 		return c.result()
 	}
 	p := &envParser{collector: c, rest: bytes.TrimPrefix(data, []byte("\uFEFF")), line: 1}

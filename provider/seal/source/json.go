@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -17,12 +18,8 @@ const maxDepth = 32
 // and null is no value: both are refused, and so is a name that stands twice.
 // The error is a strict.Problems.
 func JSON(data []byte) ([]Value, error) {
-	if err := tooLarge(data); err != nil {
-		return nil, err
-	}
-	c := newCollector()
-	if line := notUTF8(data); line > 0 {
-		c.wrong(line, "", "is not UTF-8 text")
+	c := newCollector(data, "")
+	if len(c.problems) > 0 {
 		return c.result()
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
@@ -121,11 +118,7 @@ func (p *jsonParser) member(path string, line, depth int) error {
 	case json.Number:
 		p.add(line, path, path, []byte(value))
 	case bool:
-		text := "false"
-		if value {
-			text = "true"
-		}
-		p.add(line, path, path, []byte(text))
+		p.add(line, path, path, strconv.AppendBool(nil, value))
 	case nil:
 		p.wrong(line, path, "is null, which is no value; remove it, or give it one")
 	case json.Delim:

@@ -19,14 +19,9 @@ import (
 // Secrets, each has a folder of its name. namespace is the one that they all
 // name; empty if none does. The error is a strict.Problems.
 func Secrets(data []byte) (values []Value, namespace string, err error) {
-	if err := tooLarge(data); err != nil {
-		return nil, "", err
-	}
-	c := newCollector()
-	if line := notUTF8(data); line > 0 {
-		c.wrong(line, "", "is not UTF-8 text")
-		_, err := c.result()
-		return nil, "", err
+	c := newCollector(data, "")
+	if len(c.problems) > 0 {
+		return nil, "", c.problems
 	}
 	m := &manifestReader{collector: c}
 	secrets := m.secrets(data)
@@ -84,10 +79,7 @@ func lineOf(err error) int {
 	if match == nil {
 		return 0
 	}
-	line, err := strconv.Atoi(match[1])
-	if err != nil {
-		return 0
-	}
+	line, _ := strconv.Atoi(match[1]) //nolint:errcheck // the pattern holds digits
 	return line
 }
 

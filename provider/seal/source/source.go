@@ -45,8 +45,6 @@ type collector struct {
 	lines    map[string]int // of each path
 }
 
-func newCollector() *collector { return &collector{lines: map[string]int{}} }
-
 // wrong notes a problem; after maxProblems it only says that there are more.
 func (c *collector) wrong(line int, field, format string, args ...any) {
 	switch {
@@ -87,12 +85,16 @@ func (c *collector) result() ([]Value, error) {
 	return c.values, nil
 }
 
-// tooLarge refuses a file that is longer than MaxFile.
-func tooLarge(data []byte) error {
+// newCollector begins to read a file; its problem is there already if the file is
+// too long or not UTF-8, for which remedy says more.
+func newCollector(data []byte, remedy string) *collector {
+	c := &collector{lines: map[string]int{}}
 	if len(data) > MaxFile {
-		return strict.Problems{{Text: fmt.Sprintf("has more than %d bytes", MaxFile)}}
+		c.wrong(0, "", "has more than %d bytes", MaxFile)
+	} else if line := notUTF8(data); line > 0 {
+		c.wrong(line, "", "is not UTF-8 text%s", remedy)
 	}
-	return nil
+	return c
 }
 
 // notUTF8 is the line of the first byte that is not UTF-8, or zero.

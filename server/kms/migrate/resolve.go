@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -52,12 +53,7 @@ func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, e
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	resources := make([]Resource, 0, len(found))
-	for _, resource := range found {
-		resources = append(resources, resource)
-	}
-	slices.SortFunc(resources, func(a, b Resource) int { return cmp.Compare(a.String(), b.String()) })
-	return resources, nil
+	return slices.SortedFunc(maps.Values(found), func(a, b Resource) int { return cmp.Compare(a.String(), b.String()) }), nil
 }
 
 // storedAs is the resource under whose name the API server stores, encrypts and

@@ -17,7 +17,7 @@ func isAgent(action string) bool { return action == agentAction }
 // Authorization header.
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 func (s *Server) serveAgent(w http.ResponseWriter, r *http.Request) {
-	s.count("", agentAction)
+	s.Count(agentAction)
 	if s.fault(w, r, "", agentAction) {
 		return
 	}

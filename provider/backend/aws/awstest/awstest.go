@@ -15,7 +15,6 @@ package awstest
 import (
 	"encoding/pem"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
@@ -37,6 +37,10 @@ type Server struct {
 	// Issuers are those whose tokens of service accounts are believed, as an IAM
 	// OIDC provider does for a cluster.
 	identitytest.Issuers
+	// Counter counts the calls of an action in all regions:
+	// "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
+	// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials".
+	backendtest.Counter
 
 	// URL is the endpoint of every service in every region.
 	URL string
@@ -46,6 +50,8 @@ type Server struct {
 
 	http     *httptest.Server
 	handlers map[string]Handler
+	regional backendtest.Counter // of calls by region and action
+	faults   backendtest.Faults[Fault]
 
 	mu         sync.Mutex
 	clock      func() time.Time
@@ -53,10 +59,7 @@ type Server struct {
 	sessions   map[string]*session // by access key ID
 	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
 	instance   string              // the ARN of the instance's role
-	life       time.Duration       // of sessions
 	regions    map[string]*region
-	faults     []*Fault
-	calls      map[string]int
 	signatures int
 	madeLast   float64 // parameters made so far
 }
@@ -84,22 +87,15 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
 	s, err := Start(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return backendtest.Ending(t, s, err)
 }
 
 // NewTLS is New over TLS. The authority that signed its certificate is in Authority.
 func NewTLS(t testing.TB) *Server {
 	t.Helper()
 	s, err := start("127.0.0.1", (*httptest.Server).StartTLS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	backendtest.Ending(t, s, err)
 	s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
-	t.Cleanup(s.Close)
 	return s
 }
 
@@ -108,14 +104,10 @@ func NewTLS(t testing.TB) *Server {
 func Start(address string) (*Server, error) { return start(address, (*httptest.Server).Start) }
 
 func start(address string, listen func(*httptest.Server)) (*Server, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{
-		clock: time.Now, life: time.Hour,
+		clock: time.Now,
 		roles: map[string]Role{}, sessions: map[string]*session{},
-		pods: map[string]string{}, regions: map[string]*region{}, calls: map[string]int{},
+		pods: map[string]string{}, regions: map[string]*region{},
 	}
 	s.handlers = map[string]Handler{
 		"secretsmanager.GetSecretValue":      s.getSecretValue,
@@ -123,7 +115,10 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		"AmazonSSM.GetParameters":            s.getParameters,
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
-	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s}} //nolint:gosec // its clients are tests
+	var err error
+	if s.http, err = backendtest.NewServer(address, s); err != nil {
+		return nil, err
+	}
 	listen(s.http)
 	s.URL = s.http.URL
 	return s, nil
@@ -170,14 +165,6 @@ func (s *Server) Associate(account, roleARN string) {
 	s.pods[account] = roleARN
 }
 
-// SetSessionLife sets how long the sessions live that are granted from now on;
-// it begins with an hour.
-func (s *Server) SetSessionLife(life time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life = life
-}
-
 // ExpireSessions ends all sessions that were granted so far.
 func (s *Server) ExpireSessions() {
 	s.mu.Lock()
@@ -194,51 +181,11 @@ func (s *Server) SetClock(now func() time.Time) {
 	s.clock = now
 }
 
-// Calls is how many calls of an action were made since ResetCalls, refused ones
-// included: "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
-// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials". The empty name stands
-// for all.
-func (s *Server) Calls(action string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if action != "" {
-		return s.calls[action]
-	}
-	total := 0
-	for name, n := range s.calls {
-		if !strings.Contains(name, " ") { // those of CallsIn are among the others
-			total += n
-		}
-	}
-	return total
-}
-
 // CallsIn is Calls for the actions of signed services in one region.
-func (s *Server) CallsIn(region, action string) int { return s.Calls(region + " " + action) }
+func (s *Server) CallsIn(region, action string) int { return s.regional.Calls(region + " " + action) }
 
 // ResetCalls begins to count anew.
 func (s *Server) ResetCalls() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = map[string]int{}
-}
-
-func (s *Server) count(region, action string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[action]++
-	if region != "" {
-		s.calls[region+" "+action]++
-	}
-}
-
-// matches says whether a pattern, whose * at the end stands for any text,
-// covers the name.
-func matches(patterns []string, name string) bool {
-	for _, pattern := range patterns {
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
-			return true
-		}
-	}
-	return false
+	s.Counter.ResetCalls()
+	s.regional.ResetCalls()
 }

@@ -2,7 +2,10 @@ package awstest
 
 import (
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // Fault is how calls go wrong. Empty fields of the first three match all calls.
@@ -29,36 +32,13 @@ type Fault struct {
 func Throttled() *Error { return Fail(http.StatusBadRequest, "ThrottlingException", "Rate exceeded") }
 
 // Add makes calls go wrong until the function that it returns is called.
-func (s *Server) Add(fault Fault) (repair func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	added := &fault
-	if added.Times == 0 {
-		added.Times = -1
-	}
-	s.faults = append(s.faults, added)
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		added.Times = 0
-	}
-}
+func (s *Server) Add(fault Fault) (repair func()) { return s.faults.Add(&fault, fault.Times) }
 
 // find is the fault that a call meets, if truncate is what the fault does.
 func (s *Server) find(region, action string, truncate bool) *Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.faults {
-		fits := f.Times != 0 && f.Truncate == truncate && (f.Region == "" || f.Region == region) && (f.Action == "" || f.Action == action)
-		if !fits {
-			continue
-		}
-		if f.Times > 0 {
-			f.Times--
-		}
-		return f
-	}
-	return nil
+	return s.faults.Meet(func(f *Fault) bool {
+		return f.Truncate == truncate && (f.Region == "" || f.Region == region) && (f.Action == "" || f.Action == action)
+	})
 }
 
 // fault makes the call go wrong, and returns true if it has been answered.
@@ -67,9 +47,7 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action st
 	if f == nil {
 		return false
 	}
-	select {
-	case <-time.After(f.Delay):
-	case <-r.Context().Done():
+	if !backendtest.Wait(r.Context(), f.Delay) {
 		return true
 	}
 	switch {
@@ -105,7 +83,7 @@ func (s *Server) write(w http.ResponseWriter, region, action string, encoded []b
 		_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
 		return
 	}
-	w.Header().Set("Content-Length", itoa(int64(len(encoded))))
+	w.Header().Set("Content-Length", strconv.Itoa(len(encoded)))
 	_, _ = w.Write(encoded[:len(encoded)/2]) //nolint:errcheck // the client has gone
 	drop(w)
 }

@@ -1,18 +1,19 @@
 package awstest
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // KMS is the part of a Server that is the Key Management Service: symmetric
@@ -86,23 +87,9 @@ func (k *KMS) Replicate(arn, region string) string {
 // https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 func (k *KMS) Rotate(t testing.TB, arn string) {
 	t.Helper()
-	plain, id := make([]byte, 32), make([]byte, 32)
-	for _, b := range [][]byte{plain, id} {
-		if _, err := rand.Read(b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	block, err := aes.NewCipher(plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys[arn].materials = append(k.keys[arn].materials, material{id: hex.EncodeToString(id), aead: aead})
+	k.keys[arn].materials = append(k.keys[arn].materials, material{id: hex.EncodeToString(backendtest.Random(32)), aead: backendtest.NewAEAD()})
 }
 
 // Alias makes the alias, named without "alias/", point to the key, in the key's
@@ -203,8 +190,7 @@ func (k *KMS) generate(withPlaintext bool) Handler {
 		if request.KeySpec != "AES_256" {
 			return nil, Fail(http.StatusBadRequest, "ValidationException", "KeySpec or NumberOfBytes must be given")
 		}
-		plain := make([]byte, 32)
-		_, _ = rand.Read(plain)
+		plain := backendtest.Random(32)
 		current := found.materials[len(found.materials)-1]
 		answer := map[string]any{"KeyId": arn, "KeyMaterialId": current.id, "CiphertextBlob": found.seal(current, plain, request.EncryptionContext)}
 		if withPlaintext {
@@ -267,8 +253,7 @@ func (k *KMS) Encrypt(t testing.TB, arn string, plain []byte, context map[string
 // nonce, and the ciphertext.
 func (k *kmsKey) seal(with material, plain []byte, context map[string]string) []byte {
 	number := byte(slices.IndexFunc(k.materials, func(one material) bool { return one.id == with.id })) //nolint:gosec // fewer than 256 materials
-	nonce := make([]byte, 12)
-	_, _ = rand.Read(nonce)
+	nonce := backendtest.Random(12)
 	blob := append([]byte{byte(len(k.id))}, k.id...) //nolint:gosec // an id has fewer than 256 bytes
 	blob = append(append(blob, number), nonce...)
 	return with.aead.Seal(blob, nonce, plain, blobData(k.id, number, context))
@@ -285,12 +270,7 @@ func cutBlob(blob []byte) (id string, rest []byte, ok bool) {
 // blobData is what a blob is bound to.
 func blobData(id string, number byte, context map[string]string) []byte {
 	data := append([]byte(id), number)
-	names := make([]string, 0, len(context))
-	for name := range context {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(context)) {
 		for _, text := range []string{name, context[name]} {
 			data = binary.BigEndian.AppendUint32(data, uint32(len(text))) //nolint:gosec // a request is bounded
 			data = append(data, text...)

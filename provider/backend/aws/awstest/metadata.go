@@ -1,10 +1,11 @@
 package awstest
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // instanceProfile is the name under which the metadata service lists the role.
@@ -31,7 +32,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(metadataToken)) //nolint:errcheck // the client has gone
 		return
 	}
-	s.count("", action)
+	s.Count(action)
 	if s.fault(w, r, "", action) {
 		return
 	}
@@ -57,13 +58,8 @@ func (s *Server) writeInstanceCredentials(w http.ResponseWriter, role string) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	encoded, err := json.Marshal(map[string]string{
+	backendtest.WriteJSON(w, http.StatusOK, "text/plain", map[string]string{
 		"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": granted.id, "SecretAccessKey": granted.secret, "Token": granted.token,
 		"LastUpdated": time.Now().UTC().Format(time.RFC3339), "Expiration": granted.expires.UTC().Format(time.RFC3339),
 	})
-	if err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
 }

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // Error is an error as a service answers it.
@@ -42,7 +43,7 @@ type Caller struct {
 // read it.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 func (c Caller) Permit(action, resource string) *Error {
-	if !slices.Contains(c.role.Without, action) && matches(c.role.Reads, resource) {
+	if !slices.Contains(c.role.Without, action) && backendtest.Matches(c.role.Reads, resource) {
 		return nil
 	}
 	return c.refusal(action, resource)
@@ -81,7 +82,8 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, target string
 	}
 	_, name, _ := strings.Cut(target, ".")
 	action := signature.Service + ":" + name
-	s.count(signature.Region, action)
+	s.Count(action)
+	s.regional.Count(signature.Region + " " + action)
 	if s.fault(w, r, signature.Region, action) {
 		return
 	}
@@ -142,17 +144,9 @@ func (s *Server) Signatures() int {
 }
 
 func writeJSONError(w http.ResponseWriter, failed *Error) {
-	encoded, err := json.Marshal(map[string]string{"__type": failed.Code, "message": failed.Message})
-	if err != nil {
-		encoded = []byte("{}")
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
-	w.WriteHeader(failed.Status)
-	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+	backendtest.WriteJSON(w, failed.Status, "application/x-amz-json-1.1", map[string]string{"__type": failed.Code, "message": failed.Message})
 }
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // decode reads a request of JSON.
 func decode[T any](request json.RawMessage) (T, *Error) {

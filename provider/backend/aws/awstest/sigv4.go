@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -113,7 +114,7 @@ func (s *Signature) canonical(r *http.Request, body []byte) string {
 		case "content-length":
 			values = []string{r.Header.Get("Content-Length")}
 			if values[0] == "" {
-				values[0] = itoa(r.ContentLength)
+				values[0] = strconv.FormatInt(r.ContentLength, 10)
 			}
 		}
 		for i, value := range values {

@@ -1,14 +1,15 @@
 package awstest
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/xml"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // session is what was granted to one who assumed a role.
@@ -31,7 +32,7 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte)
 		return
 	}
 	action := "sts:" + form.Get("Action")
-	s.count("", action)
+	s.Count(action)
 	if s.fault(w, r, "", action) {
 		return
 	}
@@ -107,18 +108,14 @@ func (s *Server) grant(roleARN, name string) (*session, *Error) {
 	role := roleARN[strings.LastIndex(roleARN, "/")+1:]
 	granted := &session{
 		id: "ASIA" + random(8), secret: random(20), token: random(64), role: roleARN,
-		arn: "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + name, expires: s.clock().Add(s.life),
+		arn: "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + name, expires: s.clock().Add(time.Hour),
 	}
 	s.sessions[granted.id] = granted
 	return granted, nil
 }
 
 // random is so many random bytes as text.
-func random(bytes int) string {
-	made := make([]byte, bytes)
-	_, _ = rand.Read(made)
-	return strings.ToUpper(hex.EncodeToString(made))
-}
+func random(bytes int) string { return fmt.Sprintf("%X", backendtest.Random(bytes)) }
 
 // assumedResponse is the answer of both actions.
 type assumedResponse struct {
@@ -163,6 +160,5 @@ func writeXMLError(w http.ResponseWriter, failed *Error) {
 		encoded = nil
 	}
 	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(failed.Status)
-	_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+	backendtest.Write(w, failed.Status, encoded)
 }

@@ -19,9 +19,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
@@ -39,6 +37,10 @@ const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
 type Server struct {
 	// Issuers are those whose tokens Entra ID can verify.
 	identitytest.Issuers
+	// Counter counts calls by action: "token", "discovery", "metadata",
+	// "challenge" for a call without a token, "get secrets", "list keys",
+	// "wrapkey" and so on.
+	backendtest.Counter
 
 	// Endpoint is the host and port that takes the calls to all vaults.
 	Endpoint string
@@ -50,6 +52,7 @@ type Server struct {
 	CACert string
 
 	secure, plain *httptest.Server
+	faults        backendtest.Faults[Fault]
 	signing       *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
 
 	mu         sync.Mutex
@@ -57,12 +60,9 @@ type Server struct {
 	apps       map[string]*app   // by client ID
 	machine    map[string]bool   // the client IDs of the machine's identities
 	system     string            // that of the machine's own
-	life       time.Duration     // of access tokens
 	audience   string            // of access tokens, if not what was asked for
 	vaults     map[string]*Vault // by host
 	challenges map[string]string // by host, where they are not the usual
-	faults     []*Fault
-	calls      map[string]int
 	pageSize   int
 }
 
@@ -74,11 +74,7 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
 	s, err := Start(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return backendtest.Ending(t, s, err)
 }
 
 // Start starts a server for a program that is no test, at an IP address of this
@@ -89,21 +85,21 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: key, clock: time.Now, life: time.Hour, pageSize: 25,
+		signing: key, clock: time.Now, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
-		vaults: map[string]*Vault{}, challenges: map[string]string{}, calls: map[string]int{},
+		vaults: map[string]*Vault{}, challenges: map[string]string{},
 	}
 	certificate, authority, err := serverCertificate(address)
 	if err != nil {
 		return nil, err
 	}
-	if s.secure, err = unstarted(address, s.serve); err != nil {
+	if s.secure, err = backendtest.NewServer(address, http.HandlerFunc(s.serve)); err != nil {
 		return nil, err
 	}
 	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	s.secure.EnableHTTP2 = true
 	s.secure.StartTLS()
-	if s.plain, err = unstarted(address, s.serveMetadata); err != nil {
+	if s.plain, err = backendtest.NewServer(address, http.HandlerFunc(s.serveMetadata)); err != nil {
 		s.secure.Close()
 		return nil, err
 	}
@@ -120,17 +116,6 @@ func Start(address string) (*Server, error) {
 func (s *Server) Close() {
 	s.secure.Close()
 	s.plain.Close()
-}
-
-// unstarted is a server that has a port of the address.
-func unstarted(address string, serve http.HandlerFunc) (*httptest.Server, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
-	if err != nil {
-		return nil, err
-	}
-	// Tests break connections on purpose, of which nothing is to be said.
-	config := &http.Server{Handler: serve, ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // its clients are tests
-	return &httptest.Server{Listener: listener, Config: config}, nil
 }
 
 // serverCertificate is one for the address, and for every host that Azure has
@@ -180,34 +165,4 @@ func (s *Server) SetPageSize(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pageSize = size
-}
-
-// Calls is how many calls of an action were made since ResetCalls, refused
-// ones included: "token", "discovery", "metadata", "challenge" for a call
-// without a token, "get secrets", "list keys", "wrapkey" and so on. The empty
-// name stands for all.
-func (s *Server) Calls(action string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if action != "" {
-		return s.calls[action]
-	}
-	total := 0
-	for _, n := range s.calls {
-		total += n
-	}
-	return total
-}
-
-// ResetCalls begins to count anew.
-func (s *Server) ResetCalls() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = map[string]int{}
-}
-
-func (s *Server) count(action string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[action]++
 }

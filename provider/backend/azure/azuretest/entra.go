@@ -1,7 +1,6 @@
 package azuretest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
@@ -50,14 +50,6 @@ func (s *Server) app(clientID string) *app {
 		s.apps[clientID] = &app{}
 	}
 	return s.apps[clientID]
-}
-
-// SetTokenLife sets how long the access tokens live that are issued from now
-// on; it begins with an hour.
-func (s *Server) SetTokenLife(life time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life = life
 }
 
 // SetTokenAudience makes the access tokens that are issued from now on be for
@@ -164,11 +156,14 @@ func (s *Server) checkAssertion(known *app, raw string) (code int, text string) 
 	return 700213, fmt.Sprintf("No matching federated identity record found for presented assertion subject '%s'. Assertion issuer: %s. Audience: %s.", claims.Subject, claims.Issuer, strings.Join(claims.Audience, " "))
 }
 
+// tokenLife is how long access tokens live.
+const tokenLife = time.Hour
+
 // issue answers with an access token, in the form of the metadata service if
 // texts is true.
 func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts bool) {
 	s.mu.Lock()
-	audience, life, now := s.audience, s.life, s.clock()
+	audience, now := s.audience, s.clock()
 	s.mu.Unlock()
 	if audience == "" {
 		audience = resource
@@ -181,7 +176,7 @@ func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts b
 	raw, err := jwt.Signed(signer).Claims(map[string]any{
 		"aud": audience, "iss": "https://sts.windows.net/" + Tenant + "/", "appid": clientID, "tid": Tenant,
 		// The end is a whole second, and no sooner than the answer says.
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix() + 1,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLife).Unix() + 1,
 	}).Serialize()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -190,26 +185,20 @@ func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts b
 	if texts {
 		answer(w, map[string]any{
 			"access_token": raw, "token_type": "Bearer", "resource": resource, "client_id": clientID,
-			"expires_in": strconv.Itoa(int(life.Seconds())), "expires_on": strconv.FormatInt(now.Add(life).Unix(), 10),
+			"expires_in": strconv.Itoa(int(tokenLife.Seconds())), "expires_on": strconv.FormatInt(now.Add(tokenLife).Unix(), 10),
 		})
 		return
 	}
-	answer(w, map[string]any{"access_token": raw, "token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds())})
+	answer(w, map[string]any{"access_token": raw, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "ext_expires_in": int(tokenLife.Seconds())})
 }
 
 // refuseLogin answers in the form of
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes#handling-error-codes-in-your-application
 func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	body, err := json.Marshal(map[string]any{
+	backendtest.WriteJSON(w, status, "application/json", map[string]any{
 		"error": kind, "error_codes": []int{code}, "timestamp": "2026-01-01 00:00:00Z",
 		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: 00000000-0000-0000-0000-000000000000 Correlation ID: 00000000-0000-0000-0000-000000000000 Timestamp: 2026-01-01 00:00:00Z", code, text),
 	})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	write(w, status, body)
 }
 
 // IssuerName is the issuer that the tokens of NewIssuer name.

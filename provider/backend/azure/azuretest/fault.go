@@ -1,10 +1,13 @@
 package azuretest
 
 import (
-	"bytes"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // Fault is how calls go wrong.
@@ -46,48 +49,19 @@ func Throttled(retryAfter int) Fault {
 
 // Add makes calls go wrong until the function that it returns is called.
 func (s *Server) Add(fault Fault) (repair func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	added := &fault
-	added.complete = make(chan struct{})
-	if added.Times == 0 {
-		added.Times = -1
-	}
-	s.faults = append(s.faults, added)
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		added.Times = 0
-	}
-}
-
-// find is the fault that a call meets; nil if there is none.
-func (s *Server) find(action string) *Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.faults {
-		if f.Times == 0 || f.Action != "" && f.Action != action {
-			continue
-		}
-		if f.Times > 0 {
-			f.Times--
-		}
-		return f
-	}
-	return nil
+	fault.complete = make(chan struct{})
+	return s.faults.Add(&fault, fault.Times)
 }
 
 // answering counts a call and lets it meet its fault, else serves it.
 func (s *Server) answering(w http.ResponseWriter, r *http.Request, action string, serve func(http.ResponseWriter)) {
-	s.count(action)
-	f := s.find(action)
+	s.Count(action)
+	f := s.faults.Meet(func(f *Fault) bool { return f.Action == "" || f.Action == action })
 	if f == nil {
 		serve(w)
 		return
 	}
-	select {
-	case <-time.After(f.Delay):
-	case <-r.Context().Done():
+	if !backendtest.Wait(r.Context(), f.Delay) {
 		return
 	}
 	if f.Together > 0 {
@@ -107,38 +81,20 @@ func (s *Server) answering(w http.ResponseWriter, r *http.Request, action string
 		panic(http.ErrAbortHandler) // closes the connection without a word
 	case f.Body != "":
 		w.Header().Set("Content-Type", "application/json")
-		write(w, http.StatusOK, []byte(f.Body))
+		backendtest.Write(w, http.StatusOK, []byte(f.Body))
 	case f.Status != 0:
 		if f.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(f.RetryAfter))
 		}
 		refuse(w, f.Status, f.Code, f.InnerCode, f.Message)
 	case f.Truncate:
-		kept := &recorder{header: http.Header{}}
+		kept := httptest.NewRecorder()
 		serve(kept)
-		for name, values := range kept.header {
-			w.Header()[name] = values
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(kept.body.Len()))
-		write(w, kept.status, kept.body.Bytes()[:kept.body.Len()/2])
+		maps.Copy(w.Header(), kept.Header())
+		w.Header().Set("Content-Length", strconv.Itoa(kept.Body.Len()))
+		backendtest.Write(w, kept.Code, kept.Body.Bytes()[:kept.Body.Len()/2])
 		panic(http.ErrAbortHandler)
 	default:
 		serve(w)
 	}
-}
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header            { return r.header }
-func (r *recorder) WriteHeader(status int)         { r.status = status }
-func (r *recorder) Write(part []byte) (int, error) { return r.body.Write(part) }
-
-func write(w http.ResponseWriter, status int, body []byte) {
-	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:errcheck // the client has gone
 }

@@ -1,6 +1,10 @@
 package azuretest
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
+)
 
 // SetMachine gives the machine identities: its own, if system is not empty,
 // and user-assigned ones, each by client ID.
@@ -46,6 +50,5 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 }
 
 func refuseMetadata(w http.ResponseWriter, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	write(w, http.StatusBadRequest, []byte(`{"error":"invalid_request","error_description":"`+text+`"}`))
+	backendtest.WriteJSON(w, http.StatusBadRequest, "application/json", map[string]string{"error": "invalid_request", "error_description": text})
 }

@@ -2,7 +2,6 @@ package azuretest
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // serveVault is the REST API of Key Vault:
@@ -199,14 +200,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, v *Vault, kind, na
 	answer(w, page)
 }
 
-func answer(w http.ResponseWriter, content any) {
-	body, err := json.Marshal(content)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	write(w, http.StatusOK, body)
+func answer(w http.ResponseWriter, content any) { answerJSON(w, http.StatusOK, content) }
+
+func answerJSON(w http.ResponseWriter, status int, content any) {
+	backendtest.WriteJSON(w, status, "application/json; charset=utf-8", content)
 }
 
 // refuse answers in the form of
@@ -216,11 +213,5 @@ func refuse(w http.ResponseWriter, status int, code, inner, message string) {
 	if inner != "" {
 		said["innererror"] = map[string]any{"code": inner}
 	}
-	body, err := json.Marshal(map[string]any{"error": said})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	write(w, status, body)
+	answerJSON(w, status, map[string]any{"error": said})
 }

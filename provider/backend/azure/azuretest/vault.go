@@ -2,10 +2,11 @@ package azuretest
 
 import (
 	"crypto"
-	"crypto/rand"
 	"encoding/hex"
-	"strings"
+	"slices"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // Vault is a Key Vault or a Managed HSM.
@@ -15,14 +16,11 @@ type Vault struct {
 
 	server *Server
 	// The server's lock guards what follows.
-	objects  map[string]*object  // by collection and name: "secrets/db"
-	grants   map[string][]string // by client ID: patterns of what it may use
-	policies bool                // it uses access policies, not roles
-	seconds  int                 // so many versions were made, one in each second
+	objects  map[string][]*version // the oldest first; by collection and name: "secrets/db"
+	grants   map[string][]string   // by client ID: patterns of what it may use
+	policies bool                  // it uses access policies, not roles
+	seconds  int                   // so many versions were made, one in each second
 }
-
-// object has its versions in the order in which they were made.
-type object struct{ versions []*version }
 
 // version is one of an object's.
 type version struct {
@@ -62,7 +60,7 @@ func (s *Server) VaultAt(host string) *Vault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.vaults[host] == nil {
-		s.vaults[host] = &Vault{Host: host, server: s, objects: map[string]*object{}, grants: map[string][]string{}}
+		s.vaults[host] = &Vault{Host: host, server: s, objects: map[string][]*version{}, grants: map[string][]string{}}
 	}
 	return s.vaults[host]
 }
@@ -121,18 +119,13 @@ func (v *Vault) PutCertificate(name string, certificate Certificate) string {
 
 func (v *Vault) put(key, id string, content any) string {
 	if id == "" {
-		random := make([]byte, 16)
-		_, _ = rand.Read(random)
-		id = hex.EncodeToString(random)
+		id = hex.EncodeToString(backendtest.Random(16))
 	}
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	if v.objects[key] == nil {
-		v.objects[key] = &object{}
-	}
 	v.seconds++
 	created := time.Date(2026, 1, 1, 0, 0, v.seconds, 0, time.UTC)
-	v.objects[key].versions = append(v.objects[key].versions, &version{id: id, created: created, content: content})
+	v.objects[key] = append(v.objects[key], &version{id: id, created: created, content: content})
 	return id
 }
 
@@ -141,11 +134,9 @@ func (v *Vault) put(key, id string, content any) string {
 func (v *Vault) Disable(key, id string) {
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	if o := v.objects[key]; o != nil {
-		for _, one := range o.versions {
-			if id == "" || one.id == id {
-				one.disabled = true
-			}
+	for _, one := range v.objects[key] {
+		if id == "" || one.id == id {
+			one.disabled = true
 		}
 	}
 }
@@ -162,13 +153,9 @@ func (v *Vault) Delete(key string) {
 func (v *Vault) find(key, id string) (version, bool) {
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	o := v.objects[key]
-	if o == nil {
-		return version{}, false
-	}
-	for i := len(o.versions) - 1; i >= 0; i-- {
-		if id == "" || o.versions[i].id == id {
-			return *o.versions[i], true
+	for _, one := range slices.Backward(v.objects[key]) {
+		if id == "" || one.id == id {
+			return *one, true
 		}
 	}
 	return version{}, false
@@ -179,10 +166,8 @@ func (v *Vault) all(key string) []version {
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
 	var versions []version
-	if o := v.objects[key]; o != nil {
-		for _, one := range o.versions {
-			versions = append(versions, *one)
-		}
+	for _, one := range v.objects[key] {
+		versions = append(versions, *one)
 	}
 	return versions
 }
@@ -191,10 +176,5 @@ func (v *Vault) all(key string) []version {
 func (v *Vault) mayUse(clientID, key string) bool {
 	v.server.mu.Lock()
 	defer v.server.mu.Unlock()
-	for _, pattern := range v.grants[clientID] {
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(key, prefix) || pattern == key {
-			return true
-		}
-	}
-	return false
+	return backendtest.Matches(v.grants[clientID], key)
 }

@@ -3,7 +3,6 @@ package gcptest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // Fault is how calls go wrong.
@@ -48,41 +49,17 @@ func Throttled() Fault {
 }
 
 // Add makes calls go wrong until the function that it returns is called.
-func (s *Server) Add(fault Fault) (repair func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	added := &fault
-	if added.Times == 0 {
-		added.Times = -1
-	}
-	s.faults = append(s.faults, added)
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		added.Times = 0
-	}
-}
+func (s *Server) Add(fault Fault) (repair func()) { return s.faults.Add(&fault, fault.Times) }
 
 // meet counts a call and returns the fault that it meets, after its delay.
 func (s *Server) meet(ctx context.Context, method string) Fault {
-	s.mu.Lock()
-	s.calls[method]++
-	var met Fault
-	for _, f := range s.faults {
-		if f.Times != 0 && (f.Method == "" || f.Method == method) {
-			if f.Times > 0 {
-				f.Times--
-			}
-			met = *f
-			break
-		}
+	s.Count(method)
+	met := s.faults.Meet(func(f *Fault) bool { return f.Method == "" || f.Method == method })
+	if met == nil {
+		return Fault{}
 	}
-	s.mu.Unlock()
-	select {
-	case <-time.After(met.Delay):
-	case <-ctx.Done():
-	}
-	return met
+	backendtest.Wait(ctx, met.Delay)
+	return *met
 }
 
 // err is the fault as Secret Manager tells it.
@@ -133,11 +110,5 @@ func refuse(w http.ResponseWriter, code, description string) {
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		code = http.StatusInternalServerError
-	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	w.WriteHeader(code)
-	_, _ = w.Write(text) //nolint:errcheck // the client has gone
+	backendtest.WriteJSON(w, code, "application/json; charset=UTF-8", body)
 }

@@ -13,10 +13,8 @@
 package gcptest
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/pem"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -28,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
@@ -35,6 +34,9 @@ import (
 type Server struct {
 	// Issuers are those whose tokens a workload identity pool may believe.
 	identitytest.Issuers
+	// Counter counts calls by method: "AccessSecretVersion", "token" (STS),
+	// "generateAccessToken", "assertion" (OAuth) or "metadata".
+	backendtest.Counter
 
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
@@ -47,6 +49,7 @@ type Server struct {
 	identity *httptest.Server
 	grpc     []*grpc.Server
 	served   sync.WaitGroup
+	faults   backendtest.Faults[Fault]
 
 	mu        sync.Mutex
 	providers map[string]Provider        // by audience
@@ -57,8 +60,6 @@ type Server struct {
 	grants    map[string]map[string]bool // principals by resource
 	node      string                     // the account of the metadata server
 	cluster   [3]string                  // project, location, name
-	faults    []*Fault
-	calls     map[string]int
 }
 
 // token is an access token.
@@ -82,11 +83,7 @@ func NewTLS(t testing.TB) *Server { t.Helper(); return ending(t, "127.0.0.1", tr
 func ending(t testing.TB, address string, secure bool) *Server {
 	t.Helper()
 	s, err := start(address, secure)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return backendtest.Ending(t, s, err)
 }
 
 // Start starts a server without TLS for a program that is no test, at an IP
@@ -96,7 +93,7 @@ func Start(address string) (*Server, error) { return start(address, false) }
 func start(address string, secure bool) (*Server, error) {
 	s := &Server{
 		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
-		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{}, calls: map[string]int{},
+		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
 	mux := http.NewServeMux()
@@ -104,11 +101,10 @@ func start(address string, secure bool) (*Server, error) {
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", s.generateAccessToken)
 	mux.HandleFunc("POST /token", s.assertion)
 	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
-	listener, err := listen(address)
-	if err != nil {
+	var err error
+	if s.identity, err = backendtest.NewServer(address, mux); err != nil {
 		return nil, err
 	}
-	s.identity = &httptest.Server{Listener: listener, Config: &http.Server{Handler: mux}} //nolint:gosec // its clients are tests
 	if secure {
 		s.identity.StartTLS()
 		s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.identity.Certificate().Raw}))
@@ -133,15 +129,10 @@ func (s *Server) Close() {
 	s.served.Wait()
 }
 
-// listen has a port of the address.
-func listen(address string) (net.Listener, error) {
-	return net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
-}
-
 // serveGRPC serves Secret Manager and Cloud KMS at a port of their own and
 // returns their endpoint.
 func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err error) {
-	listener, err := listen(address)
+	listener, err := backendtest.Listen(address)
 	if err != nil {
 		return "", err
 	}
@@ -196,9 +187,7 @@ func (s *Server) RevokeTokens() {
 
 // grant makes an access token for a principal. The lock is held.
 func (s *Server) grant(principal string) (text string, expires time.Time) {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) //nolint:errcheck // it never fails
-	text = "ya29." + base64.RawURLEncoding.EncodeToString(random)
+	text = "ya29." + base64.RawURLEncoding.EncodeToString(backendtest.Random(32))
 	expires = time.Now().Add(s.life)
 	s.tokens[text] = &token{principal, expires}
 	return text, expires
@@ -212,20 +201,4 @@ func (s *Server) principal(text string) string {
 		return ""
 	}
 	return granted.principal
-}
-
-// Calls is how many calls of a method were made, refused ones included:
-// "AccessSecretVersion", "token" (STS), "generateAccessToken", "assertion"
-// (OAuth) or "metadata".
-func (s *Server) Calls(method string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[method]
-}
-
-// ResetCalls begins to count anew.
-func (s *Server) ResetCalls() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = map[string]int{}
 }

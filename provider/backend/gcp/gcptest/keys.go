@@ -2,9 +2,7 @@ package gcptest
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -12,9 +10,10 @@ import (
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
 
 // cryptoKey is a symmetric key of Cloud KMS; its last version is the primary.
@@ -34,8 +33,6 @@ type keyManagement struct {
 // PutKey makes a key, named by its resource name, or a new version of it, which
 // becomes the primary one.
 func (s *Server) PutKey(name string) {
-	plain := make([]byte, 32)
-	_, _ = rand.Read(plain) //nolint:errcheck // it never fails
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := s.kms.keys[name]
@@ -43,14 +40,8 @@ func (s *Server) PutKey(name string) {
 		held = &cryptoKey{}
 		s.kms.keys[name] = held
 	}
-	block, err := aes.NewCipher(plain)
-	if err != nil {
-		return
-	}
-	if aead, err := cipher.NewGCM(block); err == nil {
-		held.versions = append(held.versions, aead)
-		held.states = append(held.states, kmspb.CryptoKeyVersion_ENABLED)
-	}
+	held.versions = append(held.versions, backendtest.NewAEAD())
+	held.states = append(held.states, kmspb.CryptoKeyVersion_ENABLED)
 }
 
 // SetKeyState sets the state of a version of a key, counted from one.
@@ -62,17 +53,10 @@ func (s *Server) SetKeyState(name string, number int, state kmspb.CryptoKeyVersi
 
 // use is the key that the caller may use. The lock is held.
 func (k *keyManagement) use(ctx context.Context, name, permission string) (*cryptoKey, error) {
-	if routed := metadata.ValueFromIncomingContext(ctx, "x-goog-request-params"); len(routed) != 1 || !strings.HasPrefix(routed[0], "name=projects%2F") {
-		return nil, status.Error(codes.InvalidArgument, "The call has no routing header.")
-	}
-	caller := ""
-	if header := metadata.ValueFromIncomingContext(ctx, "authorization"); len(header) == 1 {
-		bearer, _ := strings.CutPrefix(header[0], "Bearer ")
-		caller = k.principal(bearer)
-	}
+	caller, err := k.caller(ctx)
 	switch {
-	case caller == "":
-		return nil, status.Error(codes.Unauthenticated, unauthenticated)
+	case err != nil:
+		return nil, err
 	case !k.allowed(canonical(name), caller):
 		return nil, status.Errorf(codes.PermissionDenied, "Permission '%s' denied on resource '%s' (or it may not exist).", permission, name)
 	case k.keys[name] == nil:
@@ -128,8 +112,7 @@ func (k *keyManagement) Encrypt(ctx context.Context, req *kmspb.EncryptRequest) 
 		return nil, err
 	}
 	header := binary.BigEndian.AppendUint32(nil, uint32(number)) //nolint:gosec // a test makes few
-	nonce := make([]byte, 12)
-	_, _ = rand.Read(nonce) //nolint:errcheck // it never fails
+	nonce := backendtest.Random(12)
 	header = append(header, nonce...)
 	answer := &kmspb.EncryptResponse{
 		Name:                    fmt.Sprintf("%s/cryptoKeyVersions/%d", req.GetName(), number),

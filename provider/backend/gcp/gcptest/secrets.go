@@ -3,7 +3,6 @@ package gcptest
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -122,22 +121,15 @@ func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmana
 	if regional != m.regional || !regional && len(parts) != 6 || parts[0] != "projects" || parts[len(parts)-2] != "versions" {
 		return nil, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", req.GetName())
 	}
-	if routed := metadata.ValueFromIncomingContext(ctx, "x-goog-request-params"); len(routed) != 1 || !strings.HasPrefix(routed[0], "name=projects%2F") {
-		return nil, status.Error(codes.InvalidArgument, "The call has no routing header.")
-	}
 	name, which := canonical(strings.Join(parts[:len(parts)-2], "/")), parts[len(parts)-1]
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	caller := ""
-	if header := metadata.ValueFromIncomingContext(ctx, "authorization"); len(header) == 1 {
-		bearer, _ := strings.CutPrefix(header[0], "Bearer ")
-		caller = m.principal(bearer)
+	caller, err := m.caller(ctx)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case caller == "":
-		return nil, status.Error(codes.Unauthenticated, unauthenticated)
-	case !m.allowed(name, caller):
+	if !m.allowed(name, caller) {
 		return nil, status.Errorf(codes.PermissionDenied, "Permission 'secretmanager.versions.access' denied for resource '%s' (or it may not exist).", req.GetName())
 	}
 	number, found, err := m.find(name, which)
@@ -145,6 +137,20 @@ func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmana
 		return nil, err
 	}
 	return found.answer(fmt.Sprintf("%s/versions/%d", name, number), met), nil
+}
+
+// caller is who makes a call, which must have a routing header. The lock is held.
+func (s *Server) caller(ctx context.Context) (string, error) {
+	if routed := metadata.ValueFromIncomingContext(ctx, "x-goog-request-params"); len(routed) != 1 || !strings.HasPrefix(routed[0], "name=projects%2F") {
+		return "", status.Error(codes.InvalidArgument, "The call has no routing header.")
+	}
+	if header := metadata.ValueFromIncomingContext(ctx, "authorization"); len(header) == 1 {
+		bearer, _ := strings.CutPrefix(header[0], "Bearer ")
+		if caller := s.principal(bearer); caller != "" {
+			return caller, nil
+		}
+	}
+	return "", status.Error(codes.Unauthenticated, unauthenticated)
 }
 
 // find is the version of a secret that a number, an alias or latest names, if
@@ -175,8 +181,7 @@ func (s *Server) find(name, which string) (int, version, error) {
 // answer is the version as it is sent, with what a fault does to it.
 // https://cloud.google.com/secret-manager/docs/data-integrity
 func (v version) answer(name string, met Fault) *secretmanagerpb.AccessSecretVersionResponse {
-	sum := int64(crc32.Checksum(v.data, crc32.MakeTable(crc32.Castagnoli)))
-	payload := &secretmanagerpb.SecretPayload{Data: slices.Clone(v.data), DataCrc32C: &sum}
+	payload := &secretmanagerpb.SecretPayload{Data: slices.Clone(v.data), DataCrc32C: &checksum(v.data).Value}
 	switch {
 	case met.Corrupt:
 		payload.Data = append(payload.Data, 'x')

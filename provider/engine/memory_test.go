@@ -1,4 +1,4 @@
-package storetest
+package engine_test
 
 import (
 	"context"
@@ -7,15 +7,17 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/storetest"
 )
 
-// Memory is a store in memory, for tests of what stands above stores: it counts
+// Memory is a store in memory for the tests of the engine: it counts
 // what is asked of it and fails, waits and leases as it is told. It is a
 // store.Type named "memory" with the settings "address" and "role", and meets
 // the contract like any other.
@@ -226,4 +228,30 @@ func Renewable(now func() time.Time, ttl, maximum time.Duration, onRenew func())
 		}}
 	}
 	return lease()
+}
+
+func TestMemoryMeetsTheContract(t *testing.T) { meetsTheContract(t, 0) }
+
+func TestMemoryThatReadsInBatchesMeetsTheContract(t *testing.T) { meetsTheContract(t, 5) }
+
+func meetsTheContract(t *testing.T, batch int) {
+	t.Helper()
+	storetest.Run(t, func(*testing.T) *storetest.Fixture {
+		m := NewMemory()
+		m.Batch = batch
+		m.Deny("prod/stranger")
+		return &storetest.Fixture{
+			Type:     m,
+			Settings: store.Settings{Fields: map[string]any{"address": "here"}},
+			Identity: identity.Identity{Namespace: "prod", ServiceAccount: "web"},
+			Stranger: &identity.Identity{Namespace: "prod", ServiceAccount: "stranger"},
+			Put: func(_ *testing.T, name, value string) store.Reference {
+				m.Put(name, value)
+				return store.Reference{Key: name}
+			},
+			Missing:         store.Reference{Key: "missing"},
+			Invalid:         map[string]store.Reference{"no key": {}, "options": {Key: "a", Options: map[string]any{"x": 1}}},
+			InvalidSettings: map[string]store.Settings{"adress": {Fields: map[string]any{"adress": "here"}}},
+		}
+	})
 }
