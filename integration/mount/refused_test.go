@@ -223,7 +223,7 @@ func TestRefusedTokenTellsTheTokenRequestsEntry(t *testing.T) {
 		},
 		"expired": {
 			func(p pod) map[string]token { return map[string]token{"vault": n.token(t, p, "vault", past)} }, codes.FailedPrecondition,
-			`object 1 (good): vault: no usable service account token for audience "vault": it expired at ` + past.UTC().Format(time.RFC3339) + `; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock`,
+			`object 1 (good): vault: no usable service account token for audience "vault": it expired at ` + past.UTC().Format(time.RFC3339) + `; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock`,
 		},
 		"of another audience than it is passed for": {
 			func(p pod) map[string]token {

@@ -41,7 +41,7 @@ func (p PodTokens) Token(_ context.Context, id Identity, audience string) (Token
 		now = p.Now
 	}
 	if !token.Expires.IsZero() && !now().Before(token.Expires) {
-		return Token{}, fmt.Errorf("%w for audience %q: it expired at %s; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock",
+		return Token{}, fmt.Errorf("%w for audience %q: it expired at %s; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock",
 			ErrNoToken, audience, token.Expires.UTC().Format(time.RFC3339))
 	}
 	return token, nil

@@ -28,9 +28,9 @@ func (k Keys) Check(s *Sealed) error {
 	name, version, isService := s.ServiceKey()
 	switch {
 	case isService && k.service(name) == nil:
-		return fmt.Errorf("%w: the value is sealed with key %s of a key service, in version %s; the keys of key services here are: %s; give the key the name here that it was sealed under, or seal the value again with one of these", ErrUnknownKey, name, quote(version), k.listServices())
+		return fmt.Errorf("%w: service key %s (version %s) is not configured here, only %s; configure it under that name, or seal the value again (see troubleshooting: service-key-missing)", ErrUnknownKey, name, quote(version), k.listServices())
 	case !isService && k.Ring == nil:
-		return fmt.Errorf("%w: the value is sealed to the public key %s, and there is no key ring here; name the key ring, or seal the value again with a key service", ErrUnknownKey, s.key)
+		return fmt.Errorf("%w: the value is sealed to the public key %s, and no key ring is configured here; configure the key ring, or seal the value again with a key service", ErrUnknownKey, s.key)
 	}
 	return nil
 }

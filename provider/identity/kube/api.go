@@ -99,7 +99,7 @@ func (a *api) close() { a.client.CloseIdleConnections() }
 // identity's pod.
 func (a *api) token(ctx context.Context, id identity.Identity, audience string, now func() time.Time) (identity.Token, error) {
 	if a.isOwn(audience) {
-		return identity.Token{}, fmt.Errorf("%w for audience %q: it is the API server's own, for which no token is ever asked, since with it one could act as the pod in the cluster; give the store an audience of its own", identity.ErrNoToken, audience)
+		return identity.Token{}, fmt.Errorf("%w for audience %q: it is the API server's own audience; give the store an audience of its own (see troubleshooting: api-server-audience)", identity.ErrNoToken, audience)
 	}
 	seconds := int64(lifetime / time.Second)
 	body, err := json.Marshal(authentication.TokenRequest{
@@ -152,22 +152,22 @@ func refusal(status int, answer []byte, id identity.Identity, audience string) e
 	no := fmt.Errorf("%w for audience %q", identity.ErrNoToken, audience)
 	switch status {
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: the provider may not request tokens for service account %s in namespace %s: grant its own service account the verb create on serviceaccounts/token there, or turn policy.tokenRequest off%s",
-			no, id.ServiceAccount, id.Namespace, said(answer))
+		return fmt.Errorf("%w: the provider may not request tokens for service account %s in namespace %s; grant it create on serviceaccounts/token there, or turn policy.tokenRequest off%s",
+			no, id.ServiceAccount, id.Namespace, statusMessage(answer))
 	case http.StatusNotFound, http.StatusConflict, http.StatusBadRequest:
-		return fmt.Errorf("%w: the API server knows no pod %s with UID %s that runs as service account %s in namespace %s; it may be gone, or the request comes from the secrets-store-sync-controller, which must be configured to pass tokens for this audience itself%s",
-			no, id.Pod, id.PodUID, id.ServiceAccount, id.Namespace, said(answer))
+		return fmt.Errorf("%w: no pod %s with UID %s runs as service account %s in namespace %s; it may be gone, or be the sync-controller's%s (see troubleshooting: token-pod-missing)",
+			no, id.Pod, id.PodUID, id.ServiceAccount, id.Namespace, statusMessage(answer))
 	case http.StatusUnprocessableEntity:
-		return fmt.Errorf("%w: the API server refuses the token request for %s%s", no, id, said(answer))
+		return fmt.Errorf("%w: the API server refuses the token request for %s%s", no, id, statusMessage(answer))
 	case http.StatusUnauthorized:
-		return fmt.Errorf("the API server does not accept the provider's own service account token%s", said(answer))
+		return fmt.Errorf("the API server does not accept the provider's own service account token%s", statusMessage(answer))
 	}
-	return fmt.Errorf("the API server answers a token request for %s with status %d%s", id, status, said(answer))
+	return fmt.Errorf("the API server answers a token request for %s with status %d%s", id, status, statusMessage(answer))
 }
 
-// said is the message of a failed answer, which names objects and never holds a
-// token: the API server issues one only with success.
-func said(answer []byte) string {
+// statusMessage returns the message of a failed answer. It never holds a token:
+// the API server issues one only with success.
+func statusMessage(answer []byte) string {
 	var status meta.Status
 	if json.Unmarshal(answer, &status) != nil || status.Kind != "Status" || status.Message == "" {
 		return ""

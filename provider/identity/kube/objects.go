@@ -105,11 +105,11 @@ func (o *Objects) get(ctx context.Context, what, right string, path ...string) (
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusForbidden:
-		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: grant its own service account %s, or turn policy.readObjects off%s", what, right, said(answer)))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: grant its own service account %s, or turn policy.readObjects off%s", what, right, statusMessage(answer)))
 	case http.StatusNotFound:
-		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the API server knows no %s%s", what, said(answer)))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the API server knows no %s%s", what, statusMessage(answer)))
 	default:
-		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server answers with status %d for %s%s", resp.StatusCode, what, said(answer)))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the API server answers with status %d for %s%s", resp.StatusCode, what, statusMessage(answer)))
 	}
 	var object meta.PartialObjectMetadata
 	if json.Unmarshal(answer, &object) != nil {

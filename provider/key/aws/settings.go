@@ -33,7 +33,7 @@ func parseSettings(given key.Settings) (*settings, arn, aws.Problems) {
 	var problems aws.Problems
 	parsed, ok := parseARN(config.Key)
 	if !ok {
-		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab or arn:aws:kms:eu-west-1:111122223333:alias/kms")
+		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/kms")
 	} else {
 		config.checkRegions(parsed, &problems)
 	}

@@ -39,7 +39,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, arn, problems := parseSettings(given)
 	for _, field := range []string{"auth", "node"} {
 		if _, says := given.Fields[field]; says && t.platform.KnowsPerson() {
-			problems.Add(field, "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with the aws command, or set AWS_PROFILE")
+			problems.Add(field, "has no place here: commands use your own credentials; remove it and log in with the aws command, or set AWS_PROFILE (see troubleshooting: command-credentials)")
 		}
 	}
 	if _, says := given.Fields["endpoint"]; says && t.platform.KnowsPerson() {

@@ -50,7 +50,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) 
 	}
 	if asPerson {
 		if _, says := given.Fields["auth"]; says {
-			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with gcloud auth application-default login")
+			problems.Add("auth", "has no place here: commands use your own credentials; remove it and log in with gcloud auth application-default login (see troubleshooting: command-credentials)")
 		}
 		config.Auth.AsPerson()
 		if _, says := given.Fields["tls"]; says {

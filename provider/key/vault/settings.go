@@ -48,7 +48,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	var problems vault.Problems
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {
-			problems.Add("auth", "has no place in a file for a command, which others may change: it must not say what of yours is sent where. Your own credentials are used; log in with vault login, or set VAULT_TOKEN")
+			problems.Add("auth", "has no place here: commands use your own credentials; remove it and log in with vault login, or set VAULT_TOKEN (see troubleshooting: command-credentials)")
 		}
 		config.AsPerson(person, &problems)
 	}

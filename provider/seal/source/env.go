@@ -119,7 +119,7 @@ func (p *envParser) plain() (value []byte, wrong string) {
 		return nil, ""
 	}
 	if bytes.HasPrefix(p.rest, []byte("-----BEGIN")) {
-		return nil, "looks like the first of several lines, of which it would be the only one; put all of them between single quotes"
+		return nil, "looks like the first of several lines, and the others would be lost; put all of them between single quotes"
 	}
 	start, blank := p.rest, false
 	for ; !p.lineEnds(); p.advance(1) {
@@ -152,7 +152,7 @@ func (p *envParser) single() (value []byte, wrong string) {
 		case b == '\'':
 			return value, wrong
 		case control(b) && b != '\n':
-			wrong = "has a control character between single quotes, such as a carriage return; save the file with line feeds alone, or seal the value from a file of its own"
+			wrong = "has a control character between single quotes, such as a carriage return; save the file with line feeds only, or seal the value from a file of its own"
 		}
 		value = append(value, b)
 	}
@@ -166,7 +166,7 @@ func (p *envParser) double() (value []byte, wrong string) {
 		case b == '"':
 			return value, wrong
 		case b == '$' || b == '`':
-			wrong = `has a bare dollar or backquote between double quotes, in whose place some programs put something else; write a backslash before it, or use single quotes`
+			wrong = `has a bare dollar or backquote between double quotes, which some programs expand; write a backslash before it, or use single quotes`
 		case control(b) && b != '\n':
 			wrong = "has a control character between double quotes, such as a carriage return; write it as an escape, or save the file with line feeds alone"
 		case b == '\\':

@@ -57,7 +57,7 @@ func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey,
 		}
 		asNode := k.OpenAs == openAsNode
 		if asNode && hasPlaceholder(k.Service) {
-			add(at+".service", "has a placeholder for the pod's namespace or service account, which the node has not; remove it, or let openAs be pod")
+			add(at+".service", "has a placeholder for the pod's namespace or service account, but openAs is node; remove the placeholder, or set openAs to pod")
 			continue
 		}
 		service, wrong := openService(types, k.Service, at+".service")
@@ -67,9 +67,9 @@ func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey,
 		if user, knows := service.(key.NodeUser); knows && user.UsesNode() != asNode {
 			service.Close()
 			if asNode {
-				add(at+".openAs", "is node, and the key's settings log in as the pod; leave openAs out, or give the key the node's login")
+				add(at+".openAs", "is node, but the key's settings log in as the pod; remove openAs, or use settings that log in as the node")
 			} else {
-				add(at+".openAs", "is pod, which it is if nothing is said, and the key's settings are for the node alone; let it be node, or give settings with which each pod logs in as itself")
+				add(at+".openAs", "is pod, the default, but the key's settings log in as the node; set openAs to node, or use settings that log in as the pod")
 			}
 			continue
 		}

@@ -70,7 +70,7 @@ type settings struct {
 // when they are configured and not when a pod starts. It makes no call.
 func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "a store of type sealed has the keys that open values, which only the operator's configuration file may name; leave the store out of the class and write the object's sealed field alone"}})
+		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "classes must not define stores of type sealed: only the operator's configuration names keys; remove the store, and keep the object's sealed field"}})
 	}
 	s := settings{Refresh: defaultRefresh}
 	if err := strict.DecodeMap(from.Fields, &s); err != nil {

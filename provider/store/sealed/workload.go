@@ -43,7 +43,7 @@ func openService(types []key.Type, service map[string]any, at string) (key.Key, 
 	forNode := knows && user.UsesNode()
 	sample.Close()
 	if forNode {
-		return nil, strict.Problems{{Field: at, Text: "has a placeholder for the pod's namespace or service account, and a login or a file of the node, which no pod may use; give settings with which each pod logs in as itself"}}
+		return nil, strict.Problems{{Field: at, Text: "has a placeholder for the pod's namespace or service account, but logs in as the node or reads the node's files; use settings that log in as the pod"}}
 	}
 	return k, nil
 }

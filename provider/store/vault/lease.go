@@ -100,7 +100,7 @@ func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	}
 	switch {
 	case resp.Status == http.StatusForbidden:
-		return nil, fault.Failf(fault.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew, which Vault's default policy has%s",
+		return nil, fault.Failf(fault.ErrDenied, "the lease of %s cannot be renewed: its login token was revoked, or the policies of %s lack update on sys/leases/renew%s",
 			message.Excerpt(l.key), l.store.connection.Who(), resp.SaidOfDenial())
 	case !resp.OK():
 		return nil, fault.Failf(fault.ErrInvalid, "the lease of %s cannot be renewed (%d)%s", message.Excerpt(l.key), resp.Status, resp.Said())

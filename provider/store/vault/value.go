@@ -78,7 +78,7 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 	}
 	a := resp.Answer
 	if a == nil {
-		return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: Vault answered %d with %v; if the path gives text by design (pki/.../pem), use the one that gives JSON, else look at what stands between the node and Vault",
+		return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: Vault answered %d with %v; use a path that returns JSON, or look at what stands between the node and Vault (see troubleshooting: vault-no-json)",
 			where, resp.Status, resp.Broken)
 	}
 	switch {
