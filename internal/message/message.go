@@ -33,6 +33,22 @@ func IsPlainName(name string, limit int) bool {
 	})
 }
 
+// Names joins the names of the first eight for a message, and counts the others.
+func Names[T any](all []T, name func(T) string) string {
+	const limit = 8
+	var names []string
+	for _, one := range all[:min(len(all), limit)] {
+		names = append(names, name(one))
+	}
+	switch {
+	case len(all) == 0:
+		return "none"
+	case len(all) > limit:
+		names = append(names, fmt.Sprintf("%d more", len(all)-limit))
+	}
+	return strings.Join(names, ", ")
+}
+
 // Duration formats a duration the way people write it: 2m instead of 2m0s.
 func Duration(d time.Duration) string {
 	text := d.String()

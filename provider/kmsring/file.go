@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -113,7 +113,7 @@ func (f ringFile) problems() strict.Problems {
 	writers, names := 0, map[string]int{}
 	for i, k := range f.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
-		if !plainName(k.Name, maxName) {
+		if !message.IsPlainName(k.Name, maxName) {
 			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
 		} else if first, twice := names[k.Name]; twice {
 			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
@@ -126,7 +126,7 @@ func (f ringFile) problems() strict.Problems {
 		default:
 			add(at+".state", "must be write, read or retired")
 		}
-		if k.Cluster != "" && !plainName(k.Cluster, maxCluster) {
+		if k.Cluster != "" && !message.IsPlainName(k.Cluster, maxCluster) {
 			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
 		}
 	}
@@ -134,11 +134,4 @@ func (f ringFile) problems() strict.Problems {
 		add("keys", "has %d keys with state write, there must be exactly one", writers)
 	}
 	return found
-}
-
-// plainName is true for a name that is safe in messages, labels and contexts.
-func plainName(name string, most int) bool {
-	return name != "" && len(name) <= most && !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	})
 }

@@ -70,9 +70,9 @@ func (r *Ring) Find(keyID, version string) (*Entry, error) {
 // short is the beginning of a key ID, made safe for a message: it comes from
 // the API server's storage.
 func short(keyID string) string {
-	const most = 12
-	if len(keyID) > most {
-		keyID = strings.ToValidUTF8(keyID[:most], "") + "…"
+	const limit = 12
+	if len(keyID) > limit {
+		keyID = strings.ToValidUTF8(keyID[:limit], "") + "…"
 	}
 	return fmt.Sprintf("%q", keyID)
 }

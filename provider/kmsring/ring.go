@@ -15,9 +15,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -146,16 +146,7 @@ func (r *Ring) Close() {
 
 // String names the keys, for errors: "vault-2026 (write), vault-2025 (read)".
 func (r *Ring) String() string {
-	const most = 8
-	var names []string
-	for i, entry := range r.entries {
-		if i == most {
-			names = append(names, fmt.Sprintf("%d more", len(r.entries)-most))
-			break
-		}
-		names = append(names, fmt.Sprintf("%s (%s)", entry.Name, entry.State))
-	}
-	return strings.Join(names, ", ")
+	return message.Names(r.entries, func(e *Entry) string { return fmt.Sprintf("%s (%s)", e.Name, e.State) })
 }
 
 // Service is the key service's own name for the key.

@@ -13,16 +13,16 @@ import (
 
 const dataKeySize = 32
 
-// wrapped is SuiteKeyService. A body is a keyPart and what AES-256-GCM made of
-// the value under the data key. The additional data is all that stands before
-// that: header and keyPart.
+// wrapped is SuiteKeyService. A body is a keyPart, then the value encrypted with
+// AES-256-GCM under the data key. The additional data is everything before the
+// ciphertext: header and keyPart.
 type wrapped struct{}
 
-// zeroNonce may be the same each time because a data key is used once.
+// zeroNonce is safe because each data key encrypts once.
 var zeroNonce [12]byte
 
 func (wrapped) overhead(head header, body []byte) (int, error) {
-	if err := boundTo(head.scope).Check(); err != nil {
+	if err := scopeContext(head.scope).Check(); err != nil {
 		return 0, malformed("its scope is too long for a key service: %v", err)
 	}
 	part, size, err := decodeKeyPart(body)
@@ -51,12 +51,12 @@ func (wrapped) open(ctx context.Context, keys Keys, s *Sealed, as identity.Ident
 			return value, nil
 		}
 	}
-	// One error for both, as for the other suite.
+	// Both failures give one error, as in the other suite.
 	return nil, fmt.Errorf("%w: it does not authenticate under its data key, which key %s unwrapped; take the text from Git again, or seal the value again", ErrAuthentication, part.name)
 }
 
-// sealUnder returns the head and, after it, the ciphertext whose additional data
-// the head is. The data key must never be used again.
+// sealUnder returns the head, followed by the ciphertext with the head as additional
+// data. A data key must be used once only.
 func sealUnder(dataKey, head, value []byte) ([]byte, error) {
 	aead, err := newGCM(dataKey)
 	if err != nil {
@@ -66,7 +66,7 @@ func sealUnder(dataKey, head, value []byte) ([]byte, error) {
 }
 
 func newGCM(dataKey []byte) (cipher.AEAD, error) {
-	// AES would take shorter keys too.
+	// aes.NewCipher accepts shorter keys too.
 	if len(dataKey) != dataKeySize {
 		return nil, errors.New("a data key of another length")
 	}

@@ -19,8 +19,8 @@ const (
 	tagPresent = 1
 )
 
-// header is what stands in the clear before a ciphertext and is authenticated
-// with it.
+// header is the plaintext prefix of a sealed value, authenticated with its
+// ciphertext.
 type header struct {
 	suite Suite
 	key   KeyID
@@ -28,7 +28,7 @@ type header struct {
 	by    signer
 }
 
-// encode is the one encoding of h, whose scope is valid.
+// encode returns the only encoding of h, whose scope is valid.
 func (h header) encode() []byte {
 	out := make([]byte, 0, 128)
 	suite := byte(h.suite)
@@ -58,8 +58,8 @@ func (h header) encode() []byte {
 	return append(append(out, h.by.kind), h.by.id[:]...)
 }
 
-// decodeHeader reads the header that data begins with and returns what follows
-// it. It accepts what encode makes and nothing else.
+// decodeHeader decodes the header at the start of data and returns the remaining
+// bytes. It accepts only what encode returns.
 func decodeHeader(data []byte) (header, []byte, error) {
 	r := reader{rest: data}
 	if version := r.byte("format version"); r.err == nil && version != formatVersion {
@@ -96,7 +96,7 @@ func decodeHeader(data []byte) (header, []byte, error) {
 	return h, r.rest, nil
 }
 
-// reader takes fields from the front of rest until the first that is wrong.
+// reader takes fields from the front of rest and stops at the first error.
 type reader struct {
 	rest []byte
 	err  error
@@ -129,26 +129,26 @@ func (r *reader) present(field string) bool {
 	return r.err == nil && tag == tagPresent
 }
 
-func (r *reader) name(field string, most int) Name {
+func (r *reader) name(field string, limit int) Name {
 	if !r.present(field) {
 		return Any()
 	}
-	exact := r.sized(field, most)
+	exact := r.sized(field, limit)
 	if r.err != nil {
 		return Name{}
 	}
 	return Exact(string(exact))
 }
 
-// sized takes a field of 1 to most bytes with its length in two bytes before it.
-func (r *reader) sized(field string, most int) []byte {
+// sized takes a field of 1 to limit bytes, preceded by its length in two bytes.
+func (r *reader) sized(field string, limit int) []byte {
 	size := r.take(2, field)
 	if r.err != nil {
 		return nil
 	}
 	n := int(binary.BigEndian.Uint16(size))
-	if n < 1 || n > most {
-		r.err = malformed("the %s has %d bytes, 1 to %d are possible", field, n, most)
+	if n < 1 || n > limit {
+		r.err = malformed("the %s has %d bytes, 1 to %d are possible", field, n, limit)
 		return nil
 	}
 	return r.take(n, field)

@@ -8,13 +8,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// MaxKeyFile is the most bytes that a key ring, public key or service key file may have.
+// MaxKeyFile is the maximum size of a key ring, public key or service key file in
+// bytes.
 const MaxKeyFile = 1 << 20
 
-// ReadKeyRing reads the key ring file at path. It refuses a plain one that group
-// or others may read or change, or that belongs to anyone but this process's user
-// and root; a wrapped one tells nothing by itself. The error names the path and
-// quotes no key.
+// ReadKeyRing reads the key ring file at path. A plain ring must be private: owned by
+// this process's user or root, without access for group and others. A wrapped ring is
+// not secret. The error names the path and quotes no key.
 func ReadKeyRing(path string) (*KeyRing, error) {
 	data, err := nodefile.ReadPrivate(path, MaxKeyFile)
 	if err != nil {
@@ -31,8 +31,8 @@ func ReadKeyRing(path string) (*KeyRing, error) {
 	return ring, nil
 }
 
-// IsKeyRing says whether the file at path calls itself a private key ring, wrapped
-// or plain, if it can be read at all.
+// IsKeyRing reports whether the file at path is readable and of a kind of key ring,
+// plain or wrapped.
 func IsKeyRing(path string) bool {
 	data, err := nodefile.Read(path, MaxKeyFile)
 	if err != nil {

@@ -7,31 +7,31 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
 // MaxServiceKey is the longest name of a ServiceKey in bytes.
 const MaxServiceKey = 63
 
-// MaxWrapped is the longest wrapped data key in bytes. The longest that a key
-// service makes of 32 bytes has 2613: that of an RSA key, in an envelope.
+// MaxWrapped is the maximum size of a wrapped data key in bytes. The largest in
+// practice has 2613: 32 bytes wrapped by an RSA key, in an envelope.
 const MaxWrapped = 4096
 
-// maxKeyPart is the longest keyPart.
+// maxKeyPart is the maximum size of an encoded keyPart.
 const maxKeyPart = 3*2 + MaxServiceKey + key.MaxVersion + MaxWrapped
 
-// keyPart is what a body of SuiteKeyService begins with, in the clear and
-// authenticated: by which key, in which version, and the data key that it
-// wrapped. Each has its length in two bytes before it.
+// keyPart is the plaintext, authenticated start of a SuiteKeyService body: the
+// service key's name, its version and the wrapped data key, each preceded by its
+// length in two bytes.
 type keyPart struct {
 	name    string
 	version string
 	wrapped []byte
 }
 
-// id names the key and its version. A header has it in the place of a public
-// key's, so that all headers are alike; nothing else follows from it, and one
-// that is of another key is malformed.
+// id hashes the key's name and version. The header holds it where HPKE has the ID of
+// the public key, so that all headers have one layout. Any other ID is malformed.
 func (p keyPart) id() KeyID {
 	named := append([]byte("lanyard.v1 key id\x00"), byte(SuiteKeyService))
 	named = appendSized(named, p.name)
@@ -40,8 +40,8 @@ func (p keyPart) id() KeyID {
 	return KeyID(sum[:keyIDSize])
 }
 
-// encode is the one encoding of p. The error says what the key service made
-// that has no place in it.
+// encode returns the only encoding of p. It fails if the key service returned a
+// version or wrapped key that does not fit.
 func (p keyPart) encode() ([]byte, error) {
 	if wrongVersion(p.version) || len(p.wrapped) < 1 || len(p.wrapped) > MaxWrapped {
 		return nil, fmt.Errorf("the key service made a wrapped key of %d bytes under a version of %d; at most %d and %d are possible", len(p.wrapped), len(p.version), MaxWrapped, key.MaxVersion)
@@ -56,9 +56,8 @@ func appendSized(to []byte, text string) []byte {
 	return append(to, text...)
 }
 
-// decodeKeyPart reads what encode makes, and nothing else, from the front of a
-// body, and returns its length too. The wrapped key is a part of body and not a
-// copy.
+// decodeKeyPart decodes the keyPart at the start of body and returns its length. It
+// accepts only what encode returns. The wrapped key shares the memory of body.
 func decodeKeyPart(body []byte) (keyPart, int, error) {
 	r := reader{rest: body}
 	part := keyPart{
@@ -78,13 +77,10 @@ func decodeKeyPart(body []byte) (keyPart, int, error) {
 	return part, len(body) - len(r.rest), nil
 }
 
-// WrongServiceKeyName says what is wrong with the name of a ServiceKey, or
-// nothing.
+// WrongServiceKeyName returns the problem with the name of a ServiceKey or Sealer, or
+// "".
 func WrongServiceKeyName(name string) string {
-	odd := strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	})
-	if name == "" || len(name) > MaxServiceKey || odd {
+	if !message.IsPlainName(name, MaxServiceKey) {
 		return fmt.Sprintf("must be 1 to %d letters, digits, dots, dashes and underscores", MaxServiceKey)
 	}
 	return ""

@@ -6,40 +6,40 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
-// State says what a key of a ring may still do.
+// State is the permitted use of a key in a ring.
 type State string
 
-// The states of a key, in the order in which a key passes through them.
+// The states of a key, in their order over its lifetime.
 const (
 	// StateWrite is the one key that values are sealed to. It opens them too.
 	StateWrite State = "write"
 	// StateRead is a former write key: it opens values and seals none.
 	StateRead State = "read"
-	// StateRetired is a key whose private part was removed. Its id stays, so
-	// that a value sealed to it is refused as retired and not as unknown.
+	// StateRetired is a key without its private part. Its ID stays, so that a value
+	// sealed to it fails as retired and not as unknown.
 	StateRetired State = "retired"
 )
 
-// maxKeys is the most keys in a ring: 85 years of a rotation every month.
+// maxKeys is the maximum number of keys in a ring: 85 years of monthly rotation.
 const maxKeys = 1024
 
-// Key is the public account of one key of a ring.
+// Key describes one key of a ring, without key material.
 type Key struct {
 	ID      KeyID
 	State   State
 	Created time.Time // in whole seconds
 }
 
-// KeyRing holds the private keys that open sealed values. It does not change:
-// Rotate and Retire return a new one. It shows no key when printed.
+// KeyRing holds the private keys that open sealed values. It is immutable: Rotate and
+// Retire return a new one. It prints no key.
 //
-// A ring is kept with its private keys wrapped by a key service; see Wrap. A
-// plain ring is kept as a local key file, which is for development: whoever reads
-// the file can open every value that was ever sealed to its keys.
+// In production a key service wraps the private keys; see Wrap. A plain ring is for
+// development: whoever reads its file can open every value sealed to its keys.
 type KeyRing struct {
 	cluster string
 	keys    []ringKey // oldest first
@@ -58,7 +58,7 @@ type ringKey struct {
 	wrapped *wrappedKey     // nil unless wrapped
 }
 
-// public is the key's public part, which a retired one has not.
+// public returns the public key, or nil for a retired key.
 func (k ringKey) public() hpke.PublicKey {
 	if k.wrapped != nil {
 		return k.wrapped.public
@@ -75,9 +75,8 @@ func NewKeyRing(cluster string, now time.Time) (*KeyRing, error) {
 	return (&KeyRing{cluster: cluster}).Rotate(now)
 }
 
-// Rotate returns the ring with a new write key; the one before stays to read. The
-// new key is plain: a ring that is wrapped must be wrapped again before it is
-// written.
+// Rotate returns the ring with a new write key; the previous one becomes a read key.
+// The new key is plain: wrap a wrapped ring again before writing it.
 func (r *KeyRing) Rotate(now time.Time) (*KeyRing, error) {
 	if len(r.keys) >= maxKeys {
 		return nil, fmt.Errorf("the key ring has %d keys and can hold no more; start a new one", maxKeys)
@@ -100,8 +99,8 @@ func (r *KeyRing) Rotate(now time.Time) (*KeyRing, error) {
 	return rotated, nil
 }
 
-// Retire returns the ring without the private part of a read key. No value that
-// was sealed to it can be opened any more. The write key cannot be retired.
+// Retire returns the ring without the private part of a read key: values sealed to
+// that key cannot be opened any more. The write key cannot be retired.
 func (r *KeyRing) Retire(id KeyID) (*KeyRing, error) {
 	i := r.index(id)
 	if i < 0 {
@@ -147,8 +146,8 @@ func (r *KeyRing) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "key ring of %d keys", len(r.keys))
 }
 
-// private returns the private key of an id, or an error that wraps
-// ErrUnknownKey, ErrRetiredKey or ErrKeyService, or is ctx's.
+// private returns the private key of an id. The error wraps ErrUnknownKey,
+// ErrRetiredKey or ErrKeyService, or is ctx's.
 func (r *KeyRing) private(ctx context.Context, id KeyID) (hpke.PrivateKey, error) {
 	i := r.index(id)
 	if i < 0 {
@@ -172,14 +171,7 @@ func (r *KeyRing) index(id KeyID) int {
 
 // list names the newest keys for a message.
 func (r *KeyRing) list() string {
-	const most = 4
-	var ids []string
-	for _, key := range slices.Backward(r.keys) {
-		if len(ids) == most {
-			ids = append(ids, fmt.Sprintf("%d more", len(r.keys)-most))
-			break
-		}
-		ids = append(ids, key.ID.String())
-	}
-	return strings.Join(ids, ", ")
+	keys := slices.Clone(r.keys)
+	slices.Reverse(keys)
+	return message.Names(keys, func(k ringKey) string { return k.ID.String() })
 }

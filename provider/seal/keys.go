@@ -3,27 +3,26 @@ package seal
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
 // Keys are what a value may be opened with. The zero Keys opens nothing.
 type Keys struct {
-	// Ring opens what is sealed to a public key; nil if there is none.
+	// Ring opens values sealed to a public key; nil if there is none.
 	Ring *KeyRing
-	// Services open what is sealed with a key service. Each has a name of its
-	// own.
+	// Services open values sealed with a key service. Their names are unique.
 	Services []*ServiceKey
 
-	// Signatures say whose values are opened; nil opens whoever's.
+	// Signatures restrict who may have signed a value; nil opens every value.
 	Signatures *Signatures
-	// Only are the names of sealers of which a value must be signed by one;
-	// empty leaves it to Signatures.
+	// Only names the sealers one of which must have signed the value; empty leaves it
+	// to Signatures.
 	Only []string
 }
 
-// Check returns an error that wraps ErrUnknownKey if none of the keys can be the
-// value's, as far as that is told without a call: which keys are in the ring is
-// looked at when the value is opened.
+// Check returns an error that wraps ErrUnknownKey if none of the keys can open the
+// value. It makes no call and does not look up the key in the ring; Open does.
 func (k Keys) Check(s *Sealed) error {
 	name, version, isService := s.ServiceKey()
 	switch {
@@ -35,7 +34,7 @@ func (k Keys) Check(s *Sealed) error {
 	return nil
 }
 
-// service returns the ServiceKey of the name; nil if there is none.
+// service returns the ServiceKey with the name, or nil.
 func (k Keys) service(name string) *ServiceKey {
 	i := slices.IndexFunc(k.Services, func(s *ServiceKey) bool { return s.name == name })
 	if i < 0 {
@@ -46,17 +45,5 @@ func (k Keys) service(name string) *ServiceKey {
 
 // listServices names the keys of key services for a message.
 func (k Keys) listServices() string {
-	const most = 8
-	var names []string
-	for i, service := range k.Services {
-		if i == most {
-			names = append(names, "others")
-			break
-		}
-		names = append(names, service.name)
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return message.Names(k.Services, (*ServiceKey).Name)
 }

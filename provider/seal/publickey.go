@@ -15,11 +15,9 @@ import (
 
 const keyIDSize = 16
 
-// KeyID names a key. It is derived from the public key and is public itself:
-// the first 16 bytes of SHA-256 over "lanyard.v1 key id", a zero byte, the
-// suite's byte and the public key. So many bytes that nobody can make another
-// key of the same id, and an id can be compared by eye to know that a public
-// key is the right one.
+// KeyID identifies a key and is public: the first 16 bytes of SHA-256 over
+// "lanyard.v1 key id", a zero byte, the suite's byte and the public key. 16 bytes
+// resist second preimages and can still be compared by eye.
 type KeyID [keyIDSize]byte
 
 // String is the id in 32 hexadecimal digits.
@@ -41,8 +39,8 @@ func keyIDOf(key hpke.PublicKey) KeyID {
 	return KeyID(sum[:keyIDSize])
 }
 
-// PublicKey is what values are sealed to. It may be committed to Git; what
-// matters is that nobody can replace it by a key of their own unseen.
+// PublicKey is the key that values are sealed to. It may be committed to Git; what
+// matters is that nobody can replace it unnoticed.
 type PublicKey struct {
 	id      KeyID
 	cluster string
@@ -124,7 +122,7 @@ func parsePublic(text string) (hpke.PublicKey, error) {
 	return key, nil
 }
 
-// kindOf is the kind that a file says it is; empty if it says none.
+// kindOf returns the field kind of a file, or "".
 func kindOf(data []byte) string {
 	var file struct {
 		Kind string `yaml:"kind"`
@@ -135,13 +133,13 @@ func kindOf(data []byte) string {
 	return file.Kind
 }
 
-// wantKind refuses a file that says it is another one, before its fields are
-// looked at: the remedy is another file then, not another field.
+// wantKind refuses a file of another kind before its fields are decoded: the user
+// then needs another file, not other fields.
 func wantKind(data []byte, want string) strict.Problems {
 	var file struct {
 		Kind string `yaml:"kind"`
 	}
-	// What is no YAML at all is for the strict decoder to explain.
+	// The strict decoder explains invalid YAML.
 	if isYAML := yaml.Unmarshal(data, &file) == nil; !isYAML || file.Kind == want {
 		return nil
 	}

@@ -37,8 +37,8 @@ type ringFileKey struct {
 	Wrapped string `yaml:"wrapped"`
 }
 
-// Marshal returns the key ring file: YAML that ParseKeyRing reads. Of a ring that
-// is wrapped every key must be; see Wrap.
+// Marshal returns the key ring file as YAML that ParseKeyRing reads. In a wrapped
+// ring every key must be wrapped; see Wrap.
 func (r *KeyRing) Marshal() (secret.Bytes, error) {
 	var b strings.Builder
 	if r.wrapper == "" {

@@ -10,10 +10,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// The longest names that a scope holds, in bytes. Namespaces are DNS labels and
-// service accounts DNS subdomains:
+// The maximum length of a scope's names, in bytes. Namespaces are DNS labels, service
+// accounts DNS subdomains, and an object's name may be a path of the driver.
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
-// An object's name may be its path, and the driver's paths have 4096 bytes.
 const (
 	MaxCluster        = 253
 	MaxNamespace      = 63
@@ -24,9 +23,9 @@ const (
 // lastSecond is the end of the year 9999, the last that RFC 3339 can write.
 const lastSecond = 253402300799
 
-// Scope says who may open a sealed value. It is public, and authenticated with
-// the value: who changes it makes the value unreadable. The zero Scope is not
-// valid, so that a forgotten field is an error and never a wider scope.
+// Scope is who may open a sealed value. It is public and authenticated with the
+// value: a changed scope makes the value unreadable. The zero Scope is invalid, so
+// that a forgotten field is an error and never a wider scope.
 type Scope struct {
 	Cluster        Name // 1 to MaxCluster bytes of UTF-8 without control characters
 	Namespace      Name // a DNS label of at most MaxNamespace bytes
@@ -38,8 +37,8 @@ type Scope struct {
 	NotAfter time.Time
 }
 
-// Name is one field of a Scope: exactly one name, or any. The zero Name is the
-// exact empty name, which no Scope may hold.
+// Name is one field of a Scope: exactly one name, or any name. The zero Name is
+// invalid in a Scope.
 type Name struct {
 	exact string
 	any   bool
@@ -64,8 +63,7 @@ func (n Name) String() string {
 
 func (n Name) matches(name string) bool { return n.any || n.exact == name }
 
-// Validate reports every field that a sealed value cannot carry, each by its
-// name; nil if there is none.
+// Validate returns an error that names every invalid field, or nil.
 func (s Scope) Validate() error {
 	var problems []error
 	check := func(field string, name Name, wrong func(string) string) {
@@ -95,11 +93,10 @@ func (s Scope) Validate() error {
 	return joined(problems)
 }
 
-// Match says whether the workload may open the value as the named object now.
-// The error wraps one of ErrOtherCluster, ErrOtherNamespace,
-// ErrOtherServiceAccount, ErrOtherObject and ErrExpired for each thing that
-// does not match, and its text tells what the value is sealed for, who asks,
-// and what to do.
+// Match returns nil if the workload may open the value as the named object now.
+// Otherwise the error wraps ErrOtherCluster, ErrOtherNamespace,
+// ErrOtherServiceAccount, ErrOtherObject or ErrExpired for each mismatch; its text
+// compares the scope with the workload and says what to do.
 func (s Scope) Match(as identity.Identity, object string, now time.Time) error {
 	var mismatches []error
 	if !s.Cluster.matches(as.Cluster) {
@@ -162,11 +159,11 @@ func (l lineError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// wrongText says what is wrong with a free name, or nothing.
-func wrongText(name string, most int) string {
+// wrongText returns the problem with a free name, or "".
+func wrongText(name string, limit int) string {
 	switch {
-	case len(name) > most:
-		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), most)
+	case len(name) > limit:
+		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), limit)
 	case !utf8.ValidString(name):
 		return "is not UTF-8"
 	case strings.ContainsFunc(name, isControl):
@@ -175,15 +172,15 @@ func wrongText(name string, most int) string {
 	return ""
 }
 
-// isControl knows the characters U+0000 to U+001F and U+007F to U+009F, which
-// are written out here so that other implementations agree.
+// isControl matches U+0000 to U+001F and U+007F to U+009F, written out so that other
+// implementations agree.
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r <= 0x9f }
 
-// wrongSubdomain says what is wrong with a DNS subdomain (RFC 1123), or
-// nothing. Kubernetes bounds the whole name and not each label.
-func wrongSubdomain(name string, most int) string {
-	if len(name) > most {
-		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), most)
+// wrongSubdomain returns the problem with a DNS subdomain (RFC 1123), or "".
+// Kubernetes limits the whole name and not each label.
+func wrongSubdomain(name string, limit int) string {
+	if len(name) > limit {
+		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), limit)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {

@@ -47,14 +47,14 @@ func Seal(to *PublicKey, scope Scope, value secret.Bytes, options ...Option) (st
 	head := header{suite: SuiteHPKE, key: to.id, scope: scope, by: how.signer()}.encode()
 	sealed, err := hybrid{}.seal(to, head, value.Reveal())
 	if err != nil {
-		// Only a failure of the cryptographic module comes here; its text is
-		// not known and so not passed on.
+		// Only the cryptographic module can fail here. Its text is unknown and so not
+		// passed on.
 		return "", fmt.Errorf("the value could not be encrypted to key %s", to.id)
 	}
 	return encodeText(textPrefix, how.sign(sealed)), nil
 }
 
-// checkSealing refuses what no suite can seal.
+// checkSealing refuses scopes and values that no suite can seal.
 func checkSealing(scope Scope, value secret.Bytes) error {
 	if err := scope.Validate(); err != nil {
 		return err
@@ -68,9 +68,8 @@ func checkSealing(scope Scope, value secret.Bytes) error {
 	return nil
 }
 
-// Sealed is a sealed value that was parsed and not opened. What it tells is
-// public and, before Open, not authenticated. It shows no ciphertext when
-// printed.
+// Sealed is a parsed sealed value. Its fields are public and, before Open, not
+// authenticated. It prints no ciphertext.
 type Sealed struct {
 	header
 	scheme  scheme
@@ -81,9 +80,8 @@ type Sealed struct {
 	signature []byte
 }
 
-// Parse reads the text of a sealed value; it needs no key. It accepts exactly
-// one spelling of each value, so that equal values have equal texts and nothing
-// can hide in one. The error wraps ErrMalformed, ErrUnknownVersion or
+// Parse parses the text of a sealed value without any key. Each value has exactly one
+// accepted spelling. The error wraps ErrMalformed, ErrUnknownVersion or
 // ErrUnknownSuite.
 func Parse(text string) (*Sealed, error) {
 	data, err := decodeText(text)
@@ -131,8 +129,8 @@ func (s *Sealed) Scope() Scope { return s.scope }
 // Size is the number of bytes of the value, which a ciphertext does not hide.
 func (s *Sealed) Size() int { return s.size }
 
-// ServiceKey is the name and the version of the key of a key service that the
-// value is sealed with, and false for a value of another suite.
+// ServiceKey returns name and version of the service key; ok is false for other
+// suites.
 func (s *Sealed) ServiceKey() (name, version string, ok bool) {
 	if s.suite != SuiteKeyService {
 		return "", "", false
@@ -147,13 +145,12 @@ func (s *Sealed) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "sealed value (suite %d, key %s)", uint8(s.suite), s.key)
 }
 
-// Open returns the value if the workload may have it as the named object now.
-// The scope is looked at before the key, so that no plain value comes to exist
-// for a workload that may not have it. A key service is asked as the workload, or
-// as the node where the ServiceKey says so, and gives up when ctx ends. The error
-// wraps one of the errors of Scope.Match, or of Signatures.Check, or
-// ErrUnknownKey, ErrRetiredKey,
-// ErrKeyService with a kind of package fault, or ErrAuthentication, or is ctx's.
+// Open returns the value if the workload may open it as the named object now. It
+// checks the scope before the key, so that no plaintext exists for a workload outside
+// the scope. It calls a key service as the workload, or as the node if
+// ServiceKey.AsNode, until ctx ends. The error wraps an error of Scope.Match or
+// Signatures.Check, ErrUnknownKey, ErrRetiredKey, ErrKeyService with a kind of
+// package fault, or ErrAuthentication, or is ctx's.
 func (s *Sealed) Open(ctx context.Context, keys Keys, as identity.Identity, object string, now time.Time) (secret.Bytes, error) {
 	if err := s.scope.Match(as, object, now); err != nil {
 		return secret.Bytes{}, err

@@ -12,48 +12,43 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// sealerEd25519 is the one kind of signature that there is: Ed25519, RFC 8032.
-// Its byte in the header lets another be added. A signature has to be believed
-// on the day that a value is opened and not for as long as Git's history lasts,
-// so that one which a quantum computer will break is replaced in time by signing
-// again; Go's standard library has none that it will not break.
+// sealerEd25519 is the only kind of signature: Ed25519, RFC 8032. Its byte in the
+// header allows others later. A signature matters when a value is opened, not for as
+// long as Git's history lasts, so signing again in time is enough against quantum
+// computers.
 const sealerEd25519 = 1
 
 const (
 	sealerIDSize  = 16
 	signatureSize = ed25519.SignatureSize
-	// MaxSealerName is the longest name of a sealer in bytes.
-	MaxSealerName = 63
 )
 
-// SealerID names a sealer's key and is derived from its public part: the first
-// 16 bytes of SHA-256 over "lanyard.v1 sealer id", a zero byte, the byte of the
-// kind of signature and the public key. It is public, and nobody can make
-// another key of the same id.
+// SealerID identifies a sealer's public key: the first 16 bytes of SHA-256 over
+// "lanyard.v1 sealer id", a zero byte, the byte of the signature's kind and the
+// public key. It is public.
 type SealerID [sealerIDSize]byte
 
 // String is the id in 32 hexadecimal digits.
 func (id SealerID) String() string { return hex.EncodeToString(id[:]) }
 
-// Sealer is the private key of who seals, which signs values so that whoever
-// may encrypt cannot pass values of their own for the sealer's. It shows no key
-// when printed.
+// Sealer is a private signing key. Its signature shows that the sealer, and not just
+// anyone with the right to encrypt, sealed a value. It prints no key.
 type Sealer struct {
 	public  *SealerKey
 	private secret.Bytes // the seed
 }
 
-// SealerKey is the public key of who seals, by which signatures are checked.
+// SealerKey is the public key that verifies a sealer's signatures.
 type SealerKey struct {
 	name string
 	id   SealerID
 	key  ed25519.PublicKey
 }
 
-// NewSealer makes a key of a sealer, with a name for people: 1 to MaxSealerName
+// NewSealer makes a key of a sealer, with a name for people: 1 to MaxServiceKey
 // letters, digits, dots, dashes and underscores.
 func NewSealer(name string) (*Sealer, error) {
-	if text := wrongSealerName(name); text != "" {
+	if text := WrongServiceKeyName(name); text != "" {
 		return nil, errors.New("the sealer's name " + text)
 	}
 	seed := make([]byte, ed25519.SeedSize)
@@ -72,20 +67,14 @@ func sealerKeyOf(name string, public ed25519.PublicKey) *SealerKey {
 	return &SealerKey{name: name, id: SealerID(sum[:sealerIDSize]), key: public}
 }
 
-func wrongSealerName(name string) string {
-	if len(name) > MaxSealerName {
-		name = ""
-	}
-	return WrongServiceKeyName(name)
-}
-
 // Public is the sealer's public part.
 func (s *Sealer) Public() *SealerKey { return s.public }
 
 // Format implements fmt.Formatter and shows no private key.
 func (s *Sealer) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "sealer %s", s.public.id) }
 
-// Name is what people call the sealer. A text does not tell it.
+// Name is the sealer's name in configuration and errors; sealed values do not hold
+// it.
 func (k *SealerKey) Name() string { return k.name }
 
 // ID names the key.
@@ -96,7 +85,7 @@ func (k *SealerKey) String() string { return encodeText(sealerPublicPrefix, k.ke
 
 // ParseSealerKey reads what SealerKey.String writes.
 func ParseSealerKey(name, text string) (*SealerKey, error) {
-	if problem := wrongSealerName(name); problem != "" {
+	if problem := WrongServiceKeyName(name); problem != "" {
 		return nil, errors.New("the sealer's name " + problem)
 	}
 	if strings.HasPrefix(text, sealerPrivatePrefix) {

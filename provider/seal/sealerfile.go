@@ -41,9 +41,8 @@ func (k *SealerKey) Marshal() []byte {
 		"kind: %s\nname: %s\nid: %q\npublic: %s\n", sealerPublicKind, k.name, k.id, k))
 }
 
-// ReadSealer reads the private key file at path. It refuses a file that group or
-// others may read or change, or that belongs to anyone but this process's user
-// and root. The error names the path and quotes no key.
+// ReadSealer reads the private key file at path, which must be private as in
+// ReadKeyRing. The error names the path and quotes no key.
 func ReadSealer(path string) (*Sealer, error) {
 	data, err := nodefile.ReadPrivate(path, MaxKeyFile)
 	if err != nil {
@@ -109,7 +108,7 @@ func parseSealerKey(data []byte) (*SealerKey, error) {
 	return key, nil
 }
 
-// decodeSealer reads what both files have in common.
+// decodeSealer decodes the fields that both files share.
 func decodeSealer(data []byte, kind string) (file sealerFile, problems strict.Problems) {
 	problems = wantKind(data, kind)
 	if problems == nil {
@@ -118,7 +117,7 @@ func decodeSealer(data []byte, kind string) (file sealerFile, problems strict.Pr
 	if problems != nil {
 		return file, problems
 	}
-	if text := wrongSealerName(file.Name); text != "" {
+	if text := WrongServiceKeyName(file.Name); text != "" {
 		problems = append(problems, strict.Problem{Field: "name", Text: text})
 	}
 	return file, problems

@@ -15,9 +15,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// ServiceKey is a key of a key service, under the name that values are sealed
-// to. Who seals and who opens must give it the same name; how each reaches the
-// key service, and as whom, is their own. It is safe for concurrent use.
+// ServiceKey is a key of a key service under the name that sealed values refer to.
+// Sealing and opening must use the same name, but may have different settings and
+// credentials. It is safe for concurrent use.
 type ServiceKey struct {
 	name    string
 	cluster string
@@ -38,10 +38,9 @@ func newServiceKey(name, cluster string, opened key.Key, asNode bool) *ServiceKe
 	return k
 }
 
-// NewServiceKey names a key of 1 to MaxServiceKey letters, digits, dots, dashes
-// and underscores. If asNode is true the key service is asked with the node's
-// own credentials for whichever workload, and else with the workload's. Closing
-// it closes opened.
+// NewServiceKey gives a key a name of 1 to MaxServiceKey letters, digits, dots,
+// dashes and underscores. The key service is called with the node's credentials if
+// asNode, else with the workload's. Closing the ServiceKey closes opened.
 func NewServiceKey(name string, opened key.Key, asNode bool) (*ServiceKey, error) {
 	if text := WrongServiceKeyName(name); text != "" {
 		return nil, errors.New("the key's name " + text)
@@ -58,8 +57,8 @@ func (k *ServiceKey) Cluster() string { return k.cluster }
 // AsNode says whether the key service is asked with the node's own credentials.
 func (k *ServiceKey) AsNode() bool { return k.asNode }
 
-// Close releases what the key holds. No call runs during or after it; those that
-// outlive who asked for them are ended, and waited for.
+// Close cancels the detached calls, waits for them and closes the key. No other call
+// may run during or after it.
 func (k *ServiceKey) Close() {
 	k.mu.Lock()
 	k.closed = true
@@ -69,31 +68,29 @@ func (k *ServiceKey) Close() {
 	k.key.Close()
 }
 
-// detached begins a call that goes on when ctx ends, for at most so long and no
-// longer than the key is open. done must be called at its end. It is false for a
-// key that is closed.
-func (k *ServiceKey) detached(ctx context.Context, most time.Duration) (_ context.Context, done func(), open bool) {
+// detached returns a context that outlives ctx, but not the timeout or the key. The
+// caller calls done at the end. open is false for a closed key.
+func (k *ServiceKey) detached(ctx context.Context, timeout time.Duration) (_ context.Context, done func(), open bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
 		return nil, nil, false
 	}
 	k.flights.Add(1)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	stop := context.AfterFunc(k.ended, cancel)
 	return ctx, func() { stop(); cancel(); k.flights.Done() }, true
 }
 
-// SealWith encrypts value with a data key of its own, which the key service
-// wraps for the scope, and returns the text. It asks the key service once, with
-// this machine's own credentials, which need no right to decrypt. It fails as
-// Seal does, or with the key service's error, which wraps ErrKeyService and a
-// kind of package fault.
+// SealWith encrypts value with its own data key, which the key service wraps for the
+// scope (envelope encryption), and returns the text. It calls the key service once
+// with this machine's credentials, which need no right to decrypt. It fails as Seal
+// does, or with an error that wraps ErrKeyService and a kind of package fault.
 func SealWith(ctx context.Context, with *ServiceKey, scope Scope, value secret.Bytes, options ...Option) (string, error) {
 	if err := checkSealing(scope, value); err != nil {
 		return "", err
 	}
-	bound := boundTo(scope)
+	bound := scopeContext(scope)
 	if err := bound.Check(); err != nil {
 		return "", fmt.Errorf("the scope is too long for a key service: %w", err)
 	}
@@ -123,16 +120,15 @@ func (k *ServiceKey) unwrap(ctx context.Context, as identity.Identity, part keyP
 	if k.asNode {
 		as = identity.Identity{}
 	}
-	dataKey, err := k.key.Decrypt(ctx, as, key.Ciphertext{Data: part.wrapped, Version: part.version}, boundTo(scope))
+	dataKey, err := k.key.Decrypt(ctx, as, key.Ciphertext{Data: part.wrapped, Version: part.version}, scopeContext(scope))
 	if err != nil {
 		return secret.Bytes{}, serviceFailure(ctx, k, err)
 	}
 	return dataKey, nil
 }
 
-// The pairs of a context. In the order of their names, which is the order of the
-// canonical form, each is narrower than the one before: policies of Vault match
-// the beginning of that form.
+// The names of a context's pairs. Their order in the canonical form goes from wide to
+// narrow, so that Vault's policies can match a prefix of that form.
 const (
 	boundCluster        = "cluster"
 	boundNamespace      = "namespace"
@@ -142,13 +138,13 @@ const (
 	boundUse            = "use"
 )
 
-// sealedUse is the value of boundUse, which keeps a data key of a sealed value
-// from being taken for anything else that the same key encrypted.
+// sealedUse is the value of boundUse for data keys, which separates them from
+// everything else that the same key encrypts.
 const sealedUse = "sealed-value"
 
-// boundTo is what a data key is bound to at the key service. Names that may be
-// any are left out, and so is the time of a value that does not expire.
-func boundTo(scope Scope) key.Context {
+// scopeContext returns the context of a data key at the key service. It omits names
+// that may be any, and the expiry of a value without one.
+func scopeContext(scope Scope) key.Context {
 	bound := key.Context{boundUse: sealedUse}
 	for name, value := range map[string]Name{
 		boundCluster: scope.Cluster, boundNamespace: scope.Namespace, boundServiceAccount: scope.ServiceAccount, boundObject: scope.Object,
@@ -163,7 +159,7 @@ func boundTo(scope Scope) key.Context {
 	return bound
 }
 
-// serviceError is what a key service said. It wraps ErrKeyService and the kind.
+// serviceError is an error of a key service. It wraps ErrKeyService and the kind.
 type serviceError struct {
 	kind error
 	text string
@@ -172,8 +168,8 @@ type serviceError struct {
 func (e serviceError) Error() string   { return e.text }
 func (e serviceError) Unwrap() []error { return []error{ErrKeyService, e.kind} }
 
-// serviceFailure keeps the kind and the text of a key service's error, and
-// nothing else that it may wrap.
+// serviceFailure returns the kind and text of a key service's error, without anything
+// else that it wraps.
 func serviceFailure(ctx context.Context, k *ServiceKey, err error) error {
 	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
 		return ended
@@ -184,7 +180,7 @@ func serviceFailure(ctx context.Context, k *ServiceKey, err error) error {
 			kind = known
 		}
 	}
-	// A key that is gone is no value that is absent: the value stands there.
+	// A missing key must not pass for a missing value.
 	if errors.Is(err, fault.ErrNotFound) {
 		kind = fault.ErrInvalid
 	}

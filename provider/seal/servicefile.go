@@ -7,9 +7,9 @@ import (
 
 const serviceKind = "lanyard.seal-key.v1"
 
-// serviceFile is a file that names a key of a key service, as YAML. It is for
-// those who seal and holds nothing secret: like a public key it may be committed
-// to Git, and must be guarded against being replaced.
+// serviceFile is the YAML file that names a service key for those who seal. It is not
+// secret: it may be committed to Git, but nobody must be able to replace it
+// unnoticed.
 type serviceFile struct {
 	Kind    string `yaml:"kind"`
 	Name    string `yaml:"name"`
@@ -18,10 +18,9 @@ type serviceFile struct {
 	Service map[string]any `yaml:"service"`
 }
 
-// ParseServiceKey reads a file that names a key of a key service of one of the
-// types, and opens the key for whoever runs this program, whichever workload a
-// value is for. It makes no call. The error is a strict.Problems. Whoever has
-// the ServiceKey closes it.
+// ParseServiceKey parses a service key file and opens the key with this machine's
+// credentials, for every workload. types are the known key services. It makes no
+// call. The error is a strict.Problems. The caller closes the ServiceKey.
 func ParseServiceKey(data []byte, types []key.Type) (*ServiceKey, error) {
 	if err := wantKind(data, serviceKind); err != nil {
 		return nil, err

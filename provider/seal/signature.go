@@ -6,28 +6,28 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
-// signedBit in the byte of the suite says that the header names a sealer and
-// that a signature ends the value. Programs that know no signatures take it for
-// a suite that they do not know.
+// signedBit in the suite's byte says that the header names a sealer and a signature
+// ends the value. Programs without signatures report an unknown suite.
 const signedBit = 0x80
 
-// signatureContext separates signatures of sealed values from all else that the
-// same key might ever sign.
+// signatureContext separates signatures of sealed values from other uses of the key.
 const signatureContext = "lanyard.v1 sealed value signature\x00"
 
-// signer is the sealer in a header. Being part of the header it is authenticated
-// with the value: nobody can take a value and put a signature of their own to it.
+// signer is the sealer in a header. The header is authenticated with the value, so
+// nobody can replace the signature by their own.
 type signer struct {
 	kind byte // zero if there is none
 	id   SealerID
 }
 
-// Option says more of how a value is sealed.
+// Option changes how a value is sealed.
 type Option func(*sealing)
 
-// sealing is what options change.
+// sealing holds the options.
 type sealing struct{ by *Sealer }
 
 // SignedBy signs the value with the sealer's key.
@@ -40,7 +40,7 @@ func sealingOf(options []Option) (made sealing) {
 	return made
 }
 
-// signer is what the header says.
+// signer returns the header's signer.
 func (s sealing) signer() signer {
 	if s.by == nil {
 		return signer{}
@@ -48,7 +48,7 @@ func (s sealing) signer() signer {
 	return signer{kind: sealerEd25519, id: s.by.public.id}
 }
 
-// sign ends the sealed value with a signature, if there is a sealer.
+// sign appends the signature, if there is a sealer.
 func (s sealing) sign(sealed []byte) []byte {
 	if s.by == nil {
 		return sealed
@@ -58,18 +58,17 @@ func (s sealing) sign(sealed []byte) []byte {
 	return append(sealed, ed25519.Sign(private, signed(sealed))...)
 }
 
-// signed is what is signed: all that stands before the signature.
+// signed returns the signed message: the context and all bytes before the signature.
 func signed(sealed ...[]byte) []byte {
 	return slices.Concat(append([][]byte{[]byte(signatureContext)}, sealed...)...)
 }
 
-// Sealer is the id of the key that the value says it was signed with, and false
-// if it is not signed. Only VerifiedBy tells whether it was.
+// Sealer returns the ID of the claimed signing key; ok is false if the value is not
+// signed. VerifiedBy verifies the claim.
 func (s *Sealed) Sealer() (SealerID, bool) { return s.by.id, s.by.kind != 0 }
 
-// VerifiedBy returns nil if the value was signed with the sealer's key and
-// nobody changed it since. The error wraps ErrUnsigned, ErrUnknownSealer or
-// ErrSignature. It needs no key that opens the value.
+// VerifiedBy returns nil if the sealer's signature of the value verifies. It needs no
+// decryption key. The error wraps ErrUnsigned, ErrUnknownSealer or ErrSignature.
 func (s *Sealed) VerifiedBy(key *SealerKey) error {
 	switch {
 	case s.by.kind == 0:
@@ -82,39 +81,37 @@ func (s *Sealed) VerifiedBy(key *SealerKey) error {
 	return nil
 }
 
-// TrustedSealer is a sealer and the namespaces that it may seal for, in which *
+// TrustedSealer is a sealer and the namespaces for which it may seal; * in them
 // stands for any text.
 type TrustedSealer struct {
 	Key        *SealerKey
 	Namespaces []string
 }
 
-// Signatures say whose values are opened. A value must be signed by a sealer
-// that is trusted for the namespace that asks. A nil Signatures opens whoever's
-// value, signed or not.
+// Signatures is the policy on who must have signed a value: a sealer trusted for the
+// pod's namespace. A nil Signatures accepts every value, signed or not.
 type Signatures struct {
 	// Trusted are the sealers.
 	Trusted []TrustedSealer
-	// Unsigned are the namespaces whose values may be without a signature, in
-	// which * stands for any text. One that is there is checked all the same.
+	// Unsigned are namespaces, with * for any text, whose values need no signature. A
+	// signature that is there is verified all the same.
 	Unsigned []string
 }
 
-// Check returns an error of VerifiedBy unless the value may be opened for the
-// namespace. only, unless empty, are the names of sealers of which it must be one.
+// Check returns an error of VerifiedBy unless the policy accepts the value in the
+// namespace. If only has names, one of those sealers must have signed it.
 func (p *Signatures) Check(s *Sealed, namespace string, only []string) error {
 	return p.check(s, only, func(patterns []string) bool { return matches(patterns, namespace) })
 }
 
-// CheckAnywhere returns an error of VerifiedBy if Check does so for every
-// namespace. It is for those who do not know yet for which the value is opened.
+// CheckAnywhere returns an error of VerifiedBy if no namespace's policy accepts the
+// value, for callers that do not know the namespace yet.
 func (p *Signatures) CheckAnywhere(s *Sealed, only []string) error {
 	return p.check(s, only, func(patterns []string) bool { return len(patterns) > 0 })
 }
 
-// check is Check where holds says of patterns whether the namespace is among
-// them.
-func (p *Signatures) check(s *Sealed, only []string, holds func(patterns []string) bool) error {
+// check implements Check; covers reports whether patterns include the namespace.
+func (p *Signatures) check(s *Sealed, only []string, covers func(patterns []string) bool) error {
 	if p == nil && len(only) == 0 {
 		return nil
 	}
@@ -123,12 +120,12 @@ func (p *Signatures) check(s *Sealed, only []string, holds func(patterns []strin
 	}
 	var trusted []*SealerKey
 	for _, sealer := range p.Trusted {
-		if holds(sealer.Namespaces) && (len(only) == 0 || slices.Contains(only, sealer.Key.name)) {
+		if covers(sealer.Namespaces) && (len(only) == 0 || slices.Contains(only, sealer.Key.name)) {
 			trusted = append(trusted, sealer.Key)
 		}
 	}
 	id, isSigned := s.Sealer()
-	if !isSigned && len(only) == 0 && holds(p.Unsigned) {
+	if !isSigned && len(only) == 0 && covers(p.Unsigned) {
 		return nil
 	}
 	if !isSigned {
@@ -146,23 +143,10 @@ func (p *Signatures) check(s *Sealed, only []string, holds func(patterns []strin
 
 // listSealers names sealers for a message.
 func listSealers(sealers []*SealerKey) string {
-	const most = 8
-	var names []string
-	for i, sealer := range sealers {
-		if i == most {
-			names = append(names, "others")
-			break
-		}
-		names = append(names, sealer.name+" ("+sealer.id.String()+")")
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return message.Names(sealers, func(k *SealerKey) string { return k.name + " (" + k.id.String() + ")" })
 }
 
-// WrongNamespacePattern says what is wrong with a pattern of namespaces, or
-// nothing.
+// WrongNamespacePattern returns the problem with a namespace pattern, or "".
 func WrongNamespacePattern(pattern string) string {
 	if pattern == "" || len(pattern) > MaxNamespace || strings.Trim(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*") != "" {
 		return "must be a namespace, in which * may stand for any text"
@@ -170,7 +154,7 @@ func WrongNamespacePattern(pattern string) string {
 	return ""
 }
 
-// matches is true if one of the patterns is the name. Neither holds a slash or a
+// matches reports whether a pattern matches the name. Neither holds a slash or
 // bracket.
 func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {

@@ -9,7 +9,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// MaxValue is the most bytes that a sealed value may hold.
+// MaxValue is the maximum size of a sealed value in bytes.
 const MaxValue = 1 << 20
 
 // Suite is a way to encrypt a value. It is the second byte of every value.
@@ -38,21 +38,21 @@ func (s Suite) String() string {
 	return fmt.Sprintf("%d (unknown)", uint8(s))
 }
 
-// scheme is what differs between suites. A body is what follows the header. Every
-// suite gives its AEAD the encoded header as additional data, so that the scope
-// is bound in the same way whatever the suite.
+// scheme is the part of the format that differs between suites. A body follows the
+// header. Every suite passes the encoded header as additional data to its AEAD, which
+// binds the scope.
 type scheme interface {
-	// overhead is how many bytes longer a body is than its value. The error
+	// overhead returns the size of the body minus the size of its value. The error
 	// wraps ErrMalformed. A body may be shorter than its overhead.
 	overhead(head header, body []byte) (int, error)
-	// open returns the value of a body that overhead and keys.Check have found
-	// in order, or an error that wraps ErrUnknownKey, ErrRetiredKey, ErrKeyService or
-	// ErrAuthentication, or is ctx's.
+	// open returns the value of a body that overhead and keys.Check accepted. The
+	// error wraps ErrUnknownKey, ErrRetiredKey, ErrKeyService or ErrAuthentication, or
+	// is ctx's.
 	open(ctx context.Context, keys Keys, s *Sealed, as identity.Identity) ([]byte, error)
 }
 
-// scheme returns the suite's code, or an error that wraps
-// ErrUnknownSuite. A new suite is added here and in no other place.
+// scheme returns the suite's implementation, or an error that wraps ErrUnknownSuite.
+// Add new suites only here.
 func (s Suite) scheme() (scheme, error) {
 	switch s {
 	case SuiteHPKE:
@@ -69,10 +69,9 @@ const (
 	maxBody          = max(encapsulatedSize, maxKeyPart) + MaxValue + tagSize
 )
 
-// hpkeInfo separates sealed values from whatever else might ever be encrypted
-// to the same key. The header is not part of it but of the AEAD's additional
-// data: a context encrypts one message only, so that both bind it alike, and
-// additional data is what all suites have.
+// hpkeInfo separates sealed values from other messages to the same key. The header is
+// additional data instead: an HPKE context encrypts one message, so both bind it
+// alike, and every suite has additional data.
 const hpkeInfo = "lanyard.v1 sealed value"
 
 // hybrid is SuiteHPKE.
@@ -112,6 +111,6 @@ func (hybrid) open(ctx context.Context, keys Keys, s *Sealed, _ identity.Identit
 			return value, nil
 		}
 	}
-	// One error for all: which part does not fit is of use to an attacker alone.
+	// All failures give one error: only an attacker would learn from the difference.
 	return nil, fmt.Errorf("%w: it does not authenticate under key %s; take the text from Git again, or seal the value again", ErrAuthentication, s.key)
 }

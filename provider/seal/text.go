@@ -9,12 +9,12 @@ import (
 // textPrefix begins every sealed value of this version.
 const textPrefix = "lanyard.v1."
 
-// maxText is the longest text that can be a sealed value: three bytes are four
-// characters.
+// maxText is the maximum length of a sealed value's text: four characters for three
+// bytes.
 const maxText = len(textPrefix) + ((maxHeader+maxBody+signatureSize)*4+2)/3
 
-// textEncoding is base64url without padding (RFC 4648, section 5) that refuses
-// set bits after the last byte, so that a value has one text only.
+// textEncoding is base64url without padding (RFC 4648, section 5). It is strict about
+// trailing bits, so that each value has one text.
 func textEncoding() *base64.Encoding { return base64.RawURLEncoding.Strict() }
 
 func encodeText(prefix string, data []byte) string {
@@ -49,7 +49,7 @@ func decodeBase64(encoded string) ([]byte, error) {
 	case strings.ContainsAny(encoded, "+/"):
 		return nil, malformed("it is in another alphabet than base64url")
 	}
-	// The decoder's own error is left out: it can quote the text.
+	// The decoder's own error can quote the text.
 	return nil, malformed("it is not base64url, or is cut off; copy the whole text")
 }
 

@@ -25,9 +25,9 @@ type wrappedKey struct {
 // ringUse is the value of boundUse for the private keys of rings.
 const ringUse = "sealed-key-ring"
 
-// boundToRing is what a private key is bound to at the key service: its own id,
-// so that none can be put in another's place, and the ring's cluster.
-func boundToRing(cluster string, id KeyID) key.Context {
+// ringKeyContext returns the context of a ring's wrapped private key: its ID, so that
+// no key can replace another, and the ring's cluster.
+func ringKeyContext(cluster string, id KeyID) key.Context {
 	bound := key.Context{boundUse: ringUse, "ring-key": id.String()}
 	if cluster != "" {
 		bound[boundCluster] = cluster
@@ -39,11 +39,10 @@ func boundToRing(cluster string, id KeyID) key.Context {
 // a plain ring.
 func (r *KeyRing) WrappedBy() string { return r.wrapper }
 
-// Wrap returns the ring with every private key that is plain wrapped by a key
-// service, which is asked once for each with this machine's own credentials. It
-// needs no right to decrypt. Whoever wraps a ring that was written plain must
-// destroy what was written. The error is one of Wrap's arguments, or wraps
-// ErrKeyService and a kind of package fault.
+// Wrap returns the ring with every plain private key wrapped by the key service: one
+// call for each, with this machine's credentials, which need no right to decrypt. The
+// caller must destroy any plain copy of the ring. The error is about the arguments,
+// or wraps ErrKeyService and a kind of package fault.
 func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) {
 	if r.wrapper != "" && r.wrapper != with.name {
 		return nil, fmt.Errorf("the key ring is wrapped by key %s, not by %s; make a new ring with the other key, and seal its values again", r.wrapper, with.name)
@@ -58,7 +57,7 @@ func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) 
 		if err != nil {
 			return nil, fmt.Errorf("key %s cannot be wrapped", one.ID)
 		}
-		made, err := with.key.Encrypt(ctx, identity.Identity{}, secret.New(seed), boundToRing(r.cluster, one.ID))
+		made, err := with.key.Encrypt(ctx, identity.Identity{}, secret.New(seed), ringKeyContext(r.cluster, one.ID))
 		if err != nil {
 			return nil, serviceFailure(ctx, with, err)
 		}
@@ -70,11 +69,10 @@ func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) 
 	return ring, nil
 }
 
-// Unlock returns the ring, which is wrapped, so that it opens values: a private
-// key is unwrapped when it is first needed, with the key service's own
-// credentials of this machine, and forgotten after it was not needed for
-// keepUnused. What before has unwrapped of the same keys is taken over; it may be
-// nil. Lock ends it.
+// Unlock returns a wrapped ring that can open values. It unwraps a private key on
+// first use, with this machine's credentials at the key service, and forgets it when
+// unused for keepUnused. It takes over the keys that before, which may be nil, has
+// unwrapped. Lock ends it.
 func (r *KeyRing) Unlock(with *ServiceKey, before *KeyRing) *KeyRing {
 	ring := r.clone()
 	ring.opened = &unwrappedKeys{with: with, keys: map[KeyID]*heldKey{}}
@@ -90,8 +88,7 @@ func (r *KeyRing) Unlock(with *ServiceKey, before *KeyRing) *KeyRing {
 	return ring
 }
 
-// Lock forgets what Unlock's ring has unwrapped. What is being opened ends as it
-// would have.
+// Lock forgets the unwrapped keys. Opens in progress complete.
 func (r *KeyRing) Lock() {
 	if r.opened != nil {
 		r.opened.forget()
@@ -106,7 +103,7 @@ const (
 	unwrapTime = 20 * time.Second
 )
 
-// unwrappedKeys are the private keys of a ring that are in memory.
+// unwrappedKeys caches a ring's private keys in memory.
 type unwrappedKeys struct {
 	with    *ServiceKey
 	flights singleflight.Group // one call for all who wait for a key
@@ -122,7 +119,7 @@ type heldKey struct {
 	used    time.Time
 }
 
-// private returns a private key, unwrapped now or before.
+// private returns a private key from the cache or the key service.
 func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey) (hpke.PrivateKey, error) {
 	u.mu.Lock()
 	held := u.keys[of.ID]
@@ -134,7 +131,7 @@ func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey)
 		return held.private, nil
 	}
 	flight := u.flights.DoChan(of.ID.String(), func() (any, error) {
-		// Others wait for it too, and may do so when the first has gone.
+		// Other callers share this call, so it outlives the first one's ctx.
 		ctx, done, open := u.with.detached(ctx, unwrapTime)
 		if !open {
 			return nil, context.Canceled
@@ -164,10 +161,10 @@ func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey)
 	}
 }
 
-// unwrapRingKey has the key service unwrap a private key and makes sure that it
-// is the one that the ring means.
+// unwrapRingKey unwraps a private key at the key service and verifies that it has the
+// ring's key ID.
 func unwrapRingKey(ctx context.Context, with *ServiceKey, cluster string, of ringKey) (hpke.PrivateKey, error) {
-	seed, err := with.key.Decrypt(ctx, identity.Identity{}, of.wrapped.made, boundToRing(cluster, of.ID))
+	seed, err := with.key.Decrypt(ctx, identity.Identity{}, of.wrapped.made, ringKeyContext(cluster, of.ID))
 	if err != nil {
 		return nil, ringFailure(ctx, with, of.ID, err)
 	}
@@ -179,9 +176,9 @@ func unwrapRingKey(ctx context.Context, with *ServiceKey, cluster string, of rin
 	return private, nil
 }
 
-// ringFailure is a failure to unwrap a private key. That the key service refuses
-// the node is no answer to the workload, which may have the value: it passes when
-// the operator mends it, and takes nothing away meanwhile.
+// ringFailure explains a failure to unwrap a private key. A refusal concerns the node
+// and not the workload, so it counts as unavailable: cached values stay until the
+// operator fixes it.
 func ringFailure(ctx context.Context, with *ServiceKey, id KeyID, err error) error {
 	failed := serviceFailure(ctx, with, err)
 	var service serviceError
@@ -195,7 +192,7 @@ func ringFailure(ctx context.Context, with *ServiceKey, id KeyID, err error) err
 	return service
 }
 
-// hold keeps a private key. u.mu is held.
+// hold caches a private key. u.mu is held.
 func (u *unwrappedKeys) hold(id KeyID, private hpke.PrivateKey) {
 	if u.closed {
 		return
@@ -206,8 +203,7 @@ func (u *unwrappedKeys) hold(id KeyID, private hpke.PrivateKey) {
 	}
 }
 
-// forgetUnused drops what was not used for keepUnused, and comes again for the
-// rest.
+// forgetUnused drops keys unused for keepUnused and reschedules itself for the rest.
 func (u *unwrappedKeys) forgetUnused() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

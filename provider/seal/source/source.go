@@ -35,8 +35,8 @@ type Value struct {
 	Data secret.Bytes
 }
 
-// mostProblems bounds what one error lists.
-const mostProblems = 100
+// maxProblems bounds what one error lists.
+const maxProblems = 100
 
 // collector gathers values and all that is wrong with them, in the file's order.
 type collector struct {
@@ -47,12 +47,12 @@ type collector struct {
 
 func newCollector() *collector { return &collector{lines: map[string]int{}} }
 
-// wrong notes a problem; after mostProblems it only says that there are more.
+// wrong notes a problem; after maxProblems it only says that there are more.
 func (c *collector) wrong(line int, field, format string, args ...any) {
 	switch {
-	case len(c.problems) < mostProblems:
+	case len(c.problems) < maxProblems:
 		c.problems = append(c.problems, strict.Problem{Line: line, Field: field, Text: fmt.Sprintf(format, args...)})
-	case len(c.problems) == mostProblems:
+	case len(c.problems) == maxProblems:
 		c.problems = append(c.problems, strict.Problem{Line: line, Text: "and there is more that is wrong; mend this first"})
 	}
 }
