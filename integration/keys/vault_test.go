@@ -32,10 +32,10 @@ func TestVaultMeetsTheKeyContract(t *testing.T) {
 			keytest.Run(t, func(t *testing.T) *keytest.Fixture {
 				f := newFixture(t, test.about)
 				auth, as := f.asNode(t), node
-				strangers := map[string]identity.Identity{"a pod": f.pod(t, "prod", "web")}
+				others := map[string]identity.Identity{"a pod": f.pod(t, "prod", "web")}
 				if test.asPod {
 					auth, as = f.asPod("web"), f.pod(t, "prod", "web")
-					strangers = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod", "other"), "another namespace": f.pod(t, "dev", "web")}
+					others = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod", "other"), "another namespace": f.pod(t, "dev", "web")}
 				}
 				settings, other := f.settings(auth, test.more), f.settings(auth, test.more)
 				other.Fields["key"] = "other"
@@ -44,7 +44,7 @@ func TestVaultMeetsTheKeyContract(t *testing.T) {
 				broken := f.settings(auth, map[string]any{"mount": "/", "key": "", "timeout": "0s"})
 				return &keytest.Fixture{
 					Type: vault.NewType(vault.Options{}), Settings: settings, Other: other, SameKey: &same,
-					Identity: as, Strangers: strangers, Rotate: f.rotate, TellsVersion: true,
+					Identity: as, OtherCallers: others, Rotate: f.rotate, TellsVersion: true,
 					Fail:            func(*testing.T) { f.proxy.Add(faultproxy.Fault{Refuse: true}) },
 					InvalidSettings: map[string]key.Settings{"mount key timeout": broken},
 					Planted:         []string{f.secretID, as.Tokens["vault"].JWT.RevealString()},

@@ -15,8 +15,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// Identity is the pod that a mount is for. Two pods of one service account are
-// different identities with the same Key.
+// Identity is the pod that a mount is for. Pods of one service account are different
+// identities with the same Key.
 type Identity struct {
 	Cluster        string // the operator's name for the cluster; may be empty
 	Namespace      string
@@ -24,8 +24,8 @@ type Identity struct {
 	Pod            string
 	PodUID         string
 
-	// Tokens are the pod's service account tokens by audience, as the driver
-	// passed them; empty if the CSIDriver object asks for none.
+	// Tokens are the pod's service account tokens by audience, as the driver passed
+	// them; empty if the CSIDriver has no tokenRequests.
 	Tokens map[string]Token
 	// Credentials are the pairs of nodePublishSecretRef; empty if the volume
 	// names no Secret.
@@ -38,18 +38,17 @@ type Token struct {
 	Expires time.Time
 }
 
-// Key is what separates one identity's cached values and logins from all
-// others. It is comparable: equal keys may share, different ones never do.
+// Key separates cached values and logins of different identities. Only identities
+// with equal keys share them.
 type Key struct {
 	Cluster        string
 	Namespace      string
 	ServiceAccount string
-	// UID is the service account's UID where a token tells it, so that a
-	// service account that was deleted and made anew under the same name
-	// inherits nothing.
+	// UID is the service account's UID, if a token holds it: a service account that
+	// was deleted and created again inherits nothing.
 	UID string
-	// Credentials is a digest of the identity's Credentials, so that pods
-	// that bring their own never share with pods that do not.
+	// Credentials is a digest of the identity's Credentials. Pods with other or no
+	// credentials never share.
 	Credentials [sha256.Size]byte
 }
 
@@ -60,7 +59,7 @@ func (id Identity) Key() Key {
 		digest := sha256.New()
 		for _, name := range slices.Sorted(maps.Keys(id.Credentials)) {
 			value := id.Credentials[name].Reveal()
-			// With their lengths, no two sets of pairs look alike.
+			// Lengths make the encoding unambiguous.
 			fmt.Fprintf(digest, "%d %d %s", len(name), len(value), name)
 			digest.Write(value)
 		}
@@ -74,8 +73,7 @@ func (id Identity) String() string {
 	return "system:serviceaccount:" + id.Namespace + ":" + id.ServiceAccount
 }
 
-// serviceAccountUID is the UID that the tokens tell; the greatest, should they
-// differ.
+// serviceAccountUID returns the UID in the tokens; the greatest if they differ.
 func (id Identity) serviceAccountUID() string {
 	uid := ""
 	for _, token := range id.Tokens {

@@ -11,8 +11,8 @@ import (
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
-// Kind is what a ring file's field kind must say, so that no other YAML file is
-// taken for one.
+// Kind is the required value of a ring file's field kind; it distinguishes ring files
+// from other YAML.
 const Kind = "lanyard.kms-ring.v1"
 
 // The defaults and bounds of a ring's times.
@@ -22,7 +22,7 @@ const (
 	maxTime       = 30 * 24 * time.Hour
 )
 
-// maxBytes is the largest ring file that is read.
+// maxBytes is the maximum size of a ring file.
 const maxBytes = 1 << 20
 
 // ringFile is a ring file as YAML.
@@ -43,7 +43,7 @@ type ringKey struct {
 	Service map[string]any `yaml:"service"`
 }
 
-// Error is a ring file that cannot be used: all that is wrong with it.
+// Error holds the problems of a ring file.
 type Error struct {
 	// Path is the file; empty if there is none.
 	Path string
@@ -51,8 +51,8 @@ type Error struct {
 	Problems strict.Problems
 }
 
-// Error lists the problems as compilers do, one on each line:
-// "ring.yaml:12: keys[0].state: must be write, read or retired".
+// Error lists the problems as compilers do, one on each line: "ring.yaml:12:
+// keys[0].state: must be write, read or retired".
 func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
 // read returns the file's content. The error is an *Error.
@@ -72,7 +72,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// unreadable names the file once: package os would do so again.
+// unreadable names the file once; errors of package os name it again.
 func unreadable(path string, err error) *Error {
 	var inner *os.PathError
 	if errors.As(err, &inner) {
@@ -81,17 +81,17 @@ func unreadable(path string, err error) *Error {
 	return &Error{path, strict.Problems{{Text: "cannot be read: " + err.Error()}}}
 }
 
-// decode reads the YAML and checks all that needs no key service.
+// decode decodes the YAML and checks everything that needs no key service.
 func decode(data []byte) (ringFile, strict.Problems) {
 	file := ringFile{Settle: defaultSettle, Outage: defaultOutage}
-	// What could not be decoded would only bring problems that are none.
+	// Fields that were not decoded would give further, misleading problems.
 	if problems := strict.Unmarshal(data, &file); problems != nil {
 		return file, problems
 	}
 	return file, file.problems()
 }
 
-// problems are what is wrong with fields that could be decoded.
+// problems checks the decoded fields.
 func (f ringFile) problems() strict.Problems {
 	var found strict.Problems
 	add := func(field, format string, args ...any) {

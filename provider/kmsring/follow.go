@@ -7,8 +7,8 @@ import (
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
-// follow holds the ring against the one before it: no change may make
-// unreadable what was written, here or at another plugin of the cluster.
+// follow compares the ring with the previous one: no change may make stored data
+// unreadable, here or at another plugin of the cluster.
 //
 //   - The key that writes now must stay, at least to read.
 //   - A key leaves the ring only after it was retired, which can be undone.
@@ -17,8 +17,7 @@ import (
 //     waits: a file that is refused as a whole would leave this plugin unable
 //     to read what another one, which was started afresh, writes already.
 //
-// The first ring of a process is taken as it stands, since nothing is known of
-// what was before.
+// The first ring of a process is accepted as it is.
 func (r *Ring) follow(before *Ring, now time.Time) strict.Problems {
 	if before == nil {
 		return nil
@@ -48,8 +47,7 @@ func (r *Ring) follow(before *Ring, now time.Time) strict.Problems {
 	return nil
 }
 
-// whyRefused says why the new ring must not replace one that has the key old; it is
-// empty if it may.
+// whyRefused returns why the new ring must not replace one with the key old, or "".
 func (r *Ring) whyRefused(old *Entry, writing bool) string {
 	same := r.Same(old)
 	switch {

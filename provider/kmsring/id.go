@@ -18,42 +18,42 @@ var (
 	ErrRetiredKey = errors.New("retired key")
 )
 
-// keyIDFormat begins what a key ID is the hash of, so that no other hash of
-// the same parts is one.
+// keyIDFormat is the prefix of a key ID's hash input, which separates it from other
+// hashes.
 const keyIDFormat = "lanyard kms key id v1"
 
-// KeyID names one version of the entry's key: a SHA-256 over the key service
-// and key, that version, the epoch and what is bound, as 43 characters of
-// base64url. It tells none of them, is the same at every plugin whose ring has
-// the key, and does not depend on the entry's name or state.
+// KeyID identifies one version of the entry's key: SHA-256 over key service and key,
+// version, epoch and context, as 43 characters of base64url. It reveals none of them,
+// is the same at every plugin that has the key, and does not depend on the entry's
+// name or state.
 func (e *Entry) KeyID(version string) string {
 	digest := sha256.New()
-	text(digest, keyIDFormat)
-	text(digest, e.identity())
-	text(digest, version)
+	writeText(digest, keyIDFormat)
+	writeText(digest, e.identity())
+	writeText(digest, version)
 	return base64.RawURLEncoding.EncodeToString(digest.Sum(nil))
 }
 
-// identity is what makes two entries the same key.
+// identity is equal for entries of the same key.
 func (e *Entry) identity() string {
 	digest := sha256.New()
-	text(digest, e.service)
-	number(digest, e.Epoch)
-	text(digest, string(e.Bound().Canonical()))
+	writeText(digest, e.service)
+	writeUint32(digest, e.Epoch)
+	writeText(digest, string(e.Bound().Canonical()))
 	return string(digest.Sum(nil))
 }
 
-// text adds a text with its length before it, so that no two lists of texts
-// look alike. A hash never fails to write.
-func text(digest hash.Hash, s string) {
-	number(digest, uint32(len(s))) //nolint:gosec // all texts here are bounded
+// writeText hashes a text after its length, which is unambiguous. A hash never fails
+// to write.
+func writeText(digest hash.Hash, s string) {
+	writeUint32(digest, uint32(len(s))) //nolint:gosec // all texts here are bounded
 	digest.Write([]byte(s))
 }
 
-func number(digest hash.Hash, n uint32) { digest.Write(binary.BigEndian.AppendUint32(nil, n)) }
+func writeUint32(digest hash.Hash, n uint32) { digest.Write(binary.BigEndian.AppendUint32(nil, n)) }
 
-// Find returns the entry whose key, in that version, has the key ID. The error
-// wraps ErrUnknownKey or ErrRetiredKey and says what to do.
+// Find returns the entry whose key and version have the key ID. The error wraps
+// ErrUnknownKey or ErrRetiredKey and says what to do.
 func (r *Ring) Find(keyID, version string) (*Entry, error) {
 	for _, entry := range r.entries {
 		if entry.KeyID(version) != keyID {
@@ -67,8 +67,7 @@ func (r *Ring) Find(keyID, version string) (*Entry, error) {
 	return nil, fmt.Errorf("%w: key ID %s belongs to none of the %d keys in the key ring (%s); put the key back with state read and its epoch and cluster (see troubleshooting: kms-key-missing)", ErrUnknownKey, short(keyID), len(r.entries), r)
 }
 
-// short is the beginning of a key ID, made safe for a message: it comes from
-// the API server's storage.
+// short shortens and escapes a key ID, which comes from the API server's storage.
 func short(keyID string) string {
 	const limit = 12
 	if len(keyID) > limit {

@@ -10,14 +10,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// opened is an open key. Rings that follow each other share it as long as its
-// settings stay the same, so that logins and connections are kept; calls hold
-// it too, so that it is closed under nobody's hands.
+// opened is a reference-counted open key. Consecutive rings with equal settings share
+// it, which keeps logins and connections; calls hold a reference too.
 type opened struct {
 	key      key.Key
 	settings map[string]any
 	nameOnly bool // the key can do nothing: it is retired
-	// decrypts has a slot for each Decrypt that is in flight.
+	// decrypts is a semaphore of the Decrypt calls in flight.
 	decrypts *semaphore.Weighted
 
 	mu    sync.Mutex
@@ -44,7 +43,7 @@ func (o *opened) release() {
 	}
 }
 
-// opens says whether the key is what these settings open.
+// opens reports whether the key has these settings.
 func (o *opened) opens(settings map[string]any, nameOnly bool) bool {
 	return o.nameOnly == nameOnly && reflect.DeepEqual(o.settings, settings)
 }

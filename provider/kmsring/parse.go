@@ -11,15 +11,14 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// Parse makes a ring of a file's content and opens its keys, which makes no
-// remote call. types are the kinds of key service that there are. The error is
-// a strict.Problems that names every wrong field, those of the key services
-// included, and quotes no value.
+// Parse parses a ring file and opens its keys without a remote call. types are the
+// known key services. The error is a strict.Problems that names every wrong field,
+// including those of key services, and quotes no value.
 func Parse(data []byte, types []key.Type) (*Ring, error) {
 	return parse(data, types, nil, time.Time{})
 }
 
-// parse makes the ring that follows before, or the first if before is nil.
+// parse returns the ring that follows before; before is nil for the first.
 func parse(data []byte, types []key.Type, before *Ring, now time.Time) (*Ring, error) {
 	file, problems := decode(data)
 	if len(problems) == 0 {
@@ -34,7 +33,7 @@ func parse(data []byte, types []key.Type, before *Ring, now time.Time) (*Ring, e
 	return nil, located(data, problems)
 }
 
-// open opens the keys of a file, or takes those of the ring before.
+// open opens the keys of a file, or shares those of the previous ring.
 func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems) {
 	ring := &Ring{Settle: file.Settle, Outage: file.Outage}
 	var problems strict.Problems
@@ -64,9 +63,9 @@ func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems
 	return ring, nil
 }
 
-// openKey opens one key, or shares that of the ring before if its settings are
-// the same. A retired key is not opened beyond its name: what it needed may be
-// gone with its service, which must keep no plugin from starting.
+// openKey opens one key, or shares the previous ring's if its settings are equal. Of
+// a retired key it opens the name only: its service may be gone, which must not stop
+// the plugin.
 func openKey(k ringKey, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
 	retired := k.State == StateRetired
 	if before != nil {
@@ -88,7 +87,7 @@ func openKey(k ringKey, at string, types []key.Type, before *Ring) (*opened, str
 	return newOpened(made, k.Service, retired), nil
 }
 
-// located adds the lines of the file.
+// located adds line numbers.
 func located(data []byte, problems strict.Problems) strict.Problems {
 	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(data)))
 	if err != nil || len(document.Content) != 1 {

@@ -11,10 +11,9 @@ import (
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
-// Retire returns the content of a ring file in which the key with the name has
-// the state retired, and all else is as it was, comments included. Whether
-// anything still needs the key is the caller's to know. The error is a
-// strict.Problems.
+// Retire returns the content of a ring file with the named key set to retired and
+// everything else, comments included, unchanged. The caller must know that nothing
+// needs the key any more. The error is a strict.Problems.
 func Retire(data []byte, name string) ([]byte, error) {
 	file, problems := decode(data)
 	if len(problems) > 0 {
@@ -43,8 +42,7 @@ func Retire(data []byte, name string) ([]byte, error) {
 	lines[value.Line-1] = before + strings.Replace(after, string(was), string(StateRetired), 1)
 	changed := strings.Join(lines, "")
 
-	// An anchor, a tag or a name of many bytes may stand where the value was
-	// looked for.
+	// The value may be an anchor, a tag or a multi-byte name.
 	file.Keys[index].State = StateRetired
 	again, problems := decode([]byte(changed))
 	if len(problems) > 0 || !same(file, again) {
@@ -53,7 +51,7 @@ func Retire(data []byte, name string) ([]byte, error) {
 	return []byte(changed), nil
 }
 
-// same says whether two files mean the same.
+// same reports whether two files mean the same.
 func same(a, b ringFile) bool {
 	first, err := yaml.Marshal(a)
 	if err != nil {

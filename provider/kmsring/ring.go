@@ -1,11 +1,10 @@
-// Package kmsring is the key ring of the KMS plugin: which key of which key
-// service encrypts, which others still decrypt, and how the one ring becomes
-// the next without a moment in which what was written cannot be read.
+// Package kmsring is the key ring of the KMS plugin: its write key encrypts, its read
+// keys decrypt, and a changed ring file replaces the ring without a moment in which
+// stored data is unreadable.
 //
-// A ring does not change; a changed file makes a new one, which takes over the
-// open keys of the ring before. The package never tries one key after another:
-// a ciphertext belongs to the one key that its key ID names, or to none. It
-// keeps no plaintext and no ciphertext.
+// A ring is immutable; a changed file makes a new one, which takes over the open
+// keys. The package never tries one key after another: the key ID of a ciphertext
+// names its key. It keeps no plaintext and no ciphertext.
 //
 // Start with Parse for one ring, with Load and Watcher for a file, and with
 // Ring.Find for what Decrypt needs.
@@ -25,49 +24,45 @@ import (
 
 // The bounds of a ring.
 const (
-	// maxKeys is the most keys in a ring, retired ones included.
+	// maxKeys is the maximum number of keys in a ring, including retired ones.
 	maxKeys = 64
-	// maxName is the longest name of a key in bytes.
+	// maxName is the maximum length of a key's name in bytes.
 	maxName = 63
-	// maxDecrypts is the most Decrypts of one key that are in flight at one time.
+	// maxDecrypts is the maximum number of concurrent Decrypt calls of one key.
 	maxDecrypts = 64
-	// MaxDecrypts is the most Decrypts of all keys of a ring that are in flight
-	// at one time.
+	// MaxDecrypts is the maximum number of concurrent Decrypt calls of a ring.
 	MaxDecrypts = maxKeys * maxDecrypts
-	// maxCluster is the longest name of a cluster in bytes.
+	// maxCluster is the maximum length of a cluster's name in bytes.
 	maxCluster = 253
 )
 
-// State says what a key of a ring may still do.
+// State is the permitted use of a key in a ring.
 type State string
 
-// The states of a key, in the order in which a key passes through them, once
-// it has been in the ring to read for a while.
+// The states of a key, in their order over its lifetime. A new key is read first.
 const (
 	// StateWrite is the one key that encrypts. It decrypts too.
 	StateWrite State = "write"
-	// StateRead is a key that decrypts: one that was the write key, or one that
-	// is to become it when every plugin of the cluster has it.
+	// StateRead is a key that only decrypts: a former write key, or a future one while
+	// it spreads to every plugin of the cluster.
 	StateRead State = "read"
-	// StateRetired is a key that does nothing. It is in the ring so that what
-	// still needs it is told so, and so that it can come back.
+	// StateRetired is a key in name only. Data that still needs it fails with an error
+	// that names it, and the key can come back.
 	StateRetired State = "retired"
 )
 
-// Ring is what one ring file says, with its keys open. It is safe for
-// concurrent use.
+// Ring is a parsed ring file with open keys. It is safe for concurrent use.
 type Ring struct {
-	// Settle is how long a key must have been in the ring to read before it
-	// encrypts.
+	// Settle is how long a key must have been a read key before it encrypts.
 	Settle time.Duration
-	// Outage is how long API servers may go on writing while the write key's
-	// service is unavailable.
+	// Outage is how long API servers may keep writing while the write key's service is
+	// unavailable.
 	Outage time.Duration
 
 	entries []*Entry // in the file's order
 	write   *Entry
-	// previous encrypts until switchAt, while the other plugins of the cluster
-	// get to know write; nil if there is nothing to wait for.
+	// previous encrypts until switchAt, while the new write key settles; nil after
+	// that.
 	previous *Entry
 	switchAt time.Time
 }
@@ -78,24 +73,23 @@ type Entry struct {
 	Name string
 	// State says what the key may do.
 	State State
-	// Epoch sets two entries of one key apart, such as before and after a leak.
+	// Epoch distinguishes two entries of one key, for example before and after a leak.
 	Epoch uint32
-	// Cluster is bound to every ciphertext; empty binds nothing.
+	// Cluster is part of every ciphertext's context unless empty.
 	Cluster string
 
 	service string // the key service's name for the key: key.Key.Name
 	opened  *opened
 	index   int // in the file's list
-	// readable is since when this process can read with the key; zero if it
-	// always could.
+	// readable is when this process first had the key; zero means from its start.
 	readable time.Time
 }
 
 // Entries lists the ring's keys in the file's order.
 func (r *Ring) Entries() []*Entry { return slices.Clone(r.entries) }
 
-// Write is the entry that encrypts at a moment. After a change of the ring
-// that is the one before until the new one has settled.
+// Write returns the entry that encrypts at a moment. After a change of the ring, that
+// is the previous write key until the new one has settled.
 func (r *Ring) Write(now time.Time) *Entry {
 	if r.previous != nil && now.Before(r.switchAt) {
 		return r.previous
@@ -103,8 +97,9 @@ func (r *Ring) Write(now time.Time) *Entry {
 	return r.write
 }
 
-// waits is the entry that will encrypt next, and when; nil if none waits.
-func (r *Ring) waits(now time.Time) (next *Entry, at time.Time) {
+// pending returns the next write key and when it starts to encrypt; nil if there is
+// none.
+func (r *Ring) pending(now time.Time) (next *Entry, at time.Time) {
 	if r.previous != nil && now.Before(r.switchAt) {
 		return r.write, r.switchAt
 	}
@@ -121,8 +116,8 @@ func (r *Ring) ByName(name string) *Entry {
 	return nil
 }
 
-// Same is the entry of this ring that is the other's key under whatever name
-// and state; nil if there is none.
+// Same returns this ring's entry of the other's key, whatever its name and state; nil
+// if there is none.
 func (r *Ring) Same(other *Entry) *Entry {
 	if other == nil {
 		return nil
@@ -136,8 +131,7 @@ func (r *Ring) Same(other *Entry) *Entry {
 	return nil
 }
 
-// Close gives the ring's keys back. A key is closed when nobody holds it and no
-// other ring has it.
+// Close releases the ring's keys. A key closes after its last ring and call.
 func (r *Ring) Close() {
 	for _, entry := range r.entries {
 		entry.opened.release()
@@ -152,8 +146,7 @@ func (r *Ring) String() string {
 // Service is the key service's own name for the key.
 func (e *Entry) Service() string { return e.service }
 
-// Bound is what the entry's ciphertexts are bound to: nothing unless the
-// operator has named the cluster.
+// Bound returns the context of the entry's ciphertexts: the cluster's name, if any.
 func (e *Entry) Bound() key.Context {
 	if e.Cluster == "" {
 		return nil
@@ -161,16 +154,15 @@ func (e *Entry) Bound() key.Context {
 	return key.Context{"cluster": e.Cluster, "use": "kubernetes-kms"}
 }
 
-// Hold keeps the key open until release is called, though the ring be closed
-// meanwhile. The ring must not be closed yet.
+// Hold keeps the key open until release, even if the ring closes meanwhile. The ring
+// must be open.
 func (e *Entry) Hold() (release func()) {
 	e.opened.retain()
 	return e.opened.release
 }
 
-// Slot waits until a Decrypt for a request may begin, of which each key has a
-// bounded number in flight: a key service that hangs keeps no other key waiting,
-// and no Encrypt and no probe either, which take no slot. The error is ctx's.
+// Slot waits for a slot of the key's Decrypt semaphore, so that a hanging key service
+// delays no other key. Encrypt and probes take no slot. The error is ctx's.
 func (e *Entry) Slot(ctx context.Context) (release func(), err error) {
 	if err := e.opened.decrypts.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -178,14 +170,14 @@ func (e *Entry) Slot(ctx context.Context) (release func(), err error) {
 	return func() { e.opened.decrypts.Release(1) }, nil
 }
 
-// Encrypt encrypts with the node's own credentials, for who holds the entry or
-// its ring. The errors are those of key.Key.
+// Encrypt encrypts with the node's credentials. The caller holds the entry or its
+// ring. The errors are those of key.Key.
 func (e *Entry) Encrypt(ctx context.Context, plaintext secret.Bytes) (key.Ciphertext, error) {
 	return e.opened.key.Encrypt(ctx, identity.Identity{}, plaintext, e.Bound())
 }
 
-// Decrypt decrypts with the node's own credentials, for who holds the entry or
-// its ring. The errors are those of key.Key.
+// Decrypt decrypts with the node's credentials. The caller holds the entry or its
+// ring. The errors are those of key.Key.
 func (e *Entry) Decrypt(ctx context.Context, ciphertext key.Ciphertext) (secret.Bytes, error) {
 	return e.opened.key.Decrypt(ctx, identity.Identity{}, ciphertext, e.Bound())
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// File is a ring file as it was read.
+// File is a loaded ring file.
 type File struct {
-	// Path is what it was read from.
+	// Path is the file's path.
 	Path string
-	// Ring is what it says.
+	// Ring is the file's ring.
 	Ring *Ring
 
 	types []key.Type
 	data  []byte
 }
 
-// Load reads the ring file at path. types are the kinds of key service that
-// there are. The error is an *Error.
+// Load loads the ring file at path. types are the known key services. The error is an
+// *Error.
 func Load(path string, types []key.Type) (*File, error) {
 	data, err := read(path)
 	if err != nil {
@@ -37,8 +37,8 @@ func Load(path string, types []key.Type) (*File, error) {
 	return &File{Path: path, Ring: ring, types: types, data: data}, nil
 }
 
-// LoadNames is Load for a ring whose keys are only asked for their key IDs: of
-// what their settings name, such as certificates, no file is read.
+// LoadNames is Load for a ring that only computes key IDs: it reads no files that
+// settings name, such as certificates.
 func LoadNames(path string, types []key.Type) (*Ring, error) {
 	named := make([]key.Type, len(types))
 	for i, t := range types {
@@ -51,7 +51,7 @@ func LoadNames(path string, types []key.Type) (*Ring, error) {
 	return file.Ring, nil
 }
 
-// nameOnly is a kind of key service whose keys have nothing but their names.
+// nameOnly opens keys by name only.
 type nameOnly struct{ key.Type }
 
 func (n nameOnly) Open(settings key.Settings) (key.Key, error) {
@@ -67,7 +67,7 @@ func explain(path string, err error) error {
 	return &Error{path, problems}
 }
 
-// Watcher makes changes of a ring file hold.
+// Watcher applies changes of a ring file.
 type Watcher struct {
 	*reload.Watcher
 	types []key.Type
@@ -75,10 +75,9 @@ type Watcher struct {
 	apply func(*Ring) error
 }
 
-// NewWatcher returns a Watcher that calls apply with each new ring after that
-// of file, which holds already. When apply returns nil, nobody may begin to use
-// the ring before, which is closed then; when it returns an error, that ring
-// still holds.
+// NewWatcher returns a Watcher that calls apply with each new ring after that of
+// file. When apply returns nil, the previous ring is closed, and no new use of it may
+// begin; when it returns an error, the previous ring stays in force.
 func NewWatcher(file *File, apply func(*Ring) error, registry prometheus.Registerer) *Watcher {
 	w := &Watcher{types: file.types, ring: file.Ring, apply: apply}
 	w.Watcher = reload.New(reload.File{
@@ -94,10 +93,10 @@ func NewWatcher(file *File, apply func(*Ring) error, registry prometheus.Registe
 	return w
 }
 
-// Ring is the ring that holds, for who closes it after Run has ended.
+// Ring returns the ring in force, for closing it after Run.
 func (w *Watcher) Ring() *Ring { return w.ring }
 
-// follow puts the ring of a changed file in the place of the one that holds.
+// follow replaces the ring in force by that of a changed file.
 func (w *Watcher) follow(content []byte) error {
 	ring, err := parse(content, w.types, w.ring, time.Now())
 	if err != nil {
@@ -110,7 +109,7 @@ func (w *Watcher) follow(content []byte) error {
 	w.ring.Close()
 	w.ring = ring
 	klog.InfoS("The new key ring", "keys", ring.String())
-	if next, at := ring.waits(time.Now()); next != nil {
+	if next, at := ring.pending(time.Now()); next != nil {
 		klog.InfoS("The new write key was not in the ring to read before; it reads from now on and writes later: until then every plugin of the cluster must have the new ring", "key", next.Name, "writesFrom", at.UTC().Format(time.RFC3339), "writesNow", ring.previous.Name)
 	}
 	return nil

@@ -24,7 +24,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// maxAnswer is the most of an answer that is read; a token has about a kilobyte.
+// maxAnswer is the maximum response size in bytes; a token has about 1 KiB.
 const maxAnswer = 256 << 10
 
 // api calls the one resource of the API server that is needed here.
@@ -50,7 +50,7 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
 	}
-	// Nothing else may be sent the provider's own token.
+	// A redirect must not send the provider's own token elsewhere.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	own := func() string {
 		if data, err := os.ReadFile(config.BearerTokenFile); err == nil {
@@ -61,8 +61,8 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	return &api{client: client, base: base, own: own}, nil
 }
 
-// isOwn tells an audience that the API server itself accepts: those of the
-// provider's own token, and who issued it.
+// isOwn reports whether the API server itself accepts the audience: it is the issuer
+// or an audience of the provider's own token.
 func (a *api) isOwn(audience string) bool {
 	_, rest, _ := strings.Cut(a.own(), ".")
 	payload, _, _ := strings.Cut(rest, ".")
@@ -95,8 +95,8 @@ func (a *jwtAudiences) UnmarshalJSON(data []byte) error {
 
 func (a *api) close() { a.client.CloseIdleConnections() }
 
-// token asks for a token of the identity's service account that is bound to the
-// identity's pod.
+// token requests a token of the identity's service account, bound to the identity's
+// pod.
 func (a *api) token(ctx context.Context, id identity.Identity, audience string, now func() time.Time) (identity.Token, error) {
 	if a.isOwn(audience) {
 		return identity.Token{}, fmt.Errorf("%w for audience %q: it is the API server's own audience; give the store an audience of its own (see troubleshooting: api-server-audience)", identity.ErrNoToken, audience)
@@ -137,8 +137,8 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	if json.Unmarshal(answer, &issued) != nil || issued.Status.Token == "" {
 		return identity.Token{}, fmt.Errorf("the API server answers a token request for %s without a token", id)
 	}
-	// By how long it lives, not by when it ends, so that a node's wrong clock
-	// does not matter. The API server may have changed how long that is.
+	// The lifetime, not the end, so that a wrong clock of the node does not matter.
+	// The API server may have changed the lifetime.
 	expires := issued.Status.ExpirationTimestamp.Time
 	if issued.Spec.ExpirationSeconds != nil {
 		expires = asked.Add(time.Duration(*issued.Spec.ExpirationSeconds) * time.Second)
@@ -146,8 +146,8 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	return identity.Token{JWT: secret.NewString(issued.Status.Token), Expires: expires}, nil
 }
 
-// refusal is what a status other than success means. Those that only a change
-// in the cluster can mend wrap identity.ErrNoToken.
+// refusal explains a failed status. Errors that only a change in the cluster can fix
+// wrap identity.ErrNoToken.
 func refusal(status int, answer []byte, id identity.Identity, audience string) error {
 	no := fmt.Errorf("%w for audience %q", identity.ErrNoToken, audience)
 	switch status {
@@ -175,8 +175,8 @@ func statusMessage(answer []byte) string {
 	return fmt.Sprintf(" (it says %.300q)", status.Message)
 }
 
-// cause is the reason of a failed request without its address. That the time
-// of the request is up must not pass for the end of the caller's own.
+// cause returns the reason of a failed request without its address. The request's own
+// timeout must not look like the end of the caller's context.
 func cause(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

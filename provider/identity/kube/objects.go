@@ -15,13 +15,12 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// metadataAlone asks for an object without its specification and status.
+// metadataAlone requests an object without its specification and status.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 const metadataAlone = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
-// Objects reads what the cluster's objects say of a pod's place in a cloud: the
-// annotations of service accounts and the labels of the provider's own node. It
-// keeps nothing; who asks often keeps the answers. It is safe for concurrent use.
+// Objects reads annotations of service accounts and labels of the provider's own
+// node, which cloud stores need. It caches nothing. It is safe for concurrent use.
 type Objects struct {
 	tokens  *Tokens
 	enabled func() bool
@@ -70,8 +69,8 @@ func notAllowed(what string) error {
 	return fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: let the operator set policy.readObjects, or name in the class what it would tell", what))
 }
 
-// get reads one object, bounded like the requests for tokens. right is what the
-// provider needs for it.
+// get reads one object, with the bounds of token requests. right is the needed
+// permission.
 func (o *Objects) get(ctx context.Context, what, right string, path ...string) (*meta.PartialObjectMetadata, error) {
 	if !o.enabled() {
 		return nil, notAllowed(what)
@@ -118,7 +117,7 @@ func (o *Objects) get(ctx context.Context, what, right string, path ...string) (
 	return &object, nil
 }
 
-// node is the node that the provider's own token names, or empty.
+// node returns the node's name in the provider's own token, or "".
 // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
 func (a *api) node() string {
 	_, rest, _ := strings.Cut(a.own(), ".")

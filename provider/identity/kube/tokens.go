@@ -27,13 +27,13 @@ import (
 )
 
 const (
-	// lifetime is what is asked for: the API server's least.
+	// lifetime is the requested one: the API server's minimum.
 	lifetime = 10 * time.Minute
-	// requestTimeout bounds one request, waiting for its turn included.
+	// requestTimeout bounds one request, including its wait for a slot.
 	requestTimeout = 10 * time.Second
-	// maxCached is the most tokens that are kept, many times a node's pods.
+	// maxCached is the maximum number of cached tokens, many times a node's pods.
 	maxCached = 4096
-	// maxCalls is the most requests in flight.
+	// maxCalls is the maximum number of requests in flight.
 	maxCalls = 16
 )
 
@@ -50,10 +50,9 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Tokens is an identity.TokenSource that asks the API server if the driver
-// passed no usable token for an audience. A token is kept until it has lived
-// four fifths of its life, for the one pod and audience that it was issued to.
-// It is safe for concurrent use.
+// Tokens is an identity.TokenSource that requests a token from the API server if the
+// driver passed none for an audience. It caches a token for its pod and audience
+// until four fifths of the lifetime have passed. It is safe for concurrent use.
 type Tokens struct {
 	passed  identity.TokenSource
 	enabled func() bool
@@ -72,14 +71,14 @@ type Tokens struct {
 	api     *api
 }
 
-// key is whom a token was issued to, and for whom.
+// key is the pod and audience of a token.
 type key struct {
 	identity identity.Key
 	pod, uid string
 	audience string
 }
 
-// entry is a token, or the request for it that is in flight.
+// entry is a token or the request for it in flight.
 type entry struct {
 	done    chan struct{} // closed when the fields below are set
 	token   identity.Token
@@ -144,9 +143,8 @@ func (t *Tokens) Token(ctx context.Context, id identity.Identity, audience strin
 	}
 }
 
-// answerable refuses what the API server would understand differently: without
-// an audience it issues a token for itself, with which one could act as the
-// pod in the cluster.
+// answerable refuses requests that the API server would understand differently:
+// without an audience it issues a token for itself.
 func answerable(id identity.Identity, audience string) error {
 	switch {
 	case audience == "":
@@ -161,14 +159,13 @@ func answerable(id identity.Identity, audience string) error {
 	return nil
 }
 
-// isName refuses what would lead to another resource of the API server.
+// isName refuses text that would address another resource of the API server.
 func isName(name string) bool {
 	return len(content.IsPathSegmentName(name)) == 0 && url.PathEscape(name) == name
 }
 
-// entry returns the token's entry, and begins a request if there is none that
-// can be used. The request does not belong to the caller: others may wait for
-// it, so it has a context of its own.
+// entry returns the cached entry, or begins a request. The request has a context of
+// its own, because other callers may wait for it.
 func (t *Tokens) entry(k key, id identity.Identity) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -194,7 +191,7 @@ func (t *Tokens) entry(k key, id identity.Identity) *entry {
 	return e
 }
 
-// isOver tells an entry that must be replaced. The lock is held.
+// isOver reports whether the entry must be replaced. The lock is held.
 func (e *entry) isOver(now time.Time) bool {
 	select {
 	case <-e.done:
@@ -204,8 +201,8 @@ func (e *entry) isOver(now time.Time) bool {
 	}
 }
 
-// makeRoom drops what is over, and if that is not enough the tokens that are
-// over soonest. Requests in flight stay. The lock is held.
+// makeRoom drops expired tokens and, if needed, those that expire first. Requests in
+// flight stay. The lock is held.
 func (t *Tokens) makeRoom() {
 	if len(t.cached) < maxCached {
 		return
@@ -232,7 +229,7 @@ func (t *Tokens) makeRoom() {
 	}
 }
 
-// request waits for a turn and asks the API server.
+// request waits for a slot and calls the API server.
 func (t *Tokens) request(ctx context.Context, id identity.Identity, audience string) (identity.Token, error) {
 	select {
 	case t.turns <- struct{}{}:

@@ -165,9 +165,9 @@ func TestKMSMeetsTheContract(t *testing.T) {
 			keytest.Run(t, func(t *testing.T) *keytest.Fixture {
 				f := newFixture(t)
 				settings, as, arn := how(t, f)
-				strangers := map[string]identity.Identity{"a pod": f.pod(t, "prod/web")}
+				others := map[string]identity.Identity{"a pod": f.pod(t, "prod/web")}
 				if !key.IsNode(as) {
-					strangers = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
+					others = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
 				}
 				// An alias may have pointed to any other key of its account and region.
 				elsewhere := ireland
@@ -177,7 +177,7 @@ func TestKMSMeetsTheContract(t *testing.T) {
 				same := settings(arn, map[string]any{"region": ireland})
 				return &keytest.Fixture{
 					Type: f.typ, Settings: settings(arn, nil), Other: settings(f.kms.Create(t, elsewhere, false), nil), SameKey: &same,
-					Identity: as, Strangers: strangers, TellsVersion: true,
+					Identity: as, OtherCallers: others, TellsVersion: true,
 					Rotate:          func(t *testing.T) { f.kms.Rotate(t, f.key) },
 					Fail:            func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
 					InvalidSettings: map[string]key.Settings{"key timeout retries": settings("alias/kms", map[string]any{"timeout": "1ns", "retries": 1000})},

@@ -101,8 +101,8 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		}
 		defer clear(answer.Plaintext)
 		by, ok := parseARN(awssdk.ToString(answer.KeyId))
-		told := awssdk.ToString(answer.KeyMaterialId)
-		if !ok || by.String() != used.String() || told != "" && material != "" && told != material {
+		reported := awssdk.ToString(answer.KeyMaterialId)
+		if !ok || by.String() != used.String() || reported != "" && material != "" && reported != material {
 			return aws.Failf(fault.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {

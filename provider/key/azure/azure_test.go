@@ -164,10 +164,10 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 					of, rotate = ofHSM, f.rotateHSM
 				}
 				settings, as := f.asNode, node
-				strangers := map[string]identity.Identity{"a pod": f.pod(t, "prod/web")}
+				others := map[string]identity.Identity{"a pod": f.pod(t, "prod/web")}
 				if test.asPod {
 					settings, as = f.settings, f.pod(t, "prod/web")
-					strangers = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
+					others = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
 				}
 				other, same, broken := settings(of), settings(of), settings(of)
 				other.Fields["key"] = "other"
@@ -175,7 +175,7 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 				maps.Copy(broken.Fields, map[string]any{"key": "kms/1", "algorithm": "RSA1_5", "timeout": "0s"})
 				return &keytest.Fixture{
 					Type: azure.NewType(azure.Options{}), Settings: settings(of), Other: other, SameKey: &same,
-					Identity: as, Strangers: strangers, TellsVersion: true,
+					Identity: as, OtherCallers: others, TellsVersion: true,
 					Rotate:          func(t *testing.T) { rotate(t, "kms") },
 					Fail:            func(*testing.T) { f.azure.Add(azuretest.Fault{Drop: true}) },
 					InvalidSettings: map[string]key.Settings{"key algorithm timeout": broken},

@@ -100,7 +100,7 @@ func (k *azureKey) Close() { k.vault.Close() }
 // https://learn.microsoft.com/rest/api/keyvault/keys/wrap-key/wrap-key
 func (k *azureKey) wrap(ctx context.Context, as identity.Identity, dataKey []byte) (wrapped []byte, version string, err error) {
 	what := operation{key: k.name, permission: "wrapKey"}
-	if err := k.mayAsk(as); err != nil {
+	if err := k.checkCaller(as); err != nil {
 		return nil, "", err
 	}
 	err = k.vault.Call(ctx, as, what, func(ctx context.Context) error {
@@ -122,7 +122,7 @@ func (k *azureKey) wrap(ctx context.Context, as identity.Identity, dataKey []byt
 // https://learn.microsoft.com/rest/api/keyvault/keys/unwrap-key/unwrap-key
 func (k *azureKey) unwrap(ctx context.Context, as identity.Identity, sealed *envelope.Envelope) (dataKey []byte, err error) {
 	what := operation{key: k.name, version: sealed.Version, permission: "unwrapKey"}
-	if err := k.mayAsk(as); err != nil {
+	if err := k.checkCaller(as); err != nil {
 		return nil, err
 	}
 	err = k.vault.Call(ctx, as, what, func(ctx context.Context) error {
@@ -161,8 +161,8 @@ func (k *azureKey) versionIn(id *azkeys.ID) (string, bool) {
 	return version, ok && versionForm.MatchString(version)
 }
 
-// mayAsk keeps the node's login for the node, and the pods' for pods.
-func (k *azureKey) mayAsk(as identity.Identity) error {
+// checkCaller keeps the node's login for the node, and a pod's login for pods.
+func (k *azureKey) checkCaller(as identity.Identity) error {
 	switch node := k.vault.UsesNode(); {
 	case node && !key.IsNode(as):
 		return k.fail(fault.ErrDenied, "auth.method managedIdentity is the node's own right, which no pod may use as itself; let it be workloadIdentity")

@@ -33,7 +33,7 @@ const (
 	tagBytes       = 16
 	additionalText = "lanyard key envelope v1"
 
-	// MaxWrapped is the longest wrapped key in bytes.
+	// MaxWrapped is the maximum size of a wrapped key in bytes.
 	MaxWrapped = 2048
 )
 
@@ -41,8 +41,7 @@ var errForm = errors.New("the ciphertext is not an envelope of this key service"
 
 var nonce [12]byte
 
-// Envelope is a ciphertext that was taken apart. It is not authenticated
-// before Open.
+// Envelope is a parsed ciphertext, not authenticated before Open.
 type Envelope struct {
 	// Version is that of the key that wrapped the data key.
 	Version string
@@ -53,9 +52,9 @@ type Envelope struct {
 	sealed []byte
 }
 
-// Seal encrypts the plaintext, which has passed key.CheckEncrypt, with the data
-// key, for the key of this name (key.Key.Name). The error wraps fault.ErrUnavailable: what the key service answered
-// cannot be used.
+// Seal encrypts the plaintext with the data key, for the key with the name
+// (key.Key.Name). The caller has called key.CheckEncrypt. The error wraps
+// fault.ErrUnavailable: the key service's response is unusable.
 func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Context) (key.Ciphertext, error) {
 	if len(dataKey) != dataKeyBytes || len(wrapped) < 1 || len(wrapped) > MaxWrapped || version == "" || len(version) > key.MaxVersion {
 		return key.Ciphertext{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key service answered with a data key of %d bytes, wrapped in %d, and a version of %d, which cannot be", len(dataKey), len(wrapped), len(version)))
@@ -73,8 +72,7 @@ func Seal(name, version string, dataKey, wrapped, plaintext []byte, bound key.Co
 	return key.Ciphertext{Data: data, Version: version}, nil
 }
 
-// Parse takes a ciphertext, which has passed key.CheckDecrypt, apart. The error
-// wraps fault.ErrInvalid.
+// Parse parses a ciphertext after key.CheckDecrypt. The error wraps fault.ErrInvalid.
 func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
 	rest := ciphertext.Data
 	if rest[0] != format {
@@ -82,12 +80,12 @@ func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
 	}
 	rest = rest[1:]
 	var parts [2][]byte
-	for i, most := range [2]int{key.MaxVersion, MaxWrapped} {
+	for i, limit := range [2]int{key.MaxVersion, MaxWrapped} {
 		if len(rest) < 2 {
 			return nil, fault.Fail(fault.ErrInvalid, errForm)
 		}
 		size := int(binary.BigEndian.Uint16(rest))
-		if size < 1 || size > most || len(rest) < 2+size {
+		if size < 1 || size > limit || len(rest) < 2+size {
 			return nil, fault.Fail(fault.ErrInvalid, errForm)
 		}
 		parts[i], rest = rest[2:2+size], rest[2+size:]
@@ -102,9 +100,8 @@ func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
 	return e, nil
 }
 
-// Open decrypts with the unwrapped data key, for the key of this name. The
-// error wraps fault.ErrInvalid if the envelope was changed, is another key's, or
-// is bound to another context.
+// Open decrypts with the unwrapped data key, for the key with the name. The error
+// wraps fault.ErrInvalid if the envelope was altered, or has another key or context.
 func (e *Envelope) Open(name string, dataKey []byte, bound key.Context) ([]byte, error) {
 	if len(dataKey) != dataKeyBytes {
 		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the unwrapped data key is %d bytes long; it must have %d", len(dataKey), dataKeyBytes))
@@ -128,7 +125,7 @@ func newAEAD(dataKey []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// additional is unambiguous: the header tells its own length.
+// additional is unambiguous: the header encodes its own length.
 func additional(name string, header []byte, bound key.Context) []byte {
 	data := binary.BigEndian.AppendUint16([]byte(additionalText), uint16(len(name))) //nolint:gosec // names come from bounded settings
 	return slices.Concat(data, []byte(name), header, bound.Canonical())

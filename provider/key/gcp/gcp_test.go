@@ -100,17 +100,17 @@ func TestCloudKMSMeetsTheContract(t *testing.T) {
 			keytest.Run(t, func(t *testing.T) *keytest.Fixture {
 				c := newCloud(t)
 				settings, as := c.asNode, node
-				strangers := map[string]identity.Identity{"a pod": c.pod(t, "prod", "web")}
+				others := map[string]identity.Identity{"a pod": c.pod(t, "prod", "web")}
 				if asPod {
 					settings, as = c.asPod, c.pod(t, "prod", "web")
-					strangers = map[string]identity.Identity{"the node": node, "another service account": c.pod(t, "prod", "other"), "another namespace": c.pod(t, "dev", "web")}
+					others = map[string]identity.Identity{"the node": node, "another service account": c.pod(t, "prod", "other"), "another namespace": c.pod(t, "dev", "web")}
 				}
 				const other = "projects/shop/locations/europe-west3/keyRings/lanyard/cryptoKeys/other"
 				c.PutKey(other)
 				same := settings(kmsName, map[string]any{"endpoint": c.Endpoint + "/"})
 				return &keytest.Fixture{
 					Type: gcp.NewType(gcp.Options{}), Settings: settings(kmsName, nil), Other: settings(other, nil), SameKey: &same,
-					Identity: as, Strangers: strangers,
+					Identity: as, OtherCallers: others,
 					Rotate:          func(*testing.T) { c.PutKey(kmsName) },
 					Fail:            func(*testing.T) { c.Stop() },
 					InvalidSettings: map[string]key.Settings{"key timeout retries": settings("kms", map[string]any{"timeout": "1ns", "retries": 100})},

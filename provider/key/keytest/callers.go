@@ -16,7 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// each calls every method that makes a remote call and reports what came of it.
+// each calls every remote method and reports its result.
 func (s *subject) each(ctx context.Context, as identity.Identity, made key.Ciphertext, report func(what string, err error, returned int)) {
 	again, err := s.Encrypt(ctx, as, secret.NewString(text), scope)
 	report("Encrypt", err, len(again.Data))
@@ -26,14 +26,14 @@ func (s *subject) each(ctx context.Context, as identity.Identity, made key.Ciphe
 	report("Current", err, len(version))
 }
 
-func strangers(t *testing.T, s *subject) {
-	if len(s.Strangers) == 0 {
-		t.Fatal("the fixture names no stranger")
+func others(t *testing.T, s *subject) {
+	if len(s.OtherCallers) == 0 {
+		t.Fatal("the fixture names no other")
 	}
-	// The right one comes first: its login must not serve the stranger.
+	// The right caller comes first: its login must not serve the other one.
 	made := s.encrypt(t, []byte(text), scope)
-	for who, stranger := range s.Strangers {
-		s.each(t.Context(), stranger, made, func(what string, err error, returned int) {
+	for who, other := range s.OtherCallers {
+		s.each(t.Context(), other, made, func(what string, err error, returned int) {
 			s.wantKind(t, what+" as "+who, err, fault.ErrDenied, fault.ErrUnauthenticated)
 			if returned != 0 {
 				t.Errorf("%s as %s returned %d bytes", what, who, returned)
@@ -144,7 +144,7 @@ func reopened(t *testing.T, s *subject) {
 	closing := &subject{Fixture: s.Fixture, Key: first}
 	made := closing.encrypt(t, []byte(text), scope)
 	first.Close()
-	// Another that was opened with the same settings goes on.
+	// A second key with the same settings stays open.
 	s.decrypt(t, made, scope, []byte(text))
 	again := &subject{Fixture: s.Fixture, Key: open(t, s.Fixture, s.Settings)}
 	again.decrypt(t, made, scope, []byte(text))

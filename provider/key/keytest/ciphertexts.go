@@ -18,7 +18,7 @@ func roundTrips(t *testing.T, s *subject) {
 		plaintext, bound := random(t, size), contexts[i%len(contexts)]
 		s.decrypt(t, s.encrypt(t, plaintext, bound), bound, plaintext)
 	}
-	// No byte ends a plaintext or is trimmed from it.
+	// No byte terminates a plaintext or is trimmed.
 	for _, plaintext := range []string{"\x00", "\x00\x00\x00", "\n", " a ", "\xff\xfe"} {
 		s.decrypt(t, s.encrypt(t, []byte(plaintext), scope), scope, []byte(plaintext))
 	}
@@ -57,7 +57,7 @@ func cuts(t *testing.T, s *subject) {
 	made := s.encrypt(t, []byte(text), scope)
 	for cut := 1; cut < len(made.Data); cut += max(1, len(made.Data)/40) {
 		s.refuses(t, fmt.Sprintf("%d bytes missing at the end", cut), key.Ciphertext{Data: made.Data[:len(made.Data)-cut]}, scope, unauthentic...)
-		// What is left may begin like a ciphertext of a key that is not there.
+		// The rest may look like a ciphertext of a missing key.
 		s.refuses(t, fmt.Sprintf("%d bytes missing at the beginning", cut), key.Ciphertext{Data: made.Data[cut:]}, scope, append(unauthentic, fault.ErrNotFound)...)
 	}
 	for _, more := range []string{"\x00", "A", "=", "\n", " ", string(made.Data)} {
@@ -102,7 +102,7 @@ func otherKey(t *testing.T, s *subject) {
 	}
 	made := other.encrypt(t, []byte(text), scope)
 	other.decrypt(t, made, scope, []byte(text))
-	// A key that is told from the ciphertext alone is not there at all.
+	// The ciphertext may name a key that this service does not have.
 	s.refuses(t, "another key's ciphertext", made, scope, append(unauthentic, fault.ErrNotFound)...)
 	s.refuses(t, "another key's ciphertext without its version", key.Ciphertext{Data: made.Data}, scope, append(unauthentic, fault.ErrNotFound)...)
 }

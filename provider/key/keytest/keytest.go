@@ -1,6 +1,5 @@
-// Package keytest is the contract that every key service must meet, as a test.
-// A new one starts from here: write a Fixture that can rotate the key, and make
-// Run pass under -race.
+// Package keytest is the contract test of every key service. A new one starts from
+// here: write a Fixture that can rotate the key, and make Run pass under -race.
 package keytest
 
 import (
@@ -20,44 +19,42 @@ import (
 
 // Fixture is a key under test and the means to change it at its service.
 type Fixture struct {
-	// Type is the type under test and Settings a key that works.
+	// Type is the type under test, and Settings is a working key.
 	Type     key.Type
 	Settings key.Settings
 	// Other are the settings of another key of the same service, which the
 	// Identity may use too.
 	Other key.Settings
-	// SameKey are settings that spell the same key in another way; nil if
-	// there is one spelling alone.
+	// SameKey is another spelling of the same key; nil if there is none.
 	SameKey *key.Settings
 
 	// Identity may use the keys; the zero Identity is the node.
 	Identity identity.Identity
-	// Strangers may not use them, by who they are. One at least.
-	Strangers map[string]identity.Identity
+	// OtherCallers, at least one, must not be able to use the keys. The keys of the
+	// map describe them.
+	OtherCallers map[string]identity.Identity
 
-	// Rotate makes a new version of the key the current one. The old ones go
-	// on decrypting.
+	// Rotate makes a new version the current one. Old versions still decrypt.
 	Rotate func(t *testing.T)
-	// Eventual is true if encryptions that overlap a rotation may still use
-	// the version before it for a while, whatever Current says.
+	// Eventual is true if encryptions may use the previous version for a while after a
+	// rotation, whatever Current says.
 	Eventual bool
-	// TellsVersion is true if Decrypt finds out when a ciphertext is given with
-	// the version of another.
+	// TellsVersion is true if Decrypt detects a ciphertext with a wrong version.
 	TellsVersion bool
 	// Fail makes the service unreachable until the test ends.
 	Fail func(t *testing.T)
 	// FailKinds are the kinds of error after Fail; nil means unavailable.
 	FailKinds []error
 
-	// InvalidSettings are settings that Open must refuse, by the names of the
-	// fields, separated by spaces, that the one error must tell.
+	// InvalidSettings are settings that Open must refuse in one error that names the
+	// fields: those of the map's key, separated by spaces.
 	InvalidSettings map[string]key.Settings
-	// Planted are the secrets of the fixture: tokens, key material. None may
-	// be in an error or a name.
+	// Planted are the fixture's secrets, such as tokens and key material. None may
+	// occur in an error or a name.
 	Planted []string
 }
 
-// scope is what most points bind their ciphertexts to.
+// scope is the context of most ciphertexts here.
 var scope = key.Context{"cluster": "test", "namespace": "prod", "object": "db/password"}
 
 // subject is the open key of one point.
@@ -66,8 +63,7 @@ type subject struct {
 	key.Key
 }
 
-// Run checks the contract of key.Type and key.Key. fixture is called for every
-// point, so that points do not meet.
+// Run checks the contract of key.Type and key.Key. It calls fixture for each subtest.
 func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 	for name, point := range map[string]func(*testing.T, *subject){
 		"returns what was encrypted, of 1 to 4096 bytes":            roundTrips,
@@ -81,7 +77,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		"tells the exact version while the key rotates":             rotationUnderLoad,
 		"refuses a ciphertext under a version that cannot be its":   wrongVersion,
 		"refuses plaintexts, ciphertexts and contexts out of bound": bounds,
-		"refuses a stranger, also after the right one came":         strangers,
+		"refuses other callers, also after the right one came":      others,
 		"gives up when the caller does":                             cancelled,
 		"says so when the service cannot be reached":                unreachable,
 		"is safe for concurrent use":                                concurrent,
@@ -109,7 +105,7 @@ func open(t *testing.T, f *Fixture, settings key.Settings) key.Key {
 	return opened
 }
 
-// text is a plaintext that is easily found in an error.
+// text is a plaintext that is easy to find in an error.
 const text = "planted-plaintext-9c41"
 
 func (s *subject) encrypt(t *testing.T, plaintext []byte, bound key.Context) key.Ciphertext {
@@ -135,7 +131,7 @@ func (s *subject) decrypt(t *testing.T, made key.Ciphertext, bound key.Context, 
 	}
 }
 
-// refuses checks that Decrypt fails as one of the kinds and returns nothing.
+// refuses checks that Decrypt fails with one of the kinds and returns nothing.
 func (s *subject) refuses(t *testing.T, what string, made key.Ciphertext, bound key.Context, wanted ...error) {
 	t.Helper()
 	plain, err := s.Decrypt(t.Context(), s.Identity, made, bound)
@@ -145,13 +141,11 @@ func (s *subject) refuses(t *testing.T, what string, made key.Ciphertext, bound 
 	s.wantKind(t, what, err, wanted...)
 }
 
-// unauthentic are the kinds for a ciphertext that is not this key's for this
-// context. Which of the two depends on whether a policy or the cipher finds
-// out first.
+// unauthentic are the kinds for a ciphertext of another key or context: which one
+// depends on whether policy or cipher notices first.
 var unauthentic = []error{fault.ErrInvalid, fault.ErrDenied}
 
-// wantKind checks that err is of exactly one kind, one of the wanted, and
-// shows nothing secret.
+// wantKind checks that err has exactly one kind, one of the wanted, and no secret.
 func (s *subject) wantKind(t *testing.T, what string, err error, wanted ...error) {
 	t.Helper()
 	var is []error
@@ -186,7 +180,7 @@ func random(t *testing.T, size int) []byte {
 	return b
 }
 
-// cancelledContext has ended already.
+// cancelledContext returns a cancelled context.
 func cancelledContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -11,8 +11,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// caller is a key that is always asked as the fixture's identity: who wraps a ring
-// and who unwraps it each have their own, and the fixture has one.
+// caller is a key that always uses the fixture's identity, for wrapping and
+// unwrapping alike.
 type caller struct {
 	key.Key
 	who identity.Identity
@@ -28,8 +28,8 @@ func (c caller) Decrypt(ctx context.Context, _ identity.Identity, made key.Ciphe
 	return c.Key.Decrypt(ctx, c.who, made, bound)
 }
 
-// keyRings wraps a ring of sealing keys, which rotates and whose key rotates, and
-// opens from its file what was sealed to either of its keys, and that alone.
+// keyRings wraps a key ring, rotates both the ring and the wrapping key, and checks
+// that its file opens values of either ring key, and only those.
 func keyRings(t *testing.T, s *subject) {
 	with, err := seal.NewServiceKey("prod", caller{s.Key, s.Identity}, true)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// current is the version that the key says it would use now.
+// current returns the version that the key reports as current.
 func (s *subject) current(t *testing.T) string {
 	t.Helper()
 	version, err := s.Current(t.Context(), s.Identity)
@@ -46,10 +46,9 @@ func versions(t *testing.T, s *subject) {
 	}
 }
 
-// rotationUnderLoad rotates while many encrypt. The version of a ciphertext is
-// right if Decrypt, which knows it from the ciphertext, takes it for its own,
-// and if no ciphertext has a version older than one that was seen to be
-// current before the call, or newer than one after it.
+// rotationUnderLoad rotates during concurrent encryptions. Decrypt, which knows the
+// version from the ciphertext, must accept each returned version, and no version may
+// be older than one seen as current before the call, or newer than one after it.
 func rotationUnderLoad(t *testing.T, s *subject) {
 	const rotations, workers = 5, 4
 	order := map[string]int{s.current(t): 0}
@@ -122,8 +121,8 @@ func rotationUnderLoad(t *testing.T, s *subject) {
 	}
 }
 
-// wrongVersion gives a ciphertext the version of another. A key service that
-// cannot tell decrypts it all the same, and to the right plaintext.
+// wrongVersion passes a ciphertext with another version. A key service that cannot
+// detect this must return the right plaintext.
 func wrongVersion(t *testing.T, s *subject) {
 	old := s.encrypt(t, []byte(text), scope)
 	s.Rotate(t)

@@ -27,8 +27,8 @@ const (
 	dataPrefix  = "lanyard local key v1 data"
 )
 
-// keyID tells keys apart. It is derived from the key, so that a key that was
-// replaced under the same name, or on the same line, is never taken for it.
+// keyID identifies a key. It is derived from the key, so that a replaced key under
+// the same name or line is a different one.
 type keyID [idBytes]byte
 
 // String is the ID in hexadecimal, which is the key's version to the rest.
@@ -62,7 +62,7 @@ func (k *masterKey) open(data []byte, bound key.Context) ([]byte, error) {
 	return aead.Open(nil, zeroNonce[:], sealed, additionalData(header, bound))
 }
 
-// zeroNonce may be the same each time because each message has a key of its own.
+// zeroNonce is safe because each message has its own key.
 var zeroNonce [12]byte
 
 // aead is AES-256-GCM under the message's own key.

@@ -11,11 +11,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// localKey is the keys of one file.
+// localKey holds the keys of one file.
 type localKey struct{ path string }
 
-// Name is the file's path: two files are two keys, and one that is moved is
-// another one.
+// Name is the file's path: two files are two keys, and a moved file is another key.
 func (k *localKey) Name() string { return "local " + k.path }
 
 // UsesNode implements key.NodeUser: the file is the node's.
@@ -80,7 +79,7 @@ func (k *localKey) Current(ctx context.Context, as identity.Identity) (string, e
 // Close implements key.Key.
 func (k *localKey) Close() {}
 
-// read reads the file for the node. A file knows no pods.
+// read reads the file for the node, and refuses pods.
 func (k *localKey) read(ctx context.Context, as identity.Identity) (*keyFile, error) {
 	if !key.IsNode(as) {
 		return nil, k.fail(fault.ErrDenied, "is a file of the node, which cannot tell pods apart: no pod may use it as itself")

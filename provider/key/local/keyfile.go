@@ -31,8 +31,8 @@ type masterKey struct {
 	bytes secret.Bytes // keyBytes
 }
 
-// readKeyFile reads the file at path. The error names the path, the line and
-// never a key.
+// readKeyFile reads the file at path. The error names path and line and quotes no
+// key.
 func readKeyFile(path string) (*keyFile, error) {
 	content, err := nodefile.ReadPrivate(path, maxFile)
 	if err != nil {
@@ -46,8 +46,8 @@ func readKeyFile(path string) (*keyFile, error) {
 	return file, nil
 }
 
-// parseKeyFile reads the form of docs/spec/local-key-v1.md. The error tells
-// every wrong line.
+// parseKeyFile parses the form of docs/spec/local-key-v1.md. The error names every
+// wrong line.
 func parseKeyFile(content []byte) (*keyFile, error) {
 	if !bytes.HasSuffix(content, []byte("\n")) {
 		return nil, errors.New("does not end with a line's end; it is empty or was cut short")
@@ -84,7 +84,7 @@ func parseKeyFile(content []byte) (*keyFile, error) {
 	return file, nil
 }
 
-// parseKey accepts exactly one spelling of each key.
+// parseKey accepts one spelling of each key.
 func parseKey(line []byte) (masterKey, error) {
 	plain := make([]byte, base64.StdEncoding.DecodedLen(len(line)))
 	n, err := base64.StdEncoding.Strict().Decode(plain, line)

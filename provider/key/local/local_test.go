@@ -56,7 +56,7 @@ func TestLocalKeyMeetsTheContract(t *testing.T) {
 		byPod.ByOperator = false
 		return &keytest.Fixture{
 			Type: local.NewType(), Settings: settingsOf(path), Other: settingsOf(other), SameKey: &same,
-			Strangers: map[string]identity.Identity{
+			OtherCallers: map[string]identity.Identity{
 				"a pod":                  {Namespace: "prod", ServiceAccount: "web"},
 				"a pod with a token":     {Tokens: map[string]identity.Token{"a": {JWT: secret.NewString("jwt")}}, Namespace: "prod"},
 				"a pod with credentials": {Credentials: map[string]secret.Bytes{"a": secret.NewString("b")}},

@@ -31,8 +31,8 @@ type settings struct {
 	File string `yaml:"file"`
 }
 
-// Open checks the settings. The file is read at each call, so that a rotation
-// is seen at once; it need not be there yet.
+// Open checks the settings. Each call reads the file, so that a rotation takes effect
+// at once; the file need not exist yet.
 func (*Type) Open(from key.Settings) (key.Key, error) {
 	var s settings
 	var problems strict.Problems

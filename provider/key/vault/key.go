@@ -20,12 +20,12 @@ import (
 type vaultKey struct {
 	settings   *settings
 	connection *vault.Connection
-	// fit is true once Vault has told that the key may be used.
+	// fit is true once Vault has confirmed that the key may be used.
 	fit atomic.Bool
 }
 
-// Name holds the address, or what the operator gives in its place, because two
-// Vaults may have keys of one name. None of its parts holds a space.
+// Name includes the address, or knownAs in its place, because two Vaults may have
+// keys of one name. No part has a space.
 func (k *vaultKey) Name() string {
 	namespace := k.settings.Namespace
 	if namespace == "" {
@@ -34,13 +34,13 @@ func (k *vaultKey) Name() string {
 	return "vault " + k.settings.KnownAs + " " + namespace + " " + k.path("keys")
 }
 
-// path is where the API does something with the key.
+// path returns the API path of an operation with the key.
 func (k *vaultKey) path(operation string) string {
 	return k.settings.Mount + "/" + operation + "/" + k.settings.Key
 }
 
-// Encrypt implements key.Key. Before the first time it asks Vault what kind of
-// key it is, unless Current has done so.
+// Encrypt implements key.Key. The first call also checks the type of the key, unless
+// Current has.
 func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
 	if err := key.CheckEncrypt(plaintext, bound); err != nil {
 		return key.Ciphertext{}, err
@@ -53,7 +53,7 @@ func (k *vaultKey) Encrypt(ctx context.Context, as identity.Identity, plaintext 
 	payload := newPayload(plaintext.Reveal(), bound)
 	defer clear(payload)
 	encoded := base64.StdEncoding.EncodeToString(payload)
-	resp, err := k.ask(ctx, as, "encrypt", map[string]string{"plaintext": encoded}, bound, encoded)
+	resp, err := k.call(ctx, as, "encrypt", map[string]string{"plaintext": encoded}, bound, encoded)
 	if err != nil {
 		return key.Ciphertext{}, err
 	}
@@ -83,7 +83,7 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	case ciphertext.Version != "" && ciphertext.Version != version:
 		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext is of version %s, not of the one that it was given with", version)
 	}
-	resp, err := k.ask(ctx, as, "decrypt", map[string]string{"ciphertext": string(ciphertext.Data)}, bound, string(ciphertext.Data))
+	resp, err := k.call(ctx, as, "decrypt", map[string]string{"ciphertext": string(ciphertext.Data)}, bound, string(ciphertext.Data))
 	if err != nil {
 		return secret.Bytes{}, err
 	}
@@ -105,9 +105,9 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	return secret.New(plain), nil
 }
 
-// Current implements key.Key, and refuses a key that must not be used.
+// Current implements key.Key and refuses an unsuitable key.
 func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, error) {
-	if err := k.mayAsk(as); err != nil {
+	if err := k.checkCaller(as); err != nil {
 		return "", err
 	}
 	resp, _, err := k.connection.Ask(ctx, as, vault.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
@@ -135,10 +135,10 @@ func (k *vaultKey) UsesNode() bool { return k.connection.UsesNode() }
 // Close implements key.Key.
 func (k *vaultKey) Close() { k.connection.Close() }
 
-// ask makes an encryption or decryption. sent is what must not come back in an
-// error. It changes nothing at Vault, so it may be repeated.
-func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation string, fields map[string]string, bound key.Context, sent string) (*vault.Response, error) {
-	if err := k.mayAsk(as); err != nil {
+// call encrypts or decrypts. It redacts sent from errors. It changes nothing at
+// Vault, so retries are safe.
+func (k *vaultKey) call(ctx context.Context, as identity.Identity, operation string, fields map[string]string, bound key.Context, sent string) (*vault.Response, error) {
+	if err := k.checkCaller(as); err != nil {
 		return nil, err
 	}
 	canonical := base64.StdEncoding.EncodeToString(bound.Canonical())
@@ -166,8 +166,8 @@ func (k *vaultKey) ask(ctx context.Context, as identity.Identity, operation stri
 	return resp, nil
 }
 
-// mayAsk keeps the node's login for the node, and the pods' for pods.
-func (k *vaultKey) mayAsk(as identity.Identity) error {
+// checkCaller keeps the node's login for the node, and a pod's login for pods.
+func (k *vaultKey) checkCaller(as identity.Identity) error {
 	switch node := k.connection.UsesNode(); {
 	case node && !key.IsNode(as):
 		return k.fail(fault.ErrDenied, "%s is the node's login, which no pod may use as itself; let auth.method be kubernetes or jwt", k.connection.Who())
@@ -181,7 +181,7 @@ func (k *vaultKey) fail(kind error, format string, args ...any) error {
 	return fault.Failf(kind, "%s: %s", k.Name(), fmt.Sprintf(format, args...))
 }
 
-// broken is an answer that cannot be trusted.
+// broken explains a response that cannot be trusted.
 func (k *vaultKey) broken(what string) error {
 	return k.fail(fault.ErrUnavailable, "Vault's answer to %s is not complete; look at what stands between the node and Vault", what)
 }

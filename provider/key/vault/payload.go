@@ -8,10 +8,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// What Vault encrypts is not the bare plaintext but a payload that repeats, as
-// a hash, what the plaintext is bound to. Vault ignores a context for a key
-// that is not derived, and before 1.13 it ignores associated data, in both
-// cases without an error. The payload is bound whatever Vault does.
+// Vault encrypts a payload that repeats a hash of the context before the plaintext.
+// Vault silently ignores a context for a key that is not derived and, before 1.13,
+// associated data. The payload is bound in any case.
 const (
 	payloadFormat = 1
 	payloadHeader = 1 + sha256.Size

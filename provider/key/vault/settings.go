@@ -11,15 +11,14 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
-// The ways in which Vault itself binds a ciphertext to its context.
+// The ways in which Vault binds a ciphertext to its context.
 const (
-	// bindDerived derives the key for each context from the named one, which
-	// must have been made with derived=true.
+	// bindDerived derives a key for each context; the key must have derived=true.
 	bindDerived = "derived"
-	// bindAssociatedData authenticates the context beside the ciphertext.
-	// Vault before 1.13 does not know it.
+	// bindAssociatedData authenticates the context as associated data, which needs
+	// Vault 1.13.
 	bindAssociatedData = "associatedData"
-	// bindPayload leaves it to the payload, which this package checks.
+	// bindPayload relies on the payload, which this package checks.
 	bindPayload = "payload"
 )
 
@@ -38,8 +37,7 @@ type settings struct {
 	KnownAs string `yaml:"knownAs"`
 }
 
-// parseSettings returns the settings with their defaults, and all that is
-// wrong with them.
+// parseSettings returns the settings with defaults, and all their problems.
 func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.Problems) {
 	config := &settings{Settings: vault.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
 	if problems := vault.Decode(given.Fields, config); len(problems) > 0 {
@@ -72,8 +70,8 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	return config, problems
 }
 
-// keyName is true for what Vault takes as the name of a key, in one spelling.
-// A path with .. or % would ask for something else.
+// keyName reports whether Vault accepts the name of a key, in one spelling. With ..
+// or % the path would address something else.
 func keyName(name string) bool {
 	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
 	return name != "" && len(name) <= vault.MaxNameBytes &&

@@ -11,23 +11,22 @@ import (
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 )
 
-// description is what Vault tells of a key.
+// description is Vault's description of a key.
 // https://developer.hashicorp.com/vault/api-docs/secret/transit#read-key
 type description struct {
 	Type          string `json:"type"`
 	Derived       bool   `json:"derived"`
 	Convergent    bool   `json:"convergent_encryption"`
 	LatestVersion int    `json:"latest_version"`
-	// Imported is told by Vault 1.11 and later.
+	// Imported needs Vault 1.11.
 	Imported *bool `json:"imported_key"`
 }
 
-// authenticated are the types of key whose ciphertexts nobody without the key
-// can make. What RSA keys encrypt, anyone with the public key can.
+// authenticated are the key types whose ciphertexts need the key to create. Anyone
+// with the public key can create those of RSA keys.
 var authenticated = []string{"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305"}
 
-// unfit says why the key must not be used in the way that binding says; empty
-// if it may.
+// unfit returns why the key must not be used with the binding, or "".
 func (d description) unfit(binding string) string {
 	switch {
 	case d.LatestVersion < 1:
@@ -46,25 +45,25 @@ func (d description) unfit(binding string) string {
 	return ""
 }
 
-// encrypted is the answer to an encryption.
+// encrypted is the response to an encryption.
 // https://developer.hashicorp.com/vault/api-docs/secret/transit#encrypt-data
 type encrypted struct {
 	Ciphertext string `json:"ciphertext"`
 	KeyVersion int    `json:"key_version"`
 }
 
-// decrypted is the answer to a decryption.
+// decrypted is the response to a decryption.
 // https://developer.hashicorp.com/vault/api-docs/secret/transit#decrypt-data
 type decrypted struct {
 	Plaintext string `json:"plaintext"`
 }
 
-// ciphertextForm is the form of a Transit ciphertext. Vault itself is laxer: it
-// takes v0 for v1, and ignores set bits at the end of the base64.
+// ciphertextForm is the form of a Transit ciphertext. Vault is laxer: it accepts v0
+// for v1, and ignores trailing bits of the base64.
 var ciphertextForm = regexp.MustCompile(`^vault:(v[1-9][0-9]{0,8}):([A-Za-z0-9+/]+={0,2})$`)
 
-// versionOf returns the version in a ciphertext, and false if the ciphertext is
-// not spelled the one way in which Vault spells it.
+// versionOf returns the version in a ciphertext; false if Vault would spell it
+// differently.
 func versionOf(ciphertext []byte) (string, bool) {
 	parts := ciphertextForm.FindSubmatch(ciphertext)
 	if parts == nil {
@@ -76,14 +75,13 @@ func versionOf(ciphertext []byte) (string, bool) {
 	return string(parts[1]), true
 }
 
-// data decodes what a successful answer holds. Whether it is complete is the
-// caller's to check.
+// data decodes a successful response. The caller checks that it is complete.
 func data(resp *vault.Response, into any) bool {
 	return resp.Answer != nil && resp.Answer.Data != nil && json.Unmarshal(resp.Answer.Data, into) == nil
 }
 
-// ignored is true if Vault says that it did not look at a parameter, as it
-// does from 1.11 on.
+// ignored reports whether Vault says that it ignored a parameter, as it does from
+// 1.11 on.
 func ignored(resp *vault.Response, parameter string) bool {
 	return resp.Answer != nil && slices.ContainsFunc(resp.Answer.Warnings, func(warning string) bool {
 		return strings.Contains(warning, "ignored") && strings.Contains(warning, parameter)

@@ -36,9 +36,9 @@ func NewType(opts Options) *Type {
 // Name is "vault".
 func (t *Type) Name() string { return "vault" }
 
-// Open checks the settings, which docs/keys/vault.md lists, and reads the
-// certificate files that they name. If Options have a Person, the key is used with
-// that token, and the settings may not say another login. It makes no call.
+// Open checks the settings, which docs/keys/vault.md lists, and reads the certificate
+// files in them. With a Person in Options, the key uses that token, and the settings
+// must not have another login. It makes no call.
 func (t *Type) Open(given key.Settings) (key.Key, error) {
 	config, problems := parseSettings(given, t.person)
 	if err := problems.Err(); err != nil {

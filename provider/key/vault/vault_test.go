@@ -59,7 +59,7 @@ func TestAssociatedDataMeetsTheContract(t *testing.T) {
 		same := f.settings(t, map[string]any{"address": f.URL + "/", "mount": "transit"})
 		return &keytest.Fixture{
 			Type: vault.NewType(vault.Options{}), Settings: f.settings(t, nil), Other: f.settings(t, map[string]any{"key": "other"}), SameKey: &same,
-			Strangers:       map[string]identity.Identity{"a pod": {Namespace: "prod", ServiceAccount: "web"}},
+			OtherCallers:    map[string]identity.Identity{"a pod": {Namespace: "prod", ServiceAccount: "web"}},
 			Rotate:          func(t *testing.T) { f.rotate(t, "kms") },
 			Fail:            func(*testing.T) { f.Close() },
 			TellsVersion:    true,

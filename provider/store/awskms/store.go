@@ -48,17 +48,16 @@ func newStore(access *aws.Access, key string) *kmsStore {
 	}
 }
 
-// query is a reference as it is asked for.
+// query is a parsed reference.
 type query struct {
 	blob    []byte
 	context map[string]string
 }
 
-// parse returns what ref asks for. The error wraps fault.ErrInvalid and names
-// every wrong field.
+// parse parses ref. The error wraps fault.ErrInvalid and names every wrong field.
 func parse(ref store.Reference) (query, error) {
 	var problems aws.Problems
-	// As `aws kms encrypt --output text` prints it, and as YAML folds it.
+	// The output of `aws kms encrypt --output text`, also as folded by YAML.
 	blob, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(ref.Key), ""))
 	switch {
 	case ref.Key == "":
@@ -110,8 +109,8 @@ func (s *kmsStore) Check(ref store.Reference) error {
 	return err
 }
 
-// Read implements store.Store. The version is a digest of the ciphertext, which
-// is no secret.
+// Read implements store.Store. The version is a digest of the ciphertext, which is
+// public.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	q, err := parse(ref)
@@ -143,7 +142,7 @@ func version(q query) string {
 	return hex.EncodeToString(digest[:8])
 }
 
-// explained adds what is particular to KMS.
+// explained adds what is specific to KMS.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html#API_Decrypt_Errors
 func explained(f *aws.CallError) *aws.CallError {
 	switch f.Code {
@@ -153,7 +152,7 @@ func explained(f *aws.CallError) *aws.CallError {
 		f.Kind = fault.ErrInvalid
 		f.Text = "the ciphertext is damaged, of another key, or was made with another encryption context (" + f.Code + "); compare options.context, region and the store's key with what encrypted it"
 	case "NotFoundException":
-		// That a key is missing does not make an optional object absent.
+		// A missing key must not make an optional object absent.
 		f.Kind = fault.ErrInvalid
 		f.Text += "; check the store's key and region"
 	case "DisabledException", "KMSInvalidStateException":

@@ -37,8 +37,8 @@ func (t *Type) WorkloadSettings() []string { return append(aws.WorkloadSettings(
 type settings struct {
 	aws.Settings `yaml:",inline"`
 
-	// Key is the only key whose ciphertexts are decrypted; empty means any that
-	// the pod may use.
+	// Key restricts decryption to one key; empty allows every key that the pod may
+	// use.
 	Key string `yaml:"key"`
 }
 
@@ -46,7 +46,7 @@ type settings struct {
 // https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
 var keyForm = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+$`)
 
-// maxKey is the longest that KMS takes.
+// maxKey is KMS's maximum length.
 const maxKey = 2048
 
 // Open checks the settings, which docs/stores/aws.md lists, and reads the

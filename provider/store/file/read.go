@@ -14,15 +14,15 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// errChanging means that a file was written while it was read.
+// errChanging means that the file changed during the read.
 var errChanging = errors.New("changing")
 
-// settled is the age from which a file's times tell whether it changed since:
-// file systems stamp files with a clock that stands still for up to 10 ms.
+// settled is the minimum age at which a file's times prove that it is unchanged: file
+// systems take times from a clock with steps of up to 10 ms.
 const settled = 20 * time.Millisecond
 
-// readOnce reads the file below the root. os.Root resolves every part of the
-// path itself, link by link, and refuses what leads out of the directory.
+// readOnce reads the file below the root. os.Root resolves every symbolic link itself
+// and refuses paths that leave the directory.
 func (s *fileStore) readOnce(key string) ([]byte, error) {
 	root, err := os.OpenRoot(s.root)
 	if err != nil {
@@ -30,14 +30,13 @@ func (s *fileStore) readOnce(key string) ([]byte, error) {
 	}
 	defer root.Close() //nolint:errcheck // it is only read
 
-	// What is not a regular file is not even opened, because opening a pipe or
-	// a device can do something. If it takes the file's place in between, then
-	// opening does not block, and the second look finds it.
-	look, err := root.Stat(key)
+	// Opening a pipe or a device can have effects, so the type is checked before. If
+	// it changes in between, opening does not block, and the second check finds it.
+	found, err := root.Stat(key)
 	if err != nil {
 		return nil, s.failed(key, err)
 	}
-	if err := s.regular(key, look); err != nil {
+	if err := s.regular(key, found); err != nil {
 		return nil, err
 	}
 	file, err := root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
@@ -69,7 +68,7 @@ func (s *fileStore) readOnce(key string) ([]byte, error) {
 	return data, nil
 }
 
-// readAll reads up to one byte over the bound, whatever size the file claims.
+// readAll reads at most one byte more than the bound, whatever the reported size.
 func readAll(file *os.File, size int64) ([]byte, error) {
 	data := make([]byte, 0, size+1)
 	limited := io.LimitReader(file, maxBytes+1)
@@ -88,8 +87,8 @@ func readAll(file *os.File, size int64) ([]byte, error) {
 	}
 }
 
-// changed tells whether the file was, or may have been, written between the two
-// looks at it. One that has just been written may be between two writes.
+// changed reports whether the file was or may have been written between the two
+// stats. A recently written file may be between two writes.
 func changed(before, after fs.FileInfo, read int) bool {
 	if int64(read) != after.Size() || before.Size() != after.Size() || !before.ModTime().Equal(after.ModTime()) {
 		return true
@@ -109,7 +108,7 @@ func (s *fileStore) regular(key string, info fs.FileInfo) error {
 	return nil
 }
 
-// failed gives an error of opening or reading its kind.
+// failed adds the kind to an error of opening or reading.
 func (s *fileStore) failed(key string, err error) error {
 	cause := fmt.Errorf("%s below %s: %w", key, s.root, reason(err))
 	switch {
@@ -134,7 +133,7 @@ func (s *fileStore) tooLarge(key string) error {
 	return fault.Fail(fault.ErrInvalid, fmt.Errorf("key: %s below %s holds more than %d bytes", key, s.root, maxBytes))
 }
 
-// reason is the cause without the operation and path around it.
+// reason returns the cause without operation and path.
 func reason(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

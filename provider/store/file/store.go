@@ -17,25 +17,24 @@ import (
 )
 
 const (
-	// maxBytes is the most that one file may hold: the driver accepts no
-	// larger message.
+	// maxBytes is the maximum file size: the driver accepts no larger message.
 	maxBytes = 4 << 20
 	// maxPath and maxName are Linux's own limits, in bytes.
 	maxPath, maxName = 4096, 255
 )
 
-// A file that changes while it is read is read again, this often at most and
-// after this pause.
+// The maximum number of reads of a file that keeps changing, and the pause between
+// them.
 const (
 	attempts = 5
 	pause    = 20 * time.Millisecond
 )
 
-// fileStore reads below one directory. It keeps nothing open between reads, so
-// that a directory that is replaced is followed.
+// fileStore reads below one directory. It opens the directory for each read, so that
+// it follows a replaced one.
 type fileStore struct{ root string }
 
-// Check looks at the form of the key alone.
+// Check checks the form of the key only.
 func (*fileStore) Check(ref store.Reference) error {
 	var problems strict.Problems
 	if reason := badKey(ref.Key); reason != "" {
@@ -53,7 +52,7 @@ func (*fileStore) Check(ref store.Reference) error {
 	return nil
 }
 
-// badKey says why a key is not a relative, clean path, or nothing.
+// badKey returns why a key is not a clean relative path, or "".
 func badKey(key string) string {
 	switch {
 	case key == "":
@@ -75,8 +74,7 @@ func badKey(key string) string {
 	return ""
 }
 
-// Read returns the file's bytes: all as they were at one moment. The identity
-// does not matter here.
+// Read returns the file's content at one moment. It ignores the identity.
 func (s *fileStore) Read(ctx context.Context, _ identity.Identity, ref store.Reference) (store.Value, error) {
 	var last error
 	for attempt := range attempts {
@@ -92,9 +90,8 @@ func (s *fileStore) Read(ctx context.Context, _ identity.Identity, ref store.Ref
 		if err == nil {
 			return store.Value{Data: secret.New(data)}, nil
 		}
-		// Agents put new files in the place of old ones by switching a
-		// symbolic link, and what is looked up during the switch may seem to
-		// be gone. So missing is believed only the second time.
+		// Agents replace files by switching a symbolic link, during which a lookup may
+		// fail. So only a second failure counts as missing.
 		missing := errors.Is(err, fault.ErrNotFound)
 		if !errors.Is(err, errChanging) && !(missing && !errors.Is(last, fault.ErrNotFound)) {
 			return store.Value{}, err

@@ -8,10 +8,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/seal"
 )
 
-// maxKeys is the most keys of key services in one store.
+// maxKeys is the maximum number of service keys in one store.
 const maxKeys = 64
 
-// Who a key service is asked as.
+// The values of openAs: whose credentials the key service sees.
 const (
 	openAsPod  = "pod"
 	openAsNode = "node"
@@ -19,17 +19,17 @@ const (
 
 // keySettings is a key of a key service.
 type keySettings struct {
-	// Name is what values are sealed to.
+	// Name is the name in sealed values.
 	Name string `yaml:"name"`
-	// OpenAs is pod, or node for a key service that cannot tell pods apart.
+	// OpenAs is pod, or node for a key service that cannot distinguish pods.
 	OpenAs string `yaml:"openAs"`
-	// Service is the key service: its type, and the type's own settings, in
-	// which placeholders stand for the pod's namespace and service account.
+	// Service is the key service's type and settings; placeholders stand for the pod's
+	// namespace and service account.
 	Service map[string]any `yaml:"service"`
 }
 
-// openKeys opens the keys, or says all that is wrong with them. What is opened
-// is the caller's to close, whatever is wrong with the rest.
+// openKeys opens the keys and returns all problems. The caller closes the opened keys
+// even if there are problems.
 func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey, problems strict.Problems) {
 	add := func(field, format string, args ...any) {
 		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})

@@ -12,11 +12,11 @@ import (
 	"github.com/lanyardhq/lanyard/provider/seal"
 )
 
-// ringFile is a key ring that follows its file. There is no watcher: the file
-// is looked at when the ring is needed, which costs one stat.
+// ringFile is a key ring that follows its file. It has no watcher: each use costs one
+// stat.
 type ringFile struct {
 	path string
-	// services are where the key is that wraps the ring's private keys.
+	// services include the key that wraps the ring's private keys.
 	services []*seal.ServiceKey
 
 	mu       sync.Mutex
@@ -33,8 +33,8 @@ func openRing(path string, services []*seal.ServiceKey) (*ringFile, error) {
 	return f, nil
 }
 
-// current returns the file's ring, or the last good one while the file is
-// missing or wrong. Each problem is logged once until it changes or is over.
+// current returns the file's ring, or the last good one while the file is missing or
+// invalid. It logs each new problem once.
 func (f *ringFile) current() *seal.KeyRing {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,9 +50,8 @@ func (f *ringFile) current() *seal.KeyRing {
 	return f.ring
 }
 
-// reload reads the file if it is another than the one that was read last. The
-// file is looked at before it is read, so that a change in between is seen the
-// next time.
+// reload reads the file if it changed. The stat comes first, so that the next reload
+// notices a change during the read.
 func (f *ringFile) reload() error {
 	info, err := os.Stat(f.path)
 	if err != nil {
@@ -80,8 +79,8 @@ func (f *ringFile) reload() error {
 	return nil
 }
 
-// wrapper is the key that wraps the ring's private keys. Only the node's own
-// credentials may unwrap them: they open what is sealed for every pod.
+// wrapper returns the key that wraps the ring's private keys. It must use the node's
+// credentials: the private keys open the values of every pod.
 func (f *ringFile) wrapper(name string) (*seal.ServiceKey, error) {
 	i := slices.IndexFunc(f.services, func(s *seal.ServiceKey) bool { return s.Name() == name })
 	switch {
@@ -93,7 +92,7 @@ func (f *ringFile) wrapper(name string) (*seal.ServiceKey, error) {
 	return f.services[i], nil
 }
 
-// close forgets what was unwrapped.
+// close forgets the unwrapped keys.
 func (f *ringFile) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,8 +101,8 @@ func (f *ringFile) close() {
 	}
 }
 
-// sameFile is true if nothing has changed the file between two looks at it. Its
-// mode counts, because a ring that others may read is refused.
+// sameFile reports whether the file is unchanged. The mode counts, because a ring
+// that others can read is refused.
 func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }

@@ -15,19 +15,18 @@ const (
 	maxPatterns = 256
 )
 
-// sealerSettings is a sealer that is trusted.
+// sealerSettings is a trusted sealer.
 type sealerSettings struct {
-	// Name is what errors and classes call the sealer.
+	// Name is the sealer's name in errors and classes.
 	Name string `yaml:"name"`
-	// Public is its public key: the field of that name in the file that lanyard
-	// keygen --sealer writes.
+	// Public is the public key, as in the file of lanyard keygen --sealer.
 	Public string `yaml:"public"`
-	// Namespaces are those that it may seal for, in which * stands for any text.
+	// Namespaces are those it may seal for; * stands for any text.
 	Namespaces []string `yaml:"namespaces"`
 }
 
-// signatures are what the settings demand, or what is wrong with them. Without
-// sealers nothing is demanded.
+// signatures returns the policy of the settings, or their problems. Without sealers
+// there is no policy.
 func (s *settings) signatures() (*seal.Signatures, strict.Problems) {
 	var problems strict.Problems
 	add := func(field, format string, args ...any) {
@@ -75,9 +74,9 @@ func (s *settings) signatures() (*seal.Signatures, strict.Problems) {
 	return found, problems
 }
 
-// wanted are the names in the options of an object: the sealers of which the
-// value must be signed by one.
-func wanted(ref store.Reference) ([]string, error) {
+// requiredSealers returns the names in an object's options, one of which must have
+// signed the value.
+func requiredSealers(ref store.Reference) ([]string, error) {
 	var options struct {
 		Sealers []string `yaml:"sealers"`
 	}

@@ -23,8 +23,8 @@ type sealedStore struct {
 	now        func() time.Time
 }
 
-// keys are those of now, for a value that must be signed by one of the sealers,
-// if any are named.
+// keys returns the current keys. If only has names, one of those sealers must have
+// signed the value.
 func (s *sealedStore) keys(only []string) seal.Keys {
 	keys := seal.Keys{Services: s.services, Signatures: s.signatures, Only: only}
 	if s.ring != nil {
@@ -33,15 +33,14 @@ func (s *sealedStore) keys(only []string) seal.Keys {
 	return keys
 }
 
-// Check parses the text, and refuses one that no key of the store's can open, or
-// whose signature is not one of a sealer who is trusted for the namespace that the
-// value is sealed for, or for none at all if that is any. The scope itself is not
-// looked at.
+// Check parses the text. It refuses a value that none of the keys can open, or whose
+// signature is not trusted for the namespace in its scope (for any namespace, if the
+// scope has none). It does not check the scope.
 func (s *sealedStore) Check(ref store.Reference) error {
 	if ref.Version != "" {
 		return fault.Fail(fault.ErrInvalid, errors.New("version: a sealed value has no versions; remove the field"))
 	}
-	only, err := wanted(ref)
+	only, err := requiredSealers(ref)
 	if err != nil {
 		return fault.Fail(fault.ErrInvalid, err)
 	}
@@ -65,17 +64,16 @@ func (s *sealedStore) checkSignature(sealed *seal.Sealed, only []string) error {
 	return s.signatures.CheckAnywhere(sealed, only)
 }
 
-// Read opens the value if it is sealed for the identity and the object. A key
-// service is asked once for each Read: what keeps a poll from asking it again is
-// the engine's cache of values.
+// Read opens the value if its scope includes the identity and the object. Each Read
+// calls the key service once; the engine's cache keeps polls from repeating it.
 //
-// There is no ErrNotFound: a value that stands in the class is there, and an
-// unknown or retired key must not make an optional object vanish in silence.
+// It never returns ErrNotFound: an unknown or retired key must not make an optional
+// object disappear silently.
 func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.Reference) (store.Value, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Value{}, err
 	}
-	only, err := wanted(ref)
+	only, err := requiredSealers(ref)
 	if err != nil {
 		return store.Value{}, fault.Fail(fault.ErrInvalid, err)
 	}
@@ -93,8 +91,8 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 	return store.Value{Data: value, Version: version(ref.Key), NotAfter: sealed.Scope().NotAfter}, nil
 }
 
-// RefreshOf implements store.Steady for the values of key services. A key ring is
-// at hand, and a key that is retired there should be noticed soon.
+// RefreshOf implements store.Steady for values of key services. Values of a key ring
+// cost no call, and a retired key should show soon.
 func (s *sealedStore) RefreshOf(ref store.Reference) time.Duration {
 	sealed, err := seal.Parse(ref.Key)
 	if err != nil || sealed.Suite() != seal.SuiteKeyService {
@@ -103,7 +101,7 @@ func (s *sealedStore) RefreshOf(ref store.Reference) time.Duration {
 	return s.refresh
 }
 
-// Close closes the keys of key services, and forgets what they unwrapped.
+// Close closes the service keys and forgets what they unwrapped.
 func (s *sealedStore) Close() {
 	if s.ring != nil {
 		s.ring.close()
@@ -113,9 +111,9 @@ func (s *sealedStore) Close() {
 	}
 }
 
-// kindOf maps an error of Open: a scope that does not match and a sealer who is not
-// trusted are refusals, what a key service says keeps its kind, and whatever only sealing again can mend is
-// an invalid reference.
+// kindOf returns the kind of Open's error. Wrong scopes and untrusted sealers are
+// refusals, key services keep their kind, and the rest needs sealing again and is an
+// invalid reference.
 func kindOf(err error) error {
 	if errors.Is(err, seal.ErrKeyService) {
 		for _, kind := range []error{fault.ErrUnavailable, fault.ErrDenied, fault.ErrUnauthenticated} {
@@ -135,8 +133,7 @@ func kindOf(err error) error {
 	return fault.ErrInvalid
 }
 
-// version is a short hash of the text. The text is public, so a plain hash of
-// it tells nothing about the value.
+// version is a short hash of the text. The text is public, so a plain hash is safe.
 func version(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])

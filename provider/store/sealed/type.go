@@ -44,8 +44,8 @@ func (*Type) Name() string { return "sealed" }
 // WorkloadSettings is empty: keys are the operator's alone.
 func (*Type) WorkloadSettings() []string { return nil }
 
-// The default and the bound of Refresh. A sealed value never changes, so asking
-// again finds out one thing: that the right to open it has ended.
+// The default and bound of Refresh. Sealed values never change; another call only
+// notices that the right to open them has ended.
 const (
 	defaultRefresh = time.Hour
 	maxRefresh     = 30 * 24 * time.Hour
@@ -57,17 +57,17 @@ type settings struct {
 	KeyRing string `yaml:"keyRing"`
 	// Keys are keys of key services.
 	Keys []keySettings `yaml:"keys"`
-	// Sealers are who must have signed a value, and Unsigned the namespaces
-	// whose values may be without a signature.
+	// Sealers are the trusted signers, and Unsigned the namespaces whose values need
+	// no signature.
 	Sealers  []sealerSettings `yaml:"sealers"`
 	Unsigned []string         `yaml:"unsigned"`
-	// Refresh is after how long a key service is asked again whether the pod
-	// may still open a value.
+	// Refresh is how often the key service is asked whether the pod may still open a
+	// value.
 	Refresh time.Duration `yaml:"refresh"`
 }
 
-// Open reads the key ring and opens the keys once, so that wrong ones are known
-// when they are configured and not when a pod starts. It makes no call.
+// Open reads the key ring and opens the keys, so that mistakes show at configuration
+// and not when a pod starts. It makes no call.
 func (t *Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
 		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "classes must not define stores of type sealed: only the operator's configuration names keys; remove the store, and keep the object's sealed field"}})
@@ -87,7 +87,7 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	var wrong strict.Problems
 	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
 	problems = append(problems, wrong...)
-	// Without its key a wrapped ring cannot be judged.
+	// A wrapped ring cannot be checked without its key.
 	if s.KeyRing != "" && len(wrong) == 0 {
 		ring, err := openRing(s.KeyRing, opened.services)
 		if err != nil {

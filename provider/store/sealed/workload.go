@@ -14,26 +14,25 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// The placeholders of settings. They let one configuration give each namespace
-// a role or a key of its own. Neither can hold anything but letters, digits,
-// dashes and dots.
+// The placeholders of settings: one configuration gives each namespace its own role
+// or key. Their values are letters, digits, dashes and dots only.
 const (
 	namespacePlaceholder = "{namespace}"
 	accountPlaceholder   = "{serviceAccount}"
 )
 
-// maxWorkloads is the most workloads whose keys stay open between calls, so that
-// their logins are kept. A node runs some hundred pods.
+// maxWorkloads is the maximum number of workloads whose keys, with their logins, stay
+// open between calls. A node runs some hundred pods.
 const maxWorkloads = 1024
 
-// openService opens the key of the settings: one for all, or one for each
-// workload where they have placeholders.
+// openService opens the key: one for all workloads or, with placeholders, one for
+// each.
 func openService(types []key.Type, service map[string]any, at string) (key.Key, strict.Problems) {
 	if !hasPlaceholder(service) {
 		return key.Open(types, service, at)
 	}
-	k := &workloadKey{types: types, service: service, opened: map[workload]*workloadsOwn{}}
-	// What is wrong with the settings is wrong for every workload.
+	k := &workloadKey{types: types, service: service, opened: map[workload]*workloadEntry{}}
+	// A problem of the settings affects every workload.
 	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), at)
 	if len(problems) > 0 {
 		return nil, problems
@@ -48,35 +47,33 @@ func openService(types []key.Type, service map[string]any, at string) (key.Key, 
 	return k, nil
 }
 
-// workload is what placeholders stand for.
+// workload holds the values of the placeholders.
 type workload struct{ namespace, account string }
 
-// workloadKey is a key whose settings differ from workload to workload. It is a
-// key.Key for pods alone.
+// workloadKey is a key.Key for pods whose settings depend on the workload.
 type workloadKey struct {
 	types   []key.Type
 	service map[string]any
 	name    string
 
 	mu     sync.Mutex
-	opened map[workload]*workloadsOwn
+	opened map[workload]*workloadEntry
 	calls  uint64 // so far, to tell which key was used last
 }
 
-// workloadsOwn is the key of one workload. All of it is guarded by the
-// workloadKey's mu.
-type workloadsOwn struct {
+// workloadEntry is the key of one workload, guarded by the workloadKey's mu.
+type workloadEntry struct {
 	key.Key
 	users int    // calls under way
 	used  uint64 // the number of the call that used it last
 }
 
-// Name implements key.Key: the name for a service account called default.
+// Name implements key.Key: the name for the service account default.
 func (k *workloadKey) Name() string { return k.name }
 
 // Encrypt implements key.Key.
 func (k *workloadKey) Encrypt(ctx context.Context, as identity.Identity, plaintext secret.Bytes, bound key.Context) (key.Ciphertext, error) {
-	own, release, err := k.of(as)
+	own, release, err := k.acquire(as)
 	if err != nil {
 		return key.Ciphertext{}, err
 	}
@@ -86,7 +83,7 @@ func (k *workloadKey) Encrypt(ctx context.Context, as identity.Identity, plainte
 
 // Decrypt implements key.Key.
 func (k *workloadKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext key.Ciphertext, bound key.Context) (secret.Bytes, error) {
-	own, release, err := k.of(as)
+	own, release, err := k.acquire(as)
 	if err != nil {
 		return secret.Bytes{}, err
 	}
@@ -96,7 +93,7 @@ func (k *workloadKey) Decrypt(ctx context.Context, as identity.Identity, ciphert
 
 // Current implements key.Key.
 func (k *workloadKey) Current(ctx context.Context, as identity.Identity) (string, error) {
-	own, release, err := k.of(as)
+	own, release, err := k.acquire(as)
 	if err != nil {
 		return "", err
 	}
@@ -114,9 +111,9 @@ func (k *workloadKey) Close() {
 	clear(k.opened)
 }
 
-// of is the workload's own key, opened when it is first asked for. It stays open
-// until release is called, and after that as long as there is room.
-func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err error) {
+// acquire returns the workload's key, which it opens on first use. The key stays open
+// until release, and afterwards while there is room.
+func (k *workloadKey) acquire(as identity.Identity) (own key.Key, release func(), err error) {
 	who := workload{as.Namespace, as.ServiceAccount}
 	if who.namespace == "" || who.account == "" || strings.ContainsFunc(who.namespace+who.account, notNameText) {
 		return nil, nil, fault.Fail(fault.ErrDenied, errors.New("the key is for pods, by their namespace and service account"))
@@ -130,7 +127,7 @@ func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err
 			return nil, nil, fault.Fail(fault.ErrInvalid, problems)
 		}
 		k.makeRoom()
-		found = &workloadsOwn{Key: made}
+		found = &workloadEntry{Key: made}
 		k.opened[who] = found
 	}
 	k.calls++
@@ -142,8 +139,8 @@ func (k *workloadKey) of(as identity.Identity) (own key.Key, release func(), err
 	}, nil
 }
 
-// makeRoom closes the key that was used longest ago, if there are too many and
-// it is not in use. k.mu is held.
+// makeRoom closes the least recently used key if there are too many and it is idle.
+// k.mu is held.
 func (k *workloadKey) makeRoom() {
 	if len(k.opened) < maxWorkloads {
 		return
@@ -160,18 +157,18 @@ func (k *workloadKey) makeRoom() {
 	}
 }
 
-// notNameText is true of what no name of a namespace or service account holds.
+// notNameText matches runes outside names of namespaces and service accounts.
 func notNameText(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.'
 }
 
-// settingsOf are the settings with the workload in the place of placeholders.
+// settingsOf replaces the placeholders in the settings.
 func (k *workloadKey) settingsOf(who workload) map[string]any {
 	replaced := strings.NewReplacer(namespacePlaceholder, who.namespace, accountPlaceholder, who.account)
 	return replaceIn(k.service, replaced).(map[string]any) //nolint:forcetypeassert // a map stays one
 }
 
-// replaceIn returns a copy of settings in which every text is replaced.
+// replaceIn returns a copy of settings with every text replaced.
 func replaceIn(value any, replacer *strings.Replacer) any {
 	switch value := value.(type) {
 	case string:
@@ -192,7 +189,7 @@ func replaceIn(value any, replacer *strings.Replacer) any {
 	return value
 }
 
-// hasPlaceholder is true if a text of the settings has one.
+// hasPlaceholder reports whether any text of the settings has one.
 func hasPlaceholder(value any) bool {
 	switch value := value.(type) {
 	case string:

@@ -10,8 +10,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// refusal explains a status other than success with which Vault answered q,
-// read as who.
+// refusal explains a failed status of q, which was sent with the login who.
 func refusal(q *query, who string, resp *vault.Response) error {
 	where, text := q.where(), resp.Said()
 	switch resp.Status {
@@ -28,7 +27,7 @@ func refusal(q *query, who string, resp *vault.Response) error {
 	return fault.Failf(fault.ErrInvalid, "%s: Vault refuses the request (%d)%s", where, resp.Status, text)
 }
 
-// hint says what is usually meant by a key that names nothing.
+// hint suggests the usual mistake behind a missing key.
 func hint(q *query, a *vault.Answer) string {
 	if q.method != http.MethodGet || q.params.Has("list") {
 		return ""
@@ -43,7 +42,7 @@ func hint(q *query, a *vault.Answer) string {
 	return ""
 }
 
-// where is what was asked, in front of an error.
+// where names the request at the start of an error.
 func (q *query) where() string { return q.verb() + " " + message.Excerpt(q.key) }
 
 // verb is the method as the class's author wrote it.
@@ -54,7 +53,7 @@ func (q *query) verb() string {
 	return q.method
 }
 
-// capability is what a policy must grant for the query.
+// capability returns the capability that a policy must grant for the query.
 // https://developer.hashicorp.com/vault/docs/concepts/policies#capabilities
 func (q *query) capability() string {
 	switch q.verb() {

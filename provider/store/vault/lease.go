@@ -16,13 +16,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// leaseOf returns how long the value of an answer works; nil if nothing says
-// that it ends. start is when the request was made.
+// leaseOf returns how long the value of a response is valid; nil if it does not end.
+// start is the time of the request.
 func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as identity.Identity, start time.Time) (*store.Lease, error) {
 	end, isCertificate := time.Time{}, false
 	if q.writes() {
-		// What a GET finds is not made for this pod and does not change by
-		// being read again, though it may be a certificate that ends.
+		// A GET makes nothing for this pod, and reading again changes nothing, though
+		// the value may be a certificate that expires.
 		end, isCertificate = certificateEnd(a.Data)
 	}
 	if a.LeaseID == "" {
@@ -32,8 +32,7 @@ func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as 
 		return &store.Lease{Duration: end.Sub(start), Expires: end}, nil
 	}
 	if used.Limited() {
-		// Every further read could be the one that ends the token and with it
-		// the lease.
+		// Each read could use up the token, which ends the lease with it.
 		s.connection.Retire(as, used)
 		if !used.Take() {
 			return nil, fault.Failf(fault.ErrInvalid, "%s %s: the value ended with the token that read it, because tokens of %s may be used only once (token_num_uses); set it to 0, or to 3 at least",
@@ -47,21 +46,21 @@ func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as 
 	return leased.lease(time.Duration(a.LeaseDuration), a.Renewable, start), nil
 }
 
-// leased is a value on a lease of Vault's.
+// leased is a value with a lease of Vault.
 type leased struct {
 	store   *vaultStore
 	session *vault.Session
 	key     string
 	id      string
-	// asked is the lease's first duration, which every renewal asks for.
+	// asked is the lease's first duration, requested at every renewal.
 	asked time.Duration
-	// certificateEnd is the end of the value itself; zero if it has none.
+	// certificateEnd is when the value itself expires; zero if never.
 	certificateEnd time.Time
 }
 
-// lease is how long the value works when its lease was given for that long at
-// the time start: to the end of the lease, of the token that made it, with
-// which Vault revokes it, or of the certificate, whichever comes first.
+// lease returns how long the value is valid, given a lease of that duration from
+// start: until the lease, the token that created it (Vault then revokes the lease) or
+// the certificate ends.
 // https://developer.hashicorp.com/vault/docs/concepts/tokens#token-time-to-live-periodic-tokens-and-explicit-max-ttls
 func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) *store.Lease {
 	end := start.Add(duration)
@@ -78,9 +77,8 @@ func (l *leased) lease(duration time.Duration, renewable bool, start time.Time) 
 	return lease
 }
 
-// renew renews the token that the lease hangs on, if that is due, and then the
-// lease. A token that cannot be renewed any more is no error: the lease's new
-// end tells.
+// renew renews the lease, and before that its token if due. A token that is not
+// renewable any more is no error: the lease's new end shows it.
 // https://developer.hashicorp.com/vault/api-docs/system/leases#renew-lease
 func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	if err := l.store.connection.Renew(ctx, l.session); err != nil && ctx.Err() != nil {

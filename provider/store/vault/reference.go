@@ -24,7 +24,7 @@ const maxBodyBytes = 256 << 10
 // https://developer.hashicorp.com/vault/api-docs#api-operations
 const methodList = "LIST"
 
-// query is a reference as it is sent.
+// query is a parsed reference.
 type query struct {
 	key    string
 	method string
@@ -34,11 +34,11 @@ type query struct {
 	whole  bool   // the value is all of the answer, not its data alone
 }
 
-// writes is true if the server may change something to answer.
+// writes reports whether the request may change something at the server.
 func (q *query) writes() bool { return q.method == http.MethodPost || q.method == http.MethodPut }
 
-// parseReference returns what ref asks for. The error wraps fault.ErrInvalid
-// and names every wrong field.
+// parseReference parses ref. The error wraps fault.ErrInvalid and names every wrong
+// field.
 func parseReference(ref store.Reference) (*query, error) {
 	var problems vault.Problems
 	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
@@ -141,7 +141,7 @@ func (q *query) setBody(value any, problems *vault.Problems) {
 	}
 }
 
-// asFields takes fields as the native dialect or another one makes them.
+// asFields accepts the map types of all dialects.
 func asFields(value any) (map[string]any, bool) {
 	switch value := value.(type) {
 	case map[string]any:

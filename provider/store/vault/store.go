@@ -25,8 +25,8 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	}
 	resp, asked, err := s.connection.Ask(ctx, as, vault.Request{
 		What: q.where(), Method: q.method, Path: q.key, Params: q.params, Body: q.body,
-		// A read that makes a credential may be repeated: the one that was
-		// lost ends with its own lease. A write may not.
+		// A read that creates a credential is safe to retry: the lost credential's
+		// lease ends by itself. A write is not.
 		Repeatable: !q.writes(),
 	})
 	if err != nil {

@@ -28,10 +28,9 @@ func NewType(opts Options) *Type {
 // Name is "vault".
 func (t *Type) Name() string { return "vault" }
 
-// WorkloadSettings are those with which Vault itself decides what the pod may
-// have: its namespace, its role, and the audience of the token that it sends.
-// The role of the cert method has a field of its own that is not among them,
-// because there the node's certificate is what logs in.
+// WorkloadSettings are the settings that Vault checks against the pod: namespace,
+// role and token audience. The role of the cert method is a different field, because
+// there the node's certificate logs in.
 func (t *Type) WorkloadSettings() []string {
 	return []string{"namespace", "auth.role", "auth.audience"}
 }
@@ -43,8 +42,8 @@ func (t *Type) ReadsAsNode(given store.Settings) bool {
 	return settings.Auth.UsesNode()
 }
 
-// NodeSettings implements store.NodeReader: none, since with the node's token a
-// role and a namespace are rights that the pod need not have.
+// NodeSettings implements store.NodeReader. It is empty: with the node's token, a
+// role or namespace would be a right that the pod may not have.
 func (t *Type) NodeSettings() []string { return nil }
 
 // Open checks the settings, which docs/stores/vault.md lists, and reads the

@@ -17,7 +17,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// versioned is the metadata that KV version 2 gives with a secret.
+// versioned is the metadata of a secret in KV version 2.
 // https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#read-secret-version
 type versioned struct {
 	Version      int64  `json:"version"`
@@ -26,9 +26,8 @@ type versioned struct {
 	Destroyed    bool   `json:"destroyed"`
 }
 
-// asVersioned tells an answer of KV version 2 by its shape: data and metadata
-// alone, the latter with a version and the time of its making. Any other
-// answer is not of KV version 2.
+// asVersioned recognises a response of KV version 2 by its shape: only data and
+// metadata, the latter with version and creation time.
 func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, ok bool) {
 	outer := fields(data)
 	if len(outer) != 2 || outer["data"] == nil || outer["metadata"] == nil {
@@ -43,8 +42,8 @@ func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, o
 	return outer["data"], meta, true
 }
 
-// id is different for each version, also if the secret was removed with all
-// its metadata and its versions count from one again.
+// id is unique for each version, even if the secret was deleted with its metadata and
+// versions restart at one.
 func (v versioned) id() string {
 	created, err := time.Parse(time.RFC3339Nano, v.CreatedTime)
 	if err != nil {
@@ -53,8 +52,8 @@ func (v versioned) id() string {
 	return strconv.FormatInt(v.Version, 10) + "-" + strconv.FormatInt(created.UnixNano(), 36)
 }
 
-// gone explains a version that is there and has no data any more; nil if that
-// is not what the answer says.
+// gone explains a version without data, such as a deleted one; nil for other
+// responses.
 func gone(q *query, a *vault.Answer) error {
 	if a == nil {
 		return nil
@@ -70,7 +69,7 @@ func gone(q *query, a *vault.Answer) error {
 		message.Excerpt(q.key), meta.Version, message.Excerpt(meta.DeletionTime))
 }
 
-// valueOf turns a successful answer into the value, without its lease.
+// valueOf returns the value of a successful response, without its lease.
 func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 	where := q.where()
 	if resp.Status == http.StatusNoContent {
@@ -108,8 +107,8 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 	return store.Value{Data: secret.New(a.Data)}, nil
 }
 
-// nothing explains a success that holds no value. A write may give none by
-// design; a read that finds nothing is answered with 404 by Vault.
+// nothing explains a success without a value. A write may have none by design; for a
+// missing secret Vault returns 404.
 func (q *query) nothing(answer string) error {
 	if q.writes() {
 		return fault.Failf(fault.ErrInvalid, "%s: Vault has done it and gives no value back (%s), so there is nothing to mount", q.where(), answer)
@@ -117,8 +116,8 @@ func (q *query) nothing(answer string) error {
 	return fault.Failf(fault.ErrUnavailable, "%s: a success without a value (%s), which Vault does not answer to a read; look at what stands between the node and Vault", q.where(), answer)
 }
 
-// certificateEnd is when the certificate that a write made ends: an X.509
-// certificate of the PKI engine or a signed key of the SSH engine.
+// certificateEnd returns when an issued certificate expires: X.509 from the PKI
+// engine or a signed key from the SSH engine.
 // https://developer.hashicorp.com/vault/api-docs/secret/pki#generate-certificate-and-key
 // https://developer.hashicorp.com/vault/api-docs/secret/ssh#sign-ssh-key
 func certificateEnd(data json.RawMessage) (time.Time, bool) {
@@ -151,8 +150,7 @@ func certificateEnd(data json.RawMessage) (time.Time, bool) {
 
 func isNull(text json.RawMessage) bool { return len(text) == 0 || string(text) == "null" }
 
-// fields are the top-level names of a JSON object with their values; nil if
-// the text is none.
+// fields returns the members of a JSON object; nil if the text is none.
 func fields(text json.RawMessage) map[string]json.RawMessage {
 	var f map[string]json.RawMessage
 	if json.Unmarshal(text, &f) != nil {

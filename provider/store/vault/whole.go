@@ -10,10 +10,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// whole is the answer as Vault's Go client writes it down again (api.Secret),
-// with the same names in the same order. The identifier of the request, which
-// is another one for every read, is always empty: with it an unchanged secret
-// would look like a changed one. A token is no value and never part of it.
+// whole is the response as Vault's Go client encodes it (api.Secret), with the same
+// names in the same order. The request ID is always empty, because it differs for
+// each read and would look like a change. A token is never part of it.
 type whole struct {
 	RequestID     string          `json:"request_id"`
 	LeaseID       string          `json:"lease_id"`
@@ -24,8 +23,8 @@ type whole struct {
 	MountType     string          `json:"mount_type,omitempty"`
 }
 
-// wholeAnswer is the value of a reference with the option whole. It has no
-// version of Vault's, since more than the secret's data is part of it.
+// wholeAnswer returns the value for the option whole. It has no version, since
+// Vault's version covers the secret's data only.
 func wholeAnswer(where string, a *vault.Answer) (store.Value, error) {
 	text, err := json.Marshal(whole{
 		LeaseID: a.LeaseID, LeaseDuration: int64(time.Duration(a.LeaseDuration) / time.Second), Renewable: a.Renewable,
