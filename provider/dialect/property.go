@@ -9,8 +9,7 @@ import (
 // plainKey is a key that needs no quotes in a JMESPath expression.
 var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Property is the JMESPath expression that selects the key of this very name,
-// whatever it holds.
+// Property returns the JMESPath expression that selects exactly this key.
 // https://jmespath.org/specification.html#identifiers
 func Property(key string) string {
 	if plainKey.MatchString(key) && key != "let" && key != "in" {

@@ -1,7 +1,7 @@
-// Package dialect is what the dialects below it share: reading the parameters of
-// a SecretProviderClass and collecting everything that is wrong with them, each
-// problem at its place. A dialect is a function from parameters to a
-// spec.Class and knows neither stores nor the operator's configuration.
+// Package dialect is shared by the dialects below it: it reads the parameters of a
+// SecretProviderClass and collects their problems, each with its place. A dialect
+// turns parameters into a spec.Class and knows neither stores nor the operator's
+// configuration.
 //
 // To add one: a package with Name and Parse, one line in cmd, one page in docs
 // that has every parameter and field. Start with Reader.
@@ -18,8 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// Reader collects what is wrong with a class's parameters. The zero Reader is
-// ready for use.
+// Reader collects the problems of a class's parameters. Its zero value is ready.
 type Reader struct {
 	problems spec.Problems
 	misread  map[int]bool // entries of which something could not be decoded
@@ -30,9 +29,9 @@ func (r *Reader) Wrong(parameter, format string, args ...any) {
 	r.problems = append(r.problems, spec.Problem{Field: parameter, Text: fmt.Sprintf(format, args...)})
 }
 
-// WrongIn adds a problem with a field of an entry in the list that a parameter
-// holds: index counts from zero, id is what messages call the entry, and field
-// may be empty for the entry itself.
+// WrongIn adds a problem with a field of an entry in a parameter's list. index counts
+// from zero, id names the entry in messages, and an empty field means the entry
+// itself.
 func (r *Reader) WrongIn(list string, index int, id, field, format string, args ...any) {
 	place := fmt.Sprintf("%s[%d]", list, index)
 	if field != "" {
@@ -41,11 +40,10 @@ func (r *Reader) WrongIn(list string, index int, id, field, format string, args 
 	r.problems = append(r.problems, spec.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
 }
 
-// Add adds a problem whose place the dialect has found itself.
+// Add adds a problem with a place.
 func (r *Reader) Add(problem spec.Problem) { r.problems = append(r.problems, problem) }
 
-// Unknown refuses the parameters that are not known, each with the nearest that
-// is.
+// Unknown refuses unknown parameters and suggests the nearest known one.
 func (r *Reader) Unknown(parameters map[string]string, known []string) {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		if !slices.Contains(known, name) {
@@ -54,9 +52,9 @@ func (r *Reader) Unknown(parameters map[string]string, known []string) {
 	}
 }
 
-// YAML decodes a parameter's text into what into points to, as strict.Unmarshal
-// does. If the text is a list of objects, id says what messages call the entry
-// of an index, from what was decoded; it is nil for other texts.
+// YAML decodes a parameter's text into what into points to, as strict.Unmarshal does.
+// For a list of objects, id returns the name of a decoded entry for messages;
+// otherwise it is nil.
 func (r *Reader) YAML(parameter, text string, into any, id func(index int) string) {
 	for _, s := range strict.Unmarshal([]byte(text), into) {
 		field := parameter
@@ -78,12 +76,11 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 	}
 }
 
-// Misread says whether something of the entry of this index could not be
-// decoded, so that what seems to be missing may stand there.
+// Misread reports whether part of the entry could not be decoded, so that a field
+// that seems missing may be there.
 func (r *Reader) Misread(index int) bool { return r.misread[index] }
 
-// Err is everything that is wrong, a spec.Problems in the order of the
-// entries; nil if nothing is.
+// Err returns all problems as spec.Problems in the order of the entries, or nil.
 func (r *Reader) Err() error {
 	if len(r.problems) == 0 {
 		return nil
@@ -92,7 +89,7 @@ func (r *Reader) Err() error {
 	return r.problems
 }
 
-// entryIndex is the index that a field begins with, or -1.
+// entryIndex returns the index at the start of a field, or -1.
 func entryIndex(field string) int {
 	text, _, ok := strings.Cut(strings.TrimPrefix(field, "["), "]")
 	if !ok || !strings.HasPrefix(field, "[") {

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Text takes any scalar as it is written, as the decoders of other providers do:
-// numbers, true and 1.10 alike. A field without a value is as if left out.
+// Text accepts any scalar as written, like the decoders of other providers: numbers,
+// true and 1.10 alike. A field without a value counts as absent.
 type Text string
 
 // UnmarshalYAML implements yaml.Unmarshaler.
@@ -23,8 +23,7 @@ func (t *Text) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// Permission is a number of permission bits in any of YAML's notations: 0600,
-// 0o600 or 384.
+// Permission is permission bits in any notation of YAML: 0600, 0o600 or 384.
 type Permission fs.FileMode
 
 // UnmarshalYAML implements yaml.Unmarshaler.

@@ -1,16 +1,15 @@
-// Package aws is the dialect of the AWS Secrets and Configuration Provider,
-// provider: aws, so that SecretProviderClasses which were written for it work
-// unchanged. It turns their parameters into a spec.Class that reads from two
-// stores, named as the original calls its kinds of object: secretsmanager and
-// ssmparameter. Each is the operator's if the configuration names one, else one
-// that the class defines. It judges syntax alone and knows neither regions nor
-// roles; what a class may say of the stores is the operator's to decide.
+// Package aws is the dialect of the AWS Secrets and Configuration Provider, provider:
+// aws: its SecretProviderClasses work unchanged. A parsed spec.Class reads from two
+// stores, named after the original's kinds of object: secretsmanager and
+// ssmparameter. The configuration may define each; otherwise the class does. The
+// package checks syntax only: regions and roles are the store's to check, and the
+// operator decides which settings a class may give.
 //
-// The facts about the original are those of its public documentation,
+// The facts about the original are from its public documentation,
 // https://github.com/aws/secrets-store-csi-driver-provider-aws and
-// https://docs.aws.amazon.com/secretsmanager/latest/userguide/ascp-examples.html,
-// for versions up to 3.1. Every parameter and field, and every difference, is in
-// docs/migrate-from-aws.md.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/ascp-examples.html, for
+// versions up to 3.1. docs/migrate-from-aws.md lists every parameter, field and
+// difference.
 //
 // Start with Parse.
 package aws
@@ -48,9 +47,8 @@ func known() []string {
 	return []string{parameterObjects, parameterRegion, parameterFailover, parameterTranslation, parameterPodIdentity, parameterAddressType}
 }
 
-// Parse is the dialect. Its error is a spec.Problems with all that is wrong
-// with the syntax; the class then holds what was understood, which is good for
-// finding more problems and for nothing else.
+// Parse parses the parameters. Its error is a spec.Problems with every syntax error;
+// the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{parameters: parameters}
 	p.Unknown(parameters, known())
@@ -76,7 +74,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	return class, p.Err()
 }
 
-// parser collects what is wrong, and what is right and has no effect.
+// parser collects problems, and fields without effect.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string
@@ -84,9 +82,8 @@ type parser struct {
 	idle       spec.Problems
 }
 
-// store is what the class says of its stores beside their types: only that, so
-// that the operator's own settings hold for the rest. An empty parameter says
-// nothing.
+// store returns the class's settings of its stores besides their types: only those,
+// so that the operator's settings apply otherwise. Empty parameters count as absent.
 func (p *parser) store() map[string]any {
 	settings := map[string]any{}
 	region, failover := p.parameters[parameterRegion], p.parameters[parameterFailover]
@@ -120,8 +117,8 @@ func (p *parser) store() map[string]any {
 	return settings
 }
 
-// addressType is which address of the agent is asked, in the words of the store;
-// empty for either.
+// addressType returns the agent's address family as a setting of the store; "" for
+// either.
 func (p *parser) addressType() string {
 	given := p.parameters[parameterAddressType]
 	switch address := strings.ToLower(given); address {
@@ -134,7 +131,7 @@ func (p *parser) addressType() string {
 	return ""
 }
 
-// translation is what slashes in file names become; empty if they stay.
+// translation returns the replacement of slashes in file names; "" keeps them.
 func (p *parser) translation() string {
 	switch given := p.parameters[parameterTranslation]; {
 	case given == "":
@@ -149,7 +146,7 @@ func (p *parser) translation() string {
 	}
 }
 
-// words are what the class calls the engine's fields and the stores' settings.
+// words maps the engine's fields and the stores' settings to names in the class.
 func words() spec.Words {
 	w := spec.Words{
 		"objects[].path":                     fieldAlias,

@@ -23,7 +23,7 @@ const (
 	fieldFailover   = "failoverObject"
 )
 
-// entry is one object as it is written.
+// entry is one object of the class.
 type entry struct {
 	Name       dialect.Text `yaml:"objectName"`
 	Type       dialect.Text `yaml:"objectType"`
@@ -35,14 +35,14 @@ type entry struct {
 	Failover   *failover    `yaml:"failoverObject"`
 }
 
-// part is a further file that shows a part of the object.
+// part is a further file with a part of the object.
 type part struct {
 	Path       dialect.Text `yaml:"path"`
 	Alias      dialect.Text `yaml:"objectAlias"`
 	Permission dialect.Text `yaml:"filePermission"`
 }
 
-// failover is what the failover region has in place of the object.
+// failover is the object's replacement in the failover region.
 type failover struct {
 	Name    dialect.Text `yaml:"objectName"`
 	Version dialect.Text `yaml:"objectVersion"`
@@ -67,7 +67,7 @@ func (p *parser) objects(given string) []spec.Object {
 // wrongly adds a problem with a field of one entry.
 type wrongly func(field, format string, args ...any)
 
-// object turns one entry into its objects: the whole of it, and each part.
+// object returns an entry's objects: the whole and each part.
 func (p *parser) object(i int, e entry) []spec.Object {
 	wrong := wrongly(func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
@@ -116,8 +116,8 @@ func (p *parser) object(i int, e entry) []spec.Object {
 	return objects
 }
 
-// file is the name of the file: the alias, or else the name, with its slashes
-// translated. Where they are kept, leading ones are dropped.
+// file returns the file's name: alias or name with slashes translated. Where slashes
+// stay, leading ones are dropped.
 func (p *parser) file(alias, name string) string {
 	if alias == "" {
 		alias = name
@@ -128,8 +128,7 @@ func (p *parser) file(alias, name string) string {
 	return strings.ReplaceAll(alias, "/", p.slash)
 }
 
-// storeOf is the store that an object is read from: that of its type, or of the
-// service that its ARN names.
+// storeOf returns the object's store: that of its type, or of the service in its ARN.
 func (p *parser) storeOf(e entry, misread bool, wrong wrongly) string {
 	types := []string{SecretsManager, ParameterStore}
 	named := service(string(e.Name))
@@ -147,7 +146,7 @@ func (p *parser) storeOf(e entry, misread bool, wrong wrongly) string {
 	return named
 }
 
-// service is the store of the service that an ARN names; empty for a plain name.
+// service returns the store of an ARN's service; "" for a plain name.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 func service(name string) string {
 	parts := strings.SplitN(name, ":", 4)
@@ -192,11 +191,10 @@ func (p *parser) failover(e entry, label string, wrong wrongly) map[string]any {
 	return fields
 }
 
-// fourDigits are the permissions as the original wants them.
+// fourDigits matches permissions as the original requires them.
 var fourDigits = regexp.MustCompile(`^0[0-7]{3}$`)
 
-// permission reads four octal digits; nil leaves the mode to the driver, which
-// means 0644.
+// permission parses four octal digits; nil leaves the mode to the driver: 0644.
 func permission(given dialect.Text, field string, wrong wrongly) *fs.FileMode {
 	if given == "" {
 		return nil

@@ -1,15 +1,12 @@
-// Package azure is the dialect of the Azure Key Vault provider for the Secrets
-// Store CSI driver, provider: azure, so that SecretProviderClasses which were
-// written for it work unchanged. It turns their parameters into a
-// spec.Class that reads from the store named azure, or from the one named
-// azure-node where the class asks for the identity of the node: the operator's
-// where the configuration names one, else one that the class defines. It judges
-// syntax alone.
+// Package azure is the dialect of the Azure Key Vault provider for the Secrets Store
+// CSI driver, provider: azure: its SecretProviderClasses work unchanged. A parsed
+// spec.Class reads from the store azure, or from azure-node if the class wants the
+// node's identity. The configuration may define each store; otherwise the class does.
+// The package checks syntax only.
 //
-// The facts about the original are those of its public documentation,
-// https://azure.github.io/secrets-store-csi-driver-provider-azure/, for versions
-// up to 1.8. Every parameter and field, and every difference, is in
-// docs/migrate-from-azure.md.
+// The facts about the original are from its public documentation,
+// https://azure.github.io/secrets-store-csi-driver-provider-azure/, for versions up
+// to 1.8. docs/migrate-from-azure.md lists every parameter, field and difference.
 //
 // Start with Parse.
 package azure
@@ -29,9 +26,8 @@ const (
 	NodeStoreName = "azure-node"
 )
 
-// Parse is the dialect. Its error is a spec.Problems with all that is wrong
-// with the syntax; the class then holds what was understood, which is good for
-// finding more problems and for nothing else.
+// Parse parses the parameters. Its error is a spec.Problems with every syntax error;
+// the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{parameters: trimmed(parameters)}
 	p.Unknown(parameters, known())
@@ -50,14 +46,14 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	return class, p.Err()
 }
 
-// parser collects what is wrong, and what is right and has no effect.
+// parser collects problems, and fields without effect.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string // without the spaces around their values
 	idle       spec.Problems
 }
 
-// noEffect notes a parameter that the original takes and makes no use of.
+// noEffect records a parameter that the original accepts and ignores.
 func (p *parser) noEffect(parameter, why string) {
 	p.idle = append(p.idle, spec.Problem{Field: parameter, Text: why})
 }

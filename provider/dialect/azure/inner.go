@@ -9,7 +9,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
-// inner is the YAML of one object: a text in the YAML of the parameter.
+// inner is the YAML text of one object inside the YAML of the parameter.
 type inner struct {
 	value        string
 	line, column int  // of the text in the parameter
@@ -25,8 +25,7 @@ func (t *inner) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// find is where a field stands in the text; where the text begins if it is not
-// there.
+// find returns a field's place in the text; the start of the text if it is missing.
 func (t inner) find(field string) (line, column int) {
 	document, err := strict.Next(yaml.NewDecoder(strings.NewReader(t.value)))
 	if err != nil || len(document.Content) != 1 {
@@ -36,13 +35,13 @@ func (t inner) find(field string) (line, column int) {
 	return at.Line, at.Column
 }
 
-// outside is where a place in the text stands in the parameter, of which lines
-// are the lines: exactly for a literal text, and else where the text begins.
+// outside converts a place in the text to one in the parameter, whose lines are
+// lines: exactly for a literal text, otherwise the start of the text.
 func (t inner) outside(lines []string, line, column int) (outerLine, outerColumn int) {
 	if !t.literal || line < 1 || t.line+line > len(lines) {
 		return t.line, t.column
 	}
-	// The first line that is not blank says how far all are indented.
+	// The first line that is not blank has the indentation of all.
 	indent := 0
 	for _, text := range lines[t.line:] {
 		if trimmed := strings.TrimLeft(text, " "); trimmed != "" {

@@ -24,22 +24,22 @@ const (
 	fieldPermission = "filePermission"
 )
 
-// The types of an object, and the collections of a vault that they are in.
+// The types of an object and their collections in the vault.
 const (
 	typeSecret      = "secret"
 	typeKey         = "key"
 	typeCertificate = "cert"
 )
 
-// maxHistory bounds objectVersionHistory, of which the store reads one more.
+// maxHistory limits objectVersionHistory; the store reads one version more.
 const maxHistory = 49
 
-// list is what the parameter objects holds: texts, each of which is YAML.
+// list is the parameter objects: texts that each hold YAML.
 type list struct {
 	Array []inner `yaml:"array"`
 }
 
-// entry is one object as it is written.
+// entry is one object of the class.
 type entry struct {
 	Name       dialect.Text `yaml:"objectName"`
 	Alias      dialect.Text `yaml:"objectAlias"`
@@ -51,7 +51,7 @@ type entry struct {
 	Permission dialect.Text `yaml:"filePermission"`
 }
 
-// file is the object's file, or the directory of its versions.
+// file returns the object's file, or the directory of its versions.
 func (e entry) file() string {
 	if e.Alias != "" {
 		return string(e.Alias)
@@ -70,11 +70,11 @@ func (p *parser) objects(store, given string) []spec.Object {
 	return objects
 }
 
-// entry decodes the YAML of one object and turns it into an object.
+// entry decodes the YAML of one object and converts it.
 func (p *parser) entry(store string, i int, text inner, lines []string) spec.Object {
 	var e entry
 	problems := strict.Unmarshal([]byte(text.value), &e)
-	// The original takes the spaces around every text away.
+	// The original trims spaces around every text.
 	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
@@ -99,15 +99,15 @@ func (p *parser) entry(store string, i int, text inner, lines []string) spec.Obj
 	})
 }
 
-// object turns an entry into an object. misread says that something of it was
-// not understood, so that what seems to be missing may stand there.
+// object converts an entry. misread says that part of it was not decoded, so that a
+// field that seems missing may be there.
 func (e entry) object(store string, misread bool, wrong func(field, format string, args ...any)) spec.Object {
 	o := spec.Object{Path: e.file(), Store: store, Options: map[string]any{}}
 	if e.Name == "" && !misread {
 		wrong(fieldName, "missing; give the object's name in the vault")
 	}
 	o.Key = e.key(wrong, misread)
-	// Of several versions, the latest is called so; of one, it goes unnamed.
+	// With several versions the latest is named so; a single one has no name.
 	if e.Version != "latest" {
 		o.Version = string(e.Version)
 	}
@@ -117,9 +117,9 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 		wrong(fieldHistory, "must be at most %d", maxHistory)
 	}
 	if e.History > 1 {
-		// The original's loop ends one version later than its documentation says
-		// (getLatestNKeyVaultObjects in pkg/provider/provider.go), and whoever
-		// counted its files counts on that.
+		// The original returns one version more than its documentation says
+		// (getLatestNKeyVaultObjects in pkg/provider/provider.go), and classes rely on
+		// it.
 		o.Options["history"], o.Expand = e.History+1, true
 	}
 	if e.Permission != "" {
@@ -136,7 +136,7 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	return o
 }
 
-// key is the object's name with its collection.
+// key returns the object's name with its collection.
 func (e entry) key(wrong func(field, format string, args ...any), misread bool) string {
 	types := []string{typeSecret, typeKey, typeCertificate}
 	collections := []string{"secrets/", "keys/", "certificates/"}
@@ -153,7 +153,7 @@ func (e entry) key(wrong func(field, format string, args ...any), misread bool) 
 	return ""
 }
 
-// setFormat makes PEM of the PFX of a certificate, unless it is to stay one.
+// setFormat converts a certificate's PFX to PEM unless the class wants PFX.
 func (e entry) setFormat(o *spec.Object, wrong func(field, format string, args ...any)) {
 	format := strings.ToLower(string(e.Format))
 	switch {
@@ -166,7 +166,7 @@ func (e entry) setFormat(o *spec.Object, wrong func(field, format string, args .
 	}
 }
 
-// setEncoding says how the value is decoded. Secrets are UTF-8 anyway.
+// setEncoding sets the decoding of the value. Secrets are UTF-8 anyway.
 func (e entry) setEncoding(o *spec.Object, wrong func(field, format string, args ...any)) {
 	encoding := strings.ToLower(string(e.Encoding))
 	switch {

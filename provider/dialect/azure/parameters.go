@@ -20,7 +20,7 @@ const (
 	parameterClient      = "clientID"
 	parameterTokenProxy  = "useAzureTokenProxy"
 	parameterObjects     = "objects"
-	// Classes from before version 0.0.4 still have these.
+	// Classes for versions before 0.0.4 still have these.
 	parameterGroup        = "resourceGroup"
 	parameterSubscription = "subscriptionId"
 )
@@ -32,8 +32,8 @@ func known() []string {
 	}
 }
 
-// trimmed are parameters as the original reads them: without spaces around
-// their values, an empty one as if left out.
+// trimmed returns parameters as the original reads them: trimmed, and without empty
+// ones.
 func trimmed(parameters map[string]string) map[string]string {
 	values := map[string]string{}
 	for name, value := range parameters {
@@ -44,7 +44,7 @@ func trimmed(parameters map[string]string) map[string]string {
 	return values
 }
 
-// words are what the class calls the engine's fields and the store's settings.
+// words maps the engine's fields and the store's settings to names in the class.
 func words(name string, parameters map[string]string) spec.Words {
 	store := "stores." + name
 	tenant := parameterTenant
@@ -71,14 +71,14 @@ func words(name string, parameters map[string]string) spec.Words {
 	}
 }
 
-// defaults are what the original does of itself: without the operator's store
-// they are refused, and say why.
+// defaults returns the original's implied settings. Without the operator's store they
+// are refused with a reason.
 func defaults() map[string]map[string]any {
 	return map[string]map[string]any{NodeStoreName: {"type": "azure-key-vault", "auth": map[string]any{"method": "managedIdentity"}}}
 }
 
-// store is which store the class reads from and what it says of it: only that,
-// so that the operator's own settings hold for the rest.
+// store returns the class's store and its settings there: only those, so that the
+// operator's settings apply otherwise.
 func (p *parser) store() (name string, settings map[string]any) {
 	name, settings = StoreName, map[string]any{}
 	set := func(setting, parameter string) {
@@ -109,7 +109,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	}
 	auth := map[string]any{}
 	if node {
-		// A store that the operator alone can make.
+		// Only the operator can define this store.
 		name = NodeStoreName
 		if id := p.parameters[parameterNodeID]; id != "" {
 			auth["identityID"] = id
@@ -122,7 +122,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 		if p.parameters[parameterNodeID] != "" {
 			p.noEffect(parameterNodeID, "has no effect without "+parameterNode)
 		}
-		// Without a client the pod's own credentials say as whom to read.
+		// Without a client the pod's own credentials name the identity.
 		if id := p.parameters[parameterClient]; id != "" {
 			auth["clientID"] = id
 		}
@@ -133,7 +133,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	return name, settings
 }
 
-// tenant takes the tenant by either of its names.
+// tenant reads the tenant by either name.
 func (p *parser) tenant(settings map[string]any) {
 	tenant, older := p.parameters[parameterTenant], p.parameters[parameterOlderTenant]
 	switch {
@@ -149,14 +149,12 @@ func (p *parser) tenant(settings map[string]any) {
 	settings["tenantID"] = tenant
 }
 
-// cloud takes the names of clouds that Azure's SDK for Go had, in whatever
-// case.
+// cloud accepts the cloud names of Azure's SDK for Go in any case.
 func (p *parser) cloud(settings map[string]any) {
 	file := p.parameters[parameterEnvironment]
 	switch strings.ToLower(p.parameters[parameterCloud]) {
 	case "", "azurecloud", "azurepubliccloud":
-		// The default, so that the operator's own cloud holds where a class
-		// names none.
+		// The default: the operator's cloud applies where a class names none.
 		if p.parameters[parameterCloud] != "" {
 			settings["cloud"] = "public"
 		}
@@ -182,7 +180,7 @@ func (p *parser) cloud(settings map[string]any) {
 	}
 }
 
-// flag is a parameter that is true or false, by default false.
+// flag parses a boolean parameter, false by default.
 func (p *parser) flag(parameter string) bool {
 	text := p.parameters[parameter]
 	if text == "" {

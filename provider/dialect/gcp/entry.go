@@ -16,7 +16,7 @@ const (
 	fieldYAMLKey  = "extractYAMLKey"
 )
 
-// entry is one secret as it is written.
+// entry is one secret of the class.
 type entry struct {
 	Resource dialect.Text        `yaml:"resourceName"`
 	Path     dialect.Text        `yaml:"path"`
@@ -26,7 +26,7 @@ type entry struct {
 	YAMLKey  dialect.Text        `yaml:"extractYAMLKey"`
 }
 
-// file is the entry's file: path, or fileName, which is its older name.
+// file returns the entry's file: path or its older name fileName.
 func (e entry) file() string {
 	if e.Path != "" {
 		return string(e.Path)
@@ -34,7 +34,7 @@ func (e entry) file() string {
 	return string(e.FileName)
 }
 
-// object turns one entry into an object.
+// object converts an entry.
 func (p *parser) object(i int, e entry) spec.Object {
 	o := spec.Object{Path: e.file(), Store: p.store}
 	wrong := func(field, text string) { p.WrongIn(parameterSecrets, i, o.Path, field, "%s", text) }

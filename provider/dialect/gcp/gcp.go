@@ -1,14 +1,13 @@
-// Package gcp is the dialect of secrets-store-csi-driver-provider-gcp, provider:
-// gcp, so that SecretProviderClasses which were written for it work unchanged.
-// It turns their parameters into a spec.Class that reads from the store
-// named gcp: the operator's if the configuration names one, else one that reads
-// as the pod with what the node's GKE cluster tells. It judges syntax alone and
-// knows no endpoint, pool or key; those are the operator's.
+// Package gcp is the dialect of secrets-store-csi-driver-provider-gcp, provider: gcp:
+// its SecretProviderClasses work unchanged. A parsed spec.Class reads from the store
+// gcp: the configuration's, or one that reads as the pod with the settings of the
+// node's GKE cluster. The package checks syntax only; endpoints, pools and keys are
+// the operator's.
 //
-// The facts about the original are those of its public documentation and
-// examples, https://github.com/GoogleCloudPlatform/secrets-store-csi-driver-provider-gcp,
-// for versions up to 1.15. Every parameter and field, and every difference, is
-// in docs/migrate-from-gcp.md.
+// The facts about the original are from its public documentation and examples,
+// https://github.com/GoogleCloudPlatform/secrets-store-csi-driver-provider-gcp, for
+// versions up to 1.15. docs/migrate-from-gcp.md lists every parameter, field and
+// difference.
 //
 // Start with Parse.
 package gcp
@@ -25,14 +24,14 @@ import (
 // Name is the provider's name in a SecretProviderClass.
 const Name = "gcp"
 
-// The stores that classes of this dialect read from: as the pod, and with the
-// identity that the provider itself runs as, which only the operator can lend.
+// The stores of this dialect: one reads as the pod, one with the provider's own
+// identity, which only the operator can allow.
 const (
 	StoreName         = "gcp"
 	providerStoreName = "gcp-provider-adc"
 )
 
-// storeType is that of both.
+// storeType is the type of both.
 const storeType = "google-secret-manager"
 
 // The parameters of a class, and the ways to log in.
@@ -44,9 +43,8 @@ const (
 	authProvider = "provider-adc"
 )
 
-// Parse is the dialect. Its error is a spec.Problems with all that is wrong
-// with the syntax; the class then holds what was understood, which is good for
-// finding more problems and for nothing else.
+// Parse parses the parameters. Its error is a spec.Problems with every syntax error;
+// the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{store: StoreName}
 	p.Unknown(parameters, []string{parameterSecrets, parameterAuth})
@@ -72,7 +70,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	return class, p.Err()
 }
 
-// parser collects what is wrong, and what is right and has no effect.
+// parser collects problems, and fields without effect.
 type parser struct {
 	dialect.Reader
 	store    string
@@ -81,14 +79,14 @@ type parser struct {
 	yaml     bool // some entry takes a key from YAML, and none from JSON
 }
 
-// noEffect notes a field that the original takes and makes no use of.
+// noEffect records a field that the original accepts and ignores.
 func (p *parser) noEffect(i int, id, field, why string) {
 	p.idle = append(p.idle, spec.Problem{
 		Field: fmt.Sprintf("%s[%d].%s", parameterSecrets, i, field), Object: i + 1, ID: id, Text: why,
 	})
 }
 
-// words are what the class calls the engine's fields.
+// words maps the engine's fields to names in the class.
 func (p *parser) words() spec.Words {
 	words := spec.Words{
 		"objects":                  parameterSecrets,
@@ -109,7 +107,7 @@ func (p *parser) words() spec.Words {
 	return words
 }
 
-// secrets reads the list of secrets.
+// secrets parses the list of secrets.
 func (p *parser) secrets(text string) []spec.Object {
 	var list []entry
 	p.YAML(parameterSecrets, text, &list, func(i int) string {
@@ -135,8 +133,8 @@ func (p *parser) secrets(text string) []spec.Object {
 	return objects
 }
 
-// resource splits the resource name of a version into that of the secret and
-// the version, which is empty for the latest.
+// resource splits a version's resource name into secret and version; "" is the
+// latest.
 func resource(name string) (key, version, problem string) {
 	parts := strings.Split(name, "/")
 	last := len(parts) - 1

@@ -1,9 +1,7 @@
-// Package lanyard is the native dialect: the parameters of a
-// SecretProviderClass whose provider is lanyard. It turns their text into a
-// spec.Class and judges syntax alone: fields, types, and how a mode or a
-// duration is written. What the objects mean, alone and together, is
-// spec.Class.Validate's to check; what the stores' settings mean is the
-// stores' own.
+// Package lanyard is the native dialect, provider: lanyard. It parses parameters into
+// a spec.Class and checks syntax only: fields, types, and the form of modes and
+// durations. spec.Class.Validate checks the meaning of objects, and the stores check
+// their settings.
 //
 // Start with Parse. The fields are described for users in docs/classes.md.
 package lanyard
@@ -28,9 +26,8 @@ const (
 	parameterRefresh = "refresh" // a duration
 )
 
-// Parse is the dialect. Its error is a spec.Problems with all that is wrong
-// with the syntax; the class then holds what was understood, which is good for
-// finding more problems and for nothing else.
+// Parse parses the parameters. Its error is a spec.Problems with every syntax error;
+// the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
 	class := &spec.Class{}
 	p := parser{}
@@ -50,7 +47,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	return class, p.Err()
 }
 
-// parser collects what is wrong.
+// parser collects problems.
 type parser struct{ dialect.Reader }
 
 func (p *parser) refresh(text string) time.Duration {
@@ -64,7 +61,7 @@ func (p *parser) refresh(text string) time.Duration {
 
 const badDuration = "must be a duration such as 30s, 5m or 2h"
 
-// fields are one object as it is written.
+// fields is one object of the class.
 type fields struct {
 	Path     string         `yaml:"path"`
 	Name     string         `yaml:"name"`
@@ -95,7 +92,7 @@ func (p *parser) objects(text string) []spec.Object {
 		objects[i] = spec.Object{
 			Path: f.Path, Name: f.Name,
 			Store: f.Store, Key: f.Key, Version: f.Version, Options: f.Options,
-			// A ciphertext is often a block of its own and ends with a line break.
+			// A ciphertext is often a YAML block, which ends with a line break.
 			Sealed:   strings.TrimSpace(f.Sealed),
 			Template: f.Template, Property: f.Property, Encoding: f.Encoding,
 			Expand: f.Expand, Optional: f.Optional,
@@ -124,9 +121,8 @@ func (p *parser) objects(text string) []spec.Object {
 
 const notMode = `must be an octal mode of four digits, such as "0440"`
 
-// parseMode reads a mode of permission bits, which has one spelling: four octal
-// digits. The leading zero tells it from 420, which is what tools that rewrite
-// YAML make of an unquoted 0644.
+// parseMode parses permission bits in their only spelling: four octal digits. The
+// leading zero distinguishes 0644 from 420, which tools that rewrite YAML make of it.
 func parseMode(text string) (mode fs.FileMode, problem string) {
 	bits, err := strconv.ParseUint(text, 8, 32)
 	switch {

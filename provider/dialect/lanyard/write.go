@@ -14,13 +14,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// Write is the opposite of Parse: it returns the parameters that the class has
-// in this dialect. What a dialect implies of a store (Class.Defaults) is not
-// written; who wants it lays it over Class.Stores before. comments, which may be
-// nil, are for the objects of the same places, without the # before each line.
+// Write is the inverse of Parse: it returns the class's parameters in this dialect.
+// It does not write the implied settings of another dialect (Class.Defaults); merge
+// them into Class.Stores first. comments, which may be nil, are lines for the objects
+// of the same index, without #.
 //
-// The error is a spec.Problems with what the class says and this dialect
-// cannot. What is returned without an error parses to the very same class.
+// The error is a spec.Problems of what this dialect cannot express. Otherwise the
+// result parses to an equal class.
 func Write(class *spec.Class, comments []string) (map[string]string, error) {
 	parameters := map[string]string{}
 	if class.Refresh != 0 {
@@ -60,7 +60,7 @@ func unwritable(field string) error {
 	return spec.Problems{{Field: field, Text: "cannot be written as YAML; use text, numbers, true, false, lists and maps"}}
 }
 
-// verify makes sure that nothing was lost on the way.
+// verify checks that the parameters parse to the same class.
 func verify(class *spec.Class, parameters map[string]string) error {
 	again, err := Parse(parameters)
 	if err != nil {
@@ -86,7 +86,7 @@ func verify(class *spec.Class, parameters map[string]string) error {
 	return nil
 }
 
-// same compares objects; no options and empty options are the same.
+// same compares objects; nil and empty options are equal.
 func same(a, b spec.Object) bool {
 	if len(a.Options) == 0 && len(b.Options) == 0 {
 		a.Options, b.Options = nil, nil
@@ -105,7 +105,7 @@ func encode(node *yaml.Node) (string, error) {
 	return b.String(), err
 }
 
-// storesNode writes the stores by name; nil for what YAML cannot say.
+// storesNode encodes the stores by name; nil if YAML cannot express them.
 func storesNode(stores map[string]map[string]any) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
@@ -119,8 +119,8 @@ func storesNode(stores map[string]map[string]any) *yaml.Node {
 	return node
 }
 
-// objectNode writes an object's fields in the order in which they are
-// documented. It is nil if the options cannot be written.
+// objectNode encodes an object's fields in their documented order; nil if YAML cannot
+// express the options.
 func objectNode(o spec.Object) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.MappingNode}
 	field := func(name string, value *yaml.Node) {
@@ -172,8 +172,8 @@ func textNode(text string) *yaml.Node {
 	return node
 }
 
-// anyNode writes settings and options, sorted by name but for what names the
-// thing. It is nil for what YAML cannot say.
+// anyNode encodes settings and options, sorted by name after those that identify the
+// thing. It is nil if YAML cannot express them.
 func anyNode(value any) *yaml.Node {
 	switch value := value.(type) {
 	case string:
@@ -211,8 +211,7 @@ func anyNode(value any) *yaml.Node {
 	return nil
 }
 
-// fitsALine is true of a map that is easier to read in braces: short, and
-// nothing in it but scalars.
+// fitsALine reports whether a map reads better in braces: short, with scalars only.
 func fitsALine(node *yaml.Node) bool {
 	const maxLength = 60 // characters, about what is left beside a field's name
 	length := 0

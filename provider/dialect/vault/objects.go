@@ -27,7 +27,7 @@ const (
 	fieldEncoding   = "encoding"
 )
 
-// entry is one object as it is written.
+// entry is one object of the class.
 type entry struct {
 	Name       dialect.Text       `yaml:"objectName"`
 	Path       dialect.Text       `yaml:"secretPath"`
@@ -54,7 +54,7 @@ func (p *parser) objects(given string) []spec.Object {
 	return objects
 }
 
-// object turns one entry into an object.
+// object converts an entry.
 func (p *parser) object(i int, e entry) spec.Object {
 	o := spec.Object{Path: string(e.Name), Store: StoreName, Options: map[string]any{}}
 	wrong := func(field, format string, args ...any) {
@@ -104,7 +104,7 @@ func (p *parser) object(i int, e entry) spec.Object {
 	return o
 }
 
-// method is the HTTP method; the documentation names GET and PUT.
+// method returns the HTTP method; the documentation has GET and PUT.
 func (p *parser) method(given string, wrong func(field, format string, args ...any)) string {
 	methods := []string{http.MethodGet, http.MethodPut, http.MethodPost, "LIST"}
 	method := strings.ToUpper(given)
@@ -118,13 +118,12 @@ func (p *parser) method(given string, wrong func(field, format string, args ...a
 	return method
 }
 
-// versionNumber is a version of KV version 2, which counts them from one; 0
-// means the latest there and is passed on as it is.
+// versionNumber is a version of KV version 2, counted from one. 0 means the latest
+// and is passed on.
 var versionNumber = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
 
-// path splits secretPath into the path in Vault's API and the arguments behind
-// it. The original puts /v1/ before the path where it is missing, and Vault's
-// client takes out empty parts.
+// path splits secretPath into the path in Vault's API and the query. The original
+// adds a missing /v1/, and Vault's client removes empty segments.
 func (p *parser) path(o *spec.Object, given, method string, wrong func(field, format string, args ...any)) {
 	if given == "" {
 		wrong(fieldPath, "missing; give the path in Vault, such as secret/data/prod/db")
@@ -157,9 +156,9 @@ func (p *parser) path(o *spec.Object, given, method string, wrong func(field, fo
 	}
 }
 
-// shareWholeAnswers makes objects that read a key of a secret, of which another
-// object shows the whole answer, take it from that answer: so that both come of
-// one read, and the password in one file is that of the other.
+// shareWholeAnswers makes objects that read one key of a secret take it from the
+// whole response if another object shows that: one read serves both, so their values
+// match.
 func shareWholeAnswers(objects []spec.Object) {
 	whole := map[string]bool{}
 	for _, o := range objects {
@@ -180,12 +179,12 @@ func shareWholeAnswers(objects []spec.Object) {
 	}
 }
 
-// insideAnswer selects from a whole answer what the store takes by itself for
-// the value: the data, or the object within where that has the shape of a secret
-// of KV version 2, data and metadata alone with a version and when it was made.
+// insideAnswer selects from a whole response what the store returns as value: data,
+// or the inner data of a KV version 2 secret, recognised by its shape (data and
+// metadata with version and creation time).
 const insideAnswer = "data.[[@][?length(keys(@)) == `2` && metadata.version >= `1` && type(metadata.created_time) == 'string'].data, [@]][] | [0]."
 
-// request is what an object asks of Vault, whatever it shows of the answer.
+// request identifies the request that an object needs.
 func request(o spec.Object) string {
 	asked, err := json.Marshal([]any{o.Key, o.Version, o.Options["method"], o.Options["query"], o.Options["body"]})
 	if err != nil {

@@ -31,7 +31,7 @@ var known = []string{
 	parameterServerName, parameterClientCert, parameterClientKey,
 }
 
-// words are what the class calls the engine's fields and the store's settings.
+// words maps the engine's fields and the store's settings to names in the class.
 func words(parameters map[string]string) spec.Words {
 	mount := parameterMount
 	if parameters[mount] == "" && parameters[parameterKubernetesMount] != "" {
@@ -64,8 +64,8 @@ func words(parameters map[string]string) spec.Words {
 	}
 }
 
-// store is what the class says of its store: only that, so that the operator's
-// own settings hold for the rest. An empty parameter says nothing.
+// store returns the class's settings of its store: only those, so that the operator's
+// settings apply otherwise. Empty parameters count as absent.
 func (p *parser) store() map[string]any {
 	settings, auth := map[string]any{}, map[string]any{}
 	set := func(of map[string]any, setting, value string) {
@@ -74,7 +74,7 @@ func (p *parser) store() map[string]any {
 		}
 	}
 	if address := strings.TrimRight(p.parameters[parameterAddress], "/"); address != "" {
-		// With its own address the class describes a store of its own.
+		// A class with an address defines its own store.
 		settings["type"], settings["address"] = "vault", address
 	}
 	set(settings, "namespace", p.parameters[parameterNamespace])
@@ -90,7 +90,7 @@ func (p *parser) store() map[string]any {
 	return settings
 }
 
-// mount is where the class logs in, by either of its names.
+// mount returns the auth mount by either name.
 func (p *parser) mount() string {
 	mount, older := p.parameters[parameterMount], p.parameters[parameterKubernetesMount]
 	if mount != "" && older != "" {
@@ -102,8 +102,8 @@ func (p *parser) mount() string {
 	return strings.Trim(mount, "/")
 }
 
-// tls are the settings of the connection. Those that can have no effect beside
-// others are left out, as the original does.
+// tls returns the connection's settings, without those that have no effect next to
+// others, as in the original.
 func (p *parser) tls() map[string]any {
 	tls := map[string]any{}
 	for _, t := range []struct{ parameter, setting string }{

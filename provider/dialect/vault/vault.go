@@ -1,14 +1,13 @@
-// Package vault is the dialect of vault-csi-provider, provider: vault, so that
-// SecretProviderClasses which were written for it work unchanged. It turns their
-// parameters into a spec.Class that reads from the store named vault: the
-// operator's if the configuration names one, else one that the class defines. It
-// judges syntax alone and knows neither files nor addresses; what a class may
-// say of the store is the operator's to decide.
+// Package vault is the dialect of vault-csi-provider, provider: vault: its
+// SecretProviderClasses work unchanged. A parsed spec.Class reads from the store
+// vault, which the configuration or else the class defines. The package checks syntax
+// only: it knows neither files nor addresses, and the operator decides which settings
+// a class may give.
 //
-// The facts about the original are those of its public documentation,
+// The facts about the original are from its public documentation,
 // https://developer.hashicorp.com/vault/docs/deploy/kubernetes/csi/configurations,
-// for versions up to 1.7. Every parameter and field, and every difference, is in
-// docs/migrate-from-vault.md.
+// for versions up to 1.7. docs/migrate-from-vault.md lists every parameter, field and
+// difference.
 //
 // Start with Parse.
 package vault
@@ -21,12 +20,11 @@ import (
 // Name is the provider's name in a SecretProviderClass.
 const Name = "vault"
 
-// StoreName is the store that classes of this dialect read from.
+// StoreName is the store of this dialect's classes.
 const StoreName = "vault"
 
-// Parse is the dialect. Its error is a spec.Problems with all that is wrong
-// with the syntax; the class then holds what was understood, which is good for
-// finding more problems and for nothing else.
+// Parse parses the parameters. Its error is a spec.Problems with every syntax error;
+// the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
 	p := parser{parameters: parameters}
 	p.Unknown(parameters, known)
@@ -44,12 +42,12 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	return class, p.Err()
 }
 
-// parser collects what is wrong, and what is right and has no effect.
+// parser collects problems, and fields without effect.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string
 	idle       spec.Problems
 }
 
-// noEffect notes a setting that the original takes and makes no use of.
+// noEffect records a setting that the original accepts and ignores.
 func (p *parser) noEffect(problem spec.Problem) { p.idle = append(p.idle, problem) }

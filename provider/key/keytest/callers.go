@@ -28,7 +28,7 @@ func (s *subject) each(ctx context.Context, as identity.Identity, made key.Ciphe
 
 func others(t *testing.T, s *subject) {
 	if len(s.OtherCallers) == 0 {
-		t.Fatal("the fixture names no other")
+		t.Fatal("the fixture has no OtherCallers")
 	}
 	// The right caller comes first: its login must not serve the other one.
 	made := s.encrypt(t, []byte(text), scope)
