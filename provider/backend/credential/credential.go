@@ -28,7 +28,9 @@ import (
 
 // The defaults and bounds of a Cache.
 const (
-	defaultMost    = 4096
+	// maxKeys is how many keys are kept at once. The one that was asked for the
+	// longest ago makes room.
+	maxKeys        = 4096
 	defaultTimeout = 30 * time.Second
 	// idle is for how long a credential that nobody asks for is kept.
 	idle = time.Hour
@@ -59,9 +61,6 @@ type Key struct {
 
 // Options are what a Cache is made of.
 type Options struct {
-	// Most is how many keys are kept at once; zero means 4096. The one that
-	// was asked for the longest ago makes room.
-	Most int
 	// Timeout bounds one exchange; zero means 30 seconds.
 	Timeout time.Duration
 	// Now tells the time; nil means time.Now.
@@ -116,10 +115,9 @@ type slot[C any] struct {
 }
 
 // New returns an empty Cache that works until Close.
-func New[C any](opts Options) *Cache[C] {
-	if opts.Most <= 0 {
-		opts.Most = defaultMost
-	}
+func New[C any](opts Options) *Cache[C] { return newSized[C](opts, maxKeys) }
+
+func newSized[C any](opts Options, keys int) *Cache[C] {
 	if opts.Timeout <= 0 {
 		opts.Timeout = defaultTimeout
 	}
@@ -128,8 +126,8 @@ func New[C any](opts Options) *Cache[C] {
 	}
 	c := &Cache[C]{timeout: opts.Timeout, now: opts.Now}
 	c.lifetime, c.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls end
-	// The only error is that of a size below one, and Most is above zero.
-	c.slots, _ = simplelru.NewLRU[Key, *slot[C]](opts.Most, nil) //nolint:errcheck // see above
+	// The only error is that of a size below one, and keys is above zero.
+	c.slots, _ = simplelru.NewLRU[Key, *slot[C]](keys, nil) //nolint:errcheck // see above
 	return c
 }
 

@@ -308,7 +308,7 @@ func TestAGrantShowsNoCredentialWhenPrinted(t *testing.T) {
 
 func TestCredentialsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cache := credential.New[string](credential.Options{Most: 100})
+		cache := credential.NewSized[string](credential.Options{}, 100)
 		defer cache.Close()
 		from := &cloud{}
 		get := func(role string) string {

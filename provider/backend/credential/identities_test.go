@@ -15,7 +15,7 @@ import (
 
 // Whoever asks, in whatever order: nobody is handed another's credential.
 func TestIdentitiesNeverShare(t *testing.T) {
-	cache := credential.New[credential.Key](credential.Options{Most: 20})
+	cache := credential.NewSized[credential.Key](credential.Options{}, 20)
 	defer cache.Close()
 	var keys []credential.Key
 	for _, account := range []string{"web", "api"} {
