@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type sealFlags struct {
 	trimNewline                                          bool
 	from                                                 sealSource
 	output, mergeInto, class, path                       string
+	stream                                               manifest.Input // what --merge-into - has read
 }
 
 func newSeal() *cobra.Command {
@@ -62,7 +64,8 @@ key's unless --cluster says otherwise.
 The text is printed; --output entry prints it as an entry for a class's objects,
 --output class a whole new class that --class names; --merge-into puts it into a
 SecretProviderClass file, where it replaces the object's value or becomes a new
-object, and leaves all else as it is. With --merge-into, the class's namespace
+object, and leaves all else as it is; --merge-into - reads the file from standard
+input and prints it. With --merge-into, the class's namespace
 and the object's name need not be given.
 
 --from-env, --from-json and --from-secret seal all values of a file, each as an
@@ -81,6 +84,10 @@ The manual's page about sealed values says what such files may hold.`,
   lanyard seal --public public.yaml --service-account web --from-env .env --merge-into web.yaml
   kubectl get secret web -o yaml | lanyard seal --public public.yaml \
     --service-account web --from-secret - --output class --class web
+
+  # into a class that passes through
+  lanyard seal --public public.yaml --service-account web --merge-into - \
+    --path db/password --file password < web.yaml > sealed.yaml
 
   # with a key of a key service
   lanyard seal --key seal-key.yaml --service-account web --merge-into web.yaml \
@@ -118,7 +125,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
 	flags.from.add(c)
 	addOutput(c, &flags.output, "; entry for values of a whole file", "text", "entry", "class")
-	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`")
+	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`; - reads the class from standard input and prints it")
 	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
 	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, or the folder for the values of a whole file")
 	return c
@@ -157,7 +164,9 @@ func (f *sealFlags) check(outputSaid bool) error {
 	case f.public != "" && f.key != "":
 		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.mergeInto != "" && outputSaid:
-		return usagef("--merge-into writes a file and prints no text; leave out --output")
+		return usagef("--merge-into writes the class, not a text; leave out --output")
+	case f.mergeInto == manifest.Stdin && (f.file == "" && !f.from.used() || f.from.stdin()):
+		return usagef("--merge-into - reads the class from standard input; give the value in a file, with --file or one of the --from flags")
 	case f.class != "" && f.mergeInto == "" && f.output != "class":
 		return usagef("--class is the class of --output class, or one in the file of --merge-into; both are missing")
 	case f.output == "class" && f.class == "":
@@ -171,7 +180,7 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	var class *classfile.File
 	var err error
 	if f.mergeInto != "" {
-		if class, err = openClass(f); err != nil {
+		if class, err = openClass(stdin(c), f); err != nil {
 			return err
 		}
 	}
@@ -207,26 +216,33 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	return f.deliver(c, class, "of object "+f.name, entry)
 }
 
-// readClassFile reads the file to merge into, as every command reads classes. It
-// returns the bytes of the file too, to know when they change.
-func readClassFile(path, name string) (*classfile.File, manifest.Input, []byte, error) {
-	in, data, err := manifest.ReadFile(path)
-	if err != nil {
-		return nil, in, nil, usagef("--merge-into: %w", unnamed(path, err))
+// readClassFile reads the file or standard input to merge into, as every command
+// reads classes. It returns the bytes of a file too, to know when they change.
+func readClassFile(stdin io.Reader, path, name string) (class *classfile.File, in manifest.Input, data []byte, err error) {
+	if path == manifest.Stdin {
+		err = manifest.Each(stdin, []string{path}, "", func(read manifest.Input, err error) error {
+			in = read
+			return err
+		})
+	} else {
+		in, data, err = manifest.ReadFile(path)
 	}
-	class, err := classfile.Open(in.Text, name)
 	if err != nil {
-		return nil, in, nil, usagef("--merge-into: %s %w", path, err)
+		return nil, in, nil, usagef("--merge-into: %w", unnamed(in.Name, err))
+	}
+	if class, err = classfile.Open(in.Text, name); err != nil {
+		return nil, in, nil, usagef("--merge-into: %s %w", in.Name, err)
 	}
 	return class, in, data, nil
 }
 
 // openClass opens the file to merge into and takes from it what no flag says.
-func openClass(flags *sealFlags) (*classfile.File, error) {
-	class, _, _, err := readClassFile(flags.mergeInto, flags.class)
+func openClass(stdin io.Reader, flags *sealFlags) (*classfile.File, error) {
+	class, in, _, err := readClassFile(stdin, flags.mergeInto, flags.class)
 	if err != nil {
 		return nil, err
 	}
+	flags.stream = in
 	if !flags.from.used() {
 		if flags.path == "" && flags.name == "" {
 			return nil, usagef("--path is missing; give the path of the object in the class")
@@ -292,6 +308,14 @@ func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
 // deliver prints the entries, alone or in a class of their own, or puts them into
 // the class that there is. what names them for people.
 func (f *sealFlags) deliver(c *cobra.Command, class *classfile.File, what string, entries ...classfile.Entry) error {
+	if class != nil && f.mergeInto == manifest.Stdin {
+		edited, err := class.Put(entries...)
+		if err != nil {
+			return usagef("--merge-into: %s: %w", f.stream.Name, err)
+		}
+		_, err = c.OutOrStdout().Write(f.stream.Encode(edited))
+		return err
+	}
 	if class != nil {
 		if err := f.merge(c.Context(), class, entries); err != nil {
 			return err
@@ -325,7 +349,7 @@ func (f *sealFlags) merge(ctx context.Context, before *classfile.File, entries [
 		return usagef("--merge-into: %w", err)
 	}
 	defer unlock()
-	class, in, data, err := readClassFile(f.mergeInto, f.class)
+	class, in, data, err := readClassFile(nil, f.mergeInto, f.class)
 	if err != nil {
 		return err
 	}
