@@ -94,7 +94,7 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 	if code, _, stderr := call(kubeconfig, "--name", "other"); code != exitFailed || !strings.Contains(stderr, "has no KMS v2 provider named other") {
 		t.Errorf("another provider: %d %s", code, stderr)
 	}
-	if code, _, stderr := call(kubeconfig, "--socket", filepath.Join(directory, "none")); code != exitFailed || !strings.Contains(stderr, "is not content") {
+	if code, _, stderr := call(kubeconfig, "--socket", filepath.Join(directory, "none")); code != exitFailed || !strings.Contains(stderr, "no healthy plugin at") {
 		t.Errorf("no plugin: %d %s", code, stderr)
 	}
 	holds("{name: old, state: read,")
