@@ -59,7 +59,7 @@ holds no class.`,
 }
 
 func runCheck(c *cobra.Command, configFile, output string, inputs []string) error {
-	files, refused, err := readInputs(c.InOrStdin(), inputs)
+	files, refused, err := readInputs(stdin(c), inputs)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ type convertedFile struct {
 }
 
 func runConvert(c *cobra.Command, configFile, output string, args []string) error {
-	files, refused, err := readInputs(c.InOrStdin(), args)
+	files, refused, err := readInputs(stdin(c), args)
 	switch {
 	case err != nil:
 		return err

@@ -1,15 +1,63 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 )
+
+// errInterrupted is the error of a read that SIGINT or SIGTERM broke off.
+var errInterrupted = errors.New("interrupted while reading standard input")
+
+// stdin is the command's standard input. A read ends when the command's context
+// does. At a terminal the first one says on standard error what the command waits
+// for.
+func stdin(c *cobra.Command) io.Reader {
+	r := &stdinReader{ctx: c.Context(), from: c.InOrStdin()}
+	if file, ok := r.from.(*os.File); ok && isTerminal(file) {
+		r.notice = sync.OnceFunc(func() {
+			fmt.Fprintln(c.ErrOrStderr(), "lanyard: reading standard input from the terminal; end it with Ctrl-D on a line of its own")
+		})
+	}
+	return r
+}
+
+type stdinReader struct {
+	ctx    context.Context
+	from   io.Reader
+	notice func() // nil if nobody sits at the other end
+}
+
+func (r *stdinReader) Read(p []byte) (int, error) {
+	if r.notice != nil {
+		r.notice()
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	results := make(chan result, 1)
+	buffer := make([]byte, len(p))
+	// A read of a terminal or a pipe cannot be broken off: after an interrupt the
+	// goroutine ends with the process, which ends at once.
+	go func() {
+		n, err := r.from.Read(buffer)
+		results <- result{n, err}
+	}()
+	select {
+	case got := <-results:
+		return copy(p, buffer[:got.n]), got.err
+	case <-r.ctx.Done():
+		return 0, errInterrupted
+	}
+}
 
 // maxSealedInput is more than the longest sealed text and the longest value.
 const maxSealedInput = 2 << 20
@@ -17,7 +65,7 @@ const maxSealedInput = 2 << 20
 // readInput reads the file, or standard input if no file is named. The error
 // never quotes what was read.
 func readInput(c *cobra.Command, file string, most int) ([]byte, error) {
-	in, from := c.InOrStdin(), "standard input"
+	in, from := stdin(c), "standard input"
 	if file != "" {
 		opened, err := os.Open(file)
 		if err != nil {

@@ -217,7 +217,7 @@ resources:
 	if stdout != want {
 		t.Errorf("printed\n%s\nwant\n%s", stdout, want)
 	}
-	for _, want := range []string{"new   write    round trip", "old   read     round trip", "gone  retired  retired", "no plugin at @lanyard-none is content"} {
+	for _, want := range []string{"new   write    round trip", "old   read     round trip", "gone  retired  retired", "no healthy plugin at @lanyard-none"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("no %q in\n%s", want, stderr)
 		}

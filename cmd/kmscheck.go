@@ -109,7 +109,7 @@ type kmsKeyReport struct {
 
 type kmsPluginReport struct {
 	Socket string `json:"socket"`
-	// Running says that a plugin answers there and is content.
+	// Running says that a healthy plugin answers there.
 	Running bool   `json:"running"`
 	KeyID   string `json:"keyID,omitempty"`
 	Note    string `json:"note,omitempty"`
@@ -222,9 +222,9 @@ func printKMSReport(w io.Writer, report kmsReport) error {
 		}
 	}
 	if report.Plugin.Running {
-		fmt.Fprintf(w, "the plugin at %s answers and is content\n", report.Plugin.Socket)
+		fmt.Fprintf(w, "plugin at %s: healthy\n", report.Plugin.Socket)
 	} else {
-		fmt.Fprintf(w, "no plugin at %s is content: %s\n", report.Plugin.Socket, report.Plugin.Note)
+		fmt.Fprintf(w, "no healthy plugin at %s: %s\n", report.Plugin.Socket, report.Plugin.Note)
 	}
 	return nil
 }

@@ -233,7 +233,7 @@ func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
 	if slices.ContainsFunc(report.Resources, func(r migrate.Count) bool { return r.AtMost && r.Beside(report.WritesWith) > 0 }) {
 		most = "at most "
 	}
-	need, by := "need", ""
+	verb, by := "are", ""
 	if others := f.otherProviders(report); len(others) > 0 {
 		by = " (read by provider " + strings.Join(others, ", ") + " too"
 		if f.objects.encryption == "" {
@@ -242,11 +242,11 @@ func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
 		by += ")"
 	}
 	if report.Needing == 1 {
-		need = "needs"
+		verb = "is"
 	}
 	switch {
 	case report.Needing > 0:
-		return fmt.Errorf("key %s is not retired: %s%s still %s another key than the one that is written with%s; run lanyard kms migrate until it rewrites nothing, and this after that", report.Key, most, count(report.Needing, "object"), need, by)
+		return fmt.Errorf("key %s is not retired: %s%s %s still encrypted under an older key%s; run lanyard kms migrate until it rewrites nothing, then retry", report.Key, most, count(report.Needing, "object"), verb, by)
 	case !report.Retired:
 		_, err := fmt.Fprintf(w, "nothing needs key %s; it can be retired\n", report.Key)
 		return err

@@ -85,7 +85,7 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := call(kubeconfig)
-	if code != exitFailed || !strings.Contains(stdout, "secrets   2        1          1 ") || !strings.Contains(stderr, "key old is not retired: 1 object still needs") {
+	if code != exitFailed || !strings.Contains(stdout, "secrets   2        1          1 ") || !strings.Contains(stderr, "key old is not retired: 1 object is still encrypted under an older key") {
 		t.Errorf("early: %d\n%s%s", code, stdout, stderr)
 	}
 	if code, _, stderr := call(other); code != exitFailed || !strings.Contains(stderr, "writes with another key than the plugin") {
@@ -94,7 +94,7 @@ func TestKMSRetireRefusesWhileSomethingNeedsTheKey(t *testing.T) {
 	if code, _, stderr := call(kubeconfig, "--name", "other"); code != exitFailed || !strings.Contains(stderr, "has no KMS v2 provider named other") {
 		t.Errorf("another provider: %d %s", code, stderr)
 	}
-	if code, _, stderr := call(kubeconfig, "--socket", filepath.Join(directory, "none")); code != exitFailed || !strings.Contains(stderr, "is not content") {
+	if code, _, stderr := call(kubeconfig, "--socket", filepath.Join(directory, "none")); code != exitFailed || !strings.Contains(stderr, "no healthy plugin at") {
 		t.Errorf("no plugin: %d %s", code, stderr)
 	}
 	holds("{name: old, state: read,")
@@ -162,7 +162,7 @@ resources:
 		want        string
 	}{
 		{"another plugin's key", "cloud", []string{"--encryption-config", encryption}, exitOK, "it can be retired"},
-		{"the other plugin is not known", "cloud", []string{"--resources", "secrets"}, exitFailed, "1 object still needs another key than the one that is written with (read by provider cloud too; if that is another plugin's, give --encryption-config"},
+		{"the other plugin is not known", "cloud", []string{"--resources", "secrets"}, exitFailed, "1 object is still encrypted under an older key (read by provider cloud too; if that is another plugin's, give --encryption-config"},
 		{"the same socket under another name", "before", []string{"--encryption-config", encryption}, exitFailed, "(read by provider before too)"},
 		{"another path to the plugin", "again", []string{"--encryption-config", encryption}, exitFailed, "(read by provider again too)"},
 		{"a provider that the file has not got", "gone", []string{"--encryption-config", encryption}, exitFailed, "(read by provider gone too)"},

@@ -16,7 +16,7 @@ func writesWithRing(ctx context.Context, socket, path string, ring *kmsring.Ring
 	keyID, entry, err := kms.WritesWith(ctx, socket, ring)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("the plugin at %s is not content, so with which key it writes is not known: %w", socket, err)
+		return "", fmt.Errorf("no healthy plugin at %s, so the key that it writes with is unknown: %w", socket, err)
 	case entry == nil:
 		return "", fmt.Errorf("the plugin at %s writes with a key that %s has not got; it runs with another ring, or has refused this one, which its log says", socket, path)
 	case entry.State != kmsring.StateWrite:

@@ -90,7 +90,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 	case f.socket != "" && f.config != "":
 		return usagef("--socket and --config: give one; a running provider has its own configuration")
 	}
-	class, err := readClass(c.InOrStdin(), classFile, f.class)
+	class, err := readClass(stdin(c), classFile, f.class)
 	if err != nil {
 		return err
 	}

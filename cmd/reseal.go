@@ -128,9 +128,12 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usageError{err}
 	}
 	defer to.close()
-	files, err := reseal.Find(c.InOrStdin(), paths)
+	files, err := reseal.Find(stdin(c), paths)
 	if err != nil {
 		return usageError{err}
+	}
+	if c.Context().Err() != nil {
+		return errInterrupted
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{

@@ -21,6 +21,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the command understood and could not do it
 	exitUsage  = 2 // flags, arguments or files that the command cannot use
+	// exitInterrupted is what a shell reports of a process that SIGINT ended.
+	exitInterrupted = 130
 )
 
 // usageError is an error of exitUsage.
@@ -47,7 +49,10 @@ func Execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "lanyard: %v\n", err)
 	var usage usageError
-	if errors.As(err, &usage) {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
 		return exitUsage
 	}
 	return exitFailed
@@ -61,7 +66,8 @@ func newRoot() *cobra.Command {
 and Google, from files, and from sealed values that are committed to Git, always
 as the pod's own identity. It also encrypts native Secrets in etcd.
 
-Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files.`,
+Exit codes: 0 done, 1 could not be done, 2 wrong flags, arguments or files, 130
+interrupted while reading standard input.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(c *cobra.Command, args []string) error {

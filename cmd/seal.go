@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -163,7 +162,7 @@ func (f *sealFlags) check(outputSaid bool) error {
 		return usagef("--public and --key are two ways to seal; give one of them")
 	case f.mergeInto != "" && outputSaid:
 		return usagef("--merge-into writes a file and prints no text; leave out --output")
-	case f.mergeInto == manifest.Stdin && (!f.from.used() && f.file == "" || slices.Contains([]string{f.from.env, f.from.json, f.from.secret}, manifest.Stdin)):
+	case f.mergeInto == manifest.Stdin && (!f.from.used() && f.file == "" || f.from.stdin()):
 		return usagef("--merge-into - takes the class from standard input; give the values in files")
 	case f.class != "" && f.mergeInto == "" && f.output != "class":
 		return usagef("--class is the class of --output class, or one in the file of --merge-into; both are missing")
@@ -178,7 +177,7 @@ func (f *sealFlags) seal(c *cobra.Command, with sealer) error {
 	var class *mergeTarget
 	var err error
 	if f.mergeInto != "" {
-		if class, err = openClass(f, c.InOrStdin()); err != nil {
+		if class, err = openClass(f, stdin(c)); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,9 @@ func (s *sealSource) add(c *cobra.Command) {
 // used says whether one of the flags was given.
 func (s *sealSource) used() bool { return s.env != "" || s.json != "" || s.secret != "" }
 
+// stdin says whether one of the flags names standard input.
+func (s *sealSource) stdin() bool { return s.env+s.json+s.secret == "-" }
+
 // check refuses what does not go together with a file of many values.
 func (s *sealSource) check(f *sealFlags) error {
 	given := 0

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,6 +62,6 @@ func askLine(ctx context.Context, terminal *os.File, out io.Writer, prompt strin
 		if err := term.Restore(fd, before); err != nil {
 			return nil, fmt.Errorf("interrupted; the terminal's echo is off, run stty sane: %w", err)
 		}
-		return nil, errors.New("interrupted; nothing was sealed")
+		return nil, fmt.Errorf("%w; nothing was sealed", errInterrupted)
 	}
 }

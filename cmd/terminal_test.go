@@ -107,7 +107,7 @@ func TestSealAsksAtATerminal(t *testing.T) {
 		}()
 		var out, errs bytes.Buffer
 		code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, &errs)
-		if code != 1 || !strings.Contains(errs.String(), "interrupted") {
+		if code != 130 || !strings.Contains(errs.String(), "interrupted") {
 			t.Errorf("exit code %d, %q", code, errs.String())
 		}
 		after, err := unix.IoctlGetTermios(fd, unix.TCGETS)

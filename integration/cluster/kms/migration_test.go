@@ -162,7 +162,7 @@ func TestWhatCannotBeRewrittenIsReportedAndKeepsTheKeyFromRetiring(t *testing.T)
 		!strings.Contains(stdout, "secrets "+namespace+"/stubborn: ") || !strings.Contains(stdout, "this Secret is looked after by somebody else") {
 		t.Errorf("migrate: %v\n%s%s", err, stdout, stderr)
 	}
-	if _, stderr, err := b.retire(p, a, "one"); err == nil || !strings.Contains(stderr, "key one is not retired: 1 object still needs another key") {
+	if _, stderr, err := b.retire(p, a, "one"); err == nil || !strings.Contains(stderr, "key one is not retired: 1 object is still encrypted under an older key") {
 		t.Errorf("retire: %v\n%s", err, stderr)
 	}
 	b.must(a.kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Delete(b.Context(), "stubborn", metav1.DeleteOptions{}))

@@ -168,7 +168,7 @@ func TestRotationUnderLoadFailsNoRequestAndRestartsNothing(t *testing.T) {
 	ring, err := os.ReadFile(plugins[0].RingFile())
 	b.must(err)
 	_, stderr, err := b.retire(plugins[0], servers[0], "one")
-	if want := fmt.Sprintf("key one is not retired: %d objects still need another key", others); err == nil || !strings.Contains(stderr, want) {
+	if want := fmt.Sprintf("key one is not retired: %d objects are still encrypted under an older key", others); err == nil || !strings.Contains(stderr, want) {
 		t.Errorf("retiring early: %v, %q, want %q", err, stderr, want)
 	}
 	if now, err := os.ReadFile(plugins[0].RingFile()); err != nil || !bytes.Equal(now, ring) {
