@@ -34,7 +34,7 @@ func startProcess(dir, program string, args ...string) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()                     //nolint:errcheck // the process has it too
-	cmd := exec.Command(program, args...) //nolint:noctx // it is stopped, not killed, and the program is the caller's
+	cmd := exec.Command(program, args...) //nolint:gosec,noctx // it is stopped, not killed, and the program is the caller's
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=/nonexistent"}
 	cmd.Stdout, cmd.Stderr = log, log

@@ -57,7 +57,7 @@ func measureReseal(ctx context.Context, l *lab) ([]figure, error) {
 		scope := sealedScope()
 		scope.Object = seal.Exact("object-" + strconv.Itoa(i))
 		value := make([]byte, resealBytes)
-		_, _ = rand.Read(value) //nolint:errcheck // it never returns an error
+		_, _ = rand.Read(value)
 		return seal.Seal(before.Public(), scope, secret.New(value))
 	})
 	if err != nil {

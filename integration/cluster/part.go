@@ -209,7 +209,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // run runs a command to its end; what it printed is in its error.
 func run(ctx context.Context, name string, args ...string) (string, error) {
-	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput() //nolint:gosec // callers are tests
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, output)
 	}

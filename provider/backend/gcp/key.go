@@ -23,7 +23,7 @@ const (
 	maxKeyBytes = 64 << 10
 	// tokenURL is whom a signed assertion is for, wherever it is sent.
 	// https://developers.google.com/identity/protocols/oauth2/service-account#httprest
-	tokenURL = "https://oauth2.googleapis.com/token" //nolint:gosec // an address
+	tokenURL = "https://oauth2.googleapis.com/token"
 )
 
 // keyFile is a service account's key as Google writes it. What other files
