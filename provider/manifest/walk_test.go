@@ -28,7 +28,7 @@ func FuzzWalker(f *testing.F) {
 		if !bytes.Equal(as.encode(text), data) {
 			t.Errorf("%q is written back as %q", data, as.encode(text))
 		}
-		documents, _ := Documents(text) //nolint:errcheck // what comes before the error counts
+		documents, _ := Documents(text) // what comes before the error counts
 		classes := Classes(documents)
 		for _, other := range encodings {
 			again, _, err := decode(other.encode(text))
@@ -37,7 +37,7 @@ func FuzzWalker(f *testing.F) {
 			}
 		}
 		for _, class := range classes {
-			_, _ = class.Parameters() //nolint:errcheck // it must not panic
+			_, _ = class.Parameters() // it must not panic
 			_ = class.Name() + class.Namespace() + class.Provider()
 		}
 	})
@@ -93,7 +93,7 @@ func TestAFolderIsWalkedWithoutWhatLiesElsewhere(t *testing.T) {
 	link(outside, "folder.yaml")
 	var got []string
 	err := Each(nil, []string{folder, filepath.Join(folder, "b")}, Kind, func(in Input, err error) error {
-		relative, _ := filepath.Rel(folder, in.Name) //nolint:errcheck // it is below
+		relative, _ := filepath.Rel(folder, in.Name) // it is below
 		got = append(got, relative)
 		return err
 	})
