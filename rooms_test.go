@@ -186,3 +186,11 @@ func code(t *testing.T) map[string][]string {
 	}
 	return folders
 }
+
+func TestArchitectureNamesPathsThatAreThere(t *testing.T) {
+	for _, found := range regexp.MustCompile("`((?:cmd|internal|provider|server|integration|deployment)/[a-z0-9/._-]*)`").FindAllStringSubmatch(read(t, "docs/architecture.md"), -1) {
+		if _, err := os.Stat(found[1]); err != nil {
+			t.Errorf("docs/architecture.md names %s, which is not there", found[1])
+		}
+	}
+}
