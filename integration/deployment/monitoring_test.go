@@ -79,7 +79,7 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 	if len(rule.Spec.Groups) != 1 || len(rule.Spec.Groups[0].Rules) != 4 {
 		t.Fatalf("the rules are %v", rule)
 	}
-	manual := string(source(t, "docs/operations.md"))
+	manual := string(source(t, "docs/glossary.md"))
 	for _, alert := range rule.Spec.Groups[0].Rules {
 		metrics := regexp.MustCompile(`lanyard_[a-z_]+`).FindAllString(alert.Expr, -1)
 		if len(metrics) == 0 {
@@ -87,7 +87,7 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 		}
 		for _, metric := range metrics {
 			if !strings.Contains(manual, "| `"+metric+"`") {
-				t.Errorf("%s asks for %s, which the manual does not know", alert.Alert, metric)
+				t.Errorf("%s asks for %s, which docs/glossary.md does not explain", alert.Alert, metric)
 			}
 		}
 	}
