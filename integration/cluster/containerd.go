@@ -3,6 +3,10 @@ package cluster
 import (
 	"context"
 	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 const partContainerd = "containerd"
@@ -45,9 +49,15 @@ func (c *Cluster) StartContainerd(ctx context.Context) error {
 	if err := c.Start(Part{Name: partContainerd, Command: []string{containerd, "--config", c.Path("containerd.toml")}}); err != nil {
 		return err
 	}
-	return c.await(ctx, partContainerd, func(ctx context.Context) error {
-		_, err := c.ctr(ctx, "version")
+	conn, err := grpc.NewClient("unix:"+c.containerdSocket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
 		return err
+	}
+	defer conn.Close() //nolint:errcheck // only asked
+	// containerd answers before its CRI service does, and a kubelet that starts
+	// between the two ends. Any message decodes as an empty one.
+	return c.await(ctx, partContainerd, func(ctx context.Context) error {
+		return conn.Invoke(ctx, "/runtime.v1.RuntimeService/Version", &emptypb.Empty{}, &emptypb.Empty{})
 	})
 }
 
