@@ -16,6 +16,10 @@ package share
 
 import "context"
 
+// Guarantee is the guarantee of pools whose units are small, such as a call: enough that
+// a tenant with little to do hardly notices what others do.
+const Guarantee = 4
+
 type tenantKey struct{}
 
 // With returns a context whose calls are made for the tenant.
