@@ -40,7 +40,7 @@ func TestANamespaceWhoseStoreHangsLeavesRoomForOthers(t *testing.T) {
 		began := time.Now()
 		b.mustMount(t, pod("greedy/web", "p"), "other")
 		if waited := time.Since(began); waited == 0 {
-			t.Error("the greedy namespace took more than its half")
+			t.Error("the greedy namespace got more than bounds.mounts")
 		}
 		began = time.Now()
 		b.mustMount(t, web, "cached")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -16,11 +17,11 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
-	plan, release, err := e.plans.get(ctx, r.generation, req.Dialect, req.Parameters, func() (*plan, error) {
-		return e.plan(r, req.Dialect, req.Parameters)
+	plan, release, err := e.plans.get(ctx, newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters), func() (*plan, error) {
+		return e.plan(r, req.Identity.Namespace, req.Dialect, req.Parameters)
 	})
 	if err != nil {
-		return nil, classError(err)
+		return nil, err
 	}
 	defer release()
 
@@ -31,11 +32,11 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	if !known {
 		// A mount that has to read from stores takes a turn. A tenth of its time
 		// is left for making files of stale values if the stores do not answer.
-		asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
+		asking, cancel := context.WithTimeout(share.With(ctx, req.Identity.Namespace), r.config.Bounds.MountTimeout/10*9)
 		defer cancel()
-		done, err := r.turn(asking, req.Identity.Namespace)
+		turn, err := e.turn(asking, r)
 		if err == nil {
-			defer done()
+			defer turn.Release()
 			answers = e.cache.get(asking, a, plan.sources)
 		} else if answers, known = e.cache.fromMemory(a, plan.sources, true); !known {
 			return nil, err
@@ -49,25 +50,20 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	return volume, nil
 }
 
-// turn acquires the semaphores of mounts that read from stores: bounds.mounts in
-// total, half of them for one namespace, so that a namespace whose store does not
-// answer leaves room for the others.
-func (r *rules) turn(ctx context.Context, namespace string) (done func(), err error) {
-	leave, err := r.namespaces.Acquire(ctx, namespace)
-	if err == nil {
-		if err = r.mounts.Acquire(ctx, 1); err == nil {
-			return func() { r.mounts.Release(1); leave() }, nil
-		}
-		leave()
+// turn acquires the right to read from stores.
+func (e *Engine) turn(ctx context.Context, r *rules) (*share.Held, error) {
+	turn, err := e.shares.turns.Acquire(ctx, share.Of(ctx), 1)
+	if err != nil {
+		return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount timed out in the queue for reading from stores: at most %d mounts read at once (bounds.mounts), shared by the namespaces", r.config.Bounds.Mounts)}
 	}
-	return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount timed out in the queue for reading from stores: at most %d mounts read at once (bounds.mounts), half of them of one namespace", r.config.Bounds.Mounts)}
+	return turn, nil
 }
 
 // classError is the error of a class that has to be changed.
 func classError(err error) *MountError {
 	var problems spec.Problems
 	if !errors.As(err, &problems) {
-		return &MountError{Kind: kindOf(err), Text: err.Error()}
+		return &MountError{Kind: kindOf(err), Text: shortened(err.Error())}
 	}
 	return &MountError{Kind: fault.ErrInvalid, Text: shortened("the SecretProviderClass cannot be used: " + problems.Error())}
 }

@@ -68,13 +68,14 @@ type source struct {
 
 // planner builds one plan and collects everything that is wrong on the way.
 type planner struct {
-	config   *config.Config
-	conns    *connections
-	class    *spec.Class
-	stores   map[string]*planStore
-	bySource map[[sha256.Size]byte]int
-	plan     *plan
-	problems spec.Problems
+	config    *config.Config
+	conns     *connections
+	namespace string
+	class     *spec.Class
+	stores    map[string]*planStore
+	bySource  map[[sha256.Size]byte]int
+	plan      *plan
+	problems  spec.Problems
 }
 
 // planStore is a store as the plan found it: open, or with what is wrong.
@@ -88,14 +89,14 @@ type planStore struct {
 // of its own, with its logins.
 const maxStores = 64
 
-// newPlan makes a class ready, or says what is wrong in the words of this
+// newPlan makes a class ready for a namespace, or says what is wrong in the words of this
 // package. The plan holds its connections until dropPlan.
-func newPlan(config *config.Config, conns *connections, class *spec.Class) (*plan, spec.Problems) {
+func newPlan(config *config.Config, conns *connections, namespace string, class *spec.Class) (*plan, spec.Problems) {
 	if len(class.Objects) > config.Bounds.Objects {
 		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
 	}
 	p := &planner{
-		config: config, conns: conns, class: class,
+		config: config, conns: conns, namespace: namespace, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
 		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
@@ -255,7 +256,7 @@ func (p *planner) store(name string) *planStore {
 		s.problems = problems
 		return s
 	}
-	conn, err := p.conns.acquire(r.Type, r.settings)
+	conn, err := p.conns.acquire(p.namespace, r.Type, r.settings)
 	if err != nil {
 		s.problems = settingProblems("stores."+name, err)
 		for i := range s.problems {

@@ -52,7 +52,11 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 				if i >= len(batches) {
 					return
 				}
+				turn, err := c.shares.reads.Acquire(c.lifetime, a.as.Namespace, 1)
 				total.Add(c.readBatch(detached, a, batches[i], total.Load() > limit))
+				if err == nil { // else the engine closes, and the read ends at once
+					turn.Release()
+				}
 			}
 		})
 	}
@@ -203,12 +207,12 @@ func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float6
 		return
 	}
 	c.endLease(e)
-	c.drop(e.held)
+	c.drop(e.key.identity.Namespace, e.held)
 	e.held, e.retry, e.refresh, e.stretch, e.suspect = h, time.Time{}, s.refresh, stretch, false
 	if h == nil {
 		return
 	}
-	c.keep(h)
+	c.keep(e.key.identity.Namespace, h)
 	if h.value.Lease != nil {
 		c.beginLease(e, h.value.Lease, s, now)
 	}

@@ -52,16 +52,23 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 		c.mu.Unlock()
 		return built.volume, nil
 	}
+	known := c.knownFailure(key, answers)
 	c.mu.Unlock()
+	if known != nil {
+		return nil, []failure{{err: known}}
+	}
 
 	// Who does not get a turn in time goes on without: build then makes
 	// nothing, and tells what failed.
-	if c.builds.Acquire(ctx, 1) == nil {
-		defer c.builds.Release(1)
+	if turn, err := c.shares.builds.Acquire(ctx, key.identity.Namespace, 1); err == nil {
+		defer turn.Release()
 	}
 	built, failures := build(ctx, a, p, mode, answers)
 	if len(failures) > 0 {
 		c.markSuspect(a, p, answers, failures)
+		if ctx.Err() == nil {
+			c.rememberFailure(key, answers, mountError(len(p.objects), failures))
+		}
 		return nil, failures
 	}
 	c.mu.Lock()
@@ -69,9 +76,9 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	built.asked = c.now()
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
-	c.bytes += built.cost
+	c.count(key.identity.Namespace, built.cost)
 	for _, h := range built.made {
-		c.keep(h)
+		c.keep(key.identity.Namespace, h)
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil

@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/share"
+)
+
+// shares are what namespaces share. Each pool has a guarantee, so that a namespace
+// that holds all of one, with stores that do not answer or classes that cost much,
+// keeps none of the others waiting.
+type shares struct {
+	metrics *share.Metrics
+	// turns are the mounts that read from stores (bounds.mounts).
+	turns *share.Pool
+	// reads are the batches in flight, at all stores together.
+	reads *share.Pool
+	// plans and builds are the plans and volumes that are being made, which costs
+	// processor time: one for each processor, beside the guarantee of one. Go's
+	// scheduler divides the processors between them in slices of 10 ms.
+	plans, builds *share.Pool
+	// renewals are the lease renewals in flight.
+	renewals *share.Pool
+	// closing are the connections that are being closed, for which a store may have
+	// to answer.
+	closing *share.Pool
+}
+
+const (
+	renewalsAtOnce = 64
+	closingAtOnce  = 64
+	// readsAtOnce is the bound of the reads in flight, as a multiple of
+	// bounds.storeCalls, which bounds the calls at each address.
+	readsAtOnce = 8
+	// readsGuaranteed are as many as the objects of a usual class.
+	readsGuaranteed = 16
+)
+
+func newShares(registry prometheus.Registerer) *shares {
+	metrics := share.NewMetrics(registry)
+	pool := func(name string, capacity, guarantee int64) *share.Pool {
+		return share.New(metrics.Meter(name), share.Limits{Capacity: capacity, Guarantee: guarantee})
+	}
+	processors := int64(runtime.GOMAXPROCS(0))
+	return &shares{
+		metrics: metrics,
+		turns:   pool("turns", 0, 0), reads: pool("reads", 0, 0), // see configure
+		plans: pool("plans", processors, 1), builds: pool("builds", processors, 1),
+		renewals: pool("renewals", renewalsAtOnce, share.Guarantee),
+		closing:  pool("closing", closingAtOnce, share.Guarantee),
+	}
+}
+
+// configure sets the limits that the operator may change.
+func (s *shares) configure(bounds config.Bounds) {
+	mounts, reads := int64(bounds.Mounts), readsAtOnce*int64(bounds.StoreCalls)
+	s.turns.SetLimits(share.Limits{Capacity: mounts, Guarantee: min(mounts, share.Guarantee)})
+	s.reads.SetLimits(share.Limits{Capacity: reads, Guarantee: min(reads, readsGuaranteed)})
+}
