@@ -253,18 +253,24 @@ func TestWaitingForACallIsNotToldAsAStoreThatDoesNotAnswer(t *testing.T) {
 // evicted is how much of something was evicted.
 func evicted(t *testing.T, b *bench, what string) float64 {
 	t.Helper()
+	return labelled(t, b, "lanyard_cache_evictions_total", what)
+}
+
+// labelled is the metric of a name whose first label has a value.
+func labelled(t *testing.T, b *bench, name, label string) float64 {
+	t.Helper()
 	families, err := b.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			if family.GetName() == "lanyard_cache_evictions_total" && m.GetLabel()[0].GetValue() == what {
-				return m.GetCounter().GetValue()
+			if family.GetName() == name && m.GetLabel()[0].GetValue() == label {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of which is zero
 			}
 		}
 	}
-	t.Fatalf("evictions of %s are not counted", what)
+	t.Fatalf("there is no %s of %s", name, label)
 	return 0
 }
 
