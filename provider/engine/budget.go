@@ -68,7 +68,11 @@ type budget struct {
 
 // reserve waits until the namespace can have so much. The error is one of a mount.
 func (m *memory) reserve(ctx context.Context, namespace string, bytes int64) (*budget, error) {
-	held, err := m.pool.Acquire(ctx, namespace, bytes)
+	held, ok := m.pool.TryAcquire(namespace, bytes)
+	var err error
+	if !ok {
+		held, err = m.pool.Acquire(ctx, namespace, bytes)
+	}
 	switch {
 	case errors.Is(err, share.ErrNever):
 		return nil, &MountError{Kind: fault.ErrTooLarge, Text: "the secrets of the class need more memory at once than one namespace can have (bounds.memory); split the class into several volumes"}

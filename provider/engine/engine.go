@@ -34,6 +34,9 @@ type Options struct {
 	Calls *remote.Calls
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
+	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
+	// cache, each time it has changed by some MiB.
+	MemoryTaken func(bytes int64)
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -70,7 +73,7 @@ func New(opts Options) (*Engine, error) {
 		now = time.Now
 	}
 	m := newMetrics(opts.Metrics)
-	shares := newShares(opts.Metrics)
+	shares := newShares(opts.Metrics, opts.MemoryTaken)
 	opts.Calls.Observe, opts.Calls.Meter = m.observeCall, shares.metrics.Meter("calls")
 	conns := newConnections(opts.Types, now, shares.closing)
 	e := &Engine{

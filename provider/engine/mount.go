@@ -27,13 +27,48 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
+	ctx = share.With(ctx, req.Identity.Namespace)
 	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
+	if answers, known := e.cache.fromMemory(a, plan.sources, false); known {
+		if volume := e.cache.made(a, plan, req.Mode, answers); volume != nil && volume.size() <= smallMessage {
+			e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
+			return volume, nil
+		}
+	}
+	return e.mountWithin(ctx, r, a, plan, req)
+}
+
+// mountWithin mounts within a budget of memory. One that turns out to be too small is
+// given back, and the mount begins anew with what it needs: so no mount waits for
+// memory while it holds some.
+func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
+	defer cancel()
+	for reserve := max(plan.need.Load(), minReserve); ; {
+		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
+		if err != nil {
+			return nil, err
+		}
+		a.budget = budget
+		volume, err := e.mount(ctx, asking, r, a, plan, req)
+		needed, short := budget.need()
+		if short && ctx.Err() == nil {
+			budget.release()
+			reserve = max(reserve*2, needed)
+			continue
+		}
+		plan.need.Store(needed)
+		req.Delivery.hold(budget)
+		return volume, err
+	}
+}
+
+// mount makes the volume of values in memory, or of what the stores answer. asking ends
+// before ctx does, so that time is left for making files of stale values if the stores
+// do not answer.
+func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
-		// A mount that has to read from stores takes a turn. A tenth of its time
-		// is left for making files of stale values if the stores do not answer.
-		asking, cancel := context.WithTimeout(share.With(ctx, req.Identity.Namespace), r.config.Bounds.MountTimeout/10*9)
-		defer cancel()
 		turn, err := e.turn(asking, r)
 		if err == nil {
 			defer turn.Release()
@@ -45,6 +80,10 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if len(failures) > 0 {
 		return nil, mountError(len(plan.objects), failures)
+	}
+	// The message is the files once more.
+	if err := a.budget.take(volume.size()); err != nil {
+		return nil, &MountError{Kind: fault.ErrUnavailable, Text: err.Error()}
 	}
 	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
 	return volume, nil

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -37,6 +38,7 @@ type plan struct {
 	key         [sha256.Size]byte // of all that the plan is made from
 	cost        int               // about the most memory that it takes, in bytes
 	asked       time.Time         // guarded by plans.mu
+	need        atomic.Int64      // memory that the last mount needed
 }
 
 // planned is an object made ready.

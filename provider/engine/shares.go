@@ -27,6 +27,7 @@ type shares struct {
 	// closing are the connections that are being closed, for which a store may have
 	// to answer.
 	closing *share.Pool
+	memory  *memory
 }
 
 const (
@@ -39,7 +40,7 @@ const (
 	readsGuaranteed = 16
 )
 
-func newShares(registry prometheus.Registerer) *shares {
+func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares {
 	metrics := share.NewMetrics(registry)
 	pool := func(name string, capacity, guarantee int64) *share.Pool {
 		return share.New(metrics.Meter(name), share.Limits{Capacity: capacity, Guarantee: guarantee})
@@ -51,6 +52,7 @@ func newShares(registry prometheus.Registerer) *shares {
 		plans: pool("plans", processors, 1), builds: pool("builds", processors, 1),
 		renewals: pool("renewals", renewalsAtOnce, share.Guarantee),
 		closing:  pool("closing", closingAtOnce, share.Guarantee),
+		memory:   newMemory(metrics.Meter("memory"), memoryTaken),
 	}
 }
 
@@ -58,5 +60,6 @@ func newShares(registry prometheus.Registerer) *shares {
 func (s *shares) configure(bounds config.Bounds) {
 	mounts, reads := int64(bounds.Mounts), readsAtOnce*int64(bounds.StoreCalls)
 	s.turns.SetLimits(share.Limits{Capacity: mounts, Guarantee: min(mounts, share.Guarantee)})
+	s.memory.pool.SetLimits(share.Limits{Capacity: int64(bounds.Memory), KeepFree: true})
 	s.reads.SetLimits(share.Limits{Capacity: reads, Guarantee: min(reads, readsGuaranteed)})
 }

@@ -38,20 +38,36 @@ type builtVolume struct {
 	asked  time.Time
 }
 
-// volume returns the volume made of the answers, from memory if nothing has
-// changed since it was made, or everything that failed.
-func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+// keyOf is the key of the volume made of the answers.
+func keyOf(a scope, p *plan, mode fs.FileMode, answers []answer) volumeKey {
 	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
 	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held != nil && ans.held.value.Lease != nil }) {
 		key.pod = a.pod()
 	}
+	return key
+}
+
+// made returns the volume from memory if nothing has changed since it was made, else
+// nil.
+func (c *cache) made(a scope, p *plan, mode fs.FileMode, answers []answer) *Volume {
 	c.mu.Lock()
-	built, ok := c.volumes.Get(key)
-	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
-		built.asked = c.now()
-		c.mu.Unlock()
-		return built.volume, nil
+	defer c.mu.Unlock()
+	built, ok := c.volumes.Get(keyOf(a, p, mode, answers))
+	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
+		return nil
 	}
+	built.asked = c.now()
+	return built.volume
+}
+
+// volume returns the volume made of the answers, from memory if nothing has
+// changed since it was made, or everything that failed.
+func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+	key := keyOf(a, p, mode, answers)
+	if volume := c.made(a, p, mode, answers); volume != nil {
+		return volume, nil
+	}
+	c.mu.Lock()
 	known := c.knownFailure(key, answers)
 	c.mu.Unlock()
 	if known != nil {
