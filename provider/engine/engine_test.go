@@ -35,6 +35,7 @@ type bench struct {
 	config   config.Config
 	registry *prometheus.Registry
 	parsed   atomic.Int64 // how many classes were parsed
+	taken    atomic.Int64 // the most memory that mounts took
 }
 
 // start returns an engine whose operator names the store "memory".
@@ -53,7 +54,8 @@ func startWith(t *testing.T, stores store.Type, memory *Memory, change func(*con
 		change(&b.config)
 	}
 	eng, err := engine.New(engine.Options{
-		Config: b.config,
+		Config:      b.config,
+		MemoryTaken: func(bytes int64) { b.taken.Store(max(b.taken.Load(), bytes)) },
 		Dialects: map[string]spec.Dialect{"test": func(parameters map[string]string) (*spec.Class, error) {
 			b.parsed.Add(1)
 			return b.classes[parameters["class"]], nil

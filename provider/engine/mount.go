@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -18,6 +19,11 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
 	plan, release, err := e.plans.get(ctx, newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters), func() (*plan, error) {
+		budget, err := e.shares.memory.reserve(ctx, req.Identity.Namespace, planMemory(&r.config, req.Parameters))
+		if err != nil {
+			return nil, err
+		}
+		defer budget.release()
 		return e.plan(r, req.Identity.Namespace, req.Dialect, req.Parameters)
 	})
 	if err != nil {
@@ -36,6 +42,18 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 		}
 	}
 	return e.mountWithin(ctx, r, a, plan, req)
+}
+
+// parsedFactor is about how many times its text a class takes while it is parsed.
+const parsedFactor = 40
+
+// planMemory is what parsing a class takes, but no more than a namespace can have.
+func planMemory(config *config.Config, parameters map[string]string) int64 {
+	bytes := int64(minReserve)
+	for _, text := range parameters {
+		bytes += parsedFactor * int64(len(text))
+	}
+	return min(bytes, int64(config.Bounds.Memory)/2)
 }
 
 // mountWithin mounts within a budget of memory. One that turns out to be too small is

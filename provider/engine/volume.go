@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/jsonsize"
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -111,12 +112,13 @@ type builder struct {
 	copied   int64             // bytes that are not the stored value's own
 	made     int64             // memory that was made on the way, what is not kept included
 	failures []failure
+	budget   *budget
 }
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
 func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
-	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
+	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}, budget: a.budget}
 	limit := int64(a.config.Bounds.ResponseBytes)
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
@@ -180,6 +182,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	version := ans.held.version + "-" + o.definition
 	data := ans.held.value.Data.Reveal()
 	err := ans.held.missing
+	if err == nil && (o.property != nil || o.Expand) {
+		parsed := jsonsize.Cost(data)
+		if err = b.budget.take(parsed); err != nil {
+			b.fail(p, o, err)
+			return
+		}
+		defer b.budget.give(parsed)
+	}
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
 			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
@@ -248,7 +258,12 @@ func (b *builder) template(o *planned) {
 	if len(b.failures) > 0 {
 		return // what it is made of is not complete
 	}
-	data, err := o.template.Execute(b.values)
+	var taken int64
+	data, err := o.template.Execute(b.values, func(bytes int64) error {
+		taken += bytes
+		return b.budget.take(bytes)
+	})
+	b.budget.give(taken)
 	if err != nil {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return
@@ -271,6 +286,9 @@ func (b *builder) version(o *planned, version string) {
 func (b *builder) file(path string, o *planned, data []byte) {
 	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
 		b.copied += int64(len(data))
+		if err := b.budget.take(int64(len(data))); err != nil {
+			b.failures = append(b.failures, failure{object: o, err: err})
+		}
 		b.made += int64(len(data)) + int64(len(path)) + framing
 	}
 	if path == "" {

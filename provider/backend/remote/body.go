@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/lanyardhq/lanyard/internal/jsonsize"
 )
 
 // maxValues bounds the values of an answer in JSON. Each costs a hundred bytes and
@@ -15,7 +17,7 @@ const maxValues = 1 << 16
 // they are read, copied when they are decoded, and copied again for who asked.
 const (
 	costOfByte  = 4
-	costOfValue = 128
+	costOfValue = jsonsize.CostOfValue
 )
 
 // TooLargeError ends the reading of an answer whose body is larger than Max bytes, or
@@ -50,7 +52,7 @@ func WithReserve(ctx context.Context, reserve func(bytes int64) error) context.C
 type boundedBody struct {
 	io.ReadCloser
 	left, max int64
-	values    valueCounter
+	values    jsonsize.Counter
 	reserve   func(bytes int64) error
 	failed    error
 }
@@ -79,13 +81,13 @@ func (b *boundedBody) Read(into []byte) (int, error) {
 		n, err = int(b.left), &TooLargeError{Max: b.max}
 	}
 	b.left -= int64(n)
-	before := b.values.count
-	b.values.read(into[:n])
+	before := b.values.Values
+	b.values.Add(into[:n])
 	switch {
-	case b.values.count > maxValues:
+	case b.values.Values > maxValues:
 		err = &TooLargeError{Max: maxValues, Values: true}
 	case b.reserve != nil && n > 0:
-		if refused := b.reserve(int64(n)*costOfByte + (b.values.count-before)*costOfValue); refused != nil {
+		if refused := b.reserve(int64(n)*costOfByte + (b.values.Values-before)*costOfValue); refused != nil {
 			err = refused
 		}
 	}
@@ -93,37 +95,4 @@ func (b *boundedBody) Read(into []byte) (int, error) {
 		b.failed = err
 	}
 	return n, err
-}
-
-// valueCounter counts the values of a text in JSON as it comes, by what stands before
-// each outside strings, and so rather too many than too few. Text that does not begin
-// as an object or a list has none.
-type valueCounter struct {
-	count                  int64
-	began, isJSON          bool
-	inString, afterEscaped bool
-}
-
-func (c *valueCounter) read(text []byte) {
-	for _, b := range text {
-		switch {
-		case !c.began:
-			if b != ' ' && b != '\t' && b != '\r' && b != '\n' {
-				c.began, c.isJSON = true, b == '{' || b == '['
-				c.count = 2
-			}
-		case !c.isJSON:
-			return
-		case c.afterEscaped:
-			c.afterEscaped = false
-		case c.inString:
-			c.inString, c.afterEscaped = b != '"', b == '\\'
-		case b == '"':
-			c.inString = true
-		case b == '[':
-			c.count += 2 // itself, and its first value
-		case b == ',' || b == ':' || b == '{':
-			c.count++
-		}
-	}
 }

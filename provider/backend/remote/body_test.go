@@ -68,37 +68,3 @@ func TestMemoryIsReservedBeforeMoreIsRead(t *testing.T) {
 		t.Errorf("%d bytes were read: %v", len(got), err)
 	}
 }
-
-// FuzzValueCounter holds the counter to the decoder: it never counts fewer values than
-// a decoder makes.
-func FuzzValueCounter(f *testing.F) {
-	for _, text := range []string{`{}`, `[1,2,{"a":[]}]`, `{"a":"\"\\","b":{"c":null}}`, ` [ "x" , [ ] ]`, `{"\u0022":1}`} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var value any
-		if json.Unmarshal(text, &value) != nil {
-			return
-		}
-		var c valueCounter
-		c.read(text)
-		if made := count(value); made > 1 && c.count < int64(made) {
-			t.Errorf("%d values, counted %d", made, c.count)
-		}
-	})
-}
-
-func count(value any) int {
-	n := 1
-	switch value := value.(type) {
-	case []any:
-		for _, v := range value {
-			n += count(v)
-		}
-	case map[string]any:
-		for _, v := range value {
-			n += count(v)
-		}
-	}
-	return n
-}
