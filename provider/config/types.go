@@ -121,7 +121,7 @@ func Default() Config {
 			ResponseBytes: 4<<20 - 64<<10,
 			Objects:       1000,
 			Mounts:        256,
-			Memory:        96 << 20,
+			Memory:        64 << 20,
 			StoreCalls:    64,
 			MountTimeout:  90 * time.Second,
 			ReadTimeout:   30 * time.Second,

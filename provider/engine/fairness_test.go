@@ -88,8 +88,8 @@ func TestReadsThatHangLeaveRoomForOthers(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if flying := b.memory.MaxInFlight(); flying < 8*64 || flying > 8*64+3*16 {
-			t.Errorf("%d reads are in flight at once, want eight times bounds.storeCalls and guarantees", flying)
+		if flying := b.memory.MaxInFlight(); flying < 4*64 || flying > 4*64+3*8 {
+			t.Errorf("%d reads are in flight at once, want four times bounds.storeCalls and guarantees", flying)
 		}
 		began := time.Now()
 		b.mustMount(t, web, "web")

@@ -35,9 +35,9 @@ const (
 	closingAtOnce  = 64
 	// readsAtOnce is the bound of the reads in flight, as a multiple of
 	// bounds.storeCalls, which bounds the calls at each address.
-	readsAtOnce = 8
-	// readsGuaranteed are as many as the objects of a usual class.
-	readsGuaranteed = 16
+	readsAtOnce = 4
+	// readsGuaranteed are a few, since each is a connection and some goroutines.
+	readsGuaranteed = 8
 )
 
 func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares {
