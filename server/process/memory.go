@@ -56,9 +56,10 @@ func (m *Memory) SetBeside(bytes int64) {
 	m.set()
 }
 
-// set is called with mu held, or before the Memory is shared.
+// set is called with mu held, or before the Memory is shared. What is in use for a
+// moment leaves garbage behind: half as much again is left for that.
 func (m *Memory) set() {
 	if !m.fixed {
-		debug.SetMemoryLimit(m.cache + besideCache + m.beside)
+		debug.SetMemoryLimit(m.cache + besideCache + m.beside*3/2)
 	}
 }

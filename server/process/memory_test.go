@@ -23,7 +23,7 @@ func TestMemoryLimitFollowsTheCacheUnlessTheEnvironmentSetsIt(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", test.memory)
 			t.Setenv("GOGC", test.gc)
 			memory := LimitMemory(16 << 20)
-			memory.SetCache(20 << 20)
+			memory.SetCache(18 << 20)
 			memory.SetBeside(4 << 20)
 			if got := debug.SetMemoryLimit(-1); got != test.limit {
 				t.Errorf("the limit is %d, want %d", got, test.limit)
