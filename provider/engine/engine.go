@@ -82,7 +82,7 @@ func New(opts Options) (*Engine, error) {
 		metrics:  m,
 		shares:   shares,
 		conns:    conns,
-		plans:    newPlans(conns, now, shares.plans, m.remembered.plan),
+		plans:    newPlans(conns, now, shares, m.remembered.plan),
 		cache:    newCache(now, conns, shares, m),
 		done:     make(chan struct{}),
 	}
@@ -184,7 +184,7 @@ func given(fields map[string]any, setting string) bool {
 // Check checks a class without any remote call: its syntax, its objects and its
 // stores' settings. The error is a Problems.
 func (e *Engine) Check(dialect string, parameters map[string]string) error {
-	p, err := e.plan(e.current.Load(), "", dialect, parameters)
+	p, err := e.plan(e.current.Load(), "", nil, dialect, parameters)
 	if err != nil {
 		return err
 	}
@@ -193,14 +193,14 @@ func (e *Engine) Check(dialect string, parameters map[string]string) error {
 }
 
 // plan makes the plan of a class for a namespace.
-func (e *Engine) plan(r *rules, namespace, dialect string, parameters map[string]string) (*plan, error) {
+func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, parameters map[string]string) (*plan, error) {
 	parse, ok := e.dialects[dialect]
 	if !ok {
 		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; Lanyard serves the providers %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
 	if err == nil {
-		p, problems := newPlan(&r.config, e.conns, namespace, class)
+		p, problems := newPlan(&r.config, e.conns, namespace, w, class)
 		if len(problems) > 0 {
 			return nil, class.InDialect(problems)
 		}

@@ -1,23 +1,17 @@
 package engine
 
-import "github.com/lanyardhq/lanyard/provider/share"
+import (
+	"context"
+	"time"
+)
 
-// HoldWork takes for a namespace what it gets for making plans and volumes, as classes
-// that cost much do.
-func (e *Engine) HoldWork(namespace string) (release func()) {
-	var releases []func()
-	for _, pool := range []*share.Pool{e.shares.plans, e.shares.builds} {
-		for {
-			held, ok := pool.TryAcquire(namespace, 1)
-			if !ok {
-				break
-			}
-			releases = append(releases, held.Release)
-		}
+// Work works for a namespace until ctx ends, as classes that cost much do, in steps of a
+// time that is bounded by what one object may cost.
+func (e *Engine) Work(ctx context.Context, namespace string, step time.Duration) {
+	w, err := e.shares.begin(ctx, namespace)
+	for err == nil && ctx.Err() == nil {
+		time.Sleep(step)
+		_, err = w.pause(ctx)
 	}
-	return func() {
-		for _, release := range releases {
-			release()
-		}
-	}
+	w.end()
 }

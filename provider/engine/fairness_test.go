@@ -100,21 +100,29 @@ func TestReadsThatHangLeaveRoomForOthers(t *testing.T) {
 	})
 }
 
-func TestWorkOfOneNamespaceLeavesRoomForOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, nil)
-		b.class("web", spec.Object{Path: "a", Template: "text"})
-		release := b.HoldWork("greedy")
-		began := time.Now()
-		b.mustMount(t, web, "web")
-		if waited := time.Since(began); waited > 0 {
-			t.Errorf("another namespace waited %v", waited)
-		}
-		_, _, err := b.mount(pod("greedy/web", "p"), "web")
-		wantError(t, err, fault.ErrUnavailable, "time was over before its class was read")
-		release()
-		b.mustMount(t, pod("greedy/web", "p"), "web")
-	})
+func TestWorkOfNamespacesLeavesRoomForOthers(t *testing.T) {
+	for _, namespaces := range []int{1, 12, 110} {
+		t.Run(fmt.Sprint(namespaces), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				var all sync.WaitGroup
+				for i := range 220 {
+					all.Go(func() { b.Work(ctx, fmt.Sprint("greedy", i%namespaces), 100*time.Millisecond) })
+				}
+				time.Sleep(time.Minute)
+				b.class("web", spec.Object{Path: "a", Template: "text"})
+				began := time.Now()
+				b.mustMount(t, web, "web")
+				// It waits once for its plan and once for its volume.
+				if waited := time.Since(began); waited > 200*time.Millisecond {
+					t.Errorf("another namespace waited %v, which is more than two steps", waited)
+				}
+				cancel()
+				all.Wait()
+			})
+		})
+	}
 }
 
 func TestAClassThatFailedIsNotMadeAgainAtOnce(t *testing.T) {

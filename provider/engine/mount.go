@@ -18,13 +18,9 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
-	plan, release, err := e.plans.get(ctx, newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters), func() (*plan, error) {
-		budget, err := e.shares.memory.reserve(ctx, req.Identity.Namespace, planMemory(&r.config, req.Parameters))
-		if err != nil {
-			return nil, err
-		}
-		defer budget.release()
-		return e.plan(r, req.Identity.Namespace, req.Dialect, req.Parameters)
+	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
+	plan, release, err := e.plans.get(ctx, key, planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+		return e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
 	})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -73,6 +74,7 @@ type planner struct {
 	config    *config.Config
 	conns     *connections
 	namespace string
+	work      *work // nil if it has no turn
 	class     *spec.Class
 	stores    map[string]*planStore
 	bySource  map[[sha256.Size]byte]int
@@ -93,12 +95,12 @@ const maxStores = 64
 
 // newPlan makes a class ready for a namespace, or says what is wrong in the words of this
 // package. The plan holds its connections until dropPlan.
-func newPlan(config *config.Config, conns *connections, namespace string, class *spec.Class) (*plan, spec.Problems) {
+func newPlan(config *config.Config, conns *connections, namespace string, w *work, class *spec.Class) (*plan, spec.Problems) {
 	if len(class.Objects) > config.Bounds.Objects {
 		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
 	}
 	p := &planner{
-		config: config, conns: conns, namespace: namespace, class: class,
+		config: config, conns: conns, namespace: namespace, work: w, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
 		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
@@ -112,6 +114,7 @@ func newPlan(config *config.Config, conns *connections, namespace string, class 
 	}
 	for i, o := range class.Objects {
 		p.add(i, o)
+		_, _ = w.pause(context.Background()) //nolint:errcheck // that does not end
 	}
 	p.checkTemplateNames()
 	if len(p.problems) > 0 {

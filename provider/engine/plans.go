@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
-	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // What is kept is bounded by number, since a node runs at most a few hundred
@@ -35,10 +34,9 @@ type planKey struct {
 // plans keeps the plan of each class for as long as pods ask for it. A plan
 // that is dropped while a mount still uses it is released when that mount ends.
 type plans struct {
-	conns *connections
-	now   func() time.Time
-	// builds are the plans that are being made.
-	builds *share.Pool
+	conns  *connections
+	now    func() time.Time
+	shares *shares
 	spared prometheus.Counter // counts the mounts that a remembered failure answered
 
 	mu     sync.Mutex
@@ -49,8 +47,8 @@ type plans struct {
 	users  map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
-func newPlans(conns *connections, now func() time.Time, builds *share.Pool, spared prometheus.Counter) *plans {
-	p := &plans{conns: conns, now: now, builds: builds, spared: spared, users: map[*plan]int{}, taken: map[string]int{}}
+func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter) *plans {
+	p := &plans{conns: conns, now: now, shares: shares, spared: spared, users: map[*plan]int{}, taken: map[string]int{}}
 	p.kept = newLRUs(plansKept, func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
 		p.count(key.namespace, -dropped.cost)
 		p.leave(dropped)
@@ -59,23 +57,28 @@ func newPlans(conns *connections, now func() time.Time, builds *share.Pool, spar
 	return p
 }
 
-// get returns the plan of a key and the function that gives it back. build makes it if
-// it is not kept; when it failed a moment ago, its error is returned without it. The
-// error is a *MountError.
-func (p *plans) get(ctx context.Context, key planKey, build func() (*plan, error)) (*plan, func(), error) {
+// get returns the plan of a key, which takes so much memory to make, and the function
+// that gives it back. build makes it if it is not kept; when it failed a moment ago, its
+// error is returned without it. The error is a *MountError.
+func (p *plans) get(ctx context.Context, key planKey, memory int64, build func(*work) (*plan, error)) (*plan, func(), error) {
 	if known, release, err := p.known(key); known != nil || err != nil {
 		return known, release, err
 	}
-	turn, err := p.builds.Acquire(ctx, key.namespace, 1)
+	budget, err := p.shares.memory.reserve(ctx, key.namespace, memory)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer budget.release()
+	w, err := p.shares.begin(ctx, key.namespace)
 	if err != nil {
 		return nil, nil, classError(fmt.Errorf("%w: the mount's time was over before its class was read (%w)", fault.ErrUnavailable, err))
 	}
-	defer turn.Release()
+	defer w.end()
 	// Another pod's mount may have made it meanwhile.
 	if known, release, err := p.known(key); known != nil || err != nil {
 		return known, release, err
 	}
-	built, err := build()
+	built, err := build(w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {

@@ -9,19 +9,17 @@ import (
 	"github.com/lanyardhq/lanyard/provider/share"
 )
 
-// shares are what namespaces share. Each pool has a guarantee, so that a namespace
-// that holds all of one, with stores that do not answer or classes that cost much,
-// keeps none of the others waiting.
+// shares are what namespaces share. Each pool whose units may be held for long, with
+// stores that do not answer, has a guarantee, so that nobody waits for who holds all.
 type shares struct {
 	metrics *share.Metrics
 	// turns are the mounts that read from stores (bounds.mounts).
 	turns *share.Pool
 	// reads are the batches in flight, at all stores together.
 	reads *share.Pool
-	// plans and builds are the plans and volumes that are being made, which costs
-	// processor time: one for each processor, beside the guarantee of one. Go's
-	// scheduler divides the processors between them in slices of 10 ms.
-	plans, builds *share.Pool
+	// work are the plans and volumes that are being made. They work in slices of time
+	// in place of a guarantee, since one in progress may take much memory.
+	work *share.Pool
 	// renewals are the lease renewals in flight.
 	renewals *share.Pool
 	// closing are the connections that are being closed, for which a store may have
@@ -31,6 +29,9 @@ type shares struct {
 }
 
 const (
+	// workAtOnce is the most plans and volumes that are being made, on a node of many
+	// processors.
+	workAtOnce     = 2
 	renewalsAtOnce = 64
 	closingAtOnce  = 64
 	// readsAtOnce is the bound of the reads in flight, as a multiple of
@@ -45,11 +46,10 @@ func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares 
 	pool := func(name string, capacity, guarantee int64) *share.Pool {
 		return share.New(metrics.Meter(name), share.Limits{Capacity: capacity, Guarantee: guarantee})
 	}
-	processors := int64(runtime.GOMAXPROCS(0))
 	return &shares{
 		metrics: metrics,
 		turns:   pool("turns", 0, 0), reads: pool("reads", 0, 0), // see configure
-		plans: pool("plans", processors, 1), builds: pool("builds", processors, 1),
+		work:     pool("work", int64(min(runtime.GOMAXPROCS(0), workAtOnce)), 0),
 		renewals: pool("renewals", renewalsAtOnce, share.Guarantee),
 		closing:  pool("closing", closingAtOnce, share.Guarantee),
 		memory:   newMemory(metrics.Meter("memory"), memoryTaken),

@@ -77,11 +77,15 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 
 	// Who does not get a turn in time goes on without: build then makes
 	// nothing, and tells what failed.
-	if turn, err := c.shares.builds.Acquire(ctx, key.identity.Namespace, 1); err == nil {
-		defer turn.Release()
+	w, err := c.shares.begin(ctx, key.identity.Namespace)
+	if err == nil {
+		defer w.end()
 	}
-	built, failures := build(ctx, a, p, mode, answers)
+	built, failures := build(ctx, a, p, mode, answers, w)
 	if len(failures) > 0 {
+		if _, short := a.budget.need(); short {
+			return nil, failures // the mount begins anew
+		}
 		c.markSuspect(a, p, answers, failures)
 		if ctx.Err() == nil {
 			c.rememberFailure(key, answers, mountError(len(p.objects), failures))
@@ -103,6 +107,9 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 
 // builder makes one volume.
 type builder struct {
+	work     *work         // nil if it has no turn
+	spent    time.Duration // of working
+	stopped  error         // the turn was lost
 	mode     fs.FileMode
 	keyed    versionKey
 	volume   Volume
@@ -117,11 +124,9 @@ type builder struct {
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
-func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
-	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}, budget: a.budget}
+func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer, w *work) (*builtVolume, []failure) {
+	b := &builder{work: w, mode: mode, keyed: a.keyed, values: map[string]string{}, budget: a.budget}
 	limit := int64(a.config.Bounds.ResponseBytes)
-	ctx, cancel := context.WithTimeout(ctx, buildTime)
-	defer cancel()
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
@@ -132,8 +137,8 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 			b.template(o)
 		}
 	}
-	if len(b.failures) == 0 && ctx.Err() != nil {
-		b.failures = []failure{{err: fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
+	if err := b.outOfTime(ctx); err != nil && len(b.failures) == 0 {
+		b.failures = []failure{{err: err}}
 	}
 	if len(b.failures) == 0 && b.size+b.listed > limit {
 		b.failures = []failure{{err: b.tooLarge(limit)}}
@@ -151,8 +156,8 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	return built, nil
 }
 
-// buildTime bounds the building of one volume, so that a costly class does not hold
-// up the node's other volumes.
+// buildTime bounds the building of one volume, without the time in which it gives way
+// to those of other namespaces.
 const buildTime = 5 * time.Second
 
 // madeFactor bounds the memory for building a volume, as a multiple of
@@ -160,9 +165,22 @@ const buildTime = 5 * time.Second
 const madeFactor = 4
 
 // over says that building has to stop: the time is over, or the objects, each within
-// its own bound, make too much in total.
+// its own bound, make too much in total. It gives way to other namespaces.
 func (b *builder) over(ctx context.Context, limit int64) bool {
-	return ctx.Err() != nil || b.made > madeFactor*limit
+	b.spent, b.stopped = b.work.pause(ctx)
+	return b.outOfTime(ctx) != nil || b.made > madeFactor*limit
+}
+
+// outOfTime is the error of a volume that took too long, or whose mount did.
+func (b *builder) outOfTime(ctx context.Context) error {
+	switch {
+	case b.spent > buildTime:
+		return fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class", fault.ErrUnavailable, buildTime)
+	case b.stopped != nil || ctx.Err() != nil:
+		return fmt.Errorf("%w: the mount's time was over before its files were made (%w)", fault.ErrUnavailable, cmp.Or(ctx.Err(), b.stopped))
+	default:
+		return nil
+	}
 }
 
 func (b *builder) fail(p *plan, o *planned, err error) {

@@ -47,6 +47,7 @@ type Pool struct {
 	next    uint64             // the number of the next request
 	tenants map[string]*tenant // that hold units or wait for them
 	waiting []*tenant
+	used    map[string]usage // of tenants that do neither
 }
 
 // tenant is guarded by Pool.mu.
@@ -54,6 +55,7 @@ type tenant struct {
 	name  string
 	held  int64
 	queue []*request // by number: the oldest holder's comes first
+	usage usage
 }
 
 // request is one that waits.
@@ -66,7 +68,7 @@ type request struct {
 // New returns a Pool that counts in meter, which several may share, or nowhere if it is
 // nil.
 func New(meter *Meter, limits Limits) *Pool {
-	p := &Pool{meter: meter, tenants: map[string]*tenant{}}
+	p := &Pool{meter: meter, tenants: map[string]*tenant{}, used: map[string]usage{}}
 	p.SetLimits(limits)
 	return p
 }
@@ -153,6 +155,23 @@ func (h *Held) Shrink(units int64) {
 	}
 }
 
+// Yield lets others have the units if any wait, and takes them again when it is this
+// tenant's turn. After an error, which is ctx's, nothing is held.
+func (h *Held) Yield(ctx context.Context) error {
+	p := h.pool
+	p.mu.Lock()
+	if len(p.waiting) == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	units := h.units
+	h.add(-units)
+	p.next++
+	h.number = p.next
+	p.grant()
+	return h.take(ctx, units)
+}
+
 // Release gives back all units. It may be called more than once.
 func (h *Held) Release() { h.Shrink(0) }
 
@@ -231,6 +250,7 @@ func (h *Held) add(units int64) {
 	p.held += units
 	p.meter.addHeld(units)
 	t := p.tenant(h.tenant)
+	t.usage.settle(t.held, time.Now())
 	t.held += units
 	p.forget(t)
 }
@@ -239,8 +259,9 @@ func (h *Held) add(units int64) {
 func (p *Pool) tenant(name string) *tenant {
 	t := p.tenants[name]
 	if t == nil {
-		t = &tenant{name: name}
+		t = &tenant{name: name, usage: p.used[name]}
 		p.tenants[name] = t
+		delete(p.used, name)
 	}
 	return t
 }
@@ -249,6 +270,7 @@ func (p *Pool) tenant(name string) *tenant {
 func (p *Pool) forget(t *tenant) {
 	if t.held == 0 && len(t.queue) == 0 {
 		delete(p.tenants, t.name)
+		p.remember(t)
 	}
 }
 
@@ -292,14 +314,22 @@ func (p *Pool) equalShare() int64 {
 }
 
 // grant meets the requests that can be met. The tenant that holds the fewest units comes
-// first, and of equals the one that has waited for longest. A request that does not fit
+// first, of equals the one that has had the least lately, and then the one that has
+// waited for longest. A request that does not fit
 // yet is not overtaken, except by guarantees, if it leaves its tenant within the equal
 // share: so a large one is not starved by small ones. A larger one has no such right.
 func (p *Pool) grant() {
+	if len(p.waiting) == 0 {
+		return
+	}
+	now := time.Now()
 	for granted := true; granted; {
 		granted = false
+		for _, t := range p.waiting {
+			t.usage.settle(t.held, now)
+		}
 		slices.SortFunc(p.waiting, func(a, b *tenant) int {
-			return cmp.Or(cmp.Compare(a.held, b.held), cmp.Compare(a.queue[0].number, b.queue[0].number))
+			return cmp.Or(cmp.Compare(a.held, b.held), cmp.Compare(a.usage.amount, b.usage.amount), cmp.Compare(a.queue[0].number, b.queue[0].number))
 		})
 		share, overtaken := p.equalShare(), false
 		for _, t := range p.waiting {

@@ -138,6 +138,79 @@ func TestAFreedUnitGoesToTheTenantThatHoldsTheFewest(t *testing.T) {
 	}
 }
 
+// One has had units for a while when both come for the only one.
+func TestOfEqualTenantsTheOneThatHadTheLeastComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := share.New(nil, share.Limits{Capacity: 1})
+		h := acquire(t, p, "often", 1)
+		time.Sleep(5 * time.Second)
+		h.Release()
+		h = acquire(t, p, "other", 1)
+		var order []string
+		wait(t, p, "often", 1, &order)
+		wait(t, p, "seldom", 1, &order)
+		h.Release()
+		synctest.Wait()
+		if !slices.Equal(order, []string{"seldom"}) {
+			t.Errorf("order %v", order)
+		}
+	})
+}
+
+// Work in slices: each holder yields after 10 ms of it.
+func TestWhoYieldsLetsOthersHaveTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := share.New(nil, share.Limits{Capacity: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		slices := map[string]int{}
+		for i := range 60 {
+			name := fmt.Sprint("t", i%12%5) // of which some have more at work than others
+			all.Go(func() {
+				h, err := p.Acquire(ctx, name, 1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for ctx.Err() == nil {
+					time.Sleep(10 * time.Millisecond)
+					mu.Lock()
+					slices[name]++
+					mu.Unlock()
+					if err := h.Yield(ctx); err != nil {
+						return
+					}
+				}
+				h.Release()
+			})
+		}
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		h, err := p.Acquire(ctx, "late", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited > 10*time.Millisecond {
+			t.Errorf("who had nothing yet waited %v, which is more than a slice", waited)
+		}
+		if err := h.Yield(ctx); err != nil {
+			t.Error(err)
+		}
+		h.Release()
+		cancel()
+		all.Wait()
+		for name, n := range slices {
+			if n < 390 || n > 410 {
+				t.Errorf("%s had %d slices of about 2000 that five share", name, n)
+			}
+		}
+		if got := fill(p, "last"); got != 2 {
+			t.Errorf("%d units are left, want 2", got)
+		}
+	})
+}
+
 func TestWithinATenantTheOldestRequestComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := share.New(nil, share.Limits{Capacity: 1})
