@@ -145,10 +145,37 @@ func TestAClassOfManyUnknownNamesIsRefusedSoon(t *testing.T) {
 	}
 }
 
+func TestAClassCompilesOnlySoMuch(t *testing.T) {
+	b := start(t, nil)
+	b.memory.Put("a", "v")
+	for name, objects := range map[string][]spec.Object{
+		"templates":  {{Template: strings.Repeat("x", 60<<10)}},
+		"properties": {{Key: "a", Property: "a" + strings.Repeat(".a", 2000)}},
+	} {
+		text := len(objects[0].Template) + len(objects[0].Property)
+		for fits := 131072 / text; len(objects) < fits; {
+			objects = append(objects, objects[0])
+		}
+		for i := range objects {
+			objects[i].Path = fmt.Sprint(i)
+		}
+		b.class(name, objects...)
+		if err := b.Check("test", map[string]string{"class": name}); err != nil {
+			t.Errorf("%d %s: %v", len(objects), name, err)
+		}
+		more := objects[0]
+		more.Path = "more"
+		b.class(name, append(objects, more)...)
+		if err := b.Check("test", map[string]string{"class": name}); err == nil || !strings.Contains(err.Error(), "a class may have at most 131072") {
+			t.Errorf("%d %s: %v", len(objects)+1, name, err)
+		}
+	}
+}
+
 // A compiled template takes many times its text, and a class may be given in
 // as many ways as a pod has volumes.
 func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
-	for name, templates := range map[string]int{"one large template": 1, "many": 10} {
+	for name, templates := range map[string]int{"one large template": 1, "many": 2} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, nil)
 			b.memory.Put("a", "v")

@@ -19,7 +19,7 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
 	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
-	plan, release, err := e.plans.get(ctx, key, planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+	plan, release, err := e.plans.get(ctx, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
 		return e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
 	})
 	if err != nil {
@@ -45,11 +45,15 @@ const parsedFactor = 40
 
 // planMemory is what parsing a class takes, but no more than a namespace can have.
 func planMemory(config *config.Config, parameters map[string]string) int64 {
-	bytes := int64(minReserve)
+	return min(minReserve+parsedFactor*int64(sizeOf(parameters)), int64(config.Bounds.Memory)/2)
+}
+
+// sizeOf is the size of a class's texts in bytes.
+func sizeOf(parameters map[string]string) (total int) {
 	for _, text := range parameters {
-		bytes += parsedFactor * int64(len(text))
+		total += len(text)
 	}
-	return min(bytes, int64(config.Bounds.Memory)/2)
+	return total
 }
 
 // mountWithin mounts within a budget of memory. One that turns out to be too small is

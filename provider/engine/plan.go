@@ -108,6 +108,9 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 	if len(class.Stores) > maxStores {
 		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}
 	}
+	if compiled := compiledBytes(class); compiled > maxCompiled {
+		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("have templates and properties of %d bytes in total, and a class may have at most %d; split the class, one volume each", compiled, maxCompiled)}}
+	}
 	p.problems = class.NativeProblems()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
 		p.problems = append(p.problems, p.store(name).problems...)
@@ -122,6 +125,18 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 		return nil, p.problems
 	}
 	return p.plan, nil
+}
+
+// maxCompiled is the maximum size of a class's templates and properties in bytes, which
+// take many times that in memory when they are compiled.
+const maxCompiled = 128 << 10
+
+// compiledBytes is the size of what is compiled of a class.
+func compiledBytes(class *spec.Class) (total int) {
+	for i := range class.Objects {
+		total += len(class.Objects[i].Template) + len(class.Objects[i].Property)
+	}
+	return total
 }
 
 func dropPlan(conns *connections, p *plan) {

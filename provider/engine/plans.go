@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // What is kept is bounded by number, since a node runs at most a few hundred
@@ -21,8 +22,8 @@ import (
 // plan that would take more than a part is made anew for each mount.
 const (
 	plansKept     = 1024
-	plansKeptCost = 32 << 20
-	planKeptCost  = plansKeptCost / 8
+	plansKeptCost = 24 << 20
+	planKeptCost  = 4 << 20
 )
 
 // planKey identifies a plan: for whom it was made, and of what.
@@ -57,13 +58,23 @@ func newPlans(conns *connections, now func() time.Time, shares *shares, spared p
 	return p
 }
 
-// get returns the plan of a key, which takes so much memory to make, and the function
-// that gives it back. build makes it if it is not kept; when it failed a moment ago, its
+// get returns the plan of a key, of a class of so many bytes that takes so much memory to
+// read, and the function that gives the plan back. build makes it if it is not kept; when it failed a moment ago, its
 // error is returned without it. The error is a *MountError.
-func (p *plans) get(ctx context.Context, key planKey, memory int64, build func(*work) (*plan, error)) (*plan, func(), error) {
+func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, build func(*work) (*plan, error)) (*plan, func(), error) {
 	if known, release, err := p.known(key); known != nil || err != nil {
 		return known, release, err
 	}
+	large, err := p.large(ctx, key.namespace, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	inUse := false // by a plan that is not kept
+	defer func() {
+		if !inUse {
+			large.Release()
+		}
+	}()
 	budget, err := p.shares.memory.reserve(ctx, key.namespace, memory)
 	if err != nil {
 		return nil, nil, err
@@ -94,15 +105,31 @@ func (p *plans) get(ctx context.Context, key planKey, memory int64, build func(*
 		return kept, p.use(kept), nil
 	}
 	release := p.use(built)
-	if built.cost <= planKeptCost {
-		p.users[built]++
-		p.count(key.namespace, built.cost)
-		p.kept.Add(key, built)
-		for p.cost > plansKeptCost || p.kept.Len() > plansKept {
-			p.kept.removeOldest(largest(p.taken))
-		}
+	if built.cost > planKeptCost {
+		inUse = true
+		return built, func() { release(); large.Release() }, nil
+	}
+	p.users[built]++
+	p.count(key.namespace, built.cost)
+	p.kept.Add(key, built)
+	for p.cost > plansKeptCost || p.kept.Len() > plansKept {
+		p.kept.removeOldest(largest(p.taken))
 	}
 	return built, release, nil
+}
+
+// large takes what the plan of a class of so many bytes may take, if it may be one that
+// is not kept; else it takes nothing. The plan has that until its mount ends.
+func (p *plans) large(ctx context.Context, namespace string, size int) (*share.Held, error) {
+	cost := compiledCost * min(size, maxCompiled)
+	if cost <= planKeptCost {
+		return nil, nil //nolint:nilnil // nothing is taken
+	}
+	held, err := p.shares.large.Acquire(ctx, namespace, int64(cost))
+	if err != nil {
+		return nil, classError(fmt.Errorf("%w: the mount timed out waiting for memory: the classes with large templates that are in use take all that the namespace can have (%w)", fault.ErrUnavailable, err))
+	}
+	return held, nil
 }
 
 // known returns the plan of a key if it is kept, or why it could not be made a moment

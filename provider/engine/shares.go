@@ -26,12 +26,16 @@ type shares struct {
 	// to answer.
 	closing *share.Pool
 	memory  *memory
+	// large are the plans in use that are too large to be kept, in bytes.
+	large *share.Pool
 }
 
 const (
 	// workAtOnce is the most plans and volumes that are being made, on a node of many
 	// processors.
-	workAtOnce     = 2
+	workAtOnce = 2
+	// largePlans is three times what the largest class may take.
+	largePlans     = 32 << 20
 	renewalsAtOnce = 64
 	closingAtOnce  = 64
 	// readsAtOnce is the bound of the reads in flight, as a multiple of
@@ -52,6 +56,7 @@ func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares 
 		work:     pool("work", int64(min(runtime.GOMAXPROCS(0), workAtOnce)), 0),
 		renewals: pool("renewals", renewalsAtOnce, share.Guarantee),
 		closing:  pool("closing", closingAtOnce, share.Guarantee),
+		large:    share.New(metrics.Meter("plans"), share.Limits{Capacity: largePlans, KeepFree: true}),
 		memory:   newMemory(metrics.Meter("memory"), memoryTaken),
 	}
 }

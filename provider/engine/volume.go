@@ -149,7 +149,8 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	if len(b.failures) > 0 {
 		return nil, b.failures
 	}
-	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
+	volume := b.volume // without the builder, which holds more than is kept
+	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
 		built.made = append(built.made, ans.held)
 	}

@@ -17,6 +17,10 @@ type Limits struct {
 	// Guarantee is how many units a tenant gets even if the others hold all of the
 	// capacity. Zero guarantees nothing.
 	Guarantee int64
+	// Patience is how long a request waits before it gets the guarantee, where the
+	// capacity should not be passed while its holders come and go. Further requests of
+	// the tenant then get it at once, until there is room within the capacity again.
+	Patience time.Duration
 	// KeepFree is for units that are large or may be held for long, such as bytes,
 	// where a guarantee of the usual size would pass the capacity: a tenant may hold
 	// at most as many units as are free after it has taken them (a dynamic
@@ -56,6 +60,8 @@ type tenant struct {
 	held  int64
 	queue []*request // by number: the oldest holder's comes first
 	usage usage
+	// urgent says that the tenant has waited for longer than the patience.
+	urgent bool
 }
 
 // request is one that waits.
@@ -80,6 +86,13 @@ func (p *Pool) SetLimits(limits Limits) {
 	p.meter.addCapacity(limits.Capacity - p.limits.Capacity)
 	p.limits = limits
 	p.grant()
+}
+
+// Limit is how many units one tenant can hold at most.
+func (p *Pool) Limit() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limits.limit()
 }
 
 // Close takes the capacity of the Pool out of its meter. The Pool works on.
@@ -128,6 +141,9 @@ func (h *Held) Units() int64 {
 	return h.units
 }
 
+// Limit is how many units the tenant can hold at most.
+func (h *Held) Limit() int64 { return h.pool.Limit() }
+
 // Grow takes more units and waits for them while ctx lasts, ahead of younger holders of
 // the tenant. The error wraps ctx's, or ErrNever; what was held stays so.
 //
@@ -172,8 +188,12 @@ func (h *Held) Yield(ctx context.Context) error {
 	return h.take(ctx, units)
 }
 
-// Release gives back all units. It may be called more than once.
-func (h *Held) Release() { h.Shrink(0) }
+// Release gives back all units. It may be called more than once, and on nil.
+func (h *Held) Release() {
+	if h != nil {
+		h.Shrink(0)
+	}
+}
 
 // tryTake is called with mu held.
 func (h *Held) tryTake(units int64) bool {
@@ -198,7 +218,7 @@ func (h *Held) take(ctx context.Context, units int64) error {
 		p.mu.Unlock()
 		return err
 	}
-	r := h.request(units)
+	r, patience := h.request(units), p.limits.Patience
 	p.mu.Unlock()
 	if r == nil {
 		return nil
@@ -206,10 +226,17 @@ func (h *Held) take(ctx context.Context, units int64) error {
 
 	began := time.Now()
 	defer func() { p.meter.waited(time.Since(began)) }()
-	select {
-	case <-r.granted:
-		return nil
-	case <-ctx.Done():
+	impatient := time.NewTimer(patience)
+	defer impatient.Stop()
+	for waits := true; waits; {
+		select {
+		case <-r.granted:
+			return nil
+		case <-impatient.C:
+			p.hurry(r)
+		case <-ctx.Done():
+			waits = false
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,13 +251,27 @@ func (h *Held) take(ctx context.Context, units int64) error {
 	return ctx.Err()
 }
 
+// hurry notes that the tenant of a request has waited for longer than the patience.
+func (p *Pool) hurry(r *request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.tenants[r.tenant]; t != nil && slices.Contains(t.queue, r) {
+		t.urgent = true
+		p.grant()
+	}
+}
+
 // request takes units if they can be had at once, and else returns the request that
 // waits for them. It is called with mu held.
 func (h *Held) request(units int64) *request {
 	p := h.pool
-	if len(p.waiting) == 0 && p.fits(h.tenant, units) {
-		h.add(units)
-		return nil
+	if t := p.tenant(h.tenant); len(t.queue) == 0 {
+		fits, guaranteed := p.fits(t, units)
+		if fits && len(p.waiting) == 0 || guaranteed {
+			t.urgent = t.urgent && !fits
+			h.add(units)
+			return nil
+		}
 	}
 	r := &request{Held: h, units: units, granted: make(chan struct{})}
 	p.enqueue(r)
@@ -294,14 +335,12 @@ func (p *Pool) dequeue(r *request) {
 	p.forget(t)
 }
 
-// fits says whether the limits let a tenant take so many units now.
-func (p *Pool) fits(name string, units int64) bool {
-	would := units
-	if t := p.tenants[name]; t != nil {
-		would += t.held
-	}
-	free := p.limits.Capacity - p.held - units
-	return would <= p.limits.Guarantee || free >= 0 && (!p.limits.KeepFree || would <= free)
+// fits says whether the capacity lets a tenant take so many units now, and guaranteed
+// whether its guarantee does.
+func (p *Pool) fits(t *tenant, units int64) (fits, guaranteed bool) {
+	would, free := t.held+units, p.limits.Capacity-p.held-units
+	return free >= 0 && (!p.limits.KeepFree || would <= free),
+		would <= p.limits.Guarantee && (p.limits.Patience == 0 || t.urgent)
 }
 
 // equalShare is what each tenant has when all that hold or wait have the same.
@@ -334,15 +373,16 @@ func (p *Pool) grant() {
 		share, overtaken := p.equalShare(), false
 		for _, t := range p.waiting {
 			r := t.queue[0]
-			would := t.held + r.units
-			if would <= p.limits.Guarantee || !overtaken && p.fits(t.name, r.units) {
-				p.dequeue(r)
+			fits, guaranteed := p.fits(t, r.units)
+			if guaranteed || fits && !overtaken {
+				t.urgent = t.urgent && !fits
 				r.add(r.units)
+				p.dequeue(r)
 				close(r.granted)
 				granted = true
 				break
 			}
-			overtaken = overtaken || would <= share
+			overtaken = overtaken || t.held+r.units <= share
 		}
 	}
 }

@@ -81,6 +81,61 @@ func TestEachTenantGetsItsGuaranteeThoughOthersHoldAll(t *testing.T) {
 	}
 }
 
+// As long as holders come and go, the capacity holds for all.
+func TestTheGuaranteeMayWaitForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := share.New(nil, share.Limits{Capacity: 8, Guarantee: 4, Patience: time.Second})
+		var now, most int
+		var mu sync.Mutex
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			now += n
+			most = max(most, now)
+		}
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				h, err := p.Acquire(t.Context(), fmt.Sprint("t", i%10), 1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				count(1)
+				time.Sleep(100 * time.Millisecond)
+				count(-1)
+				h.Release()
+			})
+		}
+		all.Wait()
+		if most != 8 {
+			t.Errorf("%d units were held at once, want 8", most)
+		}
+
+		fill(p, "hangs")
+		began := time.Now()
+		var held []*share.Held
+		take := func() {
+			h, err := p.Acquire(t.Context(), "other", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, h)
+		}
+		for range 4 {
+			take()
+		}
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v for the guarantee, want a second once", waited)
+		}
+		held[0].Release()
+		take()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v, want no more while the tenant holds units", waited-time.Second)
+		}
+	})
+}
+
 func TestSomethingIsKeptFreeForTheNextTenant(t *testing.T) {
 	p := share.New(nil, share.Limits{Capacity: 1 << 20, KeepFree: true})
 	for i, want := range []int64{1 << 19, 1 << 18, 1 << 17, 1 << 16} {

@@ -53,10 +53,13 @@ func (c *Calls) SetLimit(limit int) {
 	}
 }
 
-// slotLimits are the limits of one address. The guarantee passes the limit by a few
-// calls, and only while other tenants hold all of it.
+// stalled is how long a tenant waits before calls of others that do not end are no
+// longer its concern. Until then the limit holds for all tenants together.
+const stalled = 200 * time.Millisecond
+
+// slotLimits are the limits of one address.
 func slotLimits(limit int64) share.Limits {
-	return share.Limits{Capacity: limit, Guarantee: min(limit, share.Guarantee)}
+	return share.Limits{Capacity: limit, Guarantee: min(limit, share.Guarantee), Patience: stalled}
 }
 
 // ErrNoSlot means that a call was not made, because the concurrency limit of its
