@@ -136,8 +136,8 @@ func (b *budget) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.users--; b.users == 0 {
+		b.memory.add(-b.units) // first, so that nobody counts them twice
 		b.held.Release()
-		b.memory.add(-b.units)
 		b.units = 0
 	}
 }
