@@ -15,3 +15,12 @@ func (e *Engine) Work(ctx context.Context, namespace string, step time.Duration)
 	}
 	w.end()
 }
+
+// HoldMemory takes for a namespace all the memory that it can have.
+func (e *Engine) HoldMemory(namespace string) {
+	for step := int64(4 << 20); step >= 64<<10; {
+		if _, ok := e.shares.memory.pool.TryAcquire(namespace, step); !ok {
+			step /= 2
+		}
+	}
+}

@@ -179,6 +179,25 @@ func TestAVolumeThatFailedIsMadeAgainWhenItsValuesAreReadAgain(t *testing.T) {
 	})
 }
 
+// Each takes half of what those before have left.
+func TestNamespacesThatTakeAllMemoryLeaveSomeToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Put("a", strings.Repeat("x", 100<<10))
+		b.class("web", spec.Object{Path: "a", Key: "a"})
+		for i := range 110 {
+			b.HoldMemory(fmt.Sprint("greedy", i))
+		}
+		began := time.Now()
+		for i := range 5 {
+			b.mustMount(t, pod("prod/web", fmt.Sprint(i)), "web")
+		}
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("another namespace waited %v", waited)
+		}
+	})
+}
+
 // Each of an attacker's stores is a connection of its own.
 func TestManyRenewalsThatHangDoNotDelayThoseOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

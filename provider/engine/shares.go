@@ -34,6 +34,9 @@ const (
 	// workAtOnce is the most plans and volumes that are being made, on a node of many
 	// processors.
 	workAtOnce = 2
+	// memoryGuaranteed is enough to read a class of a usual size and to mount it. After
+	// a dozen namespaces that take what they can get, nothing else is left.
+	memoryGuaranteed = 512 << 10
 	// largePlans is three times what the largest class may take.
 	largePlans     = 32 << 20
 	renewalsAtOnce = 64
@@ -65,6 +68,6 @@ func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares 
 func (s *shares) configure(bounds config.Bounds) {
 	mounts, reads := int64(bounds.Mounts), readsAtOnce*int64(bounds.StoreCalls)
 	s.turns.SetLimits(share.Limits{Capacity: mounts, Guarantee: min(mounts, share.Guarantee)})
-	s.memory.pool.SetLimits(share.Limits{Capacity: int64(bounds.Memory), KeepFree: true})
+	s.memory.pool.SetLimits(share.Limits{Capacity: int64(bounds.Memory), Guarantee: memoryGuaranteed, KeepFree: true})
 	s.reads.SetLimits(share.Limits{Capacity: reads, Guarantee: min(reads, readsGuaranteed)})
 }
