@@ -61,7 +61,7 @@ type localEngine struct {
 
 // newEngine returns an engine with every dialect and store. Its error is a
 // spec.Problems.
-func newEngine(config config.Config, registry prometheus.Registerer) (*localEngine, error) {
+func newEngine(config config.Config, registry prometheus.Registerer, memoryTaken func(bytes int64)) (*localEngine, error) {
 	e := &localEngine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
@@ -72,6 +72,7 @@ func newEngine(config config.Config, registry prometheus.Registerer) (*localEngi
 	var err error
 	e.Engine, err = engine.New(engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
+		MemoryTaken: memoryTaken,
 	})
 	if err != nil {
 		e.amazon.Close()
@@ -86,13 +87,13 @@ func newEngine(config config.Config, registry prometheus.Registerer) (*localEngi
 // error with the file's lines.
 func loadEngine(path string) (*localEngine, error) {
 	if path == "" {
-		return newEngine(config.Default(), prometheus.NewRegistry())
+		return newEngine(config.Default(), prometheus.NewRegistry(), nil)
 	}
 	file, err := config.Load(path)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	e, err := newEngine(file.Config, prometheus.NewRegistry())
+	e, err := newEngine(file.Config, prometheus.NewRegistry(), nil)
 	if err != nil {
 		return nil, usageError{file.Explain(err)}
 	}

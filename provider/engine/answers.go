@@ -19,6 +19,7 @@ type scope struct {
 	key    identity.Key
 	config *config.Config
 	keyed  versionKey
+	budget *budget
 }
 
 func (a scope) pod() string { return "pod " + a.as.PodUID }
@@ -138,7 +139,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 			// token that this one may have.
 			again = append(again, w.index)
 		case w.flight.err == nil:
-			answers[w.index] = answer{held: w.flight.held}
+			answers[w.index] = a.holding(w.flight.held)
 		default:
 			answers[w.index] = c.afterFailure(w.entry, sources[w.index], a.config, w.flight.err)
 		}
@@ -149,7 +150,16 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 // maxGathered bounds the bytes of all values that one mount reads, of which its
 // files may hold only a part.
 func maxGathered(config *config.Config) int64 {
-	return max(int64(config.Cache.Bytes), madeFactor*int64(config.Bounds.ResponseBytes))
+	return madeFactor * int64(config.Bounds.ResponseBytes)
+}
+
+// holding is the answer of a value that was read, which takes memory whether or not
+// the cache keeps it.
+func (a scope) holding(h *held) answer {
+	if err := a.budget.take(int64(h.value.Data.Len())); err != nil {
+		return answer{err: err}
+	}
+	return answer{held: h}
 }
 
 func bytesOf(answers []answer) (total int64) {

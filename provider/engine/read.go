@@ -43,6 +43,9 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 		return
 	}
 	detached := context.WithoutCancel(ctx)
+	for range batches {
+		a.budget.retain()
+	}
 	next, total, limit := new(atomic.Int64), new(atomic.Int64), maxGathered(a.config)
 	total.Store(gathered)
 	for range min(len(batches), a.config.Bounds.StoreCalls) {
@@ -52,7 +55,12 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 				if i >= len(batches) {
 					return
 				}
+				turn, err := c.shares.reads.Acquire(c.lifetime, a.as.Namespace, 1)
 				total.Add(c.readBatch(detached, a, batches[i], total.Load() > limit))
+				a.budget.release()
+				if err == nil { // else the engine closes, and the read ends at once
+					turn.Release()
+				}
 			}
 		})
 	}
@@ -78,6 +86,9 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
+	reading := &reading{budget: a.budget, stop: cancel}
+	ctx = remote.WithReserve(ctx, reading.take)
+	defer reading.end()
 	started := c.now()
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
@@ -92,11 +103,37 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 		case h.version == "":
 			h.version = a.keyed.version(source.id[:], result.Value.Data.Reveal())
 		}
+		if reading.short.Load() {
+			// Another mount that waits reads it within its own budget.
+			wanted[i].flight.full, h, result.Err = true, nil, errNoMemory
+		}
 		c.completeFlight(a, wanted[i], h, result.Err, together)
 		size += int64(result.Value.Data.Len())
 	}
 	return size
 }
+
+// reading is what the answers of a batch take from the budget of the mount that reads
+// it, until they have become values.
+type reading struct {
+	budget *budget
+	stop   context.CancelFunc
+	taken  atomic.Int64
+	short  atomic.Bool
+}
+
+// take stops the batch when the budget is used up.
+func (r *reading) take(bytes int64) error {
+	r.taken.Add(bytes)
+	err := r.budget.take(bytes)
+	if err != nil {
+		r.short.Store(true)
+		r.stop()
+	}
+	return err
+}
+
+func (r *reading) end() { r.budget.give(r.taken.Load()) }
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
 // or only one that holds more than maxGathered.
@@ -170,6 +207,8 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch fl
 	case h != nil:
 		c.hold(e, h, ft.source, now, stretch)
 		f.held = h
+	case errors.Is(err, errNoMemory):
+		f.err = err // the store has nothing to do with it
 	case errors.Is(err, fault.ErrUnavailable):
 		e.retry = now.Add(retryAfterMin + rand.N(retryAfterMax-retryAfterMin))
 		f.err = err
@@ -203,12 +242,12 @@ func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float6
 		return
 	}
 	c.endLease(e)
-	c.drop(e.held)
+	c.drop(e.key.identity.Namespace, e.held)
 	e.held, e.retry, e.refresh, e.stretch, e.suspect = h, time.Time{}, s.refresh, stretch, false
 	if h == nil {
 		return
 	}
-	c.keep(h)
+	c.keep(e.key.identity.Namespace, h)
 	if h.value.Lease != nil {
 		c.beginLease(e, h.value.Lease, s, now)
 	}
