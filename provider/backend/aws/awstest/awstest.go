@@ -41,6 +41,8 @@ type Server struct {
 	// "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
 	// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials".
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
 	// Clock tells the end of tokens and sessions.
 	backendtest.Clock
 
@@ -116,7 +118,7 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
 	var err error
-	if s.http, err = backendtest.NewServer(address, s); err != nil {
+	if s.http, err = backendtest.NewServer(address, s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })); err != nil {
 		return nil, err
 	}
 	listen(s.http)

@@ -40,6 +40,8 @@ type Server struct {
 	// "challenge" for a call without a token, "get secrets", "list keys",
 	// "wrapkey" and so on.
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
 	// Clock tells the end of tokens.
 	backendtest.Clock
 
@@ -93,7 +95,7 @@ func Start(address string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.secure, err = backendtest.NewServer(address, http.HandlerFunc(s.serve)); err != nil {
+	if s.secure, err = backendtest.NewServer(address, s.Rewriter(http.HandlerFunc(s.serve), func(r *http.Request) bool { return r.Host != s.Endpoint })); err != nil {
 		return nil, err
 	}
 	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
