@@ -29,7 +29,6 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	ctx = share.With(ctx, req.Identity.Namespace)
 	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
 	if answers, known := e.cache.fromMemory(a, plan.sources, false); known {
 		if volume := e.cache.made(a, plan, req.Mode, answers); volume != nil && volume.size() <= smallMessage {
@@ -60,6 +59,7 @@ func sizeOf(parameters map[string]string) (total int) {
 // given back, and the mount begins anew with what it needs: so no mount waits for
 // memory while it holds some.
 func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	ctx = share.With(ctx, req.Identity.Namespace)
 	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 	defer cancel()
 	for reserve := max(plan.need.Load(), minReserve); ; {
