@@ -29,15 +29,26 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	ctx = share.With(ctx, req.Identity.Namespace)
 	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
-	if answers, known := e.cache.fromMemory(a, plan.sources, false); known {
-		if volume := e.cache.made(a, plan, req.Mode, answers); volume != nil && volume.size() <= smallMessage {
-			e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
-			return volume, nil
-		}
+	if volume := e.small(a, plan, req, false); volume != nil {
+		return volume, nil
 	}
 	return e.mountWithin(ctx, r, a, plan, req)
+}
+
+// small returns the volume if it is in memory, made of values that are as well, and needs
+// no budget; else nil. staleOK is that of fromMemory.
+func (e *Engine) small(a scope, plan *plan, req Request, staleOK bool) *Volume {
+	answers, known := e.cache.fromMemory(a, plan.sources, staleOK)
+	if !known {
+		return nil
+	}
+	volume := e.cache.made(a, plan, req.Mode, answers)
+	if volume == nil || volume.size() > smallMessage {
+		return nil
+	}
+	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
+	return volume
 }
 
 // parsedFactor is about how many times its text a class takes while it is parsed.
@@ -60,11 +71,15 @@ func sizeOf(parameters map[string]string) (total int) {
 // given back, and the mount begins anew with what it needs: so no mount waits for
 // memory while it holds some.
 func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	ctx = share.With(ctx, req.Identity.Namespace)
 	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 	defer cancel()
 	for reserve := max(plan.need.Load(), minReserve); ; {
 		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
 		if err != nil {
+			if volume := e.small(a, plan, req, true); volume != nil {
+				return volume, nil
+			}
 			return nil, err
 		}
 		a.budget = budget
