@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ socket for each dialect and answers the driver's mounts until it is told to stop
 by SIGTERM or SIGINT. Mounts in flight are finished first.
 
 The configuration file is read again when it changes; one that cannot be used
-leaves the one before in place.`,
+leaves the one before in place. SIGHUP has it read at once, and values too.`,
 		Example: `  lanyard serve --config /etc/lanyard/lanyard.yaml
   lanyard serve --config /etc/lanyard/lanyard.yaml --print-config
   lanyard serve --socket-dir ./sockets --admin-address ""`,
@@ -152,6 +153,10 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
+	shutdown := &process.Shutdown{Timeout: f.shutdownTimeout, Exit: os.Exit}
+	defer shutdown.Watch(ctx)()
+	caught, release := hangups()
+	defer release()
 	file, holds, err := f.load()
 	if err != nil {
 		return err
@@ -165,9 +170,12 @@ func (f *serveFlags) serve(ctx context.Context) error {
 		}
 		return usageError{err}
 	}
-	defer localEngine.Close()
+	defer func() {
+		defer shutdown.Runs("reads of stores")()
+		localEngine.Close()
+	}()
 
-	doors := frontDoors{shutdownTimeout: f.shutdownTimeout}
+	doors := frontDoors{shutdown: shutdown, hangups: caught, forget: localEngine.Refresh}
 	defer doors.close()
 	if err := doors.openSockets(ctx, f, localEngine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
 		return err

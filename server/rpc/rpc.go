@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -122,15 +121,25 @@ func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
 }
 
 // Serve answers on l, which it closes, until Stop; then the error is nil. It listens
-// again when the socket's file is lost.
+// again when the socket's file is lost; the error says if only a new process can.
 func (s *Server) Serve(l *socket.Listener) error {
 	ctx, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() { l.Watch(ctx, len(s.opts.PeerUIDs) > 0, s.opts.Metrics.lost.Inc) })
-	defer watching.Wait()
 	defer cancel()
+	lost := make(chan error, 1)
+	go func() {
+		err := l.Watch(ctx, len(s.opts.PeerUIDs) > 0, s.opts.Metrics.lost.Inc)
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+		lost <- err
+	}()
 	peers := socket.Peers{UIDs: s.opts.PeerUIDs, Refused: s.refused}
-	if err := s.grpc.Serve(socket.Bound(l, peers, maxConnections, s.full)); !errors.Is(err, grpc.ErrServerStopped) {
+	err := s.grpc.Serve(socket.Bound(l, peers, maxConnections, s.full))
+	cancel()
+	if err := <-lost; err != nil {
+		return err
+	}
+	if !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil // stopped before it began

@@ -33,9 +33,6 @@ type Listener struct {
 	inner  *net.UnixListener
 	file   os.FileInfo // nil for an abstract socket
 	closed bool
-	// lostWhy is why the socket cannot be made again since lostSince.
-	lostWhy   error
-	lostSince time.Time
 }
 
 // Listen creates the socket at path with mode 0600 and listens on it. A socket

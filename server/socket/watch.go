@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -22,10 +24,14 @@ const watchInterval = 2 * time.Second
 // back, unless chosen says that the operator may have chosen it. It calls lost each
 // time the file is found missing or replaced.
 //
+// It returns an error if the socket cannot be made again by this process but by the
+// next one: a container that was given a directory of the node keeps the one that it
+// was given, though that was removed and another is in its place since.
+//
 // An abstract socket has no file to lose; Watch then returns at once.
-func (l *Listener) Watch(ctx context.Context, chosen bool, lost func()) {
+func (l *Listener) Watch(ctx context.Context, chosen bool, lost func()) error {
 	if l.file == nil {
-		return
+		return nil
 	}
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
@@ -33,11 +39,24 @@ func (l *Listener) Watch(ctx context.Context, chosen bool, lost func()) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticker.C:
 			w.look(ctx)
 		}
+		if w.why != "" && time.Since(w.since) >= removedFor && isRemoved(filepath.Dir(l.path)) {
+			return fmt.Errorf("socket %s: its directory was removed from the node under this process; a new one must be started", l.path)
+		}
 	}
+}
+
+// removedFor is how long a socket is lost before Watch gives it up.
+const removedFor = 30 * time.Second
+
+// isRemoved says whether a directory that is still there for this process has no
+// name any more, which happens to what is mounted into a container.
+func isRemoved(directory string) bool {
+	info, err := os.Stat(directory)
+	return err == nil && info.Sys().(*syscall.Stat_t).Nlink == 0 //nolint:forcetypeassert // what package os returns on unix
 }
 
 // watch is what Watch knows from one look to the next.
@@ -46,6 +65,7 @@ type watch struct {
 	chosen bool
 	lost   func()
 	gone   string // what was found in place of the socket; empty while it is there
+	since  time.Time
 	why    string // why it could not be made again, or set back
 }
 
@@ -55,7 +75,6 @@ func (w *watch) look(ctx context.Context) {
 		if w.gone != "" { // it was moved away and came back
 			klog.InfoS("The socket is in its place again", "socket", w.path)
 			w.gone, w.why = "", ""
-			w.setLost(nil)
 		}
 		if !w.chosen {
 			w.setBack(now)
@@ -66,7 +85,7 @@ func (w *watch) look(ctx context.Context) {
 		return
 	}
 	if w.gone == "" {
-		w.gone, w.why = whatIsThere(now, err), ""
+		w.gone, w.why, w.since = whatIsThere(now, err), "", time.Now()
 		w.lost()
 	}
 	inner, file, err := open(ctx, w.path)
@@ -78,7 +97,6 @@ func (w *watch) look(ctx context.Context) {
 		w.gone, w.why = "", ""
 	case ctx.Err() == nil && err.Error() != w.why:
 		w.why = err.Error()
-		w.setLost(err)
 		klog.ErrorS(nil, "The socket is lost and cannot be made again yet; nobody can connect until then", "socket", w.path, "found", w.gone, "cause", w.why, "triedEvery", watchInterval)
 	}
 }
@@ -92,7 +110,7 @@ func (w *watch) replace(inner *net.UnixListener, file fs.FileInfo) bool {
 		before = inner
 		_ = os.Remove(w.path) //nolint:errcheck // a stale socket is what a killed process leaves
 	} else {
-		w.inner, w.file, w.lostWhy = inner, file, nil
+		w.inner, w.file = inner, file
 	}
 	// Nobody can reach the one before by this path any more.
 	_ = before.Close() //nolint:errcheck // see above
@@ -103,30 +121,6 @@ func (l *Listener) isClosed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.closed
-}
-
-func (l *Listener) setLost(why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if why == nil || l.lostWhy == nil {
-		l.lostSince = time.Now()
-	}
-	l.lostWhy = why
-}
-
-// lostTooLong is how long Watch may fail before Lost says so.
-const lostTooLong = 30 * time.Second
-
-// Lost says why nobody can connect, after Watch has not been able to make the socket
-// again for half a minute. A new process may: a container is given a directory of the
-// node that was made anew only when it starts.
-func (l *Listener) Lost() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.lostWhy == nil || time.Since(l.lostSince) < lostTooLong {
-		return nil
-	}
-	return fmt.Errorf("the socket was lost and cannot be made again: %w", l.lostWhy)
 }
 
 // whatIsThere says what is in the socket's place.
