@@ -129,11 +129,11 @@ func checkAdminAddress(address string, profiles bool) error {
 
 // load reads the configuration file; without one it returns nil and the
 // defaults.
-func (f *serveFlags) load() (*config.File, config.Config, error) {
+func (f *serveFlags) load(from func(string) (*config.File, error)) (*config.File, config.Config, error) {
 	if f.config == "" {
 		return nil, config.Default(), nil
 	}
-	file, err := config.Load(f.config)
+	file, err := from(f.config)
 	if err != nil {
 		return nil, config.Config{}, usageError{err}
 	}
@@ -141,7 +141,7 @@ func (f *serveFlags) load() (*config.File, config.Config, error) {
 }
 
 func (f *serveFlags) print(stdout io.Writer) error {
-	_, holds, err := f.load()
+	_, holds, err := f.load(config.Load)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	defer shutdown.Watch(ctx)()
 	caught, release := hangups()
 	defer release()
-	file, holds, err := f.load()
+	file, holds, err := f.load(config.LoadTrusted)
 	if err != nil {
 		return err
 	}

@@ -436,12 +436,22 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/nonexistent/ring.yaml": "/nonexistent/ring.yaml: cannot be read: no such file or directory",
-		large:                    "is larger than 1 MiB",
-		t.TempDir():              "cannot be read: is a directory",
+		large:                    "cannot be read: is larger than 1048576 bytes",
+		t.TempDir():              "cannot be read: is not a regular file",
 	} {
 		if _, err := Load(path, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+	open := filepath.Join(t.TempDir(), "open.yaml")
+	if err := os.WriteFile(open, []byte(head+entry("a", "write", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(open, []key.Type{ringtest.New()}); err == nil || !strings.Contains(err.Error(), "group and others must not be able to write") {
+		t.Errorf("a ring that a group can change: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	if err := os.WriteFile(bad, []byte(head+"- {}\n"), 0o600); err != nil {
