@@ -87,13 +87,17 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	reading := &reading{budget: a.budget, stop: cancel}
-	ctx = remote.WithReserve(ctx, reading.take)
+	ctx = remote.WithStore(remote.WithReserve(ctx, reading.take), storeLabel(a.config, wanted[0].source.name))
 	defer reading.end()
 	started, epoch := c.began()
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
-		c.metrics.read(source.connection.typeName, result.Err)
+		label := storeLabel(a.config, source.name)
+		c.metrics.read(label, source.connection.typeName, result.Err)
+		if c.lifetime.Err() == nil && !reading.short.Load() {
+			c.metrics.outages.note(label, started, result.Err)
+		}
 		h := &held{value: result.Value, version: result.Value.Version, read: started, epoch: epoch}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
