@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -79,7 +80,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_calls_total",
-			Help: "Remote calls to stores, logins and renewals included, by the operator's name of the store (class-defined for those of classes, shared for logins that several may share), its type, and class of HTTP status (none: no answer).",
+			Help: "Remote calls to stores, logins and renewals included, by the operator's name of the store (class-defined for those of classes, shared for logins that several may share), its type, and HTTP status (0: no answer).",
 		}, []string{"store", "type", "status"}),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "lanyard_store_call_seconds",
@@ -106,17 +107,17 @@ const sharedCalls = "shared"
 
 func (m *metrics) observeCall(ctx context.Context, storeType string, status int, took time.Duration) {
 	store := cmp.Or(remote.StoreOf(ctx), sharedCalls)
-	m.calls.WithLabelValues(store, storeType, statusClass(status)).Inc()
+	m.calls.WithLabelValues(store, storeType, statusLabel(status)).Inc()
 	m.callSeconds.WithLabelValues(store, storeType).Observe(took.Seconds())
 }
 
-// statusClass is the class of an HTTP status. The statuses themselves are a server's
-// to choose, which may be a class's own.
-func statusClass(status int) string {
+// statusLabel is the status if HTTP or Vault (472, 473) knows it, else its class: a
+// server that a class chose may answer with any number.
+func statusLabel(status int) string {
 	switch {
-	case status == 0:
-		return "none"
-	case status >= 200 && status < 600:
+	case status == 0, http.StatusText(status) != "", status == 472, status == 473:
+		return strconv.Itoa(status)
+	case status >= 100 && status < 600:
 		return strconv.Itoa(status/100) + "xx"
 	}
 	return "other"
