@@ -16,7 +16,7 @@ import (
 )
 
 func TestDefaultsInstallADaemonSetAndNoRights(t *testing.T) {
-	if got, want := kinds(render(t, "")), "ConfigMap DaemonSet ServiceAccount"; got != want {
+	if got, want := kinds(render(t, "")), "ConfigMap DaemonSet NetworkPolicy ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
 	account := object[core.ServiceAccount](t, render(t, ""), "ServiceAccount")
@@ -35,7 +35,7 @@ config: {policy: {tokenRequest: true}}
 podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
-networkPolicy: {enabled: true}
+networkPolicy: {from: [{namespaceSelector: {}}]}
 priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
 `

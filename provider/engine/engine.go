@@ -87,6 +87,7 @@ func New(opts Options) (*Engine, error) {
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
+	m.outages = newOutages(opts.Metrics, now, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
 	if err := e.Configure(opts.Config); err != nil {
 		return nil, err
 	}
@@ -109,6 +110,7 @@ func (e *Engine) Configure(config config.Config) error {
 	next := &rules{config: config, keyed: newVersionKey()}
 	if previous := e.current.Load(); previous != nil {
 		next.generation, next.keyed = previous.generation+1, previous.keyed
+		defer func() { e.metrics.keep(&previous.config, &e.current.Load().config) }()
 	}
 	if file := config.Cache.VersionKeyFile; file != "" {
 		keyed, err := readVersionKey(file)
@@ -126,6 +128,11 @@ func (e *Engine) Configure(config config.Config) error {
 
 // Config is the configuration in force. It must not be changed.
 func (e *Engine) Config() config.Config { return e.current.Load().config }
+
+// Refresh has every value read again that the next mount of its pod asks for, as if
+// its refresh interval were over. The values stand in while their store is
+// unavailable, and values with a lease stay.
+func (e *Engine) Refresh() { e.cache.refresh() }
 
 // checkConfig returns the problems of a configuration.
 func (e *Engine) checkConfig(config config.Config) spec.Problems {

@@ -3,8 +3,11 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,7 +109,10 @@ func TestABadConfigurationChangesNothing(t *testing.T) {
 		"an allow entry": {func(c *config.Config) {
 			c.Stores["x"] = config.Store{Type: "memory", Allow: []string{"prod"}}
 		}, "stores.x.allow[0]"},
-		"a missing key file": {func(c *config.Config) { c.Cache.VersionKeyFile = "/nonexistent/key" }, "cache.versionKeyFile"},
+		"a missing key file":              {func(c *config.Config) { c.Cache.VersionKeyFile = "/nonexistent/key" }, "cache.versionKeyFile"},
+		"a key file that others can read": {func(c *config.Config) { c.Cache.VersionKeyFile = versionKey(t, 0o644) }, "run chmod 600"},
+		"a key file that is a pipe":       {func(c *config.Config) { c.Cache.VersionKeyFile = versionKey(t, os.ModeNamedPipe) }, "not a regular file"},
+		"a key file that never ends":      {func(c *config.Config) { c.Cache.VersionKeyFile = "/dev/zero" }, "not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, nil)
@@ -177,4 +183,18 @@ func TestARequestCannotNameItsOwnCluster(t *testing.T) {
 	if got := (<-seen).Cluster; got != "prod-eu" {
 		t.Errorf("the store was asked for cluster %q", got)
 	}
+}
+
+// versionKey makes a file of 32 bytes, or a pipe that nobody writes to.
+func versionKey(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	err := syscall.Mkfifo(path, 0o600)
+	if mode != os.ModeNamedPipe {
+		err = errors.Join(err, os.Remove(path), os.WriteFile(path, make([]byte, 32), mode), os.Chmod(path, mode))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

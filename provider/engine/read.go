@@ -87,17 +87,21 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	reading := &reading{budget: a.budget, stop: cancel}
-	ctx = remote.WithReserve(ctx, reading.take)
+	ctx = remote.WithStore(remote.WithReserve(ctx, reading.take), storeLabel(a.config, wanted[0].source.name))
 	defer reading.end()
-	started := c.now()
+	started, epoch := c.began()
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
-		c.metrics.read(source.connection.typeName, result.Err)
-		h := &held{value: result.Value, version: result.Value.Version, read: started}
+		label := storeLabel(a.config, source.name)
+		c.metrics.read(label, source.connection.typeName, result.Err)
+		if c.lifetime.Err() == nil && !reading.short.Load() {
+			c.metrics.outages.note(label, started, result.Err)
+		}
+		h := &held{value: result.Value, version: result.Value.Version, read: started, epoch: epoch}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
-			h = &held{missing: result.Err, read: started}
+			h = &held{missing: result.Err, read: started, epoch: epoch}
 		case result.Err != nil:
 			h = nil
 		case h.version == "":
@@ -134,6 +138,13 @@ func (r *reading) take(bytes int64) error {
 }
 
 func (r *reading) end() { r.budget.give(r.taken.Load()) }
+
+// began is the time and the epoch in which a read begins.
+func (c *cache) began() (time.Time, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now(), c.epoch
+}
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
 // or only one that holds more than maxGathered.

@@ -6,7 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
+
+	"github.com/lanyardhq/lanyard/internal/nodefile"
 )
 
 // versionKey keys the versions of values whose store has no versions of its
@@ -21,10 +22,13 @@ func newVersionKey() versionKey {
 	return key
 }
 
+// maxVersionKey bounds the file of the version key in bytes.
+const maxVersionKey = 64 << 10
+
 // readVersionKey returns the operator's key, which is the same on all nodes and
 // after every start.
 func readVersionKey(path string) (versionKey, error) {
-	data, err := os.ReadFile(path)
+	data, err := nodefile.ReadPrivate(path, maxVersionKey)
 	if err != nil {
 		return versionKey{}, err
 	}

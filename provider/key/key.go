@@ -119,6 +119,22 @@ type Key interface {
 	Close()
 }
 
+// Fixed is implemented by a Key with settings that are not in its name and still
+// decide whether what it encrypted can be decrypted. While they are in use they may
+// not change; a key with others is added as another entry with its own epoch.
+type Fixed interface {
+	// Fixed says what these settings are, in a form that is compared.
+	Fixed() string
+}
+
+// FixedOf is what the key's Fixed says; empty if it has none.
+func FixedOf(k Key) string {
+	if with, ok := k.(Fixed); ok {
+		return with.Fixed()
+	}
+	return ""
+}
+
 // NodeUser is implemented by a Key whose settings say who may use it.
 type NodeUser interface {
 	// UsesNode is true if the key is for the node alone, and false if it is for

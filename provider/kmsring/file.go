@@ -3,11 +3,12 @@ package kmsring
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -55,19 +56,12 @@ type Error struct {
 // keys[0].state: must be write, read or retired".
 func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
-// read returns the file's content. The error is an *Error.
+// read returns the file's content. It refuses one that others can change, who could
+// have secrets encrypted with a key of their own. The error is an *Error.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	data, err := nodefile.ReadTrusted(path, maxBytes)
 	if err != nil {
 		return nil, unreadable(path, err)
-	}
-	defer file.Close() //nolint:errcheck // read only
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	if len(data) > maxBytes {
-		return nil, &Error{path, strict.Problems{{Text: "is larger than 1 MiB, which no key ring is"}}}
 	}
 	return data, nil
 }
@@ -78,7 +72,7 @@ func unreadable(path string, err error) *Error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{path, strict.Problems{{Text: "cannot be read: " + err.Error()}}}
+	return &Error{path, strict.Problems{{Text: "cannot be read: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), path+" "), path+": ")}}}
 }
 
 // decode decodes the YAML and checks everything that needs no key service.

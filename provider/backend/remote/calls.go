@@ -22,9 +22,9 @@ import (
 // the others. It is safe for concurrent use.
 type Calls struct {
 	// Observe, if set before the first call, is told of every call that
-	// ended: the type of store, the HTTP status (zero if there was no answer)
-	// and how long it took until the answer's header.
-	Observe func(storeType string, status int, took time.Duration)
+	// ended: its context, the type of store, the HTTP status (zero if there was
+	// no answer) and how long it took until the answer's header.
+	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
 	// Meter, if set before the first call, counts the slots of all addresses.
 	Meter *share.Meter
 
@@ -160,7 +160,7 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 			status = resp.StatusCode
 		}
 		if c.Observe != nil {
-			c.Observe(storeType, status, time.Since(start))
+			c.Observe(req.Context(), storeType, status, time.Since(start))
 		}
 		if err != nil {
 			release()

@@ -69,7 +69,7 @@ func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration,
 	start := time.Now()
 	err = do(ctx)
 	if c.calls.Observe != nil {
-		c.calls.Observe(observed, status(err), time.Since(start))
+		c.calls.Observe(ctx, observed, status(err), time.Since(start))
 	}
 	return err
 }

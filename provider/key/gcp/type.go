@@ -74,7 +74,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, problems.Err()
 	}
 	if given.NameOnly {
-		return key.Named((&kmsKey{config: config}).Name()), nil
+		return key.Named((&kmsKey{config: config}).Name(), ""), nil
 	}
 	return t.open(config)
 }

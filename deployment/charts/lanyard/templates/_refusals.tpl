@@ -9,6 +9,9 @@
 {{- if and .Values.networkPolicy.enabled .Values.hostNetwork -}}
 {{- fail "networkPolicy: does not hold for pods on the host's network; turn it or hostNetwork off" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.from) (or .Values.podMonitor.enabled .Values.serviceMonitor.enabled) -}}
+{{- fail "networkPolicy.from: is empty, so that nobody can scrape; name Prometheus' pods or namespace, or set networkPolicy.enabled: false" -}}
+{{- end -}}
 {{- if and .Values.priorityClass.create (hasPrefix "system-" .Values.priorityClass.name) -}}
 {{- fail "priorityClass.name: names that begin with system- are Kubernetes' own; give the class that create: true makes another name" -}}
 {{- end -}}
