@@ -116,7 +116,7 @@ func sessionName(as identity.Identity) string {
 // that is meant, of whatever kind; the SDK refuses it beside a kind.
 func (a *Access) stsOptions(region string) sts.Options {
 	options := sts.Options{
-		Region: region, HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
+		Region: region, HTTPClient: a.stsHTTP, Retryer: awssdk.NopRetryer{},
 		BaseEndpoint: endpointIn(a.settings.Auth.STSEndpoint, region),
 	}
 	if options.BaseEndpoint == nil {

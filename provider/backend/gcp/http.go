@@ -36,14 +36,14 @@ type callOf struct {
 // its context for golang.org/x/oauth2. The client notes what comes back, since
 // libraries put status and body into one text.
 func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
-	retries := s.Retries
+	retries, transport := s.Retries, s.Link.identity
 	if c.local {
-		retries = min(retries, 1)
+		retries, transport = min(retries, 1), s.Link.node
 	}
 	backoff := remote.Backoff{Timeout: s.Timeout, Retries: retries, First: firstPause, Max: maxPause}
 	var seen *recorder
 	err := backoff.Do(ctx, "the server", func(ctx context.Context) remote.Outcome {
-		client := s.Link.transport.Client(s.Link.name)
+		client := transport.Client(s.Link.name)
 		seen = &recorder{next: client.Transport}
 		client.Transport = seen
 		err := do(context.WithValue(ctx, oauth2.HTTPClient, client), client)
@@ -52,7 +52,7 @@ func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *h
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, remote.ErrNoSlot), ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case errors.Is(err, remote.ErrNoSlot), remote.IsRefused(err), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return fmt.Errorf("%s: %w", c.what, err)
 	}
 	return seen.failure(s, c)

@@ -22,39 +22,56 @@ const (
 )
 
 // Links are the connections of one type of store or key service, one Link for
-// each set of authorities. They are safe for concurrent use.
+// each Way. They are safe for concurrent use.
 type Links struct {
-	*remote.Shared[remote.TLS, *Link]
+	*remote.Shared[Way, *Link]
+}
+
+// Way is whom to trust, and the ways to the service, to Google's identity services
+// and to the node's metadata server.
+type Way struct {
+	TLS                     remote.TLS
+	Service, Identity, Node remote.Network
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
 // and counted there under name. now tells the time to their caches; nil means
-// time.Now.
-func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
+// time.Now. person is true for who runs a command.
+func NewLinks(name string, calls *remote.Calls, now func() time.Time, person bool) *Links {
 	if now == nil {
 		now = time.Now
 	}
-	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes})
+	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes, Person: person})
 	return &Links{remote.NewShared(
-		func(trusted remote.TLS) (*Link, error) {
-			transport, release, err := transports.Acquire(remote.Route{TLS: trusted})
-			if err != nil {
-				return nil, err
+		func(way Way) (*Link, error) {
+			l := newLink(name, now)
+			for _, to := range []struct {
+				transport **remote.Transport
+				network   remote.Network
+			}{{&l.service, way.Service}, {&l.identity, way.Identity}, {&l.node, way.Node}} {
+				transport, release, err := transports.Acquire(remote.Route{TLS: way.TLS, Network: to.network})
+				if err != nil {
+					l.close()
+					return nil, err
+				}
+				before := l.giveBack
+				*to.transport, l.giveBack = transport, func() { before(); release() }
 			}
-			return newLink(name, transport, release, now), nil
+			return l, nil
 		},
 		(*Link).close,
 	)}
 }
 
-// Link is the connections that trust one set of authorities: HTTP for Google's
+// Link is the connections of one Way: HTTP for Google's
 // identity services, and gRPC for each endpoint that is dialled; and the access
 // tokens that were got over them.
 type Link struct {
-	name      string
-	now       func() time.Time
-	transport *remote.Transport
-	giveBack  func() // of transport
+	name     string
+	now      func() time.Time
+	giveBack func() // of the transports
+
+	service, identity, node *remote.Transport
 
 	granted *credential.Cache[secret.Bytes] // access tokens
 	facts   *credential.Cache[string]       // what does not change from call to call
@@ -73,9 +90,9 @@ type Conn struct {
 	observed string // what its calls are counted as
 }
 
-func newLink(name string, transport *remote.Transport, release func(), now func() time.Time) *Link {
+func newLink(name string, now func() time.Time) *Link {
 	l := &Link{
-		name: name, now: now, transport: transport, giveBack: release,
+		name: name, now: now, giveBack: func() {},
 		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
 		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
@@ -106,5 +123,5 @@ func (l *Link) dial(endpoint string) (*remote.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.transport.DialGRPC(address, MaxAnswerBytes)
+	return l.service.DialGRPC(address, MaxAnswerBytes)
 }

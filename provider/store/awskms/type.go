@@ -57,6 +57,7 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
+	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
 	config.Check(given.ByOperator, &problems)
 	if config.Key != "" && (len(config.Key) > maxKey || !keyForm.MatchString(config.Key)) {
 		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/secrets")

@@ -43,6 +43,7 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
+	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
 	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
 		return nil, problems.Err()
 	}

@@ -34,6 +34,8 @@ type settings struct {
 	Auth             gcp.Auth      `yaml:"auth"`
 	Timeout          time.Duration `yaml:"timeout"`
 	Retries          int           `yaml:"retries"`
+
+	way gcp.Way
 }
 
 // isProject says whether a text can be a project's ID, with the domain that old
@@ -69,6 +71,10 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, gcp.Problems(found)
 	}
+	config.way = gcp.Way{
+		TLS: config.TLS, Service: given.Reach("endpoint", "regionalEndpoint"),
+		Identity: given.Reach("auth.stsEndpoint", "auth.iamEndpoint", "auth.oauthEndpoint"), Node: given.ReachNode("auth.metadataEndpoint"),
+	}
 	if config.Project != "" && !isProject(config.Project) {
 		problems.Add("project", badProject)
 	}
@@ -79,6 +85,14 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
+	config.way.Service.Rule.Check("endpoint", config.Endpoint, problems.Add)
+	if config.Location != "" {
+		config.way.Service.Rule.Check("regionalEndpoint", config.at(config.Location), problems.Add)
+	}
+	config.way.Identity.Rule.Check("auth.stsEndpoint", config.Auth.STSEndpoint, problems.Add)
+	if config.Auth.ServiceAccount != "" {
+		config.way.Identity.Rule.Check("auth.iamEndpoint", config.Auth.IAMEndpoint, problems.Add)
+	}
 	if config.Timeout < time.Second || config.Timeout > maxTimeout {
 		problems.Add("timeout", "must be between 1s and %s", maxTimeout)
 	}
