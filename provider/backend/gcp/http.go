@@ -28,6 +28,7 @@ type callOf struct {
 	refused string // the remedy when it is refused
 	kind    error  // of a refusal
 	sent    []secret.Bytes
+	over    remote.Network
 	local   bool // the server is the node's own and answers at once or never
 }
 
@@ -36,9 +37,9 @@ type callOf struct {
 // its context for golang.org/x/oauth2. The client notes what comes back, since
 // libraries put status and body into one text.
 func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
-	retries, transport := s.Retries, s.Link.identity
+	retries, transport := s.Retries, s.Link.transports[c.over]
 	if c.local {
-		retries, transport = min(retries, 1), s.Link.node
+		retries = min(retries, 1)
 	}
 	backoff := remote.Backoff{Timeout: s.Timeout, Retries: retries, First: firstPause, Max: maxPause}
 	var seen *recorder

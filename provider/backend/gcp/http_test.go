@@ -21,7 +21,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer giveBack()
-	conn, err := link.Dial("https://secretmanager.example.com")
+	conn, err := link.Dial("https://secretmanager.example.com", remote.Network{})
 	if err != nil {
 		t.Fatal(err)
 	}

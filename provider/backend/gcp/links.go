@@ -27,11 +27,14 @@ type Links struct {
 	*remote.Shared[Way, *Link]
 }
 
-// Way is whom to trust, and the ways to the service, to Google's identity services
-// and to the node's metadata server.
+// Way is whom to trust, and the networks of each service: of Secret Manager or Cloud
+// KMS, global and regional; of the identity services; and of the node's metadata
+// server.
 type Way struct {
-	TLS                     remote.TLS
-	Service, Identity, Node remote.Network
+	TLS              remote.TLS
+	Global, Regional remote.Network
+	STS, IAM, OAuth  remote.Network
+	Node             remote.Network
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
@@ -44,18 +47,18 @@ func NewLinks(name string, calls *remote.Calls, now func() time.Time, person boo
 	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes, Person: person})
 	return &Links{remote.NewShared(
 		func(way Way) (*Link, error) {
-			l := newLink(name, now)
-			for _, to := range []struct {
-				transport **remote.Transport
-				network   remote.Network
-			}{{&l.service, way.Service}, {&l.identity, way.Identity}, {&l.node, way.Node}} {
-				transport, release, err := transports.Acquire(remote.Route{TLS: way.TLS, Network: to.network})
+			l := newLink(name, way, now)
+			for _, network := range []remote.Network{way.Global, way.Regional, way.STS, way.IAM, way.OAuth, way.Node} {
+				if l.transports[network] != nil {
+					continue
+				}
+				transport, release, err := transports.Acquire(remote.Route{TLS: way.TLS, Network: network})
 				if err != nil {
 					l.close()
 					return nil, err
 				}
-				before := l.giveBack
-				*to.transport, l.giveBack = transport, func() { before(); release() }
+				l.transports[network] = transport
+				l.giveBack = append(l.giveBack, release)
 			}
 			return l, nil
 		},
@@ -67,16 +70,22 @@ func NewLinks(name string, calls *remote.Calls, now func() time.Time, person boo
 // identity services, and gRPC for each endpoint that is dialled; and the access
 // tokens that were got over them.
 type Link struct {
-	name     string
-	now      func() time.Time
-	giveBack func() // of the transports
-
-	service, identity, node *remote.Transport
+	name       string
+	way        Way
+	now        func() time.Time
+	transports map[remote.Network]*remote.Transport
+	giveBack   []func() // of transports
 
 	granted *credential.Cache[secret.Bytes] // access tokens
 	facts   *credential.Cache[string]       // what does not change from call to call
 
-	conns *remote.Shared[string, *remote.Conn] // by endpoint
+	conns *remote.Shared[dialled, *remote.Conn]
+}
+
+// dialled is what a gRPC connection leads to, and how.
+type dialled struct {
+	endpoint string
+	network  remote.Network
 }
 
 // Conn is a gRPC connection to one endpoint, which its users share.
@@ -90,9 +99,9 @@ type Conn struct {
 	observed string // what its calls are counted as
 }
 
-func newLink(name string, now func() time.Time) *Link {
+func newLink(name string, way Way, now func() time.Time) *Link {
 	l := &Link{
-		name: name, now: now, giveBack: func() {},
+		name: name, way: way, now: now, transports: map[remote.Network]*remote.Transport{},
 		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
 		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
@@ -105,23 +114,25 @@ func newLink(name string, now func() time.Time) *Link {
 func (l *Link) close() {
 	l.granted.Close()
 	l.facts.Close()
-	l.giveBack()
+	for _, release := range l.giveBack {
+		release()
+	}
 }
 
-// Dial returns the connection to a checked endpoint, which the caller hangs up
-// once. It makes no call: gRPC connects when the first is made.
-func (l *Link) Dial(endpoint string) (*Conn, error) {
-	conn, hangUp, err := l.conns.Acquire(endpoint)
+// Dial returns the connection to a checked endpoint over a network of the Way, which
+// the caller hangs up once. It makes no call: gRPC connects when the first is made.
+func (l *Link) Dial(endpoint string, over remote.Network) (*Conn, error) {
+	conn, hangUp, err := l.conns.Acquire(dialled{endpoint, over})
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
 	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name}, nil
 }
 
-func (l *Link) dial(endpoint string) (*remote.Conn, error) {
-	address, err := url.Parse(endpoint)
+func (l *Link) dial(to dialled) (*remote.Conn, error) {
+	address, err := url.Parse(to.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	return l.service.DialGRPC(address, MaxAnswerBytes)
+	return l.transports[to.network].DialGRPC(address, MaxAnswerBytes)
 }

@@ -47,7 +47,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) 
 	if found := strict.DecodeMap(given.Fields, config); found != nil {
 		return nil, gcp.Problems(found)
 	}
-	config.way = gcp.Way{TLS: config.TLS, Service: given.Network(), Identity: given.Network()}
+	config.way = gcp.Way{TLS: config.TLS, Global: given.Network(), STS: given.Network(), IAM: given.Network(), OAuth: given.Network()}
 	if !keyForm.MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}

@@ -84,7 +84,7 @@ func (t *Type) open(config *settings) (key.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.Dial(config.Endpoint)
+	conn, err := link.Dial(config.Endpoint, config.way.Global)
 	if err != nil {
 		release()
 		return nil, err

@@ -72,8 +72,9 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 		return nil, gcp.Problems(found)
 	}
 	config.way = gcp.Way{
-		TLS: config.TLS, Service: given.Reach("endpoint", "regionalEndpoint"),
-		Identity: given.Reach("auth.stsEndpoint", "auth.iamEndpoint", "auth.oauthEndpoint"), Node: given.ReachNode("auth.metadataEndpoint"),
+		TLS: config.TLS, Global: given.Reach("endpoint"), Regional: given.Reach("regionalEndpoint"),
+		STS: given.Reach("auth.stsEndpoint"), IAM: given.Reach("auth.iamEndpoint"), OAuth: given.Reach("auth.oauthEndpoint"),
+		Node: given.ReachNode("auth.metadataEndpoint"),
 	}
 	if config.Project != "" && !isProject(config.Project) {
 		problems.Add("project", badProject)
@@ -85,14 +86,7 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
-	config.way.Service.Rule.Check("endpoint", config.Endpoint, problems.Add)
-	if config.Location != "" {
-		config.way.Service.Rule.Check("regionalEndpoint", config.at(config.Location), problems.Add)
-	}
-	config.way.Identity.Rule.Check("auth.stsEndpoint", config.Auth.STSEndpoint, problems.Add)
-	if config.Auth.ServiceAccount != "" {
-		config.way.Identity.Rule.Check("auth.iamEndpoint", config.Auth.IAMEndpoint, problems.Add)
-	}
+	config.checkReach(&problems)
 	if config.Timeout < time.Second || config.Timeout > maxTimeout {
 		problems.Add("timeout", "must be between 1s and %s", maxTimeout)
 	}
@@ -108,4 +102,16 @@ func (s *settings) at(location string) string {
 		return s.Endpoint
 	}
 	return strings.ReplaceAll(s.RegionalEndpoint, gcp.LocationMark, location)
+}
+
+// checkReach looks at the addresses that are known before a call.
+func (s *settings) checkReach(problems *gcp.Problems) {
+	s.way.Global.Rule.Check("endpoint", s.Endpoint, problems.Add)
+	if regional := s.at(s.Location); regional != s.Endpoint {
+		s.way.Regional.Rule.Check("regionalEndpoint", regional, problems.Add)
+	}
+	s.way.STS.Rule.Check("auth.stsEndpoint", s.Auth.STSEndpoint, problems.Add)
+	if s.Auth.ServiceAccount != "" {
+		s.way.IAM.Rule.Check("auth.iamEndpoint", s.Auth.IAMEndpoint, problems.Add)
+	}
 }

@@ -1,0 +1,17 @@
+package awskms_test
+
+import (
+	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/store/storetest"
+)
+
+func TestCallsToKMSLeaveTheNodeAsTheyShould(t *testing.T) {
+	storetest.Network(t, "double.example.com", func(t *testing.T) *storetest.Fixture {
+		f := newFixture(t)
+		return &storetest.Fixture{Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Put: func(t *testing.T, _, value string) store.Reference {
+			return store.Reference{Key: f.encrypt(t, value, nil)}
+		}}
+	})
+}
