@@ -32,7 +32,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 		for kind, via := range map[string]*proxytest.Proxy{"http": proxytest.Start(t), "https": proxytest.StartTLS(t)} {
 			f := fixture(t)
 			via.Route = func(address string) string { return strings.ReplaceAll(address, name, double) }
-			f.Settings.Fields = replaceIn(f.Settings.Fields, "", func(_, value string) string { return toName(value) })
+			f.Settings.Fields = proxytest.Replace(f.Settings.Fields, func(_, value string) string { return toName(value) })
 			f.Settings.Network.Proxy = proxy.Settings{URL: via.URL, CACertFile: via.CACertFile}
 			if got := readThrough(t, f); got != "through the proxy" {
 				t.Errorf("%s: Read = %q", kind, got)
@@ -44,7 +44,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 	})
 
 	t.Run("calls no reserved address that a class chose, in any setting", func(t *testing.T) {
-		settings := addresses(fixture(t).Settings.Fields, "")
+		settings := addresses(fixture(t).Settings.Fields)
 		names := proxytest.StartNames(t, map[string][]string{name: {double}})
 		tried := 0
 		try := func(setting string) {
@@ -55,7 +55,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 				settings := f.Settings
 				settings.ByOperator, settings.FromClass = true, fromClass
 				settings.Network.Rule = remote.NewDialRule([]string{"*"})
-				settings.Fields = replaceIn(settings.Fields, "", func(field, value string) string {
+				settings.Fields = proxytest.Replace(settings.Fields, func(field, value string) string {
 					if field != setting {
 						return value
 					}
@@ -96,7 +96,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 
 	t.Run("tells of a reserved address when it is opened", func(t *testing.T) {
 		f := fixture(t)
-		for _, setting := range addresses(f.Settings.Fields, "") {
+		for _, setting := range addresses(f.Settings.Fields) {
 			settings := f.Settings
 			settings.ByOperator, settings.FromClass = true, []string{setting}
 			settings.Network.Rule = remote.NewDialRule([]string{"*"})
@@ -128,9 +128,9 @@ func readThrough(t *testing.T, f *Fixture) string {
 }
 
 // addresses are the dotted names of the settings that hold the double's address.
-func addresses(fields map[string]any, prefix string) []string {
+func addresses(fields map[string]any) []string {
 	var found []string
-	replaceIn(fields, prefix, func(field, value string) string {
+	proxytest.Replace(fields, func(field, value string) string {
 		if strings.Contains(value, double) {
 			found = append(found, field)
 		}
@@ -138,20 +138,4 @@ func addresses(fields map[string]any, prefix string) []string {
 	})
 	slices.Sort(found)
 	return found
-}
-
-// replaceIn returns a copy of fields with each text replaced.
-func replaceIn(fields map[string]any, prefix string, replace func(field, value string) string) map[string]any {
-	replaced := map[string]any{}
-	for name, value := range fields {
-		switch value := value.(type) {
-		case string:
-			replaced[name] = replace(prefix+name, value)
-		case map[string]any:
-			replaced[name] = replaceIn(value, prefix+name+".", replace)
-		default:
-			replaced[name] = value
-		}
-	}
-	return replaced
 }
