@@ -192,7 +192,11 @@ func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []s
 		}
 		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
 		share, cancel := shareOf(ctx, left)
-		failed = a.attempt(share, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		failed = a.attempt(share, retries, func(ctx context.Context) *CallError {
+			failed := asFailure(call(ctx, target))
+			failed.from(speaker(a.settings.Networks.Service, a.settings.Endpoint, target.Region))
+			return failed
+		})
 		cancel()
 		if failed == nil || !failed.credentials || renewed || !a.platform.credentials.Forget(key, granted) {
 			return failed

@@ -138,6 +138,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 			share, cancel := shareOf(ctx, len(order)-n)
 			failed = a.attempt(share, 0, func(ctx context.Context) (failed *CallError) {
 				got, failed = ask(ctx, client)
+				failed.from(speaker(a.settings.Networks.STS, a.settings.Auth.STSEndpoint, regions[i]))
 				return failed
 			})
 			cancel()

@@ -24,12 +24,13 @@ const maxSignInBytes = 64 << 10
 
 // callOf says what a call is for and what its failure means.
 type callOf struct {
-	what    string // in errors
-	refused string // the remedy when it is refused
-	kind    error  // of a refusal
-	sent    []secret.Bytes
-	over    remote.Network
-	local   bool // the server is the node's own and answers at once or never
+	what     string // in errors
+	refused  string // the remedy when it is refused
+	kind     error  // of a refusal
+	sent     []secret.Bytes
+	over     remote.Network
+	endpoint string
+	local    bool // the server is the node's own and answers at once or never
 }
 
 // call makes a call of an identity service, and again a bounded number of times
@@ -121,7 +122,7 @@ func (r *recorder) undecided() bool {
 
 // failure explains a call that failed for good.
 func (r *recorder) failure(s *SignIn, c callOf) error {
-	text := Said(r.reason(), c.sent...)
+	text := speaker(c.over, c.endpoint).Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:
 		return fault.Failf(fault.ErrInvalid, "%s: the request cannot be sent", c.what)

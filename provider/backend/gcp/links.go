@@ -97,6 +97,7 @@ type Conn struct {
 	HangUp func()
 
 	observed string // what its calls are counted as
+	over     remote.Network
 }
 
 func newLink(name string, way Way, now func() time.Time) *Link {
@@ -126,7 +127,7 @@ func (l *Link) Dial(endpoint string, over remote.Network) (*Conn, error) {
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name}, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name, over: over}, nil
 }
 
 func (l *Link) dial(to dialled) (*remote.Conn, error) {

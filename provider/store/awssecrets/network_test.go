@@ -13,6 +13,9 @@ func TestCallsToSecretsManagerLeaveTheNodeAsTheyShould(t *testing.T) {
 		return &storetest.Fixture{Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Put: func(_ *testing.T, name, value string) store.Reference {
 			f.PutSecret(ireland, name, value)
 			return store.Reference{Key: name}
+		}, Refused: func(t *testing.T) store.Reference {
+			t.Helper()
+			return store.Reference{Key: "prod/missing"}
 		}}
 	})
 }

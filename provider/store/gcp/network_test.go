@@ -14,6 +14,9 @@ func TestCallsToSecretManagerLeaveTheNodeAsTheyShould(t *testing.T) {
 		return &storetest.Fixture{Type: gcp.NewType(gcp.Options{}), Settings: c.settings(unchanged), Identity: c.web, Put: func(_ *testing.T, name, value string) store.Reference {
 			c.Put(project+"/secrets/"+name, []byte(value))
 			return store.Reference{Key: project + "/secrets/" + name}
+		}, Refused: func(t *testing.T) store.Reference {
+			t.Helper()
+			return store.Reference{Key: project + "/secrets/missing"}
 		}}
 	})
 }

@@ -94,6 +94,25 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 		}
 	})
 
+	t.Run("marks the words of a server that a class chose", func(t *testing.T) {
+		f := fixture(t)
+		if f.Refused == nil {
+			t.Fatal("the fixture has nothing that its server refuses")
+		}
+		ref := f.Refused(t)
+		f.Settings.ByOperator, f.Settings.FromClass = true, addresses(f.Settings.Fields)
+		f.Settings.Network.Rule = remote.NewDialRule([]string{"*", double})
+		opened, err := f.Type.Open(f.Settings)
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		defer opened.Close()
+		_, err = opened.Read(t.Context(), f.Identity, ref)
+		if err == nil || !strings.Contains(err.Error(), double) || !strings.Contains(err.Error(), ", which the class chose, ") {
+			t.Errorf("%v, want that the words are marked", err)
+		}
+	})
+
 	t.Run("tells of a reserved address when it is opened", func(t *testing.T) {
 		f := fixture(t)
 		for _, setting := range addresses(f.Settings.Fields) {

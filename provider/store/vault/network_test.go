@@ -26,7 +26,8 @@ func TestCallsToVaultLeaveTheNodeAsTheyShould(t *testing.T) {
 			case ok:
 				_ = json.NewEncoder(w).Encode(map[string]any{"request_id": "1", "data": map[string]any{"value": value}})
 			default:
-				w.WriteHeader(http.StatusNotFound)
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = w.Write([]byte(`{"errors":["not so"]}`))
 			}
 		}))
 		t.Cleanup(server.Close)
@@ -37,7 +38,8 @@ func TestCallsToVaultLeaveTheNodeAsTheyShould(t *testing.T) {
 				held.Store("kv/"+name, value)
 				return store.Reference{Key: "kv/" + name}
 			},
-			Want: func(value string) string { return `{"value":"` + value + `"}` },
+			Refused: func(t *testing.T) store.Reference { t.Helper(); return store.Reference{Key: "kv/missing"} },
+			Want:    func(value string) string { return `{"value":"` + value + `"}` },
 		}
 	})
 }
