@@ -132,7 +132,7 @@ func speaker(over remote.Network, endpoint, region string) remote.Speaker {
 		return remote.Speaker{}
 	}
 	_, host, _ := strings.Cut(*at, "://")
-	return over.Speaker("AWS", host) // below amazonaws.com there are load balancers of anybody
+	return over.Speaker("AWS says", host) // below amazonaws.com there are load balancers of anybody
 }
 
 func statusOf(err error) int {

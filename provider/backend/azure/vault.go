@@ -199,7 +199,7 @@ func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret
 	if remote.HasKind(err) {
 		return remote.Outcome{Err: err}
 	}
-	r, answered := asRefused(err, v.config.Network.Speaker("Key Vault", v.dialledHost(), ownDomains()...), sent)
+	r, answered := asRefused(err, v.config.Network.Speaker("Key Vault says", v.dialledHost(), ownDomains()...), sent)
 	if !answered {
 		failed := unreachable(ctx, v.host, err)
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}

@@ -16,7 +16,7 @@ const (
 
 // speaker is who answers at the host of an endpoint.
 func speaker(over remote.Network, endpoint string) remote.Speaker {
-	return over.Speaker("Google", Host(endpoint), "googleapis.com")
+	return over.Speaker("Google says", Host(endpoint), "googleapis.com")
 }
 
 // Said is what the connection's server gave as its reason, without the secrets that

@@ -21,18 +21,18 @@ func Redact(text string, sent ...secret.Bytes) string {
 
 // Speaker is whose words an error quotes.
 type Speaker struct {
-	// Product is who answers at the addresses that the operator or the product itself
-	// chose: "Vault".
-	Product string
+	// Says introduces the words of a product, at an address that the operator or the
+	// product itself chose: "Vault says".
+	Says string
 	// Host is a server that a class chose, which may be anybody's; else empty.
 	Host string
 }
 
 // Speaker is who answers at a host, with or without its port. A host below one of the
 // product's own domains is the product's, whoever chose it.
-func (n Network) Speaker(product, host string, own ...string) Speaker {
+func (n Network) Speaker(says, host string, own ...string) Speaker {
 	if n.Rule == "" {
-		return Speaker{Product: product}
+		return Speaker{Says: says}
 	}
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -40,10 +40,10 @@ func (n Network) Speaker(product, host string, own ...string) Speaker {
 	}
 	for _, domain := range own {
 		if strings.HasSuffix(strings.ToLower(name), "."+domain) {
-			return Speaker{Product: product}
+			return Speaker{Says: says}
 		}
 	}
-	return Speaker{Product: product, Host: host}
+	return Speaker{Says: says, Host: host}
 }
 
 // Said is what the speaker gave as its reason, to stand at the end of an error:
@@ -57,7 +57,7 @@ func (s Speaker) Said(text string, sent ...secret.Bytes) string {
 	case s.Host != "":
 		return "; " + s.Chosen() + `, says: "` + strings.ReplaceAll(text, `"`, "'") + `"`
 	}
-	return "; " + s.Product + " says: " + text
+	return "; " + s.Says + ": " + text
 }
 
 // Chosen names a server that a class chose; empty for the product.

@@ -47,7 +47,7 @@ func newClient(config *Settings, calls *http.Client) (*client, error) {
 		http:      calls,
 		address:   address,
 		namespace: config.Namespace,
-		from:      config.Network.Speaker(product, address.Host),
+		from:      config.Network.Speaker(says, address.Host),
 		backoff:   remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
 	}, nil
 }

@@ -14,12 +14,12 @@ import (
 // gave none.
 func (r *Response) Said() string {
 	from := r.from
-	from.Product = product
+	from.Says = says
 	return from.Said(r.reasons(), r.sent...)
 }
 
-// product is what Vault is called in errors.
-const product = "Vault"
+// says introduces Vault's own words.
+const says = "Vault says"
 
 // reasons are what Vault gave as its reasons, as it gave them.
 func (r *Response) reasons() string {
