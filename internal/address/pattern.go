@@ -53,6 +53,9 @@ func parse(text string) (pattern, error) {
 		}
 		return pattern{text: text, prefix: prefix}, nil
 	}
+	if strings.Contains(text, "/") {
+		return pattern{}, errPattern
+	}
 	host, port := text, ""
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return ofAddr(text, addr, "")

@@ -183,7 +183,7 @@ func (p *Proxy) request(ctx context.Context, conn net.Conn, via *url.URL, addres
 		return nil, err
 	}
 	reader := bufio.NewReader(&limited{conn, maxHeaderBytes})
-	resp, err := http.ReadResponse(reader, req)
+	resp, err := http.ReadResponse(reader, req) //nolint:bodyclose // what follows the header is the connection
 	if err != nil {
 		return nil, errors.New("what it answered is not HTTP, or broke off")
 	}

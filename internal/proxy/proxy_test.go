@@ -26,7 +26,7 @@ func must(t *testing.T, err error) {
 // greeter is a server that speaks first.
 func greeter(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { must(t, listener.Close()) })
 	go func() {
@@ -35,8 +35,8 @@ func greeter(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(conn, "hello") //nolint:errcheck // the test will notice
-			_ = conn.Close()                     //nolint:errcheck // the test will notice
+			_, _ = io.WriteString(conn, "hello")
+			_ = conn.Close()
 		}
 	}()
 	return listener.Addr().String()
@@ -123,7 +123,7 @@ func TestFailuresOfTheProxyAreToldAsItsOwn(t *testing.T) {
 }
 
 func TestAProxyThatSaysNothingIsGivenUp(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer func() { must(t, listener.Close()) }()
 	p := proxy.New(proxy.Settings{URL: "http://" + listener.Addr().String()})

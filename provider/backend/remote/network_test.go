@@ -211,13 +211,13 @@ func TestTheEnvironmentsProxyIsForPersonsAlone(t *testing.T) {
 }
 
 func TestGRPCKeepsToTheRuleAndTheProxy(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
 	healthpb.RegisterHealthServer(server, &healthpb.UnimplementedHealthServer{})
-	go server.Serve(listener) //nolint:errcheck // it ends with the test
+	go server.Serve(listener)
 	defer server.Stop()
 	address := listener.Addr().String()
 	_, port, _ := net.SplitHostPort(address)
@@ -235,7 +235,7 @@ func TestGRPCKeepsToTheRuleAndTheProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close() //nolint:errcheck // it ends with the test
+		defer conn.Close()
 		return conn.Call(t.Context(), "test", 10*time.Second, func(error) int { return 0 }, func(ctx context.Context) error {
 			_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 			return err
@@ -268,7 +268,7 @@ func TestARefusalIsNotRetried(t *testing.T) {
 		}
 		resp, err := client.Do(req)
 		if err == nil {
-			_ = resp.Body.Close() //nolint:errcheck // there should be none
+			_ = resp.Body.Close()
 		}
 		return Outcome{Err: errors.New("explained by somebody else"), Retry: true}
 	})
