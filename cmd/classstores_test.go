@@ -123,6 +123,35 @@ func TestAnOverriddenAddressComesUnderTheRule(t *testing.T) {
 	}
 }
 
+// A policy that changes closes the door at once, for what is in memory too.
+func TestAPolicyHoldsForValuesInMemory(t *testing.T) {
+	e := engineUnder(t, "policy: {classStores: ['*', 127.0.0.0/8]}")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/login") {
+			_, _ = w.Write([]byte(`{"request_id":"1","auth":{"client_token":"t","lease_duration":60}}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"request_id":"1","data":{"a":"b"}}`))
+	}))
+	defer server.Close()
+	request := engine.Request{Dialect: "lanyard", Parameters: native("{type: vault, address: '" + server.URL + "', auth: {method: jwt, role: web}}"), Identity: identity.Identity{
+		Namespace: "prod", ServiceAccount: "web", Pod: "web-0", PodUID: "u", Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt"), Expires: time.Now().Add(time.Hour)}},
+	}}
+	if _, err := e.Mount(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	for _, policy := range [][]string{{"*"}, {"vault.example.com"}, nil} {
+		changed := e.Config()
+		changed.Policy.ClassStores = policy
+		if err := e.Configure(changed); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Mount(t.Context(), request); !errors.Is(err, fault.ErrInvalid) {
+			t.Errorf("under %q: %v, want a refusal", policy, err)
+		}
+	}
+}
+
 // A class of an attacker: an STS of its own gives credentials, and the endpoint is what
 // the node trusts.
 func TestAClassMakesNoCallsIntoTheNode(t *testing.T) {
