@@ -172,8 +172,9 @@ type Verdict struct {
 	// Refused says why no address of the host may be connected to, as the end of a
 	// sentence about the host; empty if one may be.
 	Refused string
-	// Unlisted is true if Refused means that no pattern matches the host.
-	Unlisted bool
+	// Unlisted is true if Refused means that no pattern matches the host, and
+	// Malformed that it is no host that any pattern could match.
+	Unlisted, Malformed bool
 	// ByAddress is true if only the IP address decides: no pattern matches the name.
 	ByAddress bool
 }
@@ -187,9 +188,9 @@ func (r *Rule) Host(host, port string) Verdict {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	switch {
 	case !isName(host):
-		return Verdict{Refused: "is not the name of a host"}
+		return Verdict{Refused: "is not the name of a host", Malformed: true}
 	case numeric(host):
-		return Verdict{Refused: "is an IP address in a notation that programs read differently; write it as 10.1.2.3"}
+		return Verdict{Refused: "is an IP address in a notation that programs read differently; write it as 10.1.2.3", Malformed: true}
 	case isLocal(host) && !r.opensAny("a loopback address"):
 		return Verdict{Refused: "is this machine itself"}
 	case isMetadata(host) && !r.opensAny("a cloud's metadata service"):

@@ -64,6 +64,15 @@ func (r DialRule) parse() (*address.Rule, error) {
 	return address.ParseRule(strings.Fields(string(r)))
 }
 
+// refuseHost explains why a host is refused by its name.
+func (r DialRule) refuseHost(host, port string, verdict address.Verdict) *AddressRefusedError {
+	where := message.Printable(net.JoinHostPort(host, port))
+	if verdict.Malformed {
+		return &AddressRefusedError{where + " " + verdict.Refused}
+	}
+	return r.refuse(where, verdict.Refused, verdict.Unlisted)
+}
+
 // refuse explains a refusal. where is the host and port, and what it was resolved to.
 func (r DialRule) refuse(where, why string, unlisted bool) *AddressRefusedError {
 	if unlisted {
@@ -87,7 +96,7 @@ func (r DialRule) Check(field, target string, add func(field, format string, arg
 		return // the field has another problem already
 	}
 	if verdict := rule.Host(host, port); verdict.Refused != "" {
-		add(field, "%s", r.refuse(message.Printable(net.JoinHostPort(host, port)), verdict.Refused, verdict.Unlisted).text)
+		add(field, "%s", r.refuseHost(host, port, verdict).text)
 	}
 }
 
@@ -130,7 +139,7 @@ func (d *dialer) dial(ctx context.Context, network, target string) (net.Conn, er
 	verdict := d.rule.Host(host, port)
 	switch {
 	case verdict.Refused != "":
-		return nil, d.text.refuse(message.Printable(target), verdict.Refused, verdict.Unlisted)
+		return nil, d.text.refuseHost(host, port, verdict)
 	case via == nil:
 		return d.direct(ctx, network, host, port)
 	}

@@ -285,7 +285,7 @@ func TestAnAddressIsCheckedBeforeItIsResolved(t *testing.T) {
 		"https://127.0.0.1:8200": "127.0.0.1:8200 is a loopback address, which a class must not choose",
 		"http://[::1]:8200":      "[::1]:8200 is a loopback address", "[::1]:443": "[::1]:443 is a loopback address", "https://[fe80::1%25eth0]": "is a link-local address",
 		"https://11.1.2.3": "11.1.2.3:443: the operator lets classes choose *.example.com, 10.0.0.0/8 here (policy.classStores)",
-		"http://localhost": "localhost:80 is this machine itself", "https://0x7f.1": "notation", "": "", "not a target": "", "https://": "",
+		"http://localhost": "localhost:80 is this machine itself", "https://0x7f.1": "0x7f.1:443 is an IP address in a notation that programs read differently; write it as 10.1.2.3", "": "", "not a target": "", "https://": "",
 	} {
 		var got string
 		rule.Check("address", target, func(field, _ string, args ...any) { got = field + ": " + args[0].(string) }) //nolint:forcetypeassert // it is text
