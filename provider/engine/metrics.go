@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -97,8 +98,20 @@ func (m *metrics) watch(registry prometheus.Registerer, c *cache) {
 }
 
 func (m *metrics) observeCall(storeType string, status int, took time.Duration) {
-	m.calls.WithLabelValues(storeType, strconv.Itoa(status)).Inc()
+	m.calls.WithLabelValues(storeType, statusLabel(status)).Inc()
 	m.callSeconds.WithLabelValues(storeType).Observe(took.Seconds())
+}
+
+// statusLabel is the status if HTTP or Vault (472, 473) knows it, else its class: a
+// server that a class chose may answer with any number.
+func statusLabel(status int) string {
+	switch {
+	case status == 0, http.StatusText(status) != "", status == 472, status == 473:
+		return strconv.Itoa(status)
+	case status >= 100 && status < 600:
+		return strconv.Itoa(status/100) + "xx"
+	}
+	return "other"
 }
 
 func (m *metrics) read(storeType string, err error) {
