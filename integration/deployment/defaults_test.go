@@ -35,12 +35,12 @@ config: {policy: {tokenRequest: true}}
 podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
-networkPolicy: {from: [{namespaceSelector: {}}]}
+networkPolicy: {from: [{namespaceSelector: {}}], egress: {enabled: true}}
 priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 12 {
+	if len(rendered.Objects) != 13 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {

@@ -58,7 +58,7 @@ func TestAFileChangesOnlyWhatItSays(t *testing.T) {
 		}},
 		"node.files": {Type: "file", Allow: []string{"prod/*"}},
 	}
-	want.Policy.ClassStores = false
+	want.Policy.ClassStores = nil
 	want.Cache.Refresh = 5 * time.Minute
 	want.Cache.Bytes = 64 << 20
 	if !reflect.DeepEqual(file.Config, want) {

@@ -44,7 +44,11 @@ func TestWhatTheOperatorSetsNoClassCanChange(t *testing.T) {
 		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, func(cfg *config.Config) { cfg.Policy.ClassStores = c.policy })
+			b := start(t, func(cfg *config.Config) {
+				if cfg.Policy.ClassStores = nil; c.policy {
+					cfg.Policy.ClassStores = config.AnyClassStore()
+				}
+			})
 			b.memory.Put("a", "v")
 			b.classes["web"] = &spec.Class{Stores: c.stores, Objects: []spec.Object{{Path: "a", Store: c.uses, Key: "a"}}}
 			err := b.Check("test", map[string]string{"class": "web"})

@@ -16,6 +16,8 @@ package key
 import (
 	"context"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -55,7 +57,13 @@ type Settings struct {
 	// NameOnly is true if the key is to do nothing but to have a name, because
 	// it is retired: then Open reads no file and returns Named.
 	NameOnly bool
+	// Proxy is what leads to the key service.
+	Proxy proxy.Settings
 }
+
+// Network is how connections to the key service leave the node. The operator, or who
+// runs the command, chose all addresses.
+func (s Settings) Network() remote.Network { return remote.Network{Proxy: s.Proxy} }
 
 // Ciphertext is what a key service made of a plaintext. It is not secret, but
 // it is kept out of logs and errors all the same.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -31,7 +32,9 @@ type ringFile struct {
 	Kind   string        `yaml:"kind"`
 	Settle time.Duration `yaml:"settle"`
 	Outage time.Duration `yaml:"outage"`
-	Keys   []ringKey     `yaml:"keys"`
+	// Proxy is what leads to the key services.
+	Proxy proxy.Settings `yaml:"proxy"`
+	Keys  []ringKey      `yaml:"keys"`
 }
 
 // ringKey is one key of the file.
@@ -97,6 +100,7 @@ func (f ringFile) problems() strict.Problems {
 	if f.Outage > maxTime {
 		found.Add("outage", "must be at most %s", maxTime)
 	}
+	f.Proxy.Check(func(field, text string) { found.Add("proxy."+field, "%s", text) })
 	if len(f.Keys) > maxKeys {
 		found.Add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
 		return found

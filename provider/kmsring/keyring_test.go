@@ -389,6 +389,26 @@ func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 	})
 }
 
+func TestKeyServicesAreCalledThroughTheRingsProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const through = "proxy: {url: 'http://proxy.example.com:3128', noProxy: .svc}\n"
+		ringHead, keys, _ := strings.Cut(head, "keys:")
+		c := change(t, head+entry("a", "write", ""))
+		direct := c.ring.ByName("a").opened
+		c.to(ringHead + through + "keys:" + keys + entry("a", "write", ""))
+		if got := c.service.Proxy(); got.URL != "http://proxy.example.com:3128" || got.NoProxy != ".svc" {
+			t.Errorf("the key is called through %+v", got)
+		}
+		if c.ring.ByName("a").opened == direct {
+			t.Error("the key keeps its connections from before there was a proxy")
+		}
+	})
+	_, err := Parse([]byte("proxy: {url: 'http://user:s3cr3t@proxy.example.com'}\n"+head+entry("a", "write", "")), []key.Type{ringtest.New()})
+	if err == nil || !strings.Contains(err.Error(), "line 1: proxy.url: must not hold a user name or password") || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("a password in the URL: %v", err)
+	}
+}
+
 // What a retired key needed may be gone with its service.
 func TestARetiredKeyIsNotOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

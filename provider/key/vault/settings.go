@@ -43,6 +43,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	if problems := vault.Decode(given.Fields, config); len(problems) > 0 {
 		return nil, problems
 	}
+	config.Network = given.Network()
 	var problems vault.Problems
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {

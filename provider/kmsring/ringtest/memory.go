@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -40,6 +41,7 @@ type Service struct {
 	pad   int
 	calls backendtest.Counter // by key and operation
 	open  int
+	via   proxy.Settings
 }
 
 type keyState struct {
@@ -80,7 +82,15 @@ func (s *Service) Open(settings key.Settings) (key.Key, error) {
 		s.rotate(fields.Key)
 	}
 	s.open++
+	s.via = settings.Proxy
 	return &memoryKey{service: s, name: fields.Key, binding: fields.Binding}, nil
+}
+
+// Proxy is that of the key that was opened last.
+func (s *Service) Proxy() proxy.Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.via
 }
 
 // Rotate gives the key a new version.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -27,13 +28,13 @@ const maxWorkloads = 1024
 
 // openService opens the key: one for all workloads or, with placeholders, one for
 // each.
-func openService(types []key.Type, service map[string]any, at string) (key.Key, strict.Problems) {
+func openService(types []key.Type, service map[string]any, via proxy.Settings, at string) (key.Key, strict.Problems) {
 	if !hasPlaceholder(service) {
-		return key.Open(types, service, at)
+		return key.Open(types, service, via, at)
 	}
-	k := &workloadKey{types: types, service: service, opened: map[workload]*workloadEntry{}}
+	k := &workloadKey{types: types, service: service, via: via, opened: map[workload]*workloadEntry{}}
 	// A problem of the settings affects every workload.
-	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), at)
+	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), via, at)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -54,6 +55,7 @@ type workload struct{ namespace, account string }
 type workloadKey struct {
 	types   []key.Type
 	service map[string]any
+	via     proxy.Settings
 	name    string
 
 	mu     sync.Mutex
@@ -122,7 +124,7 @@ func (k *workloadKey) acquire(as identity.Identity) (own key.Key, release func()
 	defer k.mu.Unlock()
 	found := k.opened[who]
 	if found == nil {
-		made, problems := key.Open(k.types, k.settingsOf(who), "service")
+		made, problems := key.Open(k.types, k.settingsOf(who), k.via, "service")
 		if len(problems) > 0 {
 			return nil, nil, fault.Fail(fault.ErrInvalid, problems)
 		}

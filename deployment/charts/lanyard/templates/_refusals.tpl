@@ -6,7 +6,7 @@
 {{- if and .Values.tokenRequestNamespaces (not (include "lanyard.tokenRequest" .)) -}}
 {{- fail "tokenRequestNamespaces: has no effect without config.policy.tokenRequest: true; set that, or remove it" -}}
 {{- end -}}
-{{- if and .Values.networkPolicy.enabled .Values.hostNetwork -}}
+{{- if and (or .Values.networkPolicy.enabled .Values.networkPolicy.egress.enabled) .Values.hostNetwork -}}
 {{- fail "networkPolicy: does not hold for pods on the host's network; turn it or hostNetwork off" -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.from) (or .Values.podMonitor.enabled .Values.serviceMonitor.enabled) -}}

@@ -32,6 +32,9 @@ import (
 // Tenant is the tenant that all vaults and applications are in.
 const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
 
+// LoginName is a name of Entra ID's that the server's certificate has.
+const LoginName = "login.vault.example.com"
+
 // Server is Azure. It is safe for concurrent use.
 type Server struct {
 	// Issuers are those whose tokens Entra ID can verify.
@@ -135,7 +138,7 @@ func serverCertificate(address string) (tls.Certificate, *x509.Certificate, erro
 // serve tells the services apart by the host that is asked for.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := strings.Cut(r.Host, ":")
-	if r.Host == s.Endpoint {
+	if r.Host == s.Endpoint || host == LoginName {
 		s.serveEntra(w, r)
 		return
 	}
