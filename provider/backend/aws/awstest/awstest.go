@@ -108,7 +108,8 @@ func startTLS(address string) (*Server, error) { return start(address, (*httptes
 
 func start(address string, listen func(*httptest.Server)) (*Server, error) {
 	s := &Server{
-		roles: map[string]Role{}, sessions: map[string]*session{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		roles:   map[string]Role{}, sessions: map[string]*session{},
 		pods: map[string]string{}, regions: map[string]*region{},
 	}
 	s.handlers = map[string]Handler{

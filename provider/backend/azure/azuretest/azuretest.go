@@ -86,6 +86,7 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
+		Issuers: identitytest.Issuers{Own: IssuerName},
 		signing: key, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},

@@ -95,7 +95,8 @@ func startTLS(address string) (*Server, error) { return start(address, true) }
 
 func start(address string, secure bool) (*Server, error) {
 	s := &Server{
-		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		life:    time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
