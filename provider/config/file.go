@@ -151,38 +151,12 @@ func (f *File) located(problems spec.Problems) strict.Problems {
 	located := make(strict.Problems, len(problems))
 	for i, problem := range problems {
 		located[i] = strict.Problem{Field: problem.Field, Text: problem.Text}
-		if f.root != nil {
-			located[i].Line, located[i].Column = locate(f.root, problem.Field)
+		if f.root == nil {
+			continue
+		}
+		if at, _, _ := strict.Find(f.root, problem.Field); at != f.root { // else nothing of it is in the file
+			located[i].Line, located[i].Column = at.Line, at.Column
 		}
 	}
 	return located
-}
-
-// locate finds the field, or the nearest thing around it that is in the file.
-// It is zero for a field of which nothing is in the file.
-func locate(node *yaml.Node, field string) (line, column int) {
-	switch node.Kind { //nolint:exhaustive // nothing is inside the others
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			key, value := node.Content[i], node.Content[i+1]
-			rest, ok := strings.CutPrefix(field, key.Value)
-			if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
-				continue
-			}
-			if line, column := locate(value, strings.TrimPrefix(rest, ".")); line > 0 {
-				return line, column
-			}
-			return key.Line, key.Column
-		}
-	case yaml.SequenceNode:
-		var index int
-		if n, err := fmt.Sscanf(field, "[%d]", &index); err == nil && n == 1 && index >= 0 && index < len(node.Content) {
-			_, rest, _ := strings.Cut(field, "]")
-			if line, column := locate(node.Content[index], strings.TrimPrefix(rest, ".")); line > 0 {
-				return line, column
-			}
-			return node.Content[index].Line, node.Content[index].Column
-		}
-	}
-	return 0, 0
 }

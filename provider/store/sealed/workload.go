@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -182,8 +184,8 @@ func replaceIn(value any, replacer *strings.Replacer) any {
 		}
 		return replaced
 	case []any:
-		replaced := make([]any, len(value))
-		for i, item := range value {
+		replaced := slices.Clone(value)
+		for i, item := range replaced {
 			replaced[i] = replaceIn(item, replacer)
 		}
 		return replaced
@@ -192,22 +194,7 @@ func replaceIn(value any, replacer *strings.Replacer) any {
 }
 
 // hasPlaceholder reports whether any text of the settings has one.
-func hasPlaceholder(value any) bool {
-	switch value := value.(type) {
-	case string:
-		return strings.Contains(value, namespacePlaceholder) || strings.Contains(value, accountPlaceholder)
-	case map[string]any:
-		for _, field := range value {
-			if hasPlaceholder(field) {
-				return true
-			}
-		}
-	case []any:
-		for _, item := range value {
-			if hasPlaceholder(item) {
-				return true
-			}
-		}
-	}
-	return false
+func hasPlaceholder(settings map[string]any) bool {
+	without := replaceIn(settings, strings.NewReplacer(namespacePlaceholder, "", accountPlaceholder, ""))
+	return !reflect.DeepEqual(without, any(settings))
 }

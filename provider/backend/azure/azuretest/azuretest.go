@@ -78,8 +78,7 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s, err := Start(address)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, Start, address)
 }
 
 // Start starts a server for a program that is no test, at an IP address of this
@@ -90,6 +89,7 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
+		Issuers: identitytest.Issuers{Own: IssuerName},
 		signing: key, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},

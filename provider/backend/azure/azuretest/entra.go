@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -201,11 +200,5 @@ func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text 
 	})
 }
 
-// IssuerName is the issuer that the tokens of NewIssuer name.
+// IssuerName is the issuer that the tokens of Server.NewIssuer name.
 const IssuerName = "https://oidc.example.com/cluster"
-
-// NewIssuer returns an issuer whose tokens the server trusts, for tests that
-// have no other.
-func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
-	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
-}
