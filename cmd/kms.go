@@ -143,7 +143,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
-	shutdown := &process.Shutdown{Timeout: f.shutdownTimeout, Exit: os.Exit}
+	shutdown := process.NewShutdown(f.shutdownTimeout)
 	defer shutdown.Watch(ctx)()
 	caught, release := hangups()
 	defer release()

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -153,7 +152,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
-	shutdown := &process.Shutdown{Timeout: f.shutdownTimeout, Exit: os.Exit}
+	shutdown := process.NewShutdown(f.shutdownTimeout)
 	defer shutdown.Watch(ctx)()
 	caught, release := hangups()
 	defer release()

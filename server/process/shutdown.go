@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -13,14 +14,18 @@ import (
 // exitGrace is how long after the shutdown time the process ends whatever still runs.
 const exitGrace = 3 * time.Second
 
+// NewShutdown returns a Shutdown that lets work in flight take so long to end.
+func NewShutdown(timeout time.Duration) *Shutdown {
+	return &Shutdown{Timeout: timeout, exit: os.Exit} //nolint:forbidigo // main waits for what does not return
+}
+
 // Shutdown ends a process that was told to stop and does not: a call that never
 // returns, in a library or over a device of the node, cannot be cancelled.
 type Shutdown struct {
 	// Timeout is how long work in flight may take to end.
 	Timeout time.Duration
-	// Exit ends the process.
-	Exit func(code int)
 
+	exit func(code int)
 	mu   sync.Mutex
 	runs map[string]int
 }
@@ -60,7 +65,7 @@ func (s *Shutdown) Watch(ctx context.Context) (done func()) {
 			s.mu.Unlock()
 			klog.ErrorS(nil, "The process ends though not everything in it has ended", "waited", s.Timeout+exitGrace, "running", running)
 			klog.Flush()
-			s.Exit(1)
+			s.exit(1)
 		}
 	}()
 	return sync.OnceFunc(func() { close(ended) })

@@ -23,7 +23,7 @@ func TestWhatDoesNotEndIsNamedAndEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		exited := -1
-		s := Shutdown{Timeout: 5 * time.Second, Exit: func(code int) { exited = code }}
+		s := &Shutdown{Timeout: 5 * time.Second, exit: func(code int) { exited = code }}
 		defer s.Watch(ctx)()
 		s.Runs("reads")
 		s.Runs("reads")()
@@ -75,7 +75,7 @@ func TestNothingKeepsAProcessFromItsEnd(t *testing.T) {
 func hang() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	s := Shutdown{Exit: os.Exit}
+	s := NewShutdown(0)
 	defer s.Watch(ctx)()
 	defer s.Runs("reads")()
 	s.Runs("builds")
@@ -92,7 +92,7 @@ func hang() {
 func TestAProcessThatEndsInTimeIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		s := Shutdown{Exit: func(int) { t.Error("it exits") }}
+		s := Shutdown{exit: func(int) { t.Error("it exits") }}
 		done := s.Watch(ctx)
 		stop()
 		done()
