@@ -62,7 +62,7 @@ func (c *cache) fromMemory(a scope, sources []*source, staleOK bool) ([]answer, 
 		}
 		e := c.entry(a, s, now)
 		switch {
-		case e.fresh(s, now):
+		case c.fresh(e, s, now):
 		case (staleOK || now.Before(e.retry)) && e.standsIn(s, a.config, now):
 			stale++
 		default:
@@ -93,7 +93,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 		s := sources[i]
 		e := c.entry(a, s, now)
 		switch {
-		case e.fresh(s, now):
+		case c.fresh(e, s, now):
 			c.metrics.cacheRequests.hit.Inc()
 			answers[i] = e.answer()
 		case now.Before(e.retry) && e.standsIn(s, a.config, now):

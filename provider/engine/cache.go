@@ -37,8 +37,9 @@ type held struct {
 	value   store.Value
 	version string
 	read    time.Time
-	missing error // wraps fault.ErrNotFound; value is then empty
-	users   int   // entries and volumes that refer to it; guarded by cache.mu
+	epoch   uint64 // cache.epoch when the read began
+	missing error  // wraps fault.ErrNotFound; value is then empty
+	users   int    // entries and volumes that refer to it; guarded by cache.mu
 }
 
 // over says that the value's own end (NotAfter) has passed.
@@ -99,6 +100,8 @@ type cache struct {
 	leases  map[*entry]struct{}
 	bytes   int64
 	closed  bool
+	// epoch counts the calls of refresh: what was read in an earlier one is due.
+	epoch uint64
 }
 
 func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
@@ -211,7 +214,7 @@ func (c *cache) shrink(bound int64) {
 }
 
 // fresh says whether the entry's value can be served without a call.
-func (e *entry) fresh(s *source, now time.Time) bool {
+func (c *cache) fresh(e *entry, s *source, now time.Time) bool {
 	switch {
 	case e.held == nil || e.held.over(now):
 		return false
@@ -221,7 +224,7 @@ func (e *entry) fresh(s *source, now time.Time) bool {
 		// A poll must not have a new credential issued, unless the object sets a
 		// refresh interval of its own.
 		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
-	case e.suspect && e.age(now) >= suspectFor:
+	case e.held.epoch != c.epoch || e.suspect && e.age(now) >= suspectFor:
 		return false
 	default:
 		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)
@@ -306,6 +309,23 @@ func (c *cache) sweep(idle, stale time.Duration) {
 	}
 	for _, key := range c.volumes.Keys() {
 		if v, ok := c.volumes.Peek(key); ok && now.Sub(v.asked) >= idle {
+			c.volumes.Remove(key)
+		}
+	}
+}
+
+// refresh makes every value due that may be read again at no cost for its pod, as
+// if its refresh interval were over: it may still stand in for a store that is
+// unavailable. Values with a lease stay, since a new one is a new credential.
+func (c *cache) refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	for _, e := range slices.Concat(c.entries.Values(), c.owned.Values()) {
+		e.retry = time.Time{}
+	}
+	for _, key := range c.volumes.Keys() {
+		if key.pod == "" {
 			c.volumes.Remove(key)
 		}
 	}

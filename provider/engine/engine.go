@@ -123,6 +123,11 @@ func (e *Engine) Configure(config config.Config) error {
 // Config is the configuration in force. It must not be changed.
 func (e *Engine) Config() config.Config { return e.current.Load().config }
 
+// Refresh has every value read again that the next mount of its pod asks for, as if
+// its refresh interval were over. The values stand in while their store is
+// unavailable, and values with a lease stay.
+func (e *Engine) Refresh() { e.cache.refresh() }
+
 // checkConfig returns the problems of a configuration.
 func (e *Engine) checkConfig(config config.Config) spec.Problems {
 	problems := config.Validate()

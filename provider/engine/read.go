@@ -78,15 +78,15 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
-	started := c.now()
+	started, epoch := c.began()
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
 		c.metrics.read(source.connection.typeName, result.Err)
-		h := &held{value: result.Value, version: result.Value.Version, read: started}
+		h := &held{value: result.Value, version: result.Value.Version, read: started, epoch: epoch}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
-			h = &held{missing: result.Err, read: started}
+			h = &held{missing: result.Err, read: started, epoch: epoch}
 		case result.Err != nil:
 			h = nil
 		case h.version == "":
@@ -96,6 +96,13 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 		size += int64(result.Value.Data.Len())
 	}
 	return size
+}
+
+// began is the time and the epoch in which a read begins.
+func (c *cache) began() (time.Time, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now(), c.epoch
 }
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
