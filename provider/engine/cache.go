@@ -35,7 +35,6 @@ type cacheKey struct {
 // pointers mean an unchanged value.
 type held struct {
 	value   store.Value
-	version string
 	read    time.Time
 	epoch   uint64 // cache.epoch when the read began
 	missing error  // wraps fault.ErrNotFound; value is then empty

@@ -65,6 +65,14 @@ func (m *Memory) Delete(key string) {
 	delete(m.values, key)
 }
 
+// Has says whether the store has a value under the key.
+func (m *Memory) Has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.values[key]
+	return ok
+}
+
 // Deny refuses all reads of a service account, given as "namespace/name".
 func (m *Memory) Deny(account string) {
 	m.mu.Lock()

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ type planned struct {
 	source     int // index into plan.sources; -1 for a template
 	property   *jmespath.Expression
 	template   *template.Template
-	definition string // digest of what the object asks for
+	definition [sha256.Size]byte // digest of what the object is to the class
 }
 
 // label is what messages call the object.
@@ -115,6 +114,7 @@ func newPlan(config *config.Config, conns *connections, class *spec.Class) (*pla
 		dropPlan(conns, p.plan)
 		return nil, p.problems
 	}
+	p.defineTemplates()
 	return p.plan, nil
 }
 
@@ -137,7 +137,7 @@ const (
 
 func (p *planner) add(i int, o spec.Object) {
 	p.plan.cost += objectCost + len(o.Path) + len(o.Name) + len(o.Key) + len(o.Sealed) + compiledCost*(len(o.Template)+len(o.Property))
-	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o)}
+	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o, p.class.Stores[o.Store])}
 	problem := func(field string, err error) {
 		p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
 	}
@@ -336,22 +336,6 @@ func settingProblems(prefix string, err error) spec.Problems {
 // the place in the message says as much.
 func trimKind(err error) string {
 	return strings.TrimPrefix(err.Error(), fault.ErrInvalid.Error()+": ")
-}
-
-// definition is a digest of what the object asks for, without its value: part
-// of the object's version, so that a class that now asks for another secret of
-// the same version number, or another part of it, shows a new version.
-func definition(o spec.Object) string {
-	canonical, err := json.Marshal(struct {
-		Path, Store, Key, Version, Sealed, Template, Property, Encoding string
-		Expand                                                          bool
-		Options                                                         map[string]any
-	}{o.Path, o.Store, o.Key, o.Version, o.Sealed, o.Template, o.Property, o.Encoding, o.Expand, o.Options})
-	if err != nil {
-		return "" // options that are no JSON are reported where the source is made
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:4])
 }
 
 // fileMode is the mode of the object's files.

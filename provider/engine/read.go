@@ -83,14 +83,12 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
 		c.metrics.read(source.connection.typeName, result.Err)
-		h := &held{value: result.Value, version: result.Value.Version, read: started, epoch: epoch}
+		h := &held{value: result.Value, read: started, epoch: epoch}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
 			h = &held{missing: result.Err, read: started, epoch: epoch}
 		case result.Err != nil:
 			h = nil
-		case h.version == "":
-			h.version = a.keyed.version(source.id[:], result.Value.Data.Reveal())
 		}
 		c.completeFlight(a, wanted[i], h, result.Err, together)
 		size += int64(result.Value.Data.Len())

@@ -79,8 +79,8 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 
 // builder makes one volume.
 type builder struct {
+	scope    scope
 	mode     fs.FileMode
-	keyed    versionKey
 	volume   Volume
 	values   map[string]string // what templates see
 	size     int64             // of the files in the message that the volume becomes
@@ -93,7 +93,7 @@ type builder struct {
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
 func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
-	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
+	b := &builder{scope: a, mode: mode, values: map[string]string{}}
 	limit := int64(a.config.Bounds.ResponseBytes)
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
@@ -154,7 +154,6 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		b.fail(p, o, ans.err)
 		return
 	}
-	version := ans.held.version + "-" + o.definition
 	data := ans.held.value.Data.Reveal()
 	err := ans.held.missing
 	if err == nil && o.property != nil {
@@ -173,15 +172,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if o.Expand {
-		b.expand(p, o, version, data)
+		b.expand(p, o, data)
 		return
 	}
-	b.version(o, version)
 	if data, err = render.Decode(o.Encoding, data); err != nil {
 		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding: %w", err)))
 		return
 	}
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 	if !p.templated {
 		return
 	}
@@ -195,7 +193,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 }
 
-func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
+func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if errors.Is(err, render.ErrNothing) && o.Optional {
 		b.version(o, absent)
@@ -205,7 +203,7 @@ func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: %w", err)))
 		return
 	}
-	b.version(o, version)
+	files := make([]File, 0, len(entries))
 	for _, entry := range entries {
 		if text := spec.WrongPath(o.Path + "/" + entry.Name); text != "" {
 			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
@@ -216,8 +214,9 @@ func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", message.Printable(entry.Name), err)))
 			continue
 		}
-		b.file(o.Path+"/"+entry.Name, o, decoded)
+		files = append(files, File{Path: o.Path + "/" + entry.Name, Contents: decoded})
 	}
+	b.file(o, files...)
 }
 
 // template renders an object that is made of others.
@@ -230,8 +229,7 @@ func (b *builder) template(o *planned) {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return
 	}
-	b.version(o, b.keyed.version([]byte("template "+o.definition), data)+"-"+o.definition)
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 }
 
 // framing is what a message holds at most for each file and each version
@@ -244,17 +242,22 @@ func (b *builder) version(o *planned, version string) {
 	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
 }
 
-// file adds a file, if the object has one.
-func (b *builder) file(path string, o *planned, data []byte) {
-	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
-		b.copied += int64(len(data))
-		b.made += int64(len(data)) + int64(len(path)) + framing
+// file adds the files of an object, with their version. A file without a path is
+// only for templates.
+func (b *builder) file(o *planned, files ...File) {
+	b.version(o, b.scope.keyed.version(b.scope.as, o, files))
+	for _, f := range files {
+		if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
+			b.copied += int64(len(f.Contents))
+			b.made += int64(len(f.Contents)) + int64(len(f.Path)) + framing
+		}
+		if f.Path == "" {
+			continue
+		}
+		b.size += int64(len(f.Contents)) + int64(len(f.Path)) + framing
+		f.Mode = o.fileMode(b.mode)
+		b.volume.Files = append(b.volume.Files, f)
 	}
-	if path == "" {
-		return
-	}
-	b.size += int64(len(data)) + int64(len(path)) + framing
-	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
 }
 
 // tooLarge is the error that names the largest files.
