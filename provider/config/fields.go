@@ -16,6 +16,7 @@ var fields = []Field{
 	{"policy.readObjects", "ReadObjects lets the provider read two things from the API server where a class does not set them: the cloud role in the annotations of a pod's service account, and the region in the labels of its own node. It needs the right to get serviceaccounts and nodes."},
 	{"cache", "Cache bounds the age and the memory of cached values."},
 	{"cache.refresh", "Refresh is the age at which a value is read again, unless the object or the class sets another."},
+	{"cache.startAge", "StartAge is the age up to which a pod that starts gets a value from memory. An older one is read first, so that the pod starts with what its store holds now; pods that start together share a read."},
 	{"cache.staleOnError", "StaleOnError is how long past its refresh a value may be served while its store is unavailable (stale-if-error). The cache keeps values for that long, whether pods use them or not. Zero serves no stale value."},
 	{"cache.idle", "Idle is how long a value without polls is kept and its lease renewed; staleOnError may keep the value for longer. Idle must be longer than the driver's interval between two polls."},
 	{"cache.bytes", "Bytes is the maximum memory of cached values and volumes."},

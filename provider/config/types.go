@@ -62,6 +62,10 @@ type Cache struct {
 	// Refresh is the age at which a value is read again, unless the object or the
 	// class sets another.
 	Refresh time.Duration `yaml:"refresh"`
+	// StartAge is the age up to which a pod that starts gets a value from memory. An
+	// older one is read first, so that the pod starts with what its store holds now;
+	// pods that start together share a read.
+	StartAge time.Duration `yaml:"startAge"`
 	// StaleOnError is how long past its refresh a value may be served while its
 	// store is unavailable (stale-if-error). The cache keeps values for that long,
 	// whether pods use them or not. Zero serves no stale value.
@@ -108,7 +112,8 @@ func Default() Config {
 	return Config{
 		Policy: Policy{ClassStores: true},
 		Cache: Cache{
-			Refresh:      2 * time.Minute,
+			Refresh:      30 * time.Second,
+			StartAge:     5 * time.Second,
 			StaleOnError: 10 * time.Minute,
 			Idle:         10 * time.Minute,
 			Bytes:        24 << 20,

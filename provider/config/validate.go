@@ -39,6 +39,7 @@ func (c Config) Validate() spec.Problems {
 		value, low, high time.Duration
 	}{
 		{"cache.refresh", c.Cache.Refresh, time.Second, 30 * 24 * time.Hour},
+		{"cache.startAge", c.Cache.StartAge, 0, 30 * 24 * time.Hour},
 		{"cache.staleOnError", c.Cache.StaleOnError, 0, 30 * 24 * time.Hour},
 		{"cache.idle", c.Cache.Idle, 2 * time.Minute, 30 * 24 * time.Hour},
 		{"bounds.mountTimeout", c.Bounds.MountTimeout, time.Second, 110 * time.Second},

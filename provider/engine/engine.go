@@ -46,7 +46,10 @@ type Engine struct {
 	metrics  *metrics
 	conns    *connections
 	plans    *plans
+	started  *started
 	cache    *cache
+	now      func() time.Time
+	mounts   atomic.Uint64 // counts the calls of Mount
 
 	configuring sync.Mutex
 	current     atomic.Pointer[rules]
@@ -80,7 +83,9 @@ func New(opts Options) (*Engine, error) {
 		metrics:  m,
 		conns:    conns,
 		plans:    newPlans(conns, now),
+		started:  newStarted(now),
 		cache:    newCache(now, conns, m),
+		now:      now,
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
@@ -230,6 +235,7 @@ func (e *Engine) maintain(ctx context.Context) {
 		if tick%10 == 0 {
 			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
 			e.plans.sweep(config.Cache.Idle)
+			e.started.sweep(config.Cache.Idle)
 			e.conns.sweep(config.Cache.Idle)
 		}
 	}

@@ -168,8 +168,9 @@ func TestAValueIsReadOnceUntilItsRefreshIsOver(t *testing.T) {
 		b.memory.Put("a", "one")
 		b.class("web", spec.Object{Path: "a", Key: "a", Refresh: time.Minute})
 		_, before := b.mustMount(t, web, "web")
-		for range 5 {
-			time.Sleep(11 * time.Second)
+		b.mustMount(t, pod("prod/web", "web-2"), "web")
+		for range 4 {
+			time.Sleep(13 * time.Second)
 			b.wantFile(t, pod("prod/web", "web-2"), "web", "a", "one")
 		}
 		b.wantReads(t, 1)

@@ -33,9 +33,9 @@ type plan struct {
 	sources     []*source
 	templated   bool // some object is a template
 	connections []*connection
-	key         [sha256.Size]byte // of all that the plan is made from
-	cost        int               // about the most memory that it takes, in bytes
-	asked       time.Time         // guarded by plans.mu
+	key         planKey
+	cost        int       // about the most memory that it takes, in bytes
+	asked       time.Time // guarded by plans.mu
 }
 
 // planned is an object made ready.
@@ -63,6 +63,7 @@ type source struct {
 	refresh    time.Duration
 	ownRefresh time.Duration // the least that an object itself asks for; zero if none does
 	optional   bool          // all of its objects are optional
+	steady     bool          // the value never changes
 }
 
 // planner builds one plan and collects everything that is wrong on the way.
@@ -218,11 +219,12 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
 	refresh := cmp.Or(o.Refresh, p.class.Refresh)
+	var steadyFor time.Duration
+	if steady, ok := s.connection.store.(store.Steady); ok {
+		steadyFor = steady.RefreshOf(ref)
+	}
 	if refresh == 0 {
-		refresh = p.config.Cache.Refresh
-		if steady, ok := s.connection.store.(store.Steady); ok {
-			refresh = max(refresh, steady.RefreshOf(ref))
-		}
+		refresh = max(p.config.Cache.Refresh, steadyFor)
 	}
 	index, known := p.bySource[id]
 	if !known {
@@ -230,7 +232,7 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 		p.bySource[id] = index
 		p.plan.sources = append(p.plan.sources, &source{
 			id: id, connection: s.connection, name: name, allow: s.allow, ref: ref,
-			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional,
+			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional, steady: steadyFor > 0,
 		})
 		return index
 	}

@@ -37,13 +37,13 @@ type plans struct {
 
 	mu    sync.Mutex
 	cost  int // of the plans that are kept
-	kept  *simplelru.LRU[[sha256.Size]byte, *plan]
+	kept  *simplelru.LRU[planKey, *plan]
 	users map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
 func newPlans(conns *connections, now func() time.Time) *plans {
 	p := &plans{conns: conns, now: now, users: map[*plan]int{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
-	p.kept = newLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) {
+	p.kept = newLRU(plansKept, func(_ planKey, dropped *plan) {
 		p.cost -= dropped.cost
 		p.leave(dropped)
 	})
@@ -54,7 +54,7 @@ func newPlans(conns *connections, now func() time.Time) *plans {
 // generation and the function that gives it back. build makes it if it is not
 // kept; its error is returned as it is. Another error means that ctx has ended.
 func (p *plans) get(ctx context.Context, generation uint64, dialect string, parameters map[string]string, build func() (*plan, error)) (*plan, func(), error) {
-	key := planKey(generation, dialect, parameters)
+	key := planKey{generation, classDigest(dialect, parameters)}
 	p.mu.Lock()
 	kept, ok := p.kept.Get(key)
 	if ok {
@@ -130,10 +130,16 @@ func (p *plans) drop() {
 	p.kept.Purge()
 }
 
-// planKey is a digest of everything that a plan is made from. Every part is
-// preceded by its length, so that no two sets of parameters look alike.
-func planKey(generation uint64, dialect string, parameters map[string]string) [sha256.Size]byte {
-	size := 16 + len(dialect)
+// planKey is everything that a plan is made from.
+type planKey struct {
+	generation uint64 // of the operator's configuration
+	class      [sha256.Size]byte
+}
+
+// classDigest is a digest of a class as a pod has it. Every part is preceded by its
+// length, so that no two sets of parameters look alike.
+func classDigest(dialect string, parameters map[string]string) [sha256.Size]byte {
+	size := 8 + len(dialect)
 	for name, value := range parameters {
 		size += 16 + len(name) + len(value)
 	}
@@ -142,7 +148,6 @@ func planKey(generation uint64, dialect string, parameters map[string]string) [s
 		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
 		text = append(text, part...)
 	}
-	text = binary.BigEndian.AppendUint64(text, generation)
 	add(dialect)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		add(name)

@@ -78,29 +78,29 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
-	started, epoch := c.began()
+	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
 		c.metrics.read(source.connection.typeName, result.Err)
-		h := &held{value: result.Value, read: started, epoch: epoch}
+		h := &held{value: result.Value}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
-			h = &held{missing: result.Err, read: started, epoch: epoch}
+			h = &held{missing: result.Err}
 		case result.Err != nil:
 			h = nil
 		}
-		c.completeFlight(a, wanted[i], h, result.Err, together)
+		c.completeFlight(a, wanted[i], h, result.Err, began, together)
 		size += int64(result.Value.Data.Len())
 	}
 	return size
 }
 
-// began is the time and the epoch in which a read begins.
-func (c *cache) began() (time.Time, uint64) {
+// begin is the reading that a mount begins now.
+func (c *cache) begin(mount uint64) reading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now(), c.epoch
+	return reading{at: c.now(), epoch: c.epoch, mount: mount}
 }
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
@@ -109,6 +109,7 @@ func (c *cache) abandoned(ft fetch, full bool, config *config.Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := ft.flight
+	f.reading = &reading{at: c.now()}
 	switch {
 	case f.waiters == 0:
 		f.err = fmt.Errorf("%w: the mount that started the read has ended", fault.ErrUnavailable)
@@ -160,12 +161,12 @@ func (c *cache) panicked(conn *connection, with any) error {
 
 // completeFlight stores the result of a read in the cache and wakes its waiters.
 // The values of one batch share a stretch, so that they are refreshed together.
-func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch float64) {
+func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, began reading, stretch float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	e, f := ft.entry, ft.flight
-	e.flight = nil
+	e.flight, f.reading = nil, &began
 	if h != nil && h.missing == nil && h.value.Lease != nil {
 		f.perPod = true
 		e = c.ownEntry(e, f.pod, now)
@@ -173,8 +174,8 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch fl
 
 	switch {
 	case h != nil:
-		c.hold(e, h, ft.source, now, stretch)
-		f.held = h
+		began.held = h
+		c.hold(e, &began, ft.source, now, stretch)
 	case errors.Is(err, fault.ErrUnavailable):
 		e.retry = now.Add(retryAfterMin + rand.N(retryAfterMax-retryAfterMin))
 		f.err = err
@@ -183,7 +184,7 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch fl
 		f.err = err
 	default:
 		// The store refused the read: the value held before must not be served on.
-		c.hold(e, nil, ft.source, now, stretch)
+		c.hold(e, f.reading, ft.source, now, stretch)
 		f.err = err
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
@@ -202,19 +203,27 @@ func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 	return c.place(key, now)
 }
 
-// hold stores h in the entry, unless the entry has been evicted.
-func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float64) {
+// hold stores what was read in the entry, unless the entry has been evicted. Where
+// what was held before is the same or newer, it becomes what was read.
+func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch float64) {
 	if present, ok := c.lruFor(e.key).Peek(e.key); !ok || present != e {
 		return
 	}
-	c.endLease(e)
-	c.drop(e.held)
-	e.held, e.retry, e.refresh, e.stretch, e.suspect = h, time.Time{}, s.refresh, stretch, false
-	if h == nil {
-		return
+	switch h := read.held; {
+	case h == nil:
+		e.behind = behind{}
+	case e.held != nil && (h.same(e.held) || e.isBehind(h, s, now)):
+		read.held = e.held
 	}
-	c.keep(h)
-	if h.value.Lease != nil {
-		c.beginLease(e, h.value.Lease, s, now)
+	c.endLease(e)
+	if read.held != e.held {
+		c.drop(e.held)
+		if read.held != nil {
+			c.keep(read.held)
+		}
+	}
+	e.held, e.reading, e.retry, e.refresh, e.stretch = read.held, read, time.Time{}, s.refresh, stretch
+	if e.held != nil && e.held.value.Lease != nil {
+		c.beginLease(e, e.held.value.Lease, s, now)
 	}
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,8 +23,8 @@ const absent = "absent"
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
 	identity identity.Key
-	pod      string            // set if any value belongs to the pod alone
-	plan     [sha256.Size]byte // the plan's key; the plan itself may be gone
+	pod      string  // set if any value belongs to the pod alone
+	plan     planKey // the plan itself may be gone
 	mode     fs.FileMode
 }
 
@@ -42,12 +41,12 @@ type builtVolume struct {
 // changed since it was made, or everything that failed.
 func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
 	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
-	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held != nil && ans.held.value.Lease != nil }) {
+	if slices.ContainsFunc(answers, func(ans answer) bool { h := ans.held(); return h != nil && h.value.Lease != nil }) {
 		key.pod = a.pod()
 	}
 	c.mu.Lock()
 	built, ok := c.volumes.Get(key)
-	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
+	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
 		built.asked = c.now()
 		c.mu.Unlock()
 		return built.volume, nil
@@ -61,7 +60,6 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	}
 	built, failures := build(ctx, a, p, mode, answers)
 	if len(failures) > 0 {
-		c.markSuspect(a, p, answers, failures)
 		return nil, failures
 	}
 	c.mu.Lock()
@@ -121,7 +119,7 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	}
 	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
-		built.made = append(built.made, ans.held)
+		built.made = append(built.made, ans.held())
 	}
 	return built, nil
 }
@@ -154,8 +152,8 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		b.fail(p, o, ans.err)
 		return
 	}
-	data := ans.held.value.Data.Reveal()
-	err := ans.held.missing
+	data := ans.held().value.Data.Reveal()
+	err := ans.held().missing
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
 			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
