@@ -8,7 +8,8 @@ import (
 
 // behindTime is how long a store must answer with an earlier version than the one
 // held before it is believed: longer than a replica lags behind, and short enough
-// for a secret that was made anew on purpose, whose versions start again at one.
+// for a secret that was made anew on purpose, whose versions start again at one,
+// at a store that does not tell when it was made.
 const behindTime = 5 * time.Minute
 
 // behind is what an entry knows of a store that answers with an earlier version than
@@ -21,7 +22,7 @@ type behind struct {
 // isBehind says that h is an earlier version than the one held and not believed yet.
 func (e *entry) isBehind(h *held, s *source, now time.Time) bool {
 	answered, has := h.value.Order, e.held.value.Order
-	if answered == 0 || answered >= has {
+	if answered == 0 || answered >= has || h.value.Made.After(e.held.value.Made) {
 		e.behind.since = time.Time{}
 		return false
 	}

@@ -46,7 +46,7 @@ func (h *held) same(other *held) bool {
 	if h.missing != nil || other.missing != nil {
 		return h.missing != nil && other.missing != nil && h.missing.Error() == other.missing.Error()
 	}
-	return v.Lease == nil && o.Lease == nil && v.Order == o.Order &&
+	return v.Lease == nil && o.Lease == nil && v.Order == o.Order && v.Made.Equal(o.Made) &&
 		v.NotAfter.Equal(o.NotAfter) && v.ChangesAt.Equal(o.ChangesAt) && bytes.Equal(v.Data.Reveal(), o.Data.Reveal())
 }
 

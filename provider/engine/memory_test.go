@@ -39,6 +39,8 @@ type Memory struct {
 	Batch int
 	// Lease, if set, gives the lease of a value that is being read.
 	Lease func(ref store.Reference, issued int) *store.Lease
+	// Change, if set, changes what is answered.
+	Change func(ref store.Reference, value *store.Value)
 }
 
 type memoryValue struct {
@@ -188,6 +190,9 @@ func (s *memoryStore) answer(ctx context.Context, as identity.Identity, ref stor
 		if lease := s.Lease(ref, issued); lease != nil {
 			value = store.Value{Data: secret.NewString(fmt.Sprintf("%s issue %d", held.data, issued)), Lease: lease}
 		}
+	}
+	if s.Change != nil {
+		s.Change(ref, &value)
 	}
 	return value, nil
 }

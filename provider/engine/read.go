@@ -212,7 +212,7 @@ func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch 
 	switch h := read.held; {
 	case h == nil:
 		e.behind = behind{}
-	case e.held != nil && (h.same(e.held) || e.isBehind(h, s, now)):
+	case e.held != nil && (e.isBehind(h, s, now) || h.same(e.held)):
 		read.held = e.held
 	}
 	c.endLease(e)

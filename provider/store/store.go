@@ -92,8 +92,11 @@ type Value struct {
 	ChangesAt time.Time
 	// Order is the number of the value's version, for a reference to the current
 	// one at a store that counts the versions of a secret upwards; zero for others.
-	// It tells the answer of a replica that lags behind.
+	// It tells the answer of a replica that lags behind. Made is when that version
+	// was made, and tells a secret that was made anew from that; zero if the store
+	// does not say.
 	Order int64
+	Made  time.Time
 	// Lease is the value's right to work, if it ends or must be renewed. A
 	// value with a lease belongs to the one pod that it was read for.
 	Lease *Lease

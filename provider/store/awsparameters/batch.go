@@ -56,7 +56,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok:
-			results[i].Value = valueOf(parameter)
+			results[i].Value = valueOf(parameter, w, at)
 		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
 			failed := missing()
 			failed.Text = "GetParameters " + message.Excerpt(w.asked()) + " in " + at.Region + ": " + failed.Text

@@ -67,7 +67,7 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		if !ok {
 			return missing()
 		}
-		value = valueOf(parameter)
+		value = valueOf(parameter, w, target)
 		return nil
 	})
 	return value, err
@@ -92,12 +92,16 @@ func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []str
 
 // valueOf is a parameter's value. A parameter that was deleted and made anew
 // counts its versions from one again, so that the time belongs to the version.
-func valueOf(parameter *types.Parameter) store.Value {
+func valueOf(parameter *types.Parameter, w wanted, target aws.Target) store.Value {
 	version := strconv.FormatInt(parameter.Version, 10)
 	if parameter.LastModifiedDate != nil {
 		version += "-" + strconv.FormatInt(parameter.LastModifiedDate.Unix(), 10)
 	}
-	return store.Value{Data: secret.NewString(awssdk.ToString(parameter.Value)), Version: version}
+	value := store.Value{Data: secret.NewString(awssdk.ToString(parameter.Value)), Version: version}
+	if w.selector() == "" && !target.Failover { // each region counts by itself
+		value.Order, value.Made = parameter.Version, awssdk.ToTime(parameter.LastModifiedDate)
+	}
+	return value
 }
 
 // missing is what an invalid parameter is: the service does not tell a missing
