@@ -56,12 +56,19 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 type localEngine struct {
 	*engine.Engine
 	tokens *kube.Tokens
+	keys   *kube.Keys // of a provider that serves a cluster; else nil
 	amazon *aws.Platform
 }
 
-// newEngine returns an engine with every dialect and store. Its error is a
-// spec.Problems.
+// newEngine returns an engine with every dialect and store, for a command. Its error
+// is a spec.Problems.
 func newEngine(config config.Config, registry prometheus.Registerer) (*localEngine, error) {
+	return assembleEngine(config, registry, false)
+}
+
+// assembleEngine is newEngine, with the keys of the installation if the engine serves
+// a cluster.
+func assembleEngine(config config.Config, registry prometheus.Registerer, serves bool) (*localEngine, error) {
 	e := &localEngine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
@@ -69,10 +76,15 @@ func newEngine(config config.Config, registry prometheus.Registerer) (*localEngi
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
-	var err error
-	e.Engine, err = engine.New(engine.Options{
+	options := engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
-	})
+	}
+	if serves {
+		e.keys = e.tokens.Keys()
+		options.VersionKey = e.keys.Key
+	}
+	var err error
+	e.Engine, err = engine.New(options)
 	if err != nil {
 		e.amazon.Close()
 		e.tokens.Close()

@@ -158,7 +158,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	}
 	process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
-	localEngine, err := newEngine(holds, registry)
+	localEngine, err := assembleEngine(holds, registry, true)
 	if err != nil {
 		if file != nil {
 			err = file.Explain(err)
@@ -166,6 +166,9 @@ func (f *serveFlags) serve(ctx context.Context) error {
 		return usageError{err}
 	}
 	defer localEngine.Close()
+	if name := holds.Cache.VersionKeySecret; name != "" {
+		localEngine.keys.Begin(name)
+	}
 
 	doors := frontDoors{shutdownTimeout: f.shutdownTimeout}
 	defer doors.close()

@@ -76,9 +76,14 @@ type Cache struct {
 	Idle time.Duration `yaml:"idle"`
 	// Bytes is the maximum memory of cached values and volumes.
 	Bytes Size `yaml:"bytes"`
-	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes:
-	// the key of the hashes that serve as versions where a store has none. Without
-	// it, each start of the provider changes those versions once.
+	// VersionKeySecret is the name of a Secret in the provider's own namespace: its
+	// field key is the key of the versions of objects, which are hashes of what
+	// their files hold. Serve makes the Secret if there is none. While the key is not
+	// known, mounts fail.
+	VersionKeySecret string `yaml:"versionKeySecret"`
+	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes,
+	// in place of that Secret. With neither, each start of the provider changes all
+	// versions once, and nodes show different ones.
 	VersionKeyFile string `yaml:"versionKeyFile"`
 }
 

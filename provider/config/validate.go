@@ -33,6 +33,14 @@ func (c Config) Validate() spec.Problems {
 	if file := c.Cache.VersionKeyFile; file != "" && !filepath.IsAbs(file) {
 		wrong("cache.versionKeyFile", "must be an absolute path")
 	}
+	if name := c.Cache.VersionKeySecret; name != "" {
+		if !message.IsPlainName(name, 253) {
+			wrong("cache.versionKeySecret", "must be the name of a Secret: at most 253 letters, digits, dots and dashes")
+		}
+		if c.Cache.VersionKeyFile != "" {
+			wrong("cache.versionKeySecret", "is of no use beside cache.versionKeyFile; remove one of the two")
+		}
+	}
 
 	for _, d := range []struct {
 		field            string

@@ -18,6 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -33,6 +34,9 @@ type Options struct {
 	// Calls limits the concurrent calls of Types; the engine sets the limit from
 	// Config and counts the calls.
 	Calls *remote.Calls
+	// VersionKey returns the key in a Secret of the installation (cache.versionKeySecret),
+	// or an error while it is not known; nil means a key of this process.
+	VersionKey func(ctx context.Context, secret string) (secret.Bytes, error)
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
 	// Now tells the time; nil means time.Now.
@@ -49,6 +53,7 @@ type Engine struct {
 	started  *started
 	cache    *cache
 	now      func() time.Time
+	keys     func(ctx context.Context, secret string) (secret.Bytes, error)
 	mounts   atomic.Uint64 // counts the calls of Mount
 
 	configuring sync.Mutex
@@ -63,6 +68,7 @@ type rules struct {
 	config     config.Config
 	generation uint64
 	keyed      versionKey
+	installed  atomic.Pointer[versionKey] // that of cache.versionKeySecret, once it is known
 	mounts     *semaphore.Weighted
 	namespaces *remote.Calls // the mounts of each namespace
 }
@@ -86,6 +92,7 @@ func New(opts Options) (*Engine, error) {
 		started:  newStarted(now),
 		cache:    newCache(now, conns, m),
 		now:      now,
+		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)

@@ -33,6 +33,7 @@ type bench struct {
 	classes  map[string]*spec.Class
 	config   config.Config
 	registry *prometheus.Registry
+	key      func(secret string) (secret.Bytes, error) // of cache.versionKeySecret
 }
 
 // start returns an engine whose operator names the store "memory".
@@ -44,7 +45,8 @@ func start(t *testing.T, change func(*config.Config)) *bench {
 		change(&b.config)
 	}
 	eng, err := engine.New(engine.Options{
-		Config: b.config,
+		Config:     b.config,
+		VersionKey: func(_ context.Context, name string) (secret.Bytes, error) { return b.key(name) },
 		Dialects: map[string]spec.Dialect{"test": func(parameters map[string]string) (*spec.Class, error) {
 			return b.classes[parameters["class"]], nil
 		}},

@@ -24,9 +24,13 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	}
 	defer release()
 
+	keyed, err := e.versionKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed, mount: e.mounts.Add(1)}
+	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1)}
 	begun := e.started.has(req.Identity, plan.key.class)
 	if !begun {
 		a.notBefore = e.now().Add(-r.config.Cache.StartAge)

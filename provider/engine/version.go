@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -41,6 +43,25 @@ func readVersionKey(path string) (versionKey, error) {
 
 // versionKeyOf makes a key of secret bytes of any length.
 func versionKeyOf(secret []byte) versionKey { return sha256.Sum256(secret) }
+
+// versionKey is the key of the operator's file or of the installation's Secret, else
+// one of this process.
+func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
+	name := r.config.Cache.VersionKeySecret
+	if name == "" || e.keys == nil {
+		return r.keyed, nil
+	}
+	if key := r.installed.Load(); key != nil {
+		return *key, nil
+	}
+	plain, err := e.keys(ctx, name)
+	if err != nil {
+		return versionKey{}, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the key of versions (cache.versionKeySecret) is not known: %v", err)}
+	}
+	key := versionKeyOf(plain.Reveal())
+	r.installed.Store(&key)
+	return key, nil
+}
 
 // version is the version of an object whose files are these: a keyed hash of their
 // bytes. For an expanded object the files' names are part of it.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -120,6 +121,34 @@ func TestEqualValuesOfOthersHaveOtherVersions(t *testing.T) {
 				seen[version] = what
 			}
 		}
+	}
+}
+
+func TestMountsFailWhileTheKeyOfVersionsIsNotKnown(t *testing.T) {
+	b := start(t, func(c *config.Config) { c.Cache.VersionKeySecret = "versions" })
+	b.memory.Put("a", "v")
+	b.class("web", spec.Object{Path: "a", Key: "a"})
+	b.key = func(string) (secret.Bytes, error) {
+		return secret.Bytes{}, fmt.Errorf("%w: no answer", fault.ErrUnavailable)
+	}
+	_, _, err := b.mount(web, "web")
+	wantError(t, err, fault.ErrUnavailable, "the key of versions (cache.versionKeySecret) is not known", "no answer")
+	b.wantReads(t, 0)
+	asked := 0
+	b.key = func(name string) (secret.Bytes, error) {
+		asked++
+		return secret.NewString("0123456789abcdef0123456789abcdef" + name), nil
+	}
+	_, one := b.mustMount(t, web, "web")
+	_, again := b.mustMount(t, web, "web")
+	if !maps.Equal(one, again) || asked != 1 {
+		t.Errorf("versions %v and %v, asked %d times", one, again, asked)
+	}
+	changed := b.config
+	changed.Cache.VersionKeySecret = "others"
+	must(t, b.Configure(changed))
+	if _, other := b.mustMount(t, web, "web"); maps.Equal(one, other) {
+		t.Error("another key makes the same versions")
 	}
 }
 
