@@ -30,7 +30,7 @@ var variants = map[string]struct {
 	before string
 	kinds  []string
 }{
-	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "ConfigMap", "DaemonSet"}},
+	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet"}},
 	"monitoring.yaml": {values: "podMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
 }
 
