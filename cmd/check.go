@@ -98,7 +98,7 @@ func checkEngine(path string) (*localEngine, []manifest.Finding, error) {
 		}
 		settings = file.Config
 	}
-	e, err := newEngine(settings, prometheus.NewRegistry())
+	e, err := newEngine(settings, prometheus.NewRegistry(), nil)
 	if err != nil && file != nil {
 		return configFindings(file.Explain(err))
 	}

@@ -60,15 +60,14 @@ type localEngine struct {
 	amazon *aws.Platform
 }
 
-// newEngine returns an engine with every dialect and store, for a command. Its error
-// is a spec.Problems.
-func newEngine(config config.Config, registry prometheus.Registerer) (*localEngine, error) {
-	return assembleEngine(config, registry, false)
+// serving is what an engine has that serves a cluster.
+type serving struct {
+	memoryTaken func(bytes int64)
 }
 
-// assembleEngine is newEngine, with the keys of the installation if the engine serves
-// a cluster.
-func assembleEngine(config config.Config, registry prometheus.Registerer, serves bool) (*localEngine, error) {
+// newEngine returns an engine with every dialect and store: one that serves a cluster,
+// or with nil one of a command. Its error is a spec.Problems.
+func newEngine(config config.Config, registry prometheus.Registerer, cluster *serving) (*localEngine, error) {
 	e := &localEngine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
@@ -79,9 +78,9 @@ func assembleEngine(config config.Config, registry prometheus.Registerer, serves
 	options := engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
 	}
-	if serves {
+	if cluster != nil {
 		e.keys = e.tokens.Keys()
-		options.VersionKey = e.keys.Key
+		options.VersionKey, options.MemoryTaken = e.keys.Key, cluster.memoryTaken
 	}
 	var err error
 	e.Engine, err = engine.New(options)
@@ -98,13 +97,13 @@ func assembleEngine(config config.Config, registry prometheus.Registerer, serves
 // error with the file's lines.
 func loadEngine(path string) (*localEngine, error) {
 	if path == "" {
-		return newEngine(config.Default(), prometheus.NewRegistry())
+		return newEngine(config.Default(), prometheus.NewRegistry(), nil)
 	}
 	file, err := config.Load(path)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	e, err := newEngine(file.Config, prometheus.NewRegistry())
+	e, err := newEngine(file.Config, prometheus.NewRegistry(), nil)
 	if err != nil {
 		return nil, usageError{file.Explain(err)}
 	}

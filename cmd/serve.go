@@ -156,9 +156,9 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	process.LimitMemory(int64(holds.Cache.Bytes))
+	memory := process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
-	localEngine, err := assembleEngine(holds, registry, true)
+	localEngine, err := newEngine(holds, registry, &serving{memory.SetBeside})
 	if err != nil {
 		if file != nil {
 			err = file.Explain(err)
@@ -184,7 +184,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 				return err
 			}
 			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
-			process.LimitMemory(int64(changed.Cache.Bytes))
+			memory.SetCache(int64(changed.Cache.Bytes))
 			return nil
 		}, registry)
 	}

@@ -36,7 +36,7 @@ config:
       keyRing: /etc/lanyard/secrets/key-ring/ring.yaml
   policy: {classStores: false, tokenRequest: true}
   cache: {refresh: 5m, staleOnError: 1h30m, idle: 20m, bytes: 268435456, versionKeyFile: /etc/lanyard/secrets/version-key/key}
-  bounds: {requestBytes: 2097152, responseBytes: 4Mi, objects: 100000, mounts: 512, storeCalls: 16, mountTimeout: 100s, readTimeout: 20s}
+  bounds: {requestBytes: 2097152, responseBytes: 4Mi, memory: 128Mi, objects: 100000, mounts: 512, storeCalls: 16, mountTimeout: 100s, readTimeout: 20s}
 `
 
 // configFile is the configuration of a rendering as the provider finds it.

@@ -26,8 +26,9 @@ var fields = []Field{
 	{"bounds.requestBytes", "RequestBytes is the maximum size of a mount request."},
 	{"bounds.responseBytes", "ResponseBytes is the maximum size of a volume's files in total. The driver accepts messages of 4 MiB."},
 	{"bounds.objects", "Objects is the maximum number of objects of one class."},
-	{"bounds.mounts", "Mounts is the maximum number of mounts that read from stores at once, half of them of one namespace; others queue. A mount served from memory does not count."},
-	{"bounds.storeCalls", "StoreCalls is the maximum number of concurrent calls to one store address."},
+	{"bounds.mounts", "Mounts is the maximum number of mounts that read from stores at once; others queue. Namespaces share it. A mount served from memory does not count."},
+	{"bounds.memory", "Memory is what mounts in flight may take beside the cache: answers while they are read, values, files and messages. Namespaces share it, each alone up to half."},
+	{"bounds.storeCalls", "StoreCalls is the maximum number of concurrent calls to one store address. Namespaces share it."},
 	{"bounds.mountTimeout", "MountTimeout bounds one mount. The kubelet gives up after about two minutes, and then no error text reaches the pod."},
 	{"bounds.readTimeout", "ReadTimeout bounds one read, login and retries included."},
 }

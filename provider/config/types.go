@@ -100,10 +100,14 @@ type Bounds struct {
 	ResponseBytes Size `yaml:"responseBytes"`
 	// Objects is the maximum number of objects of one class.
 	Objects int `yaml:"objects"`
-	// Mounts is the maximum number of mounts that read from stores at once, half of
-	// them of one namespace; others queue. A mount served from memory does not count.
+	// Mounts is the maximum number of mounts that read from stores at once; others
+	// queue. Namespaces share it. A mount served from memory does not count.
 	Mounts int `yaml:"mounts"`
+	// Memory is what mounts in flight may take beside the cache: answers while they
+	// are read, values, files and messages. Namespaces share it, each alone up to half.
+	Memory Size `yaml:"memory"`
 	// StoreCalls is the maximum number of concurrent calls to one store address.
+	// Namespaces share it.
 	StoreCalls int `yaml:"storeCalls"`
 	// MountTimeout bounds one mount. The kubelet gives up after about two minutes,
 	// and then no error text reaches the pod.
@@ -128,6 +132,7 @@ func Default() Config {
 			ResponseBytes: 4<<20 - 64<<10,
 			Objects:       1000,
 			Mounts:        256,
+			Memory:        64 << 20,
 			StoreCalls:    64,
 			MountTimeout:  90 * time.Second,
 			ReadTimeout:   30 * time.Second,

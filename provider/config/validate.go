@@ -68,6 +68,7 @@ func (c Config) Validate() spec.Problems {
 		{"cache.bytes", c.Cache.Bytes, 1 << 20, 64 << 30},
 		{"bounds.requestBytes", c.Bounds.RequestBytes, 16 << 10, MaxRequestBytes},
 		{"bounds.responseBytes", c.Bounds.ResponseBytes, 4 << 10, 64 << 20},
+		{"bounds.memory", c.Bounds.Memory, 16 << 20, 64 << 30},
 	} {
 		if s.value < s.low || s.value > s.high {
 			wrong(s.field, "is %s and must be from %s to %s", s.value, s.low, s.high)

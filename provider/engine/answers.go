@@ -23,6 +23,7 @@ type scope struct {
 	// without a call; zero leaves it to the refresh interval.
 	notBefore time.Time
 	mount     uint64 // the number of the mount
+	budget    *budget
 }
 
 func (a scope) pod() string { return "pod " + a.as.PodUID }
@@ -153,7 +154,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 			// The read began too long ago for a pod that starts.
 			again = append(again, w.index)
 		case w.flight.err == nil:
-			answers[w.index] = answer{reading: w.flight.reading}
+			answers[w.index] = a.holding(w.flight.reading)
 		default:
 			answers[w.index] = c.afterFailure(w.entry, sources[w.index], a.config, w.flight.err)
 		}
@@ -164,7 +165,16 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 // maxGathered bounds the bytes of all values that one mount reads, of which its
 // files may hold only a part.
 func maxGathered(config *config.Config) int64 {
-	return max(int64(config.Cache.Bytes), madeFactor*int64(config.Bounds.ResponseBytes))
+	return madeFactor * int64(config.Bounds.ResponseBytes)
+}
+
+// holding is the answer of a value that was read, which takes memory whether or not
+// the cache keeps it.
+func (a scope) holding(r *reading) answer {
+	if err := a.budget.take(int64(r.held.value.Data.Len())); err != nil {
+		return answer{err: err}
+	}
+	return answer{reading: r}
 }
 
 func bytesOf(answers []answer) (total int64) {

@@ -6,13 +6,11 @@ import (
 	"crypto/sha256"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -107,36 +105,38 @@ type cache struct {
 	lifetime context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
-	// builds limits the volumes being made to one for each processor, since a
-	// class may cost as much work as its bounds allow.
-	builds *semaphore.Weighted
+	shares   *shares
 
 	mu      sync.Mutex
-	entries *simplelru.LRU[cacheKey, *entry] // that pods share
-	owned   *simplelru.LRU[cacheKey, *entry] // of one pod each
-	volumes *simplelru.LRU[volumeKey, *builtVolume]
+	entries *lrus[cacheKey, *entry] // that pods share
+	owned   *lrus[cacheKey, *entry] // of one pod each
+	volumes *lrus[volumeKey, *builtVolume]
+	failed  *simplelru.LRU[volumeKey, *failedBuild]
 	leases  map[*entry]struct{}
 	bytes   int64
+	taken   map[string]int64 // bytes by namespace
 	closed  bool
 	// epoch counts the calls of refresh: what was read in an earlier one is due.
 	epoch uint64
 }
 
-func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
-	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+func newCache(now func() time.Time, conns *connections, shares *shares, m *metrics) *cache {
+	c := &cache{now: now, metrics: m, conns: conns, shares: shares, leases: map[*entry]struct{}{}, taken: map[string]int64{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
-	forget := func(_ cacheKey, e *entry) {
-		c.bytes -= entryOverhead
-		c.drop(e.held)
+	namespaceOf := func(key cacheKey) string { return key.identity.Namespace }
+	forget := func(key cacheKey, e *entry) {
+		c.count(key.identity.Namespace, -entryOverhead)
+		c.drop(key.identity.Namespace, e.held)
 		c.endLease(e)
 	}
-	c.entries, c.owned = newLRU(math.MaxInt, forget), newLRU(math.MaxInt, forget)
-	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) {
-		c.bytes -= v.cost
+	c.entries, c.owned = newLRUs(math.MaxInt, namespaceOf, forget), newLRUs(math.MaxInt, namespaceOf, forget)
+	c.volumes = newLRUs(math.MaxInt, func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
+		c.count(key.identity.Namespace, -v.cost)
 		for _, h := range v.made {
-			c.drop(h)
+			c.drop(key.identity.Namespace, h)
 		}
 	})
+	c.failed = newLRU[volumeKey, *failedBuild](failedBuildsKept, nil)
 	return c
 }
 
@@ -173,18 +173,18 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
 	lru := c.lruFor(key)
-	e, ok := lru.Get(key)
+	e, ok := lru.get(key.identity.Namespace, key)
 	if !ok {
 		e = &entry{key: key}
 		lru.Add(key, e)
-		c.bytes += entryOverhead
+		c.count(key.identity.Namespace, entryOverhead)
 	}
 	e.asked = now
 	return e
 }
 
 // lruFor is the LRU that keeps the entry of a key.
-func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
+func (c *cache) lruFor(key cacheKey) *lrus[cacheKey, *entry] {
 	if key.pod != "" {
 		return c.owned
 	}
@@ -193,43 +193,6 @@ func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
 
 // entryOverhead is about what an entry takes in memory beside its value.
 const entryOverhead = 768
-
-// keep adds a reference to the value: from its entry, or from a volume made of it,
-// which may outlive the entry. The value's bytes count once.
-func (c *cache) keep(h *held) {
-	if h.users++; h.users == 1 {
-		c.bytes += int64(h.value.Data.Len())
-	}
-}
-
-// drop removes a reference; h may be nil.
-func (c *cache) drop(h *held) {
-	if h == nil {
-		return
-	}
-	if h.users--; h.users == 0 {
-		c.bytes -= int64(h.value.Data.Len())
-	}
-}
-
-// shrink evicts the least recently used until the cache is within its bound.
-// Volumes go first, since making them again costs no call. Values with a lease go
-// last: the next poll would have a new credential issued, while the old one stays
-// valid at the store.
-func (c *cache) shrink(bound int64) {
-	for c.bytes > bound && c.volumes.Len() > 0 {
-		c.volumes.RemoveOldest()
-		c.metrics.evictions.volume.Inc()
-	}
-	for c.bytes > bound && c.entries.Len() > 0 {
-		c.entries.RemoveOldest()
-		c.metrics.evictions.shared.Inc()
-	}
-	for c.bytes > bound && c.owned.Len() > 0 {
-		c.owned.RemoveOldest()
-		c.metrics.evictions.own.Inc()
-	}
-}
 
 // fresh says whether the entry's value can be served without a call.
 func (c *cache) fresh(a scope, e *entry, s *source, now time.Time) bool {
@@ -353,4 +316,5 @@ func (c *cache) close() {
 	c.entries.Purge()
 	c.owned.Purge()
 	c.volumes.Purge()
+	c.failed.Purge()
 }

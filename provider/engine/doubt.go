@@ -43,6 +43,9 @@ func (c *cache) doubted(a scope, p *plan, answers []answer, failures []failure) 
 // doubts says that the failure may be due to what the source held. A failure without
 // a source may be due to any.
 func (f failure) doubts(s *source) bool {
+	if f.of != nil && !slices.Contains(f.of, s.id) {
+		return false
+	}
 	return (f.source == nil || f.source == s) && !errors.Is(f.err, fault.ErrUnavailable)
 }
 

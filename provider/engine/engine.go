@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -39,6 +38,9 @@ type Options struct {
 	VersionKey func(ctx context.Context, secret string) (secret.Bytes, error)
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
+	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
+	// cache, each time it has changed by some MiB.
+	MemoryTaken func(bytes int64)
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -48,6 +50,7 @@ type Engine struct {
 	dialects map[string]spec.Dialect
 	calls    *remote.Calls
 	metrics  *metrics
+	shares   *shares
 	conns    *connections
 	plans    *plans
 	started  *started
@@ -69,8 +72,6 @@ type rules struct {
 	generation uint64
 	keyed      versionKey
 	installed  atomic.Pointer[versionKey] // that of cache.versionKeySecret, once it is known
-	mounts     *semaphore.Weighted
-	namespaces *remote.Calls // the mounts of each namespace
 }
 
 // New returns an Engine that runs until Close. The error is a Problems if the
@@ -81,16 +82,18 @@ func New(opts Options) (*Engine, error) {
 		now = time.Now
 	}
 	m := newMetrics(opts.Metrics)
-	opts.Calls.Observe = m.observeCall
-	conns := newConnections(opts.Types, now)
+	shares := newShares(opts.Metrics, opts.MemoryTaken)
+	opts.Calls.Observe, opts.Calls.Meter = m.observeCall, shares.metrics.Meter("calls")
+	conns := newConnections(opts.Types, now, shares.closing)
 	e := &Engine{
 		dialects: opts.Dialects,
 		calls:    opts.Calls,
 		metrics:  m,
+		shares:   shares,
 		conns:    conns,
-		plans:    newPlans(conns, now),
+		plans:    newPlans(conns, now, shares, m.remembered.plan),
 		started:  newStarted(now),
-		cache:    newCache(now, conns, m),
+		cache:    newCache(now, conns, shares, m),
 		now:      now,
 		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
@@ -115,7 +118,7 @@ func (e *Engine) Configure(config config.Config) error {
 	if problems := e.checkConfig(config); len(problems) > 0 {
 		return problems
 	}
-	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), namespaces: remote.NewCalls((config.Bounds.Mounts + 1) / 2), keyed: newVersionKey()}
+	next := &rules{config: config, keyed: newVersionKey()}
 	if previous := e.current.Load(); previous != nil {
 		next.generation, next.keyed = previous.generation+1, previous.keyed
 	}
@@ -127,6 +130,7 @@ func (e *Engine) Configure(config config.Config) error {
 		next.keyed = keyed
 	}
 	e.calls.SetLimit(config.Bounds.StoreCalls)
+	e.shares.configure(config.Bounds)
 	e.current.Store(next)
 	e.plans.drop()
 	return nil
@@ -172,7 +176,7 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 	if r.asNode && len(r.allow) == 0 {
 		problems = append(problems, spec.Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
 	}
-	conn, err := e.conns.acquire(r.Type, r.settings)
+	conn, err := e.conns.acquire("", r.Type, r.settings)
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p spec.Problem) bool {
 			setting := strings.TrimPrefix(p.Field, field+".")
@@ -197,7 +201,7 @@ func given(fields map[string]any, setting string) bool {
 // Check checks a class without any remote call: its syntax, its objects and its
 // stores' settings. The error is a Problems.
 func (e *Engine) Check(dialect string, parameters map[string]string) error {
-	p, err := e.plan(e.current.Load(), dialect, parameters)
+	p, err := e.plan(e.current.Load(), "", nil, dialect, parameters)
 	if err != nil {
 		return err
 	}
@@ -205,14 +209,15 @@ func (e *Engine) Check(dialect string, parameters map[string]string) error {
 	return nil
 }
 
-func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*plan, error) {
+// plan makes the plan of a class for a namespace.
+func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, parameters map[string]string) (*plan, error) {
 	parse, ok := e.dialects[dialect]
 	if !ok {
 		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; Lanyard serves the providers %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
 	if err == nil {
-		p, problems := newPlan(&r.config, e.conns, class)
+		p, problems := newPlan(&r.config, e.conns, namespace, w, class)
 		if len(problems) > 0 {
 			return nil, class.InDialect(problems)
 		}
@@ -255,5 +260,5 @@ func (e *Engine) Close() {
 	<-e.done
 	e.cache.close()
 	e.plans.drop()
-	e.conns.sweep(0)
+	e.conns.closeAll()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,24 +34,35 @@ type bench struct {
 	classes  map[string]*spec.Class
 	config   config.Config
 	registry *prometheus.Registry
+	parsed   atomic.Int64                              // how many classes were parsed
+	taken    atomic.Int64                              // the most memory that mounts took
 	key      func(secret string) (secret.Bytes, error) // of cache.versionKeySecret
 }
 
 // start returns an engine whose operator names the store "memory".
 func start(t *testing.T, change func(*config.Config)) *bench {
 	t.Helper()
-	b := &bench{memory: NewMemory(), classes: map[string]*spec.Class{}, config: config.Default(), registry: prometheus.NewRegistry()}
+	memory := NewMemory()
+	return startWith(t, memory, memory, change)
+}
+
+// startWith is start with another type of store, which stands on memory.
+func startWith(t *testing.T, stores store.Type, memory *Memory, change func(*config.Config)) *bench {
+	t.Helper()
+	b := &bench{memory: memory, classes: map[string]*spec.Class{}, config: config.Default(), registry: prometheus.NewRegistry()}
 	b.config.Stores = map[string]config.Store{"memory": {Type: "memory", Fields: map[string]any{"address": "here"}}}
 	if change != nil {
 		change(&b.config)
 	}
 	eng, err := engine.New(engine.Options{
-		Config:     b.config,
-		VersionKey: func(_ context.Context, name string) (secret.Bytes, error) { return b.key(name) },
+		Config:      b.config,
+		VersionKey:  func(_ context.Context, name string) (secret.Bytes, error) { return b.key(name) },
+		MemoryTaken: func(bytes int64) { b.taken.Store(max(b.taken.Load(), bytes)) },
 		Dialects: map[string]spec.Dialect{"test": func(parameters map[string]string) (*spec.Class, error) {
+			b.parsed.Add(1)
 			return b.classes[parameters["class"]], nil
 		}},
-		Types:   []store.Type{b.memory},
+		Types:   []store.Type{stores},
 		Calls:   remote.NewCalls(1),
 		Metrics: b.registry,
 	})

@@ -16,6 +16,7 @@ type metrics struct {
 	readPanics    prometheus.Counter
 	cacheRequests cacheRequests
 	evictions     evictions
+	remembered    remembrances
 	renewals      *prometheus.CounterVec
 	age           prometheus.Histogram
 	calls         *prometheus.CounterVec
@@ -29,6 +30,9 @@ type cacheRequests struct{ hit, shared, miss, stale prometheus.Counter }
 // evictions are the counters of one metric by what was evicted.
 type evictions struct{ volume, shared, own prometheus.Counter }
 
+// remembrances are the counters of one metric by what is not tried again.
+type remembrances struct{ plan, volume prometheus.Counter }
+
 func newMetrics(registry prometheus.Registerer) *metrics {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lanyard_cache_requests_total",
@@ -38,7 +42,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Name: "lanyard_cache_evictions_total",
 		Help: "What was dropped because the cache was full: volume (made again without a call), value (read again), leased (a pod's own value with its lease, which is issued anew).",
 	}, []string{"what"})
+	remembered := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lanyard_failures_remembered_total",
+		Help: "Mounts that failed without work because the same had failed a moment ago: plan (the class), volume (the files of the class).",
+	}, []string{"what"})
 	m := &metrics{
+		remembered: remembrances{plan: remembered.WithLabelValues("plan"), volume: remembered.WithLabelValues("volume")},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_reads_total",
 			Help: "Values read from stores, by type of store and result.",
@@ -73,7 +82,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}, []string{"store"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, requests, evicted, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.readPanics, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 

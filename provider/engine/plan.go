@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -33,9 +35,10 @@ type plan struct {
 	sources     []*source
 	templated   bool // some object is a template
 	connections []*connection
-	key         planKey
-	cost        int       // about the most memory that it takes, in bytes
-	asked       time.Time // guarded by plans.mu
+	key         planParts
+	cost        int          // about the most memory that it takes, in bytes
+	asked       time.Time    // guarded by plans.mu
+	need        atomic.Int64 // memory that the last mount needed
 }
 
 // planned is an object made ready.
@@ -68,13 +71,15 @@ type source struct {
 
 // planner builds one plan and collects everything that is wrong on the way.
 type planner struct {
-	config   *config.Config
-	conns    *connections
-	class    *spec.Class
-	stores   map[string]*planStore
-	bySource map[[sha256.Size]byte]int
-	plan     *plan
-	problems spec.Problems
+	config    *config.Config
+	conns     *connections
+	namespace string
+	work      *work // nil if it has no turn
+	class     *spec.Class
+	stores    map[string]*planStore
+	bySource  map[[sha256.Size]byte]int
+	plan      *plan
+	problems  spec.Problems
 }
 
 // planStore is a store as the plan found it: open, or with what is wrong.
@@ -88,14 +93,14 @@ type planStore struct {
 // of its own, with its logins.
 const maxStores = 64
 
-// newPlan makes a class ready, or says what is wrong in the words of this
+// newPlan makes a class ready for a namespace, or says what is wrong in the words of this
 // package. The plan holds its connections until dropPlan.
-func newPlan(config *config.Config, conns *connections, class *spec.Class) (*plan, spec.Problems) {
+func newPlan(config *config.Config, conns *connections, namespace string, w *work, class *spec.Class) (*plan, spec.Problems) {
 	if len(class.Objects) > config.Bounds.Objects {
 		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
 	}
 	p := &planner{
-		config: config, conns: conns, class: class,
+		config: config, conns: conns, namespace: namespace, work: w, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
 		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
@@ -103,12 +108,16 @@ func newPlan(config *config.Config, conns *connections, class *spec.Class) (*pla
 	if len(class.Stores) > maxStores {
 		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}
 	}
+	if compiled := compiledBytes(class); compiled > maxCompiled {
+		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("have templates and properties of %d bytes in total, and a class may have at most %d; split the class, one volume each", compiled, maxCompiled)}}
+	}
 	p.problems = class.NativeProblems()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
 		p.problems = append(p.problems, p.store(name).problems...)
 	}
 	for i, o := range class.Objects {
 		p.add(i, o)
+		_, _ = w.pause(context.Background()) //nolint:errcheck // that does not end
 	}
 	p.checkTemplateNames()
 	if len(p.problems) > 0 {
@@ -117,6 +126,18 @@ func newPlan(config *config.Config, conns *connections, class *spec.Class) (*pla
 	}
 	p.defineTemplates()
 	return p.plan, nil
+}
+
+// maxCompiled is the maximum size of a class's templates and properties in bytes, which
+// take many times that in memory when they are compiled.
+const maxCompiled = 128 << 10
+
+// compiledBytes is the size of what is compiled of a class.
+func compiledBytes(class *spec.Class) (total int) {
+	for i := range class.Objects {
+		total += len(class.Objects[i].Template) + len(class.Objects[i].Property)
+	}
+	return total
 }
 
 func dropPlan(conns *connections, p *plan) {
@@ -257,7 +278,7 @@ func (p *planner) store(name string) *planStore {
 		s.problems = problems
 		return s
 	}
-	conn, err := p.conns.acquire(r.Type, r.settings)
+	conn, err := p.conns.acquire(p.namespace, r.Type, r.settings)
 	if err != nil {
 		s.problems = settingProblems("stores."+name, err)
 		for i := range s.problems {

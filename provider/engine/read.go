@@ -43,6 +43,9 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 		return
 	}
 	detached := context.WithoutCancel(ctx)
+	for range batches {
+		a.budget.retain()
+	}
 	next, total, limit := new(atomic.Int64), new(atomic.Int64), maxGathered(a.config)
 	total.Store(gathered)
 	for range min(len(batches), a.config.Bounds.StoreCalls) {
@@ -52,7 +55,12 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 				if i >= len(batches) {
 					return
 				}
+				turn, err := c.shares.reads.Acquire(c.lifetime, a.as.Namespace, 1)
 				total.Add(c.readBatch(detached, a, batches[i], total.Load() > limit))
+				a.budget.release()
+				if err == nil { // else the engine closes, and the read ends at once
+					turn.Release()
+				}
 			}
 		})
 	}
@@ -78,6 +86,9 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
+	receiving := &receiving{budget: a.budget, stop: cancel}
+	ctx = remote.WithReserve(ctx, receiving.take)
+	defer receiving.end()
 	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
@@ -89,6 +100,10 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 			h = &held{missing: result.Err}
 		case result.Err != nil:
 			h = nil
+		}
+		if receiving.short.Load() {
+			// Another mount that waits reads it within its own budget.
+			wanted[i].flight.full, h, result.Err = true, nil, errNoMemory
 		}
 		c.completeFlight(a, wanted[i], h, result.Err, began, together)
 		size += int64(result.Value.Data.Len())
@@ -102,6 +117,28 @@ func (c *cache) begin(mount uint64) reading {
 	defer c.mu.Unlock()
 	return reading{at: c.now(), epoch: c.epoch, mount: mount}
 }
+
+// receiving is what the answers of a batch take from the budget of the mount that reads
+// it, until they have become values.
+type receiving struct {
+	budget *budget
+	stop   context.CancelFunc
+	taken  atomic.Int64
+	short  atomic.Bool
+}
+
+// take stops the batch when the budget is used up.
+func (r *receiving) take(bytes int64) error {
+	r.taken.Add(bytes)
+	err := r.budget.take(bytes)
+	if err != nil {
+		r.short.Store(true)
+		r.stop()
+	}
+	return err
+}
+
+func (r *receiving) end() { r.budget.give(r.taken.Load()) }
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
 // or only one that holds more than maxGathered.
@@ -176,6 +213,8 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, began read
 	case h != nil:
 		began.held = h
 		c.hold(e, &began, ft.source, now, stretch)
+	case errors.Is(err, errNoMemory):
+		f.err = err // the store has nothing to do with it
 	case errors.Is(err, fault.ErrUnavailable):
 		e.retry = now.Add(retryAfterMin + rand.N(retryAfterMax-retryAfterMin))
 		f.err = err
@@ -217,9 +256,9 @@ func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch 
 	}
 	c.endLease(e)
 	if read.held != e.held {
-		c.drop(e.held)
+		c.drop(e.key.identity.Namespace, e.held)
 		if read.held != nil {
-			c.keep(read.held)
+			c.keep(e.key.identity.Namespace, read.held)
 		}
 	}
 	e.held, e.reading, e.retry, e.refresh, e.stretch = read.held, read, time.Time{}, s.refresh, stretch

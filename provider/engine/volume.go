@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/jsonsize"
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -23,8 +24,8 @@ const absent = "absent"
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
 	identity identity.Key
-	pod      string  // set if any value belongs to the pod alone
-	plan     planKey // the plan itself may be gone
+	pod      string    // set if any value belongs to the pod alone
+	plan     planParts // the plan itself may be gone
 	mode     fs.FileMode
 }
 
@@ -37,29 +38,56 @@ type builtVolume struct {
 	asked  time.Time
 }
 
-// volume returns the volume made of the answers, from memory if nothing has
-// changed since it was made, or everything that failed.
-func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+// keyOf is the key of the volume made of the answers.
+func keyOf(a scope, p *plan, mode fs.FileMode, answers []answer) volumeKey {
 	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
 	if slices.ContainsFunc(answers, func(ans answer) bool { h := ans.held(); return h != nil && h.value.Lease != nil }) {
 		key.pod = a.pod()
 	}
+	return key
+}
+
+// made returns the volume from memory if nothing has changed since it was made, else
+// nil.
+func (c *cache) made(a scope, p *plan, mode fs.FileMode, answers []answer) *Volume {
 	c.mu.Lock()
-	built, ok := c.volumes.Get(key)
-	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
-		built.asked = c.now()
-		c.mu.Unlock()
-		return built.volume, nil
+	defer c.mu.Unlock()
+	built, ok := c.volumes.Get(keyOf(a, p, mode, answers))
+	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
+		return nil
 	}
+	built.asked = c.now()
+	return built.volume
+}
+
+// volume returns the volume made of the answers, from memory if nothing has
+// changed since it was made, or everything that failed.
+func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
+	key := keyOf(a, p, mode, answers)
+	if volume := c.made(a, p, mode, answers); volume != nil {
+		return volume, nil
+	}
+	c.mu.Lock()
+	known := c.knownFailure(key, answers)
 	c.mu.Unlock()
+	if known != nil {
+		return nil, []failure{*known}
+	}
 
 	// Who does not get a turn in time goes on without: build then makes
 	// nothing, and tells what failed.
-	if c.builds.Acquire(ctx, 1) == nil {
-		defer c.builds.Release(1)
+	w, err := c.shares.begin(ctx, key.identity.Namespace)
+	if err == nil {
+		defer w.end()
 	}
-	built, failures := build(ctx, a, p, mode, answers)
+	built, failures := build(ctx, a, p, mode, answers, w)
 	if len(failures) > 0 {
+		if _, short := a.budget.need(); short {
+			return nil, failures // the mount begins anew
+		}
+		if ctx.Err() == nil {
+			c.rememberFailure(key, p, answers, failures)
+		}
 		return nil, failures
 	}
 	c.mu.Lock()
@@ -67,9 +95,9 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	built.asked = c.now()
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
-	c.bytes += built.cost
+	c.count(key.identity.Namespace, built.cost)
 	for _, h := range built.made {
-		c.keep(h)
+		c.keep(key.identity.Namespace, h)
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil
@@ -78,6 +106,9 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 // builder makes one volume.
 type builder struct {
 	scope    scope
+	work     *work         // nil if it has no turn
+	spent    time.Duration // of working
+	stopped  error         // the turn was lost
 	mode     fs.FileMode
 	volume   Volume
 	values   map[string]string // what templates see
@@ -86,15 +117,14 @@ type builder struct {
 	copied   int64             // bytes that are not the stored value's own
 	made     int64             // memory that was made on the way, what is not kept included
 	failures []failure
+	budget   *budget
 }
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
-func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
-	b := &builder{scope: a, mode: mode, values: map[string]string{}}
+func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer, w *work) (*builtVolume, []failure) {
+	b := &builder{scope: a, work: w, mode: mode, values: map[string]string{}, budget: a.budget}
 	limit := int64(a.config.Bounds.ResponseBytes)
-	ctx, cancel := context.WithTimeout(ctx, buildTime)
-	defer cancel()
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
@@ -105,8 +135,8 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 			b.template(o)
 		}
 	}
-	if len(b.failures) == 0 && ctx.Err() != nil {
-		b.failures = []failure{{err: fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
+	if err := b.outOfTime(ctx); err != nil && len(b.failures) == 0 {
+		b.failures = []failure{{err: err}}
 	}
 	if len(b.failures) == 0 && b.size+b.listed > limit {
 		b.failures = []failure{{err: b.tooLarge(limit)}}
@@ -117,15 +147,16 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	if len(b.failures) > 0 {
 		return nil, b.failures
 	}
-	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
+	volume := b.volume // without the builder, which holds more than is kept
+	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
 		built.made = append(built.made, ans.held())
 	}
 	return built, nil
 }
 
-// buildTime bounds the building of one volume, so that a costly class does not hold
-// up the node's other volumes.
+// buildTime bounds the building of one volume, without the time in which it gives way
+// to those of other namespaces.
 const buildTime = 5 * time.Second
 
 // madeFactor bounds the memory for building a volume, as a multiple of
@@ -133,9 +164,22 @@ const buildTime = 5 * time.Second
 const madeFactor = 4
 
 // over says that building has to stop: the time is over, or the objects, each within
-// its own bound, make too much in total.
+// its own bound, make too much in total. It gives way to other namespaces.
 func (b *builder) over(ctx context.Context, limit int64) bool {
-	return ctx.Err() != nil || b.made > madeFactor*limit
+	b.spent, b.stopped = b.work.pause(ctx)
+	return b.outOfTime(ctx) != nil || b.made > madeFactor*limit
+}
+
+// outOfTime is the error of a volume that took too long, or whose mount did.
+func (b *builder) outOfTime(ctx context.Context) error {
+	switch {
+	case b.spent > buildTime:
+		return fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class", fault.ErrUnavailable, buildTime)
+	case b.stopped != nil || ctx.Err() != nil:
+		return fmt.Errorf("%w: the mount's time was over before its files were made (%w)", fault.ErrUnavailable, cmp.Or(ctx.Err(), b.stopped))
+	default:
+		return nil
+	}
 }
 
 func (b *builder) fail(p *plan, o *planned, err error) {
@@ -154,6 +198,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 	data := ans.held().value.Data.Reveal()
 	err := ans.held().missing
+	if err == nil && (o.property != nil || o.Expand) {
+		parsed := jsonsize.Cost(data)
+		if err = b.budget.take(parsed); err != nil {
+			b.fail(p, o, err)
+			return
+		}
+		defer b.budget.give(parsed)
+	}
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
 			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
@@ -222,7 +274,12 @@ func (b *builder) template(o *planned) {
 	if len(b.failures) > 0 {
 		return // what it is made of is not complete
 	}
-	data, err := o.template.Execute(b.values)
+	var taken int64
+	data, err := o.template.Execute(b.values, func(bytes int64) error {
+		taken += bytes
+		return b.budget.take(bytes)
+	})
+	b.budget.give(taken)
 	if err != nil {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return
@@ -247,6 +304,9 @@ func (b *builder) file(o *planned, files ...File) {
 	for _, f := range files {
 		if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
 			b.copied += int64(len(f.Contents))
+			if err := b.budget.take(int64(len(f.Contents))); err != nil {
+				b.failures = append(b.failures, failure{object: o, err: err})
+			}
 			b.made += int64(len(f.Contents)) + int64(len(f.Path)) + framing
 		}
 		if f.Path == "" {

@@ -94,29 +94,26 @@ func decode(data []byte) (ringFile, strict.Problems) {
 // problems checks the decoded fields.
 func (f ringFile) problems() strict.Problems {
 	var found strict.Problems
-	add := func(field, format string, args ...any) {
-		found = append(found, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-	}
 	if f.Kind != Kind {
-		add("kind", "must be %s", Kind)
+		found.Add("kind", "must be %s", Kind)
 	}
 	if f.Settle > maxTime {
-		add("settle", "must be at most %s", maxTime)
+		found.Add("settle", "must be at most %s", maxTime)
 	}
 	if f.Outage > maxTime {
-		add("outage", "must be at most %s", maxTime)
+		found.Add("outage", "must be at most %s", maxTime)
 	}
 	if len(f.Keys) > maxKeys {
-		add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
+		found.Add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
 		return found
 	}
 	writers, names := 0, map[string]int{}
 	for i, k := range f.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
 		if !message.IsPlainName(k.Name, maxName) {
-			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
+			found.Add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
 		} else if first, twice := names[k.Name]; twice {
-			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
+			found.Add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
 		}
 		names[k.Name] = i
 		switch k.State {
@@ -124,14 +121,14 @@ func (f ringFile) problems() strict.Problems {
 			writers++
 		case StateRead, StateRetired:
 		default:
-			add(at+".state", "must be write, read or retired")
+			found.Add(at+".state", "must be write, read or retired")
 		}
 		if k.Cluster != "" && !message.IsPlainName(k.Cluster, maxCluster) {
-			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
+			found.Add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
 		}
 	}
 	if writers != 1 {
-		add("keys", "has %d keys with state write, there must be exactly one", writers)
+		found.Add("keys", "has %d keys with state write, there must be exactly one", writers)
 	}
 	return found
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/stats"
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/server/socket"
@@ -56,6 +57,8 @@ type Options struct {
 	MaxStreams uint32
 	// Observe sees each call and its outcome, a panic's too.
 	Observe grpc.UnaryServerInterceptor
+	// Stats, if set, is told of the events of each call.
+	Stats stats.Handler
 	// Metrics counts panics and refused peers; several servers may share one.
 	Metrics *Metrics
 	// Log are keys and values for each line that the server logs.
@@ -72,7 +75,7 @@ func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
 		opts.Metrics.refused.Inc()
 		klog.ErrorS(nil, "Refused a connection: only root, the "+opts.Program+"'s own user and those of --allow-peer-uid may connect", append(opts.Log[:len(opts.Log):len(opts.Log)], "uid", peer.UID, "pid", peer.PID)...)
 	}
-	server := grpc.NewServer(
+	options := []grpc.ServerOption{
 		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs, Refused: refused})),
 		grpc.ChainUnaryInterceptor(opts.Observe, opts.recovery),
 		grpc.MaxRecvMsgSize(opts.MaxMessage),
@@ -87,7 +90,11 @@ func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // a small positive number
 		// What the handlers use may be closed when Stop returns.
 		grpc.WaitForHandlers(true),
-	)
+	}
+	if opts.Stats != nil {
+		options = append(options, grpc.StatsHandler(opts.Stats))
+	}
+	server := grpc.NewServer(options...)
 	register(server)
 	return &Server{server}
 }

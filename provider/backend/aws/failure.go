@@ -48,6 +48,12 @@ func Failf(kind error, format string, args ...any) *CallError {
 	return &CallError{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
+// Incomplete is an answer of success that is not what was asked for, which no service
+// of AWS gives.
+func Incomplete(what string) *CallError {
+	return Failf(fault.ErrUnavailable, "the answer %s, which AWS does not answer; look at what stands between the node and AWS", what)
+}
+
 // Explain turns what the SDK returned into a CallError. AWS's own message is
 // quoted without the secrets that were sent.
 func Explain(err error, sent ...secret.Bytes) *CallError {

@@ -11,19 +11,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // Calls bounds the calls in flight at each address that is dialled, over all
 // classes and identities, so that the pods of a node do not overload a store.
-// Addresses do not wait for each other. It is safe for concurrent use.
+// Addresses do not wait for each other, and the tenants of package share divide the
+// slots of an address, so that calls of one that do not end leave room for those of
+// the others. It is safe for concurrent use.
 type Calls struct {
 	// Observe, if set before the first call, is told of every call that
 	// ended: the type of store, the HTTP status (zero if there was no answer)
 	// and how long it took until the answer's header.
 	Observe func(storeType string, status int, took time.Duration)
+	// Meter, if set before the first call, counts the slots of all addresses.
+	Meter *share.Meter
 
 	mu    sync.Mutex
 	limit int64
@@ -31,7 +34,7 @@ type Calls struct {
 }
 
 type slots struct {
-	*semaphore.Weighted
+	*share.Pool
 	users int // calls that hold or wait for a slot
 }
 
@@ -40,15 +43,23 @@ func NewCalls(limit int) *Calls {
 	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}}
 }
 
-// SetLimit changes the bound. Calls that already hold or wait for a slot
-// finish under the old one.
+// SetLimit changes the bound. Calls that already hold a slot keep it.
 func (c *Calls) SetLimit(limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limit != int64(max(limit, 1)) {
-		c.limit = int64(max(limit, 1))
-		c.slots = map[string]*slots{}
+	c.limit = int64(max(limit, 1))
+	for _, s := range c.slots {
+		s.SetLimits(slotLimits(c.limit))
 	}
+}
+
+// stalled is how long a tenant waits before calls of others that do not end are no
+// longer its concern. Until then the limit holds for all tenants together.
+const stalled = 200 * time.Millisecond
+
+// slotLimits are the limits of one address.
+func slotLimits(limit int64) share.Limits {
+	return share.Limits{Capacity: limit, Guarantee: min(limit, share.Guarantee), Patience: stalled}
 }
 
 // ErrNoSlot means that a call was not made, because the concurrency limit of its
@@ -69,13 +80,13 @@ func (e *noSlotError) Error() string {
 
 func (e *noSlotError) Unwrap() []error { return []error{ErrNoSlot, fault.ErrUnavailable, e.cause} }
 
-// Acquire waits for a slot at the address and returns the function that gives
-// it back, to be called once. The error wraps ErrNoSlot.
+// Acquire waits for a slot at the address, for the tenant of ctx, and returns the
+// function that gives it back, to be called once. The error wraps ErrNoSlot.
 func (c *Calls) Acquire(ctx context.Context, address string) (release func(), err error) {
 	c.mu.Lock()
 	s, limit := c.slots[address], c.limit
 	if s == nil {
-		s = &slots{Weighted: semaphore.NewWeighted(c.limit)}
+		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit))}
 		c.slots[address] = s
 	}
 	s.users++
@@ -84,15 +95,17 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	leave := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if s.users--; s.users == 0 && c.slots[address] == s {
+		if s.users--; s.users == 0 {
+			s.Close()
 			delete(c.slots, address)
 		}
 	}
-	if err := s.Acquire(ctx, 1); err != nil {
+	slot, err := s.Acquire(ctx, share.Of(ctx), 1)
+	if err != nil {
 		leave()
 		return nil, &noSlotError{address, limit, err}
 	}
-	return func() { s.Release(1); leave() }, nil
+	return func() { slot.Release(); leave() }, nil
 }
 
 // timeoutKey is the context's key for the allowance of WithTimeout.

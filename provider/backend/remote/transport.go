@@ -120,7 +120,7 @@ func (t *Transport) RoundTripper(observed string) http.RoundTripper {
 	return t.options.Calls.Transport(observed, func(to *url.URL) string { return t.dialled(HostPort(to)) }, roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := t.pool.RoundTrip(req)
 		if err == nil {
-			bound(resp, t.options.MaxAnswer)
+			bound(req.Context(), resp, t.options.MaxAnswer)
 		}
 		return resp, err
 	}))

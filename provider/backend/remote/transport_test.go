@@ -149,7 +149,7 @@ func TestAnswersAreBounded(t *testing.T) {
 			if test.announced {
 				resp.ContentLength = int64(test.size)
 			}
-			bound(resp, limit)
+			bound(t.Context(), resp, limit)
 			got, err := io.ReadAll(resp.Body)
 			var large *TooLargeError
 			switch {

@@ -4,8 +4,6 @@ package keytest
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -169,17 +167,4 @@ func (s *subject) wantNothingSecret(t *testing.T, printed string) {
 			t.Errorf("%q shows a secret", printed)
 		}
 	}
-}
-
-func random(size int) []byte {
-	b := make([]byte, size)
-	_, _ = rand.Read(b)
-	return b
-}
-
-// cancelledContext returns a cancelled context.
-func cancelledContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
 }

@@ -37,7 +37,7 @@ type Service struct {
 	fault func(ctx context.Context, keyName, operation string) error
 	alter func(keyName string, plaintext []byte) []byte
 	pad   int
-	calls map[string]int
+	calls backendtest.Counter // by key and operation
 	open  int
 }
 
@@ -49,7 +49,7 @@ type keyState struct {
 
 // New returns a Service without keys; one is made when it is first opened.
 func New() *Service {
-	return &Service{keys: map[string]*keyState{}, calls: map[string]int{}}
+	return &Service{keys: map[string]*keyState{}}
 }
 
 // Name is "memory".
@@ -142,9 +142,7 @@ func (s *Service) Pad(n int) {
 
 // Calls is how many calls of an operation were made with the key.
 func (s *Service) Calls(keyName, operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[keyName+" "+operation]
+	return s.calls.Calls(keyName + " " + operation)
 }
 
 // Opened is how many keys are open.
@@ -189,7 +187,7 @@ func (k *memoryKey) begin(ctx context.Context, as identity.Identity, operation s
 	}
 	s := k.service
 	s.mu.Lock()
-	s.calls[k.name+" "+operation]++
+	s.calls.Count(k.name + " " + operation)
 	fault := s.fault
 	s.mu.Unlock()
 	if fault != nil {

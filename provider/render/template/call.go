@@ -16,7 +16,23 @@ import (
 const maxTransient = 6 * render.MaxBytes
 
 // execution is one execution of a template.
-type execution struct{ render.Budget }
+type execution struct {
+	render.Budget
+	reserve  func(bytes int64) error
+	reserved int64
+}
+
+// make reserves what a call makes while it works, beside what is kept of the calls
+// before.
+func (x *execution) make(transient int) error {
+	kept := templateBytes - x.Bytes
+	missing := int64(kept+transient) - x.reserved
+	if x.reserve == nil || missing <= 0 {
+		return nil
+	}
+	x.reserved += missing
+	return x.reserve(missing)
+}
 
 // callError is why a function failed. Reason holds no part of a value.
 type callError struct {
@@ -89,6 +105,9 @@ func (x *execution) call(f function, inner reflect.Value, args []reflect.Value) 
 	cost := f.cost(plain, s)
 	if cost > maxTransient {
 		return result, fmt.Errorf("%w: it would make too much text", render.ErrTooLarge)
+	}
+	if err := x.make(cost); err != nil {
+		return result, err
 	}
 	// Sprig's functions panic on arguments that they cannot take, and may quote
 	// them in errors.

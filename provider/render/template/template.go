@@ -63,13 +63,14 @@ func (t *Template) Names() []string { return t.names }
 // is an error to use a name that values lacks, to print nothing or a list, and
 // to give a function what it cannot take: a template yields the whole file or
 // none. The error holds no part of a value, and wraps render.ErrTooLarge if a bound
-// was passed.
-func (t *Template) Execute(values map[string]string) ([]byte, error) {
+// was passed. reserve, unless nil, is called before memory is made, with what is made at
+// the same time beside what was reserved before; its error ends the execution.
+func (t *Template) Execute(values map[string]string, reserve func(bytes int64) error) ([]byte, error) {
 	top := make(map[string]any, len(values))
 	for name, value := range values {
 		top[name] = value
 	}
-	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}}
+	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}, reserve: reserve}
 	executable, err := gotemplate.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
 	if err != nil {
 		return nil, errors.New("the template cannot be executed")

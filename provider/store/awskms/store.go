@@ -127,6 +127,9 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		if err != nil {
 			return explained(aws.Explain(err))
 		}
+		if len(answer.Plaintext) == 0 || awssdk.ToString(answer.KeyId) == "" {
+			return aws.Incomplete("has no plaintext or no key")
+		}
 		value = store.Value{Data: secret.New(answer.Plaintext), Version: version(q)}
 		return nil
 	})

@@ -112,6 +112,10 @@ func TestTheParameterStoreMeetsTheStoreContract(t *testing.T) {
 				f.PutParameter(ireland, "/prod/"+name, "SecureString", value)
 				return store.Reference{Key: "/prod/" + name}
 			},
+			Answers: &storetest.Answers{
+				Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
+				Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
+			},
 			Missing: store.Reference{Key: "/prod/missing"},
 			Invalid: map[string]store.Reference{
 				"no key":                  {},

@@ -24,9 +24,12 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 		return store.Value{}, damaged(q, "Secret Manager answered without a payload; look at what stands between the node and Google")
 	}
 	data := payload.GetData()
-	// Every version has a checksum, whoever made it; an emulator may have none.
+	// Every version has a checksum, whoever made it.
 	// https://cloud.google.com/secret-manager/docs/data-integrity
-	if payload.DataCrc32C != nil && *payload.DataCrc32C != int64(crc32.Checksum(data, castagnoli)) {
+	if payload.DataCrc32C == nil {
+		return store.Value{}, damaged(q, "Secret Manager answered without a CRC32C checksum of the payload; look at what stands between the node and Google")
+	}
+	if *payload.DataCrc32C != int64(crc32.Checksum(data, castagnoli)) {
 		return store.Value{}, damaged(q, "the payload does not fit its CRC32C checksum, so it was damaged on its way; look at what stands between the node and Google")
 	}
 	if !q.isAnsweredBy(answer.GetName()) {

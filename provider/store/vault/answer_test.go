@@ -38,11 +38,15 @@ func become(q *query, status int, body string) (store.Value, error) {
 
 func TestAnswersThatHoldAValue(t *testing.T) {
 	for name, test := range map[string]struct{ body, data, version string }{
-		"kv1":               {`{"request_id":"1","lease_duration":2764800,"data":{"a":"b"}}`, `{"a":"b"}`, ""},
-		"kv2":               {`{"request_id":"1","data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`, `{"a":"b"}`, "7-"},
-		"kv1 like kv2":      {`{"request_id":"1","data":{"data":"x","metadata":"y"}}`, `{"data":"x","metadata":"y"}`, ""},
+		"kv1":          {`{"request_id":"1","lease_duration":2764800,"data":{"a":"b"}}`, `{"a":"b"}`, ""},
+		"kv2":          {`{"request_id":"1","data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`, `{"a":"b"}`, "7-"},
+		"kv1 like kv2": {`{"request_id":"1","lease_duration":2764800,"data":{"data":"x","metadata":"y"}}`, `{"data":"x","metadata":"y"}`, ""},
+		"kv1 of kv2": {
+			`{"request_id":"1","lease_duration":2764800,"data":{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}}`,
+			`{"data":{"a":"b"},"metadata":{"created_time":"2024-01-02T03:04:05.6Z","version":7}}`, "",
+		},
 		"numbers stay":      {`{"request_id":"1","data":{"big":12345678901234567890,"f":1.10}}`, `{"big":12345678901234567890,"f":1.10}`, ""},
-		"fields of no kind": {`{"request_id":"1","data":{}}`, `{}`, ""},
+		"fields of no kind": {`{"request_id":"1","lease_duration":2764800,"data":{}}`, `{}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, err := read(200, test.body)

@@ -28,9 +28,13 @@ type versioned struct {
 }
 
 // asVersioned recognises a response of KV version 2 by its shape: only data and
-// metadata, the latter with version and creation time.
-func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, ok bool) {
-	outer := fields(data)
+// metadata, the latter with version and creation time. A secret of KV version 1 that
+// looks so has a lease duration, which those of version 2 never have.
+func asVersioned(a *vault.Answer) (value json.RawMessage, meta versioned, ok bool) {
+	outer := fields(a.Data)
+	if a.LeaseDuration > 0 {
+		return nil, meta, false
+	}
 	if len(outer) != 2 || outer["data"] == nil || outer["metadata"] == nil {
 		return nil, meta, false
 	}
@@ -41,6 +45,18 @@ func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, o
 		return nil, meta, false
 	}
 	return outer["data"], meta, true
+}
+
+// brokenData says whether an answer's data is none, or a part of what KV version 2
+// answers.
+func brokenData(a *vault.Answer) bool {
+	outer := fields(a.Data)
+	for name := range outer {
+		if name != "data" && name != "metadata" {
+			return false
+		}
+	}
+	return a.LeaseDuration == 0 && a.LeaseID == ""
 }
 
 // id is unique for each version, even if the secret was deleted with its metadata and
@@ -74,9 +90,12 @@ func gone(q *query, a *vault.Answer) error {
 	if a == nil {
 		return nil
 	}
-	data, meta, ok := asVersioned(a.Data)
+	data, meta, ok := asVersioned(a)
 	if !ok || !isNull(data) {
 		return nil
+	}
+	if !meta.Destroyed && meta.DeletionTime == "" {
+		return fault.Failf(fault.ErrUnavailable, "%s: version %d is neither deleted nor has it data, which Vault does not answer; look at what stands between the node and Vault", message.Excerpt(q.key), meta.Version)
 	}
 	if meta.Destroyed {
 		return fault.Failf(fault.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", message.Excerpt(q.key), meta.Version)
@@ -108,10 +127,14 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		return store.Value{}, err
 	}
 	if q.method == http.MethodGet && !q.params.Has("list") {
-		if data, meta, ok := asVersioned(a.Data); ok && q.whole {
+		data, meta, ok := asVersioned(a)
+		switch {
+		case ok && q.whole:
 			return wholeAnswer(where, a)
-		} else if ok {
+		case ok:
 			return meta.value(q, data), nil
+		case brokenData(a):
+			return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: the answer has no data, or a part of it, which Vault does not answer; look at what stands between the node and Vault", where)
 		}
 	}
 	if q.pinned != "" {

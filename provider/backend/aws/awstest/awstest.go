@@ -41,6 +41,10 @@ type Server struct {
 	// "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
 	// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials".
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
+	// Clock tells the end of tokens and sessions.
+	backendtest.Clock
 
 	// URL is the endpoint of every service in every region.
 	URL string
@@ -54,7 +58,6 @@ type Server struct {
 	faults   backendtest.Faults[Fault]
 
 	mu         sync.Mutex
-	clock      func() time.Time
 	roles      map[string]Role
 	sessions   map[string]*session // by access key ID
 	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
@@ -105,7 +108,6 @@ func Start(address string) (*Server, error) { return start(address, (*httptest.S
 
 func start(address string, listen func(*httptest.Server)) (*Server, error) {
 	s := &Server{
-		clock: time.Now,
 		roles: map[string]Role{}, sessions: map[string]*session{},
 		pods: map[string]string{}, regions: map[string]*region{},
 	}
@@ -116,7 +118,7 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
 	var err error
-	if s.http, err = backendtest.NewServer(address, s); err != nil {
+	if s.http, err = backendtest.NewServer(address, s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })); err != nil {
 		return nil, err
 	}
 	listen(s.http)
@@ -170,15 +172,8 @@ func (s *Server) ExpireSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, granted := range s.sessions {
-		granted.expires = s.clock().Add(-time.Second)
+		granted.expires = s.Now().Add(-time.Second)
 	}
-}
-
-// SetClock makes the server tell the time with now.
-func (s *Server) SetClock(now func() time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clock = now
 }
 
 // CallsIn is Calls for the actions of signed services in one region.

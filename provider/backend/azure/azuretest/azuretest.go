@@ -24,7 +24,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
@@ -41,6 +40,10 @@ type Server struct {
 	// "challenge" for a call without a token, "get secrets", "list keys",
 	// "wrapkey" and so on.
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
+	// Clock tells the end of tokens.
+	backendtest.Clock
 
 	// Endpoint is the host and port that takes the calls to all vaults.
 	Endpoint string
@@ -56,7 +59,6 @@ type Server struct {
 	signing       *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
 
 	mu         sync.Mutex
-	clock      func() time.Time
 	apps       map[string]*app   // by client ID
 	machine    map[string]bool   // the client IDs of the machine's identities
 	system     string            // that of the machine's own
@@ -85,7 +87,7 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: key, clock: time.Now, pageSize: 25,
+		signing: key, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},
 	}
@@ -93,7 +95,7 @@ func Start(address string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.secure, err = backendtest.NewServer(address, http.HandlerFunc(s.serve)); err != nil {
+	if s.secure, err = backendtest.NewServer(address, s.Rewriter(http.HandlerFunc(s.serve), func(r *http.Request) bool { return r.Host != s.Endpoint })); err != nil {
 		return nil, err
 	}
 	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
@@ -145,19 +147,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.serveVault(w, r, vault)
-}
-
-// SetClock makes the server tell the time with now.
-func (s *Server) SetClock(now func() time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clock = now
-}
-
-func (s *Server) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clock()
 }
 
 // SetPageSize sets how many versions a page of a list has; Key Vault's have 25.

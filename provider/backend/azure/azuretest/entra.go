@@ -143,9 +143,9 @@ func (s *Server) checkAssertion(known *app, raw string) (code int, text string) 
 		return 700027, "The certificate with identifier used to sign the client assertion is not registered on application."
 	}
 	s.mu.Lock()
-	federated, now := known.federated, s.clock()
+	federated := known.federated
 	s.mu.Unlock()
-	if claims.Expiry == nil || !now.Before(claims.Expiry.Time()) {
+	if claims.Expiry == nil || !s.Now().Before(claims.Expiry.Time()) {
 		return 700024, "Client assertion is not within its valid time range."
 	}
 	for _, f := range federated {
@@ -163,7 +163,7 @@ const tokenLife = time.Hour
 // texts is true.
 func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts bool) {
 	s.mu.Lock()
-	audience, now := s.audience, s.clock()
+	audience, now := s.audience, s.Now()
 	s.mu.Unlock()
 	if audience == "" {
 		audience = resource

@@ -37,6 +37,8 @@ type Server struct {
 	// Counter counts calls by method: "AccessSecretVersion", "token" (STS),
 	// "generateAccessToken", "assertion" (OAuth) or "metadata".
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
 
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
@@ -141,7 +143,7 @@ func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err 
 		scheme = "https://"
 		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(&s.identity.TLS.Certificates[0])))
 	}
-	server := grpc.NewServer(options...)
+	server := grpc.NewServer(append(options, grpc.UnaryInterceptor(s.rewrite))...)
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
 	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	s.grpc = append(s.grpc, server)
