@@ -150,7 +150,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 			// The value belongs to the other pod alone, or the other pod lacked a
 			// token that this one may have.
 			again = append(again, w.index)
-		case !w.mine && w.flight.reading.at.Before(a.notBefore) && !sources[w.index].steady:
+		case !w.mine && w.flight.reading.tooOld(a, sources[w.index]):
 			// The read began too long ago for a pod that starts.
 			again = append(again, w.index)
 		case w.flight.err == nil:

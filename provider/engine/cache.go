@@ -44,7 +44,7 @@ func (h *held) same(other *held) bool {
 	if h.missing != nil || other.missing != nil {
 		return h.missing != nil && other.missing != nil && h.missing.Error() == other.missing.Error()
 	}
-	return v.Lease == nil && o.Lease == nil && v.Order == o.Order && v.Made.Equal(o.Made) &&
+	return !h.issued() && !other.issued() && v.Order == o.Order && v.Made.Equal(o.Made) &&
 		v.NotAfter.Equal(o.NotAfter) && v.ChangesAt.Equal(o.ChangesAt) && bytes.Equal(v.Data.Reveal(), o.Data.Reveal())
 }
 
@@ -55,6 +55,16 @@ type reading struct {
 	epoch uint64    // cache.epoch then
 	mount uint64    // the mount that read, as scope has it
 }
+
+// tooOld says that the read began too long ago for the scope, though the value is
+// within its refresh interval. For values that another read could not change, or would
+// make anew, no read is.
+func (r *reading) tooOld(a scope, s *source) bool {
+	return r.at.Before(a.notBefore) && !s.steady && (r.held == nil || !r.held.issued())
+}
+
+// issued says that another read makes another value.
+func (h *held) issued() bool { return h.value.Issued || h.value.Lease != nil }
 
 // over says that the value's own end (NotAfter) has passed.
 func (h *held) over(now time.Time) bool {
@@ -205,9 +215,11 @@ func (c *cache) fresh(a scope, e *entry, s *source, now time.Time) bool {
 		// A poll must not have a new credential issued, unless the object sets a
 		// refresh interval of its own.
 		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
-	case e.reading.epoch != c.epoch || e.changed(now):
+	case e.changed(now):
 		return false
-	case e.reading.at.Before(a.notBefore) && !s.steady:
+	case e.reading.epoch != c.epoch && !e.held.value.Issued:
+		return false
+	case e.reading.tooOld(a, s):
 		return false
 	default:
 		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)

@@ -13,8 +13,8 @@ import (
 // and were not read by this mount: they may have been corrected at the store since.
 // It is called before the mount fails. For one value, readers are sent to the store
 // at most every minRefresh, so that a class that always fails does not multiply
-// reads; who fails meanwhile joins them. A value with a lease is not doubted, since a
-// new one would be a new credential.
+// reads; who fails meanwhile joins them. A value that the read has issued is not
+// doubted, since a new one would be a new credential.
 func (c *cache) doubted(a scope, p *plan, answers []answer, failures []failure) (indexes []int) {
 	if len(failures) == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (c *cache) doubted(a scope, p *plan, answers []answer, failures []failure) 
 	for i, s := range p.sources {
 		ans := answers[i]
 		h := ans.held()
-		if h == nil || ans.reading.mount == a.mount || s.steady || h.value.Lease != nil || !slices.ContainsFunc(failures, func(f failure) bool { return f.doubts(s) }) {
+		if h == nil || ans.reading.mount == a.mount || s.steady || h.issued() || !slices.ContainsFunc(failures, func(f failure) bool { return f.doubts(s) }) {
 			continue
 		}
 		e := c.entry(a, s, now)

@@ -52,6 +52,30 @@ func TestPodsThatStartTogetherShareARead(t *testing.T) {
 	})
 }
 
+// A value that a read makes, such as one of a write at Vault, is not made anew under
+// the pods that have it.
+func TestAValueThatTheReadMakesIsNotMadeAgainForAPodThatStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Put("key", `{"a":"1"}`)
+		b.memory.Change = func(_ store.Reference, value *store.Value) { value.Issued = true }
+		b.class("web", spec.Object{Path: "a", Key: "key", Refresh: time.Hour})
+		b.class("fails", spec.Object{Path: "a", Key: "key", Property: "b", Refresh: time.Hour})
+		for i := range 10 {
+			b.mustMount(t, pod("prod/web", fmt.Sprint(i)), "web")
+			if _, _, err := b.mount(web, "fails"); err == nil {
+				t.Error("a property that is not there was mounted")
+			}
+			b.Refresh()
+			time.Sleep(time.Minute)
+		}
+		b.wantReads(t, 1)
+		time.Sleep(time.Hour)
+		b.mustMount(t, web, "web")
+		b.wantReads(t, 2)
+	})
+}
+
 // A read that has hung for long began before the change that the pod starts for.
 func TestAPodThatStartsDoesNotJoinAReadThatBeganLongAgo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

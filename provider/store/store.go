@@ -90,6 +90,10 @@ type Value struct {
 	// zero if it does not. The value is read again then, though it is still within
 	// its refresh interval.
 	ChangesAt time.Time
+	// Issued says that the read made the value, so that reading again makes another
+	// and may end this one. It is then read again for its refresh interval alone, and
+	// not for a pod that starts. A value with a lease is always taken for one.
+	Issued bool
 	// Order is the number of the value's version, for a reference to the current
 	// one at a store that counts the versions of a secret upwards; zero for others.
 	// It tells the answer of a replica that lags behind. Made is when that version
