@@ -16,9 +16,9 @@ func TestAValueIsReadAgainWhenItsStoreReplacesIt(t *testing.T) {
 		b := start(t, nil)
 		began, period := time.Now(), 20*time.Second
 		b.memory.Change = func(_ store.Reference, value *store.Value) {
-			turn := time.Since(began) / period
-			value.Data = secret.NewString(fmt.Sprint(int(turn)))
-			value.ChangesAt = began.Add((turn+1)*period + time.Second)
+			turn := int(time.Since(began) / period)
+			value.Data = secret.NewString(fmt.Sprint(turn))
+			value.ChangesAt = began.Add(time.Duration(turn+1)*period + time.Second)
 		}
 		b.memory.Put("a", "")
 		b.class("web", spec.Object{Path: "a", Key: "a", Refresh: time.Hour})

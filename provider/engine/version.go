@@ -73,27 +73,23 @@ func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
 // restart.
 func (k versionKey) version(as identity.Identity, o *planned, files []File) string {
 	mac := hmac.New(sha256.New, k[:])
-	write(mac, "lanyard version v2", as.Namespace, as.ServiceAccount, string(o.definition[:]))
+	write(mac, "lanyard version v2")
+	write(mac, as.Namespace)
+	write(mac, as.ServiceAccount)
+	write(mac, o.definition[:])
 	for _, f := range files {
 		if o.Expand {
 			write(mac, f.Path)
 		}
-		writeLength(mac, len(f.Contents))
-		mac.Write(f.Contents)
+		write(mac, f.Contents)
 	}
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// write hashes each part after its length, so that no two lists of parts are alike.
-func write(to hash.Hash, parts ...string) {
-	for _, part := range parts {
-		writeLength(to, len(part))
-		to.Write([]byte(part))
-	}
-}
-
-func writeLength(to hash.Hash, n int) {
-	to.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+// write hashes a part after its length, so that no two lists of parts are alike.
+func write[T string | []byte](to hash.Hash, part T) {
+	to.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+	to.Write([]byte(part))
 }
 
 // definition is a digest of what an object is to the class: its name, its place in a

@@ -120,7 +120,7 @@ func (k *Keys) get(name string) (secret.Bytes, error) {
 	}
 	namespace := server.claims().Kubernetes.Namespace
 	if !isName(namespace) || !isName(name) {
-		return secret.Bytes{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("Secret %s: the provider's own token does not tell its namespace", name))
+		return secret.Bytes{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the provider's own token does not tell the namespace of Secret %s", name))
 	}
 	k8s := secrets{server, k.tokens.ctx, namespace, name}
 	status, answer, err := k8s.call(http.MethodGet, nil)
@@ -189,7 +189,7 @@ func (s secrets) call(method string, body []byte) (status int, answer []byte, er
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, fmt.Errorf("Secret %s in namespace %s cannot be asked for", s.name, s.namespace)
+		return 0, nil, fmt.Errorf("the API server cannot be asked for Secret %s in namespace %s", s.name, s.namespace)
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", "application/json")
