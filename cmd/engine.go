@@ -56,12 +56,18 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 type localEngine struct {
 	*engine.Engine
 	tokens *kube.Tokens
+	keys   *kube.Keys // of a provider that serves a cluster; else nil
 	amazon *aws.Platform
 }
 
-// newEngine returns an engine with every dialect and store. Its error is a
-// spec.Problems.
-func newEngine(config config.Config, registry prometheus.Registerer, memoryTaken func(bytes int64)) (*localEngine, error) {
+// serving is what an engine has that serves a cluster.
+type serving struct {
+	memoryTaken func(bytes int64)
+}
+
+// newEngine returns an engine with every dialect and store: one that serves a cluster,
+// or with nil one of a command. Its error is a spec.Problems.
+func newEngine(config config.Config, registry prometheus.Registerer, cluster *serving) (*localEngine, error) {
 	e := &localEngine{}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
@@ -69,11 +75,15 @@ func newEngine(config config.Config, registry prometheus.Registerer, memoryTaken
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
-	var err error
-	e.Engine, err = engine.New(engine.Options{
+	options := engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
-		MemoryTaken: memoryTaken,
-	})
+	}
+	if cluster != nil {
+		e.keys = e.tokens.Keys()
+		options.VersionKey, options.MemoryTaken = e.keys.Key, cluster.memoryTaken
+	}
+	var err error
+	e.Engine, err = engine.New(options)
 	if err != nil {
 		e.amazon.Close()
 		e.tokens.Close()

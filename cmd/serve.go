@@ -162,7 +162,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	}
 	memory := process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
-	localEngine, err := newEngine(holds, registry, memory.SetBeside)
+	localEngine, err := newEngine(holds, registry, &serving{memory.SetBeside})
 	if err != nil {
 		if file != nil {
 			err = file.Explain(err)
@@ -173,6 +173,9 @@ func (f *serveFlags) serve(ctx context.Context) error {
 		defer shutdown.Runs("reads of stores")()
 		localEngine.Close()
 	}()
+	if name := holds.Cache.VersionKeySecret; name != "" {
+		localEngine.keys.Begin(name)
+	}
 
 	doors := frontDoors{shutdown: shutdown, hangups: caught, forget: localEngine.Refresh}
 	defer doors.close()

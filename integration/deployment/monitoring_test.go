@@ -46,7 +46,7 @@ func TestMonitorsFindTheAdminPort(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(kinds(rendered), "PodMonitor Service ServiceAccount ServiceMonitor") {
+	if !strings.Contains(kinds(rendered), "PodMonitor Role RoleBinding Service ServiceAccount ServiceMonitor") {
 		t.Errorf("the kinds are %s", kinds(rendered))
 	}
 }

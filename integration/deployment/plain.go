@@ -30,7 +30,7 @@ var variants = map[string]struct {
 	before string
 	kinds  []string
 }{
-	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "ConfigMap", "DaemonSet", "NetworkPolicy"}},
+	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet", "NetworkPolicy"}},
 	"monitoring.yaml": {values: "networkPolicy: {enabled: false}\npodMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
 }
 

@@ -85,6 +85,10 @@ type Cache struct {
 	// Refresh is the age at which a value is read again, unless the object or the
 	// class sets another.
 	Refresh time.Duration `yaml:"refresh"`
+	// StartAge is the age up to which a pod that starts gets a value from memory. An
+	// older one is read first, so that the pod starts with what its store holds now;
+	// pods that start together share a read.
+	StartAge time.Duration `yaml:"startAge"`
 	// StaleOnError is how long past its refresh a value may be served while its
 	// store is unavailable (stale-if-error). The cache keeps values for that long,
 	// whether pods use them or not. Zero serves no stale value.
@@ -95,9 +99,14 @@ type Cache struct {
 	Idle time.Duration `yaml:"idle"`
 	// Bytes is the maximum memory of cached values and volumes.
 	Bytes Size `yaml:"bytes"`
-	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes:
-	// the key of the hashes that serve as versions where a store has none. Without
-	// it, each start of the provider changes those versions once.
+	// VersionKeySecret is the name of a Secret in the provider's own namespace: its
+	// field key is the key of the versions of objects, which are hashes of what
+	// their files hold. Serve makes the Secret if there is none. While the key is not
+	// known, mounts fail.
+	VersionKeySecret string `yaml:"versionKeySecret"`
+	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes,
+	// in place of that Secret. With neither, each start of the provider changes all
+	// versions once, and nodes show different ones.
 	VersionKeyFile string `yaml:"versionKeyFile"`
 }
 
@@ -135,7 +144,8 @@ func Default() Config {
 	return Config{
 		Policy: Policy{ClassStores: AnyClassStore()},
 		Cache: Cache{
-			Refresh:      2 * time.Minute,
+			Refresh:      30 * time.Second,
+			StartAge:     5 * time.Second,
 			StaleOnError: 10 * time.Minute,
 			Idle:         10 * time.Minute,
 			Bytes:        24 << 20,

@@ -41,12 +41,21 @@ func (c Config) Validate() spec.Problems {
 	if file := c.Cache.VersionKeyFile; file != "" && !filepath.IsAbs(file) {
 		wrong("cache.versionKeyFile", "must be an absolute path")
 	}
+	if name := c.Cache.VersionKeySecret; name != "" {
+		if !message.IsPlainName(name, 253) {
+			wrong("cache.versionKeySecret", "must be the name of a Secret: at most 253 letters, digits, dots and dashes")
+		}
+		if c.Cache.VersionKeyFile != "" {
+			wrong("cache.versionKeySecret", "is of no use beside cache.versionKeyFile; remove one of the two")
+		}
+	}
 
 	for _, d := range []struct {
 		field            string
 		value, low, high time.Duration
 	}{
 		{"cache.refresh", c.Cache.Refresh, time.Second, 30 * 24 * time.Hour},
+		{"cache.startAge", c.Cache.StartAge, 0, 30 * 24 * time.Hour},
 		{"cache.staleOnError", c.Cache.StaleOnError, 0, 30 * 24 * time.Hour},
 		{"cache.idle", c.Cache.Idle, 2 * time.Minute, 30 * 24 * time.Hour},
 		{"bounds.mountTimeout", c.Bounds.MountTimeout, time.Second, 110 * time.Second},

@@ -17,6 +17,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -32,6 +33,9 @@ type Options struct {
 	// Calls limits the concurrent calls of Types; the engine sets the limit from
 	// Config and counts the calls.
 	Calls *remote.Calls
+	// VersionKey returns the key in a Secret of the installation (cache.versionKeySecret),
+	// or an error while it is not known; nil means a key of this process.
+	VersionKey func(ctx context.Context, secret string) (secret.Bytes, error)
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
 	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
@@ -49,7 +53,11 @@ type Engine struct {
 	shares   *shares
 	conns    *connections
 	plans    *plans
+	started  *started
 	cache    *cache
+	now      func() time.Time
+	keys     func(ctx context.Context, secret string) (secret.Bytes, error)
+	mounts   atomic.Uint64 // counts the calls of Mount
 
 	configuring sync.Mutex
 	current     atomic.Pointer[rules]
@@ -63,6 +71,7 @@ type rules struct {
 	config     config.Config
 	generation uint64
 	keyed      versionKey
+	installed  atomic.Pointer[versionKey] // that of cache.versionKeySecret, once it is known
 }
 
 // New returns an Engine that runs until Close. The error is a Problems if the
@@ -83,7 +92,10 @@ func New(opts Options) (*Engine, error) {
 		shares:   shares,
 		conns:    conns,
 		plans:    newPlans(conns, now, shares, m.remembered.plan),
+		started:  newStarted(now),
 		cache:    newCache(now, conns, shares, m),
+		now:      now,
+		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
@@ -237,6 +249,7 @@ func (e *Engine) maintain(ctx context.Context) {
 		if tick%10 == 0 {
 			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
 			e.plans.sweep(config.Cache.Idle)
+			e.started.sweep(config.Cache.Idle)
 			e.conns.sweep(config.Cache.Idle)
 		}
 	}

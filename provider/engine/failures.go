@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ type failure struct {
 	object *planned
 	source *source
 	err    error
+	of     [][sha256.Size]byte // of a remembered failure: the sources that it may be due to
 }
 
 // kindOf returns the kind of a mount's error. A missing token is a matter of the

@@ -27,13 +27,27 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	}
 	defer release()
 
+	keyed, err := e.versionKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
-	if volume := e.small(a, plan, req, false); volume != nil {
-		return volume, nil
+	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1)}
+	begun := e.started.has(req.Identity, plan.key.class)
+	if !begun {
+		a.notBefore = e.now().Add(-r.config.Cache.StartAge)
 	}
-	return e.mountWithin(ctx, r, a, plan, req)
+	volume := e.small(a, plan, req, false)
+	if volume == nil {
+		if volume, err = e.mountWithin(ctx, r, a, plan, req); err != nil {
+			return nil, err
+		}
+	}
+	if !begun {
+		e.started.add(req.Identity, plan.key.class)
+	}
+	return volume, nil
 }
 
 // small returns the volume if it is in memory, made of values that are as well, and needs
@@ -100,17 +114,28 @@ func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan,
 // before ctx does, so that time is left for making files of stale values if the stores
 // do not answer.
 func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	var turn *share.Held
+	defer func() { turn.Release() }()
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
-		turn, err := e.turn(asking, r)
-		if err == nil {
-			defer turn.Release()
+		var err error
+		if turn, err = e.turn(asking, r); err == nil {
 			answers = e.cache.get(asking, a, plan.sources)
 		} else if answers, known = e.cache.fromMemory(a, plan.sources, true); !known {
 			return nil, err
 		}
 	}
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
+	if doubted := e.cache.doubted(a, plan, answers, failures); len(doubted) > 0 {
+		// What failed because of a value from memory may have been corrected since.
+		var err error
+		if turn == nil {
+			turn, err = e.turn(asking, r)
+		}
+		if err == nil && e.cache.readAgain(asking, a, plan, doubted, answers) {
+			volume, failures = e.cache.volume(ctx, a, plan, req.Mode, answers)
+		}
+	}
 	if len(failures) > 0 {
 		return nil, mountError(len(plan.objects), failures)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,10 +35,10 @@ type plan struct {
 	sources     []*source
 	templated   bool // some object is a template
 	connections []*connection
-	key         [sha256.Size]byte // of all that the plan is made from
-	cost        int               // about the most memory that it takes, in bytes
-	asked       time.Time         // guarded by plans.mu
-	need        atomic.Int64      // memory that the last mount needed
+	key         planParts
+	cost        int          // about the most memory that it takes, in bytes
+	asked       time.Time    // guarded by plans.mu
+	need        atomic.Int64 // memory that the last mount needed
 }
 
 // planned is an object made ready.
@@ -49,7 +48,7 @@ type planned struct {
 	source     int // index into plan.sources; -1 for a template
 	property   *jmespath.Expression
 	template   *template.Template
-	definition string // digest of what the object asks for
+	definition [sha256.Size]byte // digest of what the object is to the class
 }
 
 // label is what messages call the object.
@@ -67,6 +66,7 @@ type source struct {
 	refresh    time.Duration
 	ownRefresh time.Duration // the least that an object itself asks for; zero if none does
 	optional   bool          // all of its objects are optional
+	steady     bool          // the value never changes
 }
 
 // planner builds one plan and collects everything that is wrong on the way.
@@ -124,6 +124,7 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 		dropPlan(conns, p.plan)
 		return nil, p.problems
 	}
+	p.defineTemplates()
 	return p.plan, nil
 }
 
@@ -158,7 +159,7 @@ const (
 
 func (p *planner) add(i int, o spec.Object) {
 	p.plan.cost += objectCost + len(o.Path) + len(o.Name) + len(o.Key) + len(o.Sealed) + compiledCost*(len(o.Template)+len(o.Property))
-	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o)}
+	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o, p.class.Stores[o.Store])}
 	problem := func(field string, err error) {
 		p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
 	}
@@ -239,11 +240,12 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
 	refresh := cmp.Or(o.Refresh, p.class.Refresh)
+	var steadyFor time.Duration
+	if steady, ok := s.connection.store.(store.Steady); ok {
+		steadyFor = steady.RefreshOf(ref)
+	}
 	if refresh == 0 {
-		refresh = p.config.Cache.Refresh
-		if steady, ok := s.connection.store.(store.Steady); ok {
-			refresh = max(refresh, steady.RefreshOf(ref))
-		}
+		refresh = max(p.config.Cache.Refresh, steadyFor)
 	}
 	index, known := p.bySource[id]
 	if !known {
@@ -251,7 +253,7 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 		p.bySource[id] = index
 		p.plan.sources = append(p.plan.sources, &source{
 			id: id, connection: s.connection, name: name, allow: s.allow, ref: ref,
-			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional,
+			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional, steady: steadyFor > 0,
 		})
 		return index
 	}
@@ -357,22 +359,6 @@ func settingProblems(prefix string, err error) spec.Problems {
 // the place in the message says as much.
 func trimKind(err error) string {
 	return strings.TrimPrefix(err.Error(), fault.ErrInvalid.Error()+": ")
-}
-
-// definition is a digest of what the object asks for, without its value: part
-// of the object's version, so that a class that now asks for another secret of
-// the same version number, or another part of it, shows a new version.
-func definition(o spec.Object) string {
-	canonical, err := json.Marshal(struct {
-		Path, Store, Key, Version, Sealed, Template, Property, Encoding string
-		Expand                                                          bool
-		Options                                                         map[string]any
-	}{o.Path, o.Store, o.Key, o.Version, o.Sealed, o.Template, o.Property, o.Encoding, o.Expand, o.Options})
-	if err != nil {
-		return "" // options that are no JSON are reported where the source is made
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:4])
 }
 
 // fileMode is the mode of the object's files.

@@ -29,7 +29,13 @@ const (
 // planKey identifies a plan: for whom it was made, and of what.
 type planKey struct {
 	namespace string
-	parts     [sha256.Size]byte // digest of everything that a plan is made from
+	parts     planParts
+}
+
+// planParts are everything that a plan is made from.
+type planParts struct {
+	generation uint64            // of the operator's configuration
+	class      [sha256.Size]byte // digest of the class as the pod has it
 }
 
 // plans keeps the plan of each class for as long as pods ask for it. A plan
@@ -197,7 +203,7 @@ func (p *plans) drop() {
 // this generation. Every part is preceded by its length, so that no two sets of
 // parameters look alike.
 func newPlanKey(namespace string, generation uint64, dialect string, parameters map[string]string) planKey {
-	size := 16 + len(dialect)
+	size := 8 + len(dialect)
 	for name, value := range parameters {
 		size += 16 + len(name) + len(value)
 	}
@@ -206,11 +212,10 @@ func newPlanKey(namespace string, generation uint64, dialect string, parameters 
 		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
 		text = append(text, part...)
 	}
-	text = binary.BigEndian.AppendUint64(text, generation)
 	add(dialect)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		add(name)
 		add(parameters[name])
 	}
-	return planKey{namespace, sha256.Sum256(text)}
+	return planKey{namespace, planParts{generation, sha256.Sum256(text)}}
 }

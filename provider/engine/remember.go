@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 	"weak"
@@ -35,39 +36,45 @@ func (before remembered) again(err *MountError, now time.Time) remembered {
 type failedBuild struct {
 	remembered
 	made []weak.Pointer[held] // the values, which are not kept for it
+	of   [][sha256.Size]byte  // the sources whose values may be the cause
 }
 
 func weakly(answers []answer) []weak.Pointer[held] {
 	made := make([]weak.Pointer[held], len(answers))
 	for i, ans := range answers {
-		made[i] = weak.Make(ans.held)
+		made[i] = weak.Make(ans.held())
 	}
 	return made
 }
 
 // knownFailure is why the volume could not be made of these very answers a moment ago,
 // or nil. It is called with mu held.
-func (c *cache) knownFailure(key volumeKey, answers []answer) error {
+func (c *cache) knownFailure(key volumeKey, answers []answer) *failure {
 	known, ok := c.failed.Get(key)
 	if ok && c.now().Before(known.until) && slices.Equal(known.made, weakly(answers)) {
 		c.metrics.remembered.volume.Inc()
-		return known.err
+		return &failure{err: known.err, of: known.of}
 	}
 	return nil
 }
 
 // rememberFailure remembers that the volume could not be made of the answers. Where a
 // value could not be read, there is nothing to remember: the next mount reads it.
-func (c *cache) rememberFailure(key volumeKey, answers []answer, err *MountError) {
-	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held == nil }) {
+func (c *cache) rememberFailure(key volumeKey, p *plan, answers []answer, failures []failure) {
+	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held() == nil }) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	failed := &failedBuild{made: weakly(answers)}
+	failed := &failedBuild{made: weakly(answers), of: [][sha256.Size]byte{}}
+	for _, s := range p.sources {
+		if slices.ContainsFunc(failures, func(f failure) bool { return f.doubts(s) }) {
+			failed.of = append(failed.of, s.id)
+		}
+	}
 	if before, ok := c.failed.Get(key); ok && slices.Equal(before.made, failed.made) {
 		failed.remembered = before.remembered
 	}
-	failed.remembered = failed.again(err, c.now())
+	failed.remembered = failed.again(mountError(len(p.objects), failures), c.now())
 	c.failed.Add(key, failed)
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,8 +24,8 @@ const absent = "absent"
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
 	identity identity.Key
-	pod      string            // set if any value belongs to the pod alone
-	plan     [sha256.Size]byte // the plan's key; the plan itself may be gone
+	pod      string    // set if any value belongs to the pod alone
+	plan     planParts // the plan itself may be gone
 	mode     fs.FileMode
 }
 
@@ -42,7 +41,7 @@ type builtVolume struct {
 // keyOf is the key of the volume made of the answers.
 func keyOf(a scope, p *plan, mode fs.FileMode, answers []answer) volumeKey {
 	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
-	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held != nil && ans.held.value.Lease != nil }) {
+	if slices.ContainsFunc(answers, func(ans answer) bool { h := ans.held(); return h != nil && h.value.Lease != nil }) {
 		key.pod = a.pod()
 	}
 	return key
@@ -54,7 +53,7 @@ func (c *cache) made(a scope, p *plan, mode fs.FileMode, answers []answer) *Volu
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	built, ok := c.volumes.Get(keyOf(a, p, mode, answers))
-	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
+	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
 		return nil
 	}
 	built.asked = c.now()
@@ -72,7 +71,7 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	known := c.knownFailure(key, answers)
 	c.mu.Unlock()
 	if known != nil {
-		return nil, []failure{{err: known}}
+		return nil, []failure{*known}
 	}
 
 	// Who does not get a turn in time goes on without: build then makes
@@ -86,9 +85,8 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 		if _, short := a.budget.need(); short {
 			return nil, failures // the mount begins anew
 		}
-		c.markSuspect(a, p, answers, failures)
 		if ctx.Err() == nil {
-			c.rememberFailure(key, answers, mountError(len(p.objects), failures))
+			c.rememberFailure(key, p, answers, failures)
 		}
 		return nil, failures
 	}
@@ -107,11 +105,11 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 
 // builder makes one volume.
 type builder struct {
+	scope    scope
 	work     *work         // nil if it has no turn
 	spent    time.Duration // of working
 	stopped  error         // the turn was lost
 	mode     fs.FileMode
-	keyed    versionKey
 	volume   Volume
 	values   map[string]string // what templates see
 	size     int64             // of the files in the message that the volume becomes
@@ -125,7 +123,7 @@ type builder struct {
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
 func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer, w *work) (*builtVolume, []failure) {
-	b := &builder{work: w, mode: mode, keyed: a.keyed, values: map[string]string{}, budget: a.budget}
+	b := &builder{scope: a, work: w, mode: mode, values: map[string]string{}, budget: a.budget}
 	limit := int64(a.config.Bounds.ResponseBytes)
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
@@ -152,7 +150,7 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	volume := b.volume // without the builder, which holds more than is kept
 	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
-		built.made = append(built.made, ans.held)
+		built.made = append(built.made, ans.held())
 	}
 	return built, nil
 }
@@ -198,9 +196,8 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		b.fail(p, o, ans.err)
 		return
 	}
-	version := ans.held.version + "-" + o.definition
-	data := ans.held.value.Data.Reveal()
-	err := ans.held.missing
+	data := ans.held().value.Data.Reveal()
+	err := ans.held().missing
 	if err == nil && (o.property != nil || o.Expand) {
 		parsed := jsonsize.Cost(data)
 		if err = b.budget.take(parsed); err != nil {
@@ -225,15 +222,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if o.Expand {
-		b.expand(p, o, version, data)
+		b.expand(p, o, data)
 		return
 	}
-	b.version(o, version)
 	if data, err = render.Decode(o.Encoding, data); err != nil {
 		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding: %w", err)))
 		return
 	}
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 	if !p.templated {
 		return
 	}
@@ -247,7 +243,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 }
 
-func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
+func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if errors.Is(err, render.ErrNothing) && o.Optional {
 		b.version(o, absent)
@@ -257,7 +253,7 @@ func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: %w", err)))
 		return
 	}
-	b.version(o, version)
+	files := make([]File, 0, len(entries))
 	for _, entry := range entries {
 		if text := spec.WrongPath(o.Path + "/" + entry.Name); text != "" {
 			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
@@ -268,8 +264,9 @@ func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
 			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", message.Printable(entry.Name), err)))
 			continue
 		}
-		b.file(o.Path+"/"+entry.Name, o, decoded)
+		files = append(files, File{Path: o.Path + "/" + entry.Name, Contents: decoded})
 	}
+	b.file(o, files...)
 }
 
 // template renders an object that is made of others.
@@ -287,8 +284,7 @@ func (b *builder) template(o *planned) {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return
 	}
-	b.version(o, b.keyed.version([]byte("template "+o.definition), data)+"-"+o.definition)
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 }
 
 // framing is what a message holds at most for each file and each version
@@ -301,20 +297,25 @@ func (b *builder) version(o *planned, version string) {
 	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
 }
 
-// file adds a file, if the object has one.
-func (b *builder) file(path string, o *planned, data []byte) {
-	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
-		b.copied += int64(len(data))
-		if err := b.budget.take(int64(len(data))); err != nil {
-			b.failures = append(b.failures, failure{object: o, err: err})
+// file adds the files of an object, with their version. A file without a path is
+// only for templates.
+func (b *builder) file(o *planned, files ...File) {
+	b.version(o, b.scope.keyed.version(b.scope.as, o, files))
+	for _, f := range files {
+		if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
+			b.copied += int64(len(f.Contents))
+			if err := b.budget.take(int64(len(f.Contents))); err != nil {
+				b.failures = append(b.failures, failure{object: o, err: err})
+			}
+			b.made += int64(len(f.Contents)) + int64(len(f.Path)) + framing
 		}
-		b.made += int64(len(data)) + int64(len(path)) + framing
+		if f.Path == "" {
+			continue
+		}
+		b.size += int64(len(f.Contents)) + int64(len(f.Path)) + framing
+		f.Mode = o.fileMode(b.mode)
+		b.volume.Files = append(b.volume.Files, f)
 	}
-	if path == "" {
-		return
-	}
-	b.size += int64(len(data)) + int64(len(path)) + framing
-	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
 }
 
 // tooLarge is the error that names the largest files.

@@ -112,6 +112,21 @@ type Value struct {
 	// memory, whatever the operator allows; zero if it has none. It is for
 	// values that are refused, not replaced, when their time is over.
 	NotAfter time.Time
+	// ChangesAt is when the store will replace the value, as it tells beforehand;
+	// zero if it does not. The value is read again then, though it is still within
+	// its refresh interval.
+	ChangesAt time.Time
+	// Issued says that the read made the value, so that reading again makes another
+	// and may end this one. It is then read again for its refresh interval alone, and
+	// not for a pod that starts. A value with a lease is always taken for one.
+	Issued bool
+	// Order is the number of the value's version, for a reference to the current
+	// one at a store that counts the versions of a secret upwards; zero for others.
+	// It tells the answer of a replica that lags behind. Made is when that version
+	// was made, and tells a secret that was made anew from that; zero if the store
+	// does not say.
+	Order int64
+	Made  time.Time
 	// Lease is the value's right to work, if it ends or must be renewed. A
 	// value with a lease belongs to the one pod that it was read for.
 	Lease *Lease

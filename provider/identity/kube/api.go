@@ -86,7 +86,8 @@ type ownClaims struct {
 	Issuer     string       `json:"iss"`
 	Audiences  jwt.Audience `json:"aud"`
 	Kubernetes struct {
-		Node struct {
+		Namespace string `json:"namespace"`
+		Node      struct {
 			Name string `json:"name"`
 		} `json:"node"`
 	} `json:"kubernetes.io"`

@@ -54,7 +54,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && parameter != nil:
-			results[i].Value, results[i].Err = valueOf(parameter)
+			results[i].Value, results[i].Err = valueOf(parameter, w, at)
 		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
 			failed := missing()
 			failed.Text = "GetParameters " + message.Excerpt(w.asked()) + " in " + at.Region + ": " + failed.Text

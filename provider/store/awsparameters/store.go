@@ -63,7 +63,7 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		if err != nil {
 			return err
 		}
-		value, err = valueOf(found[w.asked()])
+		value, err = valueOf(found[w.asked()], w, target)
 		return err
 	})
 	return value, err
@@ -101,7 +101,7 @@ func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []str
 
 // valueOf is a parameter's value; without one, the error says that it is missing. A parameter that was deleted and made anew
 // counts its versions from one again, so that the time belongs to the version.
-func valueOf(parameter *types.Parameter) (store.Value, error) {
+func valueOf(parameter *types.Parameter, w wanted, target aws.Target) (store.Value, error) {
 	if parameter == nil {
 		return store.Value{}, missing()
 	}
@@ -109,7 +109,11 @@ func valueOf(parameter *types.Parameter) (store.Value, error) {
 	if parameter.LastModifiedDate != nil {
 		version += "-" + strconv.FormatInt(parameter.LastModifiedDate.Unix(), 10)
 	}
-	return store.Value{Data: secret.NewString(*parameter.Value), Version: version}, nil
+	value := store.Value{Data: secret.NewString(*parameter.Value), Version: version}
+	if w.selector() == "" && !target.Failover { // each region counts by itself
+		value.Order, value.Made = parameter.Version, awssdk.ToTime(parameter.LastModifiedDate)
+	}
+	return value, nil
 }
 
 // missing is what an invalid parameter is: the service does not tell a missing

@@ -25,16 +25,19 @@ func TestVersions(t *testing.T) {
 	c.Put(db, []byte("two"))
 	c.SetAlias(db, "stable", 1)
 	number := "projects/" + gcptest.Number("shop") + "/secrets/db/versions/"
-	for version, want := range map[string]struct{ value, version string }{
-		"":       {"two", number + "2"},
-		"latest": {"two", number + "2"},
-		"1":      {"one", number + "1"},
-		"stable": {"one", number + "1"},
+	for version, want := range map[string]struct {
+		value, version string
+		order          int64
+	}{
+		"":       {"two", number + "2", 2},
+		"latest": {"two", number + "2", 2},
+		"1":      {"one", number + "1", 0},
+		"stable": {"one", number + "1", 0},
 	} {
 		t.Run(version, func(t *testing.T) {
 			got := wantValue(t, s, c.web, store.Reference{Key: db, Version: version}, want.value)
-			if got.Version != want.version {
-				t.Errorf("version %q, want the name that it stands for, %q", got.Version, want.version)
+			if got.Version != want.version || got.Order != want.order {
+				t.Errorf("version %q, order %d; want the name that it stands for, %q, and %d", got.Version, got.Order, want.version, want.order)
 			}
 		})
 	}

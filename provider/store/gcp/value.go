@@ -2,6 +2,8 @@ package gcp
 
 import (
 	"hash/crc32"
+	"path"
+	"strconv"
 	"strings"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -40,7 +42,12 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 		}
 		data = asJSON
 	}
-	return store.Value{Data: secret.New(data), Version: answer.GetName()}, nil
+	value := store.Value{Data: secret.New(data), Version: answer.GetName()}
+	if q.version == latest {
+		// isAnsweredBy has seen that it ends with a number.
+		value.Order, _ = strconv.ParseInt(path.Base(answer.GetName()), 10, 64) //nolint:errcheck // one that is too large has no order
+	}
+	return value, nil
 }
 
 // isAnsweredBy says whether a version's resource name is what q asks for. The

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -68,6 +69,21 @@ func (v versioned) id() string {
 	return strconv.FormatInt(v.Version, 10) + "-" + strconv.FormatInt(created.UnixNano(), 36)
 }
 
+// value is the value of a version. A pinned one has no order: another may be asked
+// for next.
+func (v versioned) value(q *query, data json.RawMessage) store.Value {
+	value := store.Value{Data: secret.New(data), Version: v.id()}
+	if q.pinned == "" {
+		value.Order = v.Version
+		value.Made, _ = time.Parse(time.RFC3339Nano, v.CreatedTime) //nolint:errcheck // asVersioned has parsed it
+	}
+	// With delete_version_after the end of a version is known when it is made.
+	if end, err := time.Parse(time.RFC3339Nano, v.DeletionTime); err == nil {
+		value.ChangesAt = end.Add(rotationLag)
+	}
+	return value
+}
+
 // gone explains a version without data, such as a deleted one; nil for other
 // responses.
 func gone(q *query, a *vault.Answer) error {
@@ -116,7 +132,7 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		case ok && q.whole:
 			return wholeAnswer(where, a)
 		case ok:
-			return store.Value{Data: secret.New(data), Version: meta.id()}, nil
+			return meta.value(q, data), nil
 		case brokenData(a):
 			return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: the answer has no data, or a part of it, which Vault does not answer; look at what stands between the node and Vault", where)
 		}
@@ -128,6 +144,28 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		return wholeAnswer(where, a)
 	}
 	return store.Value{Data: secret.New(a.Data)}, nil
+}
+
+// rotationLag is how long after the time that Vault told a value is read again.
+const rotationLag = time.Second
+
+// maxRotation is the longest time to a rotation that is taken for one.
+const maxRotation = 100 * 365 * 24 * time.Hour
+
+// rotation returns when Vault will rotate the password of a static role, whose
+// answer says how many seconds are left; zero for other answers.
+// https://developer.hashicorp.com/vault/api-docs/secret/databases#get-static-credentials
+// https://developer.hashicorp.com/vault/api-docs/secret/ldap#static-role-passwords
+func rotation(data json.RawMessage, start time.Time) time.Time {
+	told := fields(data)
+	if told["rotation_period"] == nil && told["rotation_schedule"] == nil && told["last_vault_rotation"] == nil {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseFloat(strings.Trim(string(told["ttl"]), `"`), 64)
+	if err != nil || !(seconds >= 0 && seconds <= maxRotation.Seconds()) {
+		return time.Time{}
+	}
+	return start.Add(time.Duration(seconds*float64(time.Second)) + rotationLag)
 }
 
 // nothing explains a success without a value. A write may have none by design; for a
