@@ -112,7 +112,7 @@ func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *pla
 	}
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if len(failures) > 0 {
-		return nil, mountError(len(plan.objects), failures)
+		return nil, mountError(plan, failures)
 	}
 	// The message is the files once more.
 	if err := a.budget.take(volume.size()); err != nil {
