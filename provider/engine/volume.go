@@ -88,7 +88,7 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 		}
 		c.markSuspect(a, p, answers, failures)
 		if ctx.Err() == nil {
-			c.rememberFailure(key, answers, mountError(len(p.objects), failures))
+			c.rememberFailure(key, answers, mountError(p, failures))
 		}
 		return nil, failures
 	}
