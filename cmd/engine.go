@@ -39,7 +39,7 @@ func dialects() map[string]spec.Dialect {
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options, elsewhere bool) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
@@ -47,7 +47,7 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 		awskms.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(google),
-		sealed.NewType(sealed.Options{KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
+		sealed.NewType(sealed.Options{Elsewhere: elsewhere, KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
 		file.NewType(),
 	}
 }
@@ -55,14 +55,22 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 // engine is the provider's engine with what it stands on.
 type localEngine struct {
 	*engine.Engine
-	tokens *kube.Tokens
-	amazon *aws.Platform
+	// written is the configuration as it was given, files of the node included.
+	written config.Config
+	tokens  *kube.Tokens
+	amazon  *aws.Platform
 }
 
 // newEngine returns an engine with every dialect and store. Its error is a
 // spec.Problems.
 func newEngine(config config.Config, registry prometheus.Registerer, memoryTaken func(bytes int64)) (*localEngine, error) {
-	e := &localEngine{}
+	return engineFor(config, registry, memoryTaken, false)
+}
+
+// engineFor is newEngine. elsewhere says that the configuration is for another machine,
+// whose files may be missing here.
+func engineFor(config config.Config, registry prometheus.Registerer, memoryTaken func(bytes int64), elsewhere bool) (*localEngine, error) {
+	e := &localEngine{written: config}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
@@ -71,7 +79,7 @@ func newEngine(config config.Config, registry prometheus.Registerer, memoryTaken
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
 	var err error
 	e.Engine, err = engine.New(engine.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
 		MemoryTaken: memoryTaken,
 	})
 	if err != nil {
