@@ -33,6 +33,7 @@ const sealedStore = "sealed"
 type plan struct {
 	objects     []planned
 	sources     []*source
+	words       spec.Words
 	templated   bool // some object is a template
 	connections []*connection
 	key         planParts
@@ -103,7 +104,7 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 		config: config, conns: conns, namespace: namespace, work: w, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
-		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
+		plan:     &plan{words: class.Words, objects: make([]planned, 0, len(class.Objects))},
 	}
 	if len(class.Stores) > maxStores {
 		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}
@@ -207,7 +208,9 @@ func (p *planner) checkTemplateNames() {
 					return // a guess for each would take minutes, and no more are told
 				}
 				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", message.Printable(name))
-				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+				if meant := o.template.Misnamed(name, func(n string) bool { return known[n] }); meant != "" {
+					text += fmt.Sprintf("; write {{ index . %q }}", meant)
+				} else if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 					text += fmt.Sprintf("; did you mean %s?", message.Printable(near))
 				}
 				p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: i + 1, ID: o.ID(), Text: text})
