@@ -1,9 +1,14 @@
 package template
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/template/parse"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // templateName stands in the messages of text/template, from which
@@ -139,6 +144,8 @@ func (r *rewriter) arg(arg parse.Node, atTop bool) error {
 		return r.arg(n.Node, atTop)
 	case *parse.IdentifierNode:
 		r.calls[n.Ident] = true
+	case *parse.NumberNode:
+		return r.exactLiteral(n)
 	case *parse.FieldNode:
 		if atTop {
 			r.names[n.Ident[0]] = true
@@ -149,6 +156,23 @@ func (r *rewriter) arg(arg parse.Node, atTop bool) error {
 		}
 	}
 	return nil
+}
+
+// exactLiteral refuses a number that text/template would round, and one that is
+// neither whole nor decimal.
+func (r *rewriter) exactLiteral(n *parse.NumberNode) error {
+	if _, err := strconv.ParseInt(n.Text, 0, 64); err == nil || n.Text[0] == '\'' {
+		return nil
+	}
+	digits := json.Number(strings.TrimPrefix(n.Text, "+"))
+	if n.IsFloat {
+		if order, err := render.CompareNumbers(digits, json.Number(render.FormatFloat(n.Float64))); err == nil && order == 0 {
+			return nil
+		}
+	}
+	location, _ := r.tree.ErrorContext(n)
+	line := strings.Split(location, ":")[1]
+	return fmt.Errorf("template line %s: the number %.40s is not decimal, or has more digits than a template keeps; write it as text", line, n.Text)
 }
 
 func isIdentifier(node parse.Node, name string) bool {

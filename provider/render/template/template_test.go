@@ -121,6 +121,75 @@ func TestTemplateThatDoesNotParse(t *testing.T) {
 	}
 }
 
+// Bytes that are no text pass unchanged or not at all.
+func TestTemplateRefusesBytesThatAreNoText(t *testing.T) {
+	values := map[string]string{"b": "a\xffb", "e": "\xc3\x28", "s": "\xed\xa0\x80", "é": "é", "nul": "a\x00b"}
+	for name, f := range functions() {
+		if f.bytes {
+			continue
+		}
+		text, ok := map[string]string{
+			"replace": `{{ replace "a" .b "c" }}`, "split": `{{ split "a" .b }}`, "splitList": `{{ splitList .b "a" | join "" }}`, "join": `{{ join "," (list .b "c") }}`,
+			"printf": `{{ printf "%s" .b }}`, "indent": `{{ indent 2 .b }}`, "nindent": `{{ nindent 2 .b }}`, "contains": `{{ contains "a" .b }}`,
+			"hasPrefix": `{{ hasPrefix "a" .b }}`, "hasSuffix": `{{ hasSuffix "b" .b }}`, "trimPrefix": `{{ trimPrefix "a" .b }}`, "trimSuffix": `{{ trimSuffix "a" .b }}`,
+			"add": `{{ add .b 1 }}`, "sub": `{{ sub .b 1 }}`,
+		}[name]
+		if !ok {
+			text = "{{ " + name + " .b }}"
+		}
+		for _, text := range []string{text, strings.ReplaceAll(text, ".b", ".e"), strings.ReplaceAll(text, ".b", ".s"), strings.ReplaceAll(text, ".b", `"\xff"`)} {
+			if got, err := execute(text, values); err == nil || got != "" || !strings.Contains(err.Error(), name+": the value holds bytes that are not UTF-8") {
+				t.Errorf("%s = %q, %v", text, got, err)
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"{{ .b }}": values["b"], "{{ print .b .e }}": "a\xffb\xc3(", "{{ println .b }}": "a\xffb\n", "{{ toString .b }}": "a\xffb", "{{ .b | b64enc }}": "Yf9i",
+		"{{ .b | b64enc | b64dec }}": "a\xffb", "{{ len .b }}": "3", `{{ slice .b 1 2 }}`: "\xff", "{{ eq .b .b }}{{ ne .b .e }}{{ lt .b .e }}": "truetruetrue",
+		`{{ index (list .b) 0 }}{{ (dict "x" .e).x }}`: "a\xffb\xc3(", `{{ default .b "" }}`: "a\xffb", `{{ hasKey . .b }}`: "false", "{{ slice .é 0 2 }}": "é", "{{ print .nul }}": "a\x00b",
+		`{{ range list .b }}{{ . }}{{ end }}`: "a\xffb",
+	} {
+		if got, err := execute(text, values); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		"{{ .b | lower }}": "lower: the value holds bytes", `{{ toJson (dict "a" .b) }}`: "not UTF-8", `{{ toJson (dict .b "a") }}`: "not UTF-8", "{{ slice .é 1 }}": "inside a character",
+		"{{ html .nul }}": "U+0000", `{{ printf "%c" 1114112 }}`: "number of a character", `{{ printf "%c" 55296 }}`: "number of a character", `{{ printf "%c" 4294967361 }}`: "number of a character",
+	} {
+		if got, err := execute(text, values); err == nil || got != "" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, says)
+		}
+	}
+}
+
+// Numbers of JSON keep their digits, and compare by all of them.
+func TestTemplateIsExact(t *testing.T) {
+	values := map[string]string{"j": `{"a":9007199254740993,"b":9007199254740992,"c":1.10,"d":1e2,"e":1e400,"f":0.1,"g":-0,"h":3.141592653589793238,"i":5.0,"k":0.30000000000000001}`}
+	const j = "{{ $j := fromJson .j }}"
+	for text, want := range map[string]string{
+		"{{ eq $j.a $j.b }}{{ gt $j.a $j.b }}": "falsetrue", "{{ eq $j.a 9007199254740993 }}": "true", "{{ eq $j.a 9007199254740992 }}": "false",
+		"{{ $j.a }} {{ $j.c }} {{ $j.d }} {{ $j.e }} {{ $j.g }}": "9007199254740993 1.10 1e2 1e400 -0", "{{ toJson $j.c }}{{ toJson (list $j.d) }}": "1.10[1e2]",
+		"{{ eq $j.d 100 }}{{ eq $j.d 100.0 }}{{ eq $j.g 0 }}": "truetruetrue", "{{ lt 100 $j.e }}": "true", "{{ eq $j.f 0.1 }}": "true", "{{ eq $j.k 0.3 }}": "false",
+		`{{ printf "%.2f" $j.c }}`: "1.10", `{{ printf "%d" $j.a }}`: "9007199254740993", "{{ int $j.i }}{{ int $j.d }}": "5100", "{{ add $j.a 1 }}": "9007199254740994",
+		`{{ printf "%s %v %q" $j.a $j.c $j.d }}`: `9007199254740993 1.10 "1e2"`, `{{ toString $j.e | quote }}`: `"1e400"`, "{{ eq 1 1.0 }}": "true", "{{ 1e3 }}": "1000",
+		"{{ eq 0x1F 31 }}{{ eq 1_000 1000 }}": "truetrue",
+	} {
+		if got, err := execute(j+text, values); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		`{{ printf "%.2f" $j.a }}`: "more digits", `{{ printf "%.2f" $j.h }}`: "more digits", `{{ printf "%e" $j.e }}`: "more digits", "{{ int $j.c }}": "whole numbers", "{{ int $j.e }}": "whole numbers",
+		"{{ 9007199254740993.0 }}": "template line 1: the number 9007199254740993.0", "\n{{ if eq $j.a 0.30000000000000001 }}{{ end }}": "template line 2: the number", "{{ 1i }}": "not decimal",
+		"{{ 0x1p-2 }}": "not decimal", "{{ 12345678901234567890 }}": "more digits", `{{ range 9007199254740993.0 }}{{ end }}`: "more digits",
+	} {
+		if got, err := execute(j+text, values); err == nil || got != "" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, says)
+		}
+	}
+}
+
 // Every way to fail names the place, and none shows a value.
 func TestTemplateThatCannotBeExecuted(t *testing.T) {
 	for text, says := range map[string]string{
