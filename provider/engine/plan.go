@@ -207,7 +207,9 @@ func (p *planner) checkTemplateNames() {
 					return // a guess for each would take minutes, and no more are told
 				}
 				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", message.Printable(name))
-				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+				if meant := o.template.Misnamed(name, func(n string) bool { return known[n] }); meant != "" {
+					text += fmt.Sprintf("; write {{ index . %q }}", meant)
+				} else if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 					text += fmt.Sprintf("; did you mean %s?", message.Printable(near))
 				}
 				p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: i + 1, ID: o.ID(), Text: text})

@@ -130,8 +130,9 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 			b.read(p, o, answers[o.source])
 		}
 	}
+	incomplete := len(b.failures) > 0
 	for i := range p.objects {
-		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) {
+		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) && (!incomplete || b.hasAll(o.template.Names())) {
 			b.template(o)
 		}
 	}
@@ -208,9 +209,9 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
-			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		} else if err != nil {
-			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("property %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, fault.ErrNotFound) {
@@ -226,7 +227,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if data, err = render.Decode(o.Encoding, data); err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding: %w", err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding%s: %w", ofKey(o), err)))
 		return
 	}
 	b.file(o, File{Path: o.Path, Contents: data})
@@ -243,6 +244,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 }
 
+// ofKey names the key that a value was read from. A sealed value has none.
+func ofKey(o *planned) string {
+	if o.Key == "" {
+		return ""
+	}
+	return " of " + message.Printable(o.Key)
+}
+
 func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if errors.Is(err, render.ErrNothing) && o.Optional {
@@ -250,7 +259,7 @@ func (b *builder) expand(p *plan, o *planned, data []byte) {
 		return
 	}
 	if err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: %w", err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand%s: %w", ofKey(o), err)))
 		return
 	}
 	files := make([]File, 0, len(entries))
@@ -269,11 +278,15 @@ func (b *builder) expand(p *plan, o *planned, data []byte) {
 	b.file(o, files...)
 }
 
-// template renders an object that is made of others.
+// hasAll tells whether a template uses objects that are all there, and is worth trying
+// where others failed.
+func (b *builder) hasAll(names []string) bool {
+	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { _, ok := b.values[name]; return !ok })
+}
+
+// template renders an object that is made of others. Each template that fails is
+// reported, so that all can be mended at once.
 func (b *builder) template(o *planned) {
-	if len(b.failures) > 0 {
-		return // what it is made of is not complete
-	}
 	var taken int64
 	data, err := o.template.Execute(b.values, func(bytes int64) error {
 		taken += bytes

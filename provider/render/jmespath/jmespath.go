@@ -116,6 +116,9 @@ func (p *Expression) Apply(value []byte) ([]byte, error) {
 		if object, ok := parsed.(map[string]any); ok && looksLikeName(p.text) && object[p.text] != nil {
 			return nil, fmt.Errorf("%w; the value has a key of this very name: to select it, quote it: %s", render.ErrNothing, quoteName(p.text))
 		}
+		if reason := whyNothing(p.root, parsed); reason != "" {
+			return nil, fmt.Errorf("%w: %s", render.ErrNothing, reason)
+		}
 		return nil, render.ErrNothing
 	}
 	return render.Value(selected, render.MaxBytes)

@@ -194,10 +194,13 @@ func TestPropertyIsExact(t *testing.T) {
 
 func TestPropertyThatSelectsNothing(t *testing.T) {
 	for _, c := range []struct{ expr, value, says string }{
-		{"missing", `{}`, ""},
-		{"a", `{"a":null}`, ""},
-		{"a.b.c", `{"a":{}}`, ""},
-		{"a", `[]`, ""}, {"a", `"text"`, ""}, {"a", `7`, ""}, {"[3]", `[1]`, ""}, {"a.*", `{"a":[1]}`, ""},
+		{"missing", `{}`, "the value has no key missing"},
+		{"a", `{"a":null}`, "the key a is null"}, {"a.b", `{"a":null,"planted":1}`, "the key a is null"},
+		{"a.b.c", `{"a":{}}`, "a has no key b"}, {"a.b.c", `{"a":{"b":{"planted":1}}}`, "b has no key c"},
+		{"a", `[]`, "the value is a list"}, {"a", `"text"`, "the value is text and has no keys"}, {"a", `7`, "the value is a number"},
+		{"a", `"{\"a\":\"planted\"}"`, "the value is text that holds JSON"}, {"cfg.a", `{"cfg":" {\"a\":\"planted\"}"}`, "cfg is text that holds JSON"},
+		{"cfg.a", `{"cfg":"planted"}`, "cfg is text and has no keys"}, {"cfg.a", `{"cfg":[{"a":1}]}`, "cfg is a list"}, {"cfg.a", `{"cfg":true}`, "cfg is a number or a truth"},
+		{"cfg[0].a", `{"cfg":[{"b":1}]}`, ""}, {"[3]", `[1]`, ""}, {"a.*", `{"a":[1]}`, ""},
 		{"@", `null`, ""}, {"to_number('x')", `{}`, ""}, {"to_number(' 1')", `{}`, ""}, {"max(@)", `[]`, ""}, {"avg(@)", `[]`, ""},
 		{"tls.crt", `{"tls.crt":"planted"}`, `quote it: '"tls.crt"'`},
 	} {

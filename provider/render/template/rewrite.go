@@ -32,6 +32,7 @@ type rewriter struct {
 	tree  *parse.Tree
 	calls map[string]bool
 	names map[string]bool
+	paths map[string]bool // names with what follows them after a dot
 	depth int
 	nodes int // visited so far
 }
@@ -149,10 +150,12 @@ func (r *rewriter) arg(arg parse.Node, atTop bool) error {
 	case *parse.FieldNode:
 		if atTop {
 			r.names[n.Ident[0]] = true
+			r.paths[strings.Join(n.Ident, ".")] = true
 		}
 	case *parse.VariableNode:
 		if n.Ident[0] == "$" && len(n.Ident) > 1 {
 			r.names[n.Ident[1]] = true
+			r.paths[strings.Join(n.Ident[1:], ".")] = true
 		}
 	}
 	return nil

@@ -85,32 +85,40 @@ func TestTemplate(t *testing.T) {
 
 func TestTemplateThatDoesNotParse(t *testing.T) {
 	for text, says := range map[string]string{
-		"a\n{{ .user":                  "line 2: unclosed action",
-		"{{ nope .user }}":             `function "nope" not defined`,
-		"{{ $x }}":                     "undefined variable",
-		"{{ if }}x{{ end }}":           "line 1: ",
-		"{{ end }}":                    "unexpected {{end}}",
-		`{{ define "x" }}y{{ end }}`:   "define and block are not supported",
-		`{{ block "x" . }}y{{ end }}`:  "not supported",
-		`{{ template "x" }}`:           "template is not supported",
-		`{{ template "template" . }}`:  "template is not supported",
-		"{{ break }}":                  "outside",
-		"{{ env \"HOME\" }}":           `function "env" not defined`,
-		"{{ expandenv \"$HOME\" }}":    "not defined",
-		"{{ getHostByName \"db\" }}":   "not defined",
-		"{{ now }}":                    "not defined",
-		"{{ randAlphaNum 8 }}":         "not defined",
-		"{{ uuidv4 }}":                 "not defined",
-		"{{ genPrivateKey \"rsa\" }}":  "not defined",
-		"{{ bcrypt .user }}":           "not defined",
-		"{{ call .user }}":             "not defined",
-		"{{ set . \"a\" 1 }}":          "not defined",
-		"{{ until 9 }}":                "not defined",
-		"{{ regexMatch \"a\" .user }}": "not defined",
-		"{{ repeat 9 .user }}":         "not defined",
-		"{{ _step 1 }}":                "not defined",
-		"{{ _print .user }}":           "not defined",
-		strings.Repeat("x", 64<<10+1):  "65537 bytes",
+		"a\n{{ .user":                           "line 2: unclosed action",
+		"{{ .db-pass }}":                        `bad character U+002D '-'; write {{ index . "db-pass" }}`,
+		"{{ .db/user }}":                        `write {{ index . "db/user" }}`,
+		"a\n{{ .user }}{{ $.db-pass | quote }}": `line 2: bad character U+002D '-'; write {{ index $ "db-pass" }}`,
+		"{{ .config/tls.crt }}":                 `write {{ index . "config/tls.crt" }}`,
+		"{{ printf \"%s\" .a@b }}":              `write {{ index . "a@b" }}`,
+		"{{ (.a-b) }}":                          `write {{ index . "a-b" }}`,
+		"{{if .a-b}}x{{end}}":                   `write {{ index . "a-b" }}`,
+		"{{ $x := .a-b }}":                      `write {{ index . "a-b" }}`,
+		"{{ nope .user }}":                      `function "nope" not defined`,
+		"{{ $x }}":                              "undefined variable",
+		"{{ if }}x{{ end }}":                    "line 1: ",
+		"{{ end }}":                             "unexpected {{end}}",
+		`{{ define "x" }}y{{ end }}`:            "define and block are not supported",
+		`{{ block "x" . }}y{{ end }}`:           "not supported",
+		`{{ template "x" }}`:                    "template is not supported",
+		`{{ template "template" . }}`:           "template is not supported",
+		"{{ break }}":                           "outside",
+		"{{ env \"HOME\" }}":                    `function "env" not defined`,
+		"{{ expandenv \"$HOME\" }}":             "not defined",
+		"{{ getHostByName \"db\" }}":            "not defined",
+		"{{ now }}":                             "not defined",
+		"{{ randAlphaNum 8 }}":                  "not defined",
+		"{{ uuidv4 }}":                          "not defined",
+		"{{ genPrivateKey \"rsa\" }}":           "not defined",
+		"{{ bcrypt .user }}":                    "not defined",
+		"{{ call .user }}":                      "not defined",
+		"{{ set . \"a\" 1 }}":                   "not defined",
+		"{{ until 9 }}":                         "not defined",
+		"{{ regexMatch \"a\" .user }}":          "not defined",
+		"{{ repeat 9 .user }}":                  "not defined",
+		"{{ _step 1 }}":                         "not defined",
+		"{{ _print .user }}":                    "not defined",
+		strings.Repeat("x", 64<<10+1):           "65537 bytes",
 		strings.Repeat("{{ if .a }}", 300) + strings.Repeat("{{ end }}", 300):      "nested deeper",
 		"{{ " + strings.Repeat("(", 300) + ".a" + strings.Repeat(")", 300) + " }}": "nested deeper",
 	} {
@@ -313,6 +321,25 @@ func TestTemplateNames(t *testing.T) {
 		}
 		if got := parsed.Names(); !slices.Equal(got, want) {
 			t.Errorf("%s: names %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestTemplateMisnamed(t *testing.T) {
+	known := func(name string) bool { return name == "tls.crt" || name == "a.b.c" || name == "plain" }
+	for text, want := range map[string]string{
+		"{{ .tls.crt }}": "tls.crt", "{{ $.tls.crt }}": "tls.crt", "{{ .tls.crt.x }}": "tls.crt", "{{ .tls.key }}": "", "{{ .tls }}": "", "{{ .a.b.c }}": "a.b.c", "{{ range .l }}{{ .tls.crt }}{{ end }}": "",
+	} {
+		parsed, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, name := range parsed.Names() {
+			got += parsed.Misnamed(name, known)
+		}
+		if got != want {
+			t.Errorf("%s means %q, want %q", text, got, want)
 		}
 	}
 }
