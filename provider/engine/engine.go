@@ -228,7 +228,19 @@ func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, param
 	var problems spec.Problems
 	if errors.As(err, &problems) && class != nil {
 		// Check what was parsed as well.
-		return nil, problems.Add(class.Validate())
+		if other := spec.Another(e.dialects, dialect, parameters, problems); other != nil {
+			return nil, other
+		}
+		found := class.Validate()
+		if p, more := newPlan(&r.config, e.conns, class); p != nil {
+			dropPlan(e.conns, p)
+		} else {
+			// What is wrong with a store may follow from what was not parsed.
+			found = class.InDialect(slices.DeleteFunc(more, func(p spec.Problem) bool {
+				return p.Object == 0 && p.Store != "" || strings.HasPrefix(p.Field, "stores.")
+			}))
+		}
+		return nil, problems.Add(found)
 	}
 	return nil, err
 }

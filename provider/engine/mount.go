@@ -137,7 +137,7 @@ func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *pla
 		}
 	}
 	if len(failures) > 0 {
-		return nil, mountError(len(plan.objects), failures)
+		return nil, mountError(plan, failures)
 	}
 	// The message is the files once more.
 	if err := a.budget.take(volume.size()); err != nil {

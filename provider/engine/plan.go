@@ -33,6 +33,7 @@ const sealedStore = "sealed"
 type plan struct {
 	objects     []planned
 	sources     []*source
+	words       spec.Words
 	templated   bool // some object is a template
 	connections []*connection
 	key         planParts
@@ -103,7 +104,7 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 		config: config, conns: conns, namespace: namespace, work: w, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
-		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
+		plan:     &plan{words: class.Words, objects: make([]planned, 0, len(class.Objects))},
 	}
 	if len(class.Stores) > maxStores {
 		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}

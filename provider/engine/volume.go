@@ -209,9 +209,9 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
-			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s%s: %w", message.Printable(o.Property), ofKey(o), err))
+			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		} else if err != nil {
-			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("property %s%s: %w", message.Printable(o.Property), ofKey(o), err))
+			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, fault.ErrNotFound) {
@@ -227,7 +227,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if data, err = render.Decode(o.Encoding, data); err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding%s: %w", ofKey(o), err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`encoding`%s: %w", ofKey(o), err)))
 		return
 	}
 	b.file(o, File{Path: o.Path, Contents: data})
@@ -259,18 +259,18 @@ func (b *builder) expand(p *plan, o *planned, data []byte) {
 		return
 	}
 	if err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand%s: %w", ofKey(o), err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`expand`%s: %w", ofKey(o), err)))
 		return
 	}
 	files := make([]File, 0, len(entries))
 	for _, entry := range entries {
 		if text := spec.WrongPath(o.Path + "/" + entry.Name); text != "" {
-			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
+			b.fail(p, o, fmt.Errorf("%w: `expand`: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
 			continue
 		}
 		decoded, err := render.Decode(o.Encoding, entry.Data)
 		if err != nil {
-			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", message.Printable(entry.Name), err)))
+			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`expand`: key %s: `encoding`: %w", message.Printable(entry.Name), err)))
 			continue
 		}
 		files = append(files, File{Path: o.Path + "/" + entry.Name, Contents: decoded})

@@ -193,7 +193,7 @@ func (s *Settings) checkWhich(problems *Problems) {
 		field, name = "hsm", s.HSM
 	}
 	if !vaultName.MatchString(name) || len(name) > 24 {
-		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into address")
+		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into `address` in the operator's configuration, or of a class of provider lanyard")
 	}
 	if !dnsName.MatchString(s.DNSSuffix) {
 		problems.Add("dnsSuffix", "must be a domain such as vault.azure.net")

@@ -108,7 +108,7 @@ func (q query) checkPath(problems *aws.Problems) {
 	case !strings.HasPrefix(q.first.name, "/") || !strings.HasPrefix(q.failover.name, "/"):
 		problems.Add("key", "must begin with a slash when options.path is true")
 	case q.first.selector() != "" || q.failover.selector() != "":
-		problems.Add("options.path", "reads the current versions alone; leave version and label out")
+		problems.Add("options.path", "reads the current versions alone; leave `version` and `options.label` out")
 	}
 }
 
@@ -163,7 +163,7 @@ func (w wanted) check(key, version, labelField string, problems *aws.Problems) {
 	case strings.HasPrefix(w.name, "arn:") && !parameterARN.MatchString(w.name):
 		problems.Add(key, "is not the ARN of a parameter, such as arn:aws:ssm:eu-west-1:111122223333:parameter/prod/db")
 	case strings.Contains(w.name, ":") && !strings.HasPrefix(w.name, "arn:"):
-		problems.Add(key, "must not hold a colon; a version goes into version, a label into options.label")
+		problems.Add(key, "must not hold a colon; a version goes into `version`, a label into `options.label`")
 	case !strings.HasPrefix(w.name, "arn:") && !parameterName.MatchString(w.name):
 		problems.Add(key, "must be a parameter's ARN, or its name: letters, digits and /_.-")
 	}
@@ -175,6 +175,6 @@ func (w wanted) check(key, version, labelField string, problems *aws.Problems) {
 		problems.Add(labelField, "must be a label: at most %d letters, digits, dots, dashes and underscores, the first of them no digit", maxLabel)
 	}
 	if w.version != "" && w.label != "" {
-		problems.Add(version, "a parameter is read at a version or at a label; leave one of the two out")
+		problems.Add(version, "a parameter is read at a version or at a label; leave `version` or `options.label` out")
 	}
 }

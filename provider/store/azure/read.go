@@ -87,7 +87,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 		return secret.NewString(value), nil
 	}
 	if q.format == formatPFX {
-		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
+		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave `options.format` out")
 	}
 	b, err := parseBundle(value, contentType)
 	if err != nil {

@@ -138,7 +138,7 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		}
 	}
 	if q.pinned != "" {
-		return store.Value{}, fault.Failf(fault.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", message.Excerpt(q.key))
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "`version`: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave `version` out", message.Excerpt(q.key))
 	}
 	if q.whole {
 		return wholeAnswer(where, a)
