@@ -232,7 +232,7 @@ func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, param
 			return nil, other
 		}
 		found := class.Validate()
-		if p, more := newPlan(&r.config, e.conns, class); p != nil {
+		if p, more := newPlan(&r.config, e.conns, namespace, w, class); p != nil {
 			dropPlan(e.conns, p)
 		} else {
 			// What is wrong with a store may follow from what was not parsed.
