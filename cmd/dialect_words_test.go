@@ -16,7 +16,7 @@ var native = regexp.MustCompile("`|\\b(options|stores|auth|tls)\\.[a-z]|\\b(key|
 // Everything that is wrong with a class is said in its own words, remedies included,
 // and at once: what the stores and the templates find as well as what the dialect does.
 func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
-	e, err := newEngine(config.Default(), prometheus.NewRegistry())
+	e, err := newEngine(config.Default(), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 }
 
 func TestATypingErrorIsNoOtherDialect(t *testing.T) {
-	e, err := newEngine(config.Default(), prometheus.NewRegistry())
+	e, err := newEngine(config.Default(), prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func dialects() map[string]spec.Dialect {
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options, elsewhere bool) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
@@ -47,7 +47,7 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 		awskms.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(google),
-		sealed.NewType(sealed.Options{KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
+		sealed.NewType(sealed.Options{Elsewhere: elsewhere, KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
 		file.NewType(),
 	}
 }
@@ -55,9 +55,11 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 // engine is the provider's engine with what it stands on.
 type localEngine struct {
 	*engine.Engine
-	tokens *kube.Tokens
-	keys   *kube.Keys // of a provider that serves a cluster; else nil
-	amazon *aws.Platform
+	// written is the configuration as it was given, files of the node included.
+	written config.Config
+	tokens  *kube.Tokens
+	keys    *kube.Keys // of a provider that serves a cluster; else nil
+	amazon  *aws.Platform
 }
 
 // serving is what an engine has that serves a cluster.
@@ -68,7 +70,13 @@ type serving struct {
 // newEngine returns an engine with every dialect and store: one that serves a cluster,
 // or with nil one of a command. Its error is a spec.Problems.
 func newEngine(config config.Config, registry prometheus.Registerer, cluster *serving) (*localEngine, error) {
-	e := &localEngine{}
+	return engineFor(config, registry, cluster, false)
+}
+
+// engineFor is newEngine. elsewhere says that the configuration is for another machine,
+// whose files may be missing here.
+func engineFor(config config.Config, registry prometheus.Registerer, cluster *serving, elsewhere bool) (*localEngine, error) {
+	e := &localEngine{written: config}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
@@ -76,7 +84,7 @@ func newEngine(config config.Config, registry prometheus.Registerer, cluster *se
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
 	options := engine.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
 	}
 	if cluster != nil {
 		e.keys = e.tokens.Keys()

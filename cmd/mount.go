@@ -118,7 +118,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 
 	volume, err := withNotice(c.Context(), c.ErrOrStderr(), "waiting for the stores", mount)
 	if err != nil {
-		if f.socket == "" && f.config == "" && strings.Contains(err.Error(), "no such store") {
+		if f.socket == "" && f.config == "" && strings.Contains(err.Error(), "no store of that name is configured") {
 			fmt.Fprintln(c.ErrOrStderr(), "note: without --config or --socket there are only the stores that the class defines itself")
 		}
 		return err

@@ -60,7 +60,7 @@ func TestRefusedClassNamesObjectFieldAndRemedy(t *testing.T) {
 		},
 		"unknown store": {
 			"{path: second, store: vualt, key: secret/data/web/db}",
-			"object 2 (second): store: store vualt: no such store; this node's configuration names files, sealed, vault",
+			"object 2 (second): store: store vualt: no store of that name is configured; configured are files, sealed, vault; did you mean vault?",
 		},
 		"mode that is not octal": {
 			`{path: second, store: vault, key: secret/data/web/db, mode: "0888"}`,

@@ -171,8 +171,17 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 		return append(problems, unresolved...)
 	}
 	for _, setting := range slices.Sorted(maps.Keys(r.override)) {
+		if text := unknownSetting(r.Type, setting); text != "" {
+			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: text})
+			continue
+		}
 		if !r.safe(setting) {
 			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: "is not allowed: this store reads with the node's own files or credentials, which a class must not redirect; remove it"})
+		}
+	}
+	for i, setting := range config.Stores[name].Ignore {
+		if text := unknownSetting(r.Type, setting); text != "" {
+			problems = append(problems, spec.Problem{Field: fmt.Sprintf("%s.ignore[%d]", field, i), Text: text})
 		}
 	}
 	if r.asNode && len(r.allow) == 0 {
@@ -187,6 +196,29 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 	}
 	e.conns.release(conn)
 	return problems
+}
+
+// unknownSetting says that a store type has no setting of this dotted name, with the
+// nearest that it has, or nothing. A type reports every name that it does not know when
+// a store is opened.
+func unknownSetting(of store.Type, setting string) string {
+	var fields any = ""
+	names := strings.Split(setting, ".")
+	for _, name := range slices.Backward(names) {
+		fields = map[string]any{name: fields}
+	}
+	opened, err := of.Open(store.Settings{Fields: fields.(map[string]any), ByOperator: true})
+	if err == nil {
+		opened.Close()
+		return ""
+	}
+	for _, problem := range settingProblems("", err) {
+		at := strings.TrimPrefix(problem.Field, ".")
+		if strings.HasPrefix(problem.Text, "unknown field") && (setting == at || strings.HasPrefix(setting, at+".")) {
+			return problem.Text
+		}
+	}
+	return ""
 }
 
 // given says whether fields hold the setting of this dotted name.

@@ -20,6 +20,7 @@ type metrics struct {
 	outages       *outages
 	reads         *prometheus.CounterVec
 	readPanics    prometheus.Counter
+	unknownStores prometheus.Counter
 	cacheRequests cacheRequests
 	evictions     evictions
 	remembered    remembrances
@@ -62,6 +63,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "lanyard_store_panics_total",
 			Help: "Reads and renewals in which a store panicked.",
 		}),
+		unknownStores: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lanyard_unknown_store_mounts_total",
+			Help: "Mounts that failed because the class names a store that neither it nor the configuration defines; the log names the class.",
+		}),
 		cacheRequests: cacheRequests{
 			hit: requests.WithLabelValues("hit"), shared: requests.WithLabelValues("shared"),
 			miss: requests.WithLabelValues("miss"), stale: requests.WithLabelValues("stale"),
@@ -88,7 +93,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}, []string{"store", "type"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.readPanics, m.unknownStores, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -23,6 +24,9 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 		return e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
 	})
 	if err != nil {
+		if strings.Contains(err.Error(), noSuchStore) {
+			e.metrics.unknownStores.Inc()
+		}
 		return nil, err
 	}
 	defer release()

@@ -37,11 +37,13 @@ func TestWhatTheOperatorSetsNoClassCanChange(t *testing.T) {
 		"another address":                       {uses: "memory", stores: map[string]map[string]any{"memory": {"address": "elsewhere"}}, want: "stores.memory.address: pinned by the operator's configuration"},
 		"a setting that only the operator has":  {uses: "memory", stores: map[string]map[string]any{"memory": {"tls": map[string]any{"insecureSkipVerify": true}}}, want: "stores.memory.tls.insecureSkipVerify: pinned"},
 		"another type":                          {uses: "memory", stores: map[string]map[string]any{"memory": {"type": "vault"}}, want: "stores.memory.type: the operator's configuration says memory"},
-		"a store that nobody defines":           {uses: "nowhere", want: "object 1 (a): store: store nowhere: no such store; this node's configuration names memory"},
+		"a store that nobody defines":           {uses: "nowhere", want: "object 1 (a): store: store nowhere: no store of that name is configured; configured are memory"},
 		"a store of the class's own":            {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {"type": "memory", "address": "there"}}},
 		"one that the operator does not permit": {uses: "mine", stores: map[string]map[string]any{"mine": {"type": "memory"}}, want: "stores.mine: the operator does not let classes define stores"},
 		"one of an unknown type":                {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {"type": "memry"}}, want: "stores.mine.type: unknown type; give one of memory"},
-		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: missing"},
+		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: no store of that name is configured; configured are memory; for a store that the class defines, give a type: one of memory"},
+		"a name that is misspelt":               {uses: "memry", want: "no store of that name is configured; configured are memory; did you mean memory?"},
+		"one that the operator renamed":         {uses: "memori", policy: true, stores: map[string]map[string]any{"memori": {"role": "web"}}, want: "stores.memori.type: no store of that name is configured; configured are memory; did you mean memory?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, func(cfg *config.Config) {
