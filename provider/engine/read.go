@@ -184,7 +184,7 @@ func (c *cache) readStore(ctx context.Context, a scope, batch []fetch) (results 
 		switch {
 		case results[i].Err == nil:
 		case ctx.Err() != nil && !errors.Is(results[i].Err, remote.ErrNoSlot):
-			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout)}
+			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v: %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout, results[i].Err)} //nolint:errorlint // of its kinds, this one holds
 		default:
 			results[i].Value = store.Value{}
 		}

@@ -75,6 +75,6 @@ func (c *cache) rememberFailure(key volumeKey, p *plan, answers []answer, failur
 	if before, ok := c.failed.Get(key); ok && slices.Equal(before.made, failed.made) {
 		failed.remembered = before.remembered
 	}
-	failed.remembered = failed.again(mountError(len(p.objects), failures), c.now())
+	failed.remembered = failed.again(mountError(p, failures), c.now())
 	c.failed.Add(key, failed)
 }

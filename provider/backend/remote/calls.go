@@ -35,7 +35,9 @@ type Calls struct {
 
 type slots struct {
 	*share.Pool
-	users int // calls that hold or wait for a slot
+	users     int       // calls that hold or wait for a slot
+	allowed   float64   // how many calls the server seems to bear; at most the limit
+	throttled time.Time // when allowed was lowered
 }
 
 // NewCalls allows limit calls in flight at each address; limit is at least 1.
@@ -49,6 +51,7 @@ func (c *Calls) SetLimit(limit int) {
 	defer c.mu.Unlock()
 	c.limit = int64(max(limit, 1))
 	for _, s := range c.slots {
+		s.allowed = float64(c.limit)
 		s.SetLimits(slotLimits(c.limit))
 	}
 }
@@ -86,7 +89,8 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	c.mu.Lock()
 	s, limit := c.slots[address], c.limit
 	if s == nil {
-		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit))}
+		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit)), allowed: float64(c.limit)}
+		c.forget()
 		c.slots[address] = s
 	}
 	s.users++
@@ -95,7 +99,7 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	leave := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if s.users--; s.users == 0 {
+		if s.users--; s.users == 0 && s.allowed >= float64(c.limit) {
 			s.Close()
 			delete(c.slots, address)
 		}
@@ -108,13 +112,59 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	return func() { slot.Release(); leave() }, nil
 }
 
+// What is known of an address that throttles: it is kept for so long without calls, of so
+// many addresses, and one burst of refusals counts as one.
+const (
+	throttledKept = time.Minute
+	throttledMax  = 256
+	oneBurst      = 250 * time.Millisecond
+)
+
+// forget drops what is known of addresses without calls. It is entered with mu held.
+func (c *Calls) forget() {
+	for address, s := range c.slots {
+		if s.users == 0 && (time.Since(s.throttled) > throttledKept || len(c.slots) >= throttledMax) {
+			s.Close()
+			delete(c.slots, address)
+		}
+	}
+}
+
+// ended adapts the number of calls in flight to what the server at an address bears, as
+// TCP does: half as many once it throttles, and one more for each round without.
+func (c *Calls) ended(address string, throttled bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slots[address]
+	limit := float64(c.limit)
+	switch {
+	case s == nil || !throttled && s.allowed >= limit:
+		return
+	case !throttled:
+		s.allowed = min(s.allowed+1/s.allowed, limit)
+	case time.Since(s.throttled) < oneBurst:
+		return
+	default:
+		s.allowed, s.throttled = max(s.allowed/2, 1), time.Now()
+	}
+	s.SetLimits(slotLimits(int64(s.allowed)))
+}
+
 // timeoutKey is the context's key for the allowance of WithTimeout.
 type timeoutKey struct{}
 
 // allowance is how long each call may take, and why one was not made.
 type allowance struct {
-	timeout time.Duration
-	notMade atomic.Pointer[error]
+	timeout   time.Duration
+	notMade   atomic.Pointer[error]
+	throttled atomic.Bool
+}
+
+// wasThrottled is true if a call made with ctx, which is WithTimeout's, was answered
+// with HTTP status 429.
+func wasThrottled(ctx context.Context) bool {
+	allowed, ok := ctx.Value(timeoutKey{}).(*allowance)
+	return ok && allowed.throttled.Load()
 }
 
 // WithTimeout lets each call that goes through a Transport take so long, to the
@@ -158,6 +208,13 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 		status := 0
 		if err == nil {
 			status = resp.StatusCode
+		}
+		throttled := status == http.StatusTooManyRequests
+		if limited && throttled {
+			allowed.throttled.Store(true)
+		}
+		if err == nil {
+			c.ended(dialled(req.URL), throttled)
 		}
 		if c.Observe != nil {
 			c.Observe(req.Context(), storeType, status, time.Since(start))
