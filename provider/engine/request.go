@@ -56,6 +56,16 @@ type Volume struct {
 	Files []File
 	// Versions has at least one entry, and the IDs are unique.
 	Versions []Version
+	// Absent are the optional objects that have no file, in the class's order.
+	Absent []Absence
+}
+
+// Absence is why an optional object has no file.
+type Absence struct {
+	// ID is the object's path, or its name if it has no path.
+	ID string
+	// Reason is what the error would say if the object were not optional.
+	Reason string
 }
 
 // size is about that of the message that the volume becomes, in bytes.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/klog/v2"
+
 	"github.com/lanyardhq/lanyard/internal/jsonsize"
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -90,6 +92,7 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 		}
 		return nil, failures
 	}
+	logAbsent(a, built.volume.Absent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	built.asked = c.now()
@@ -101,6 +104,16 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil
+}
+
+// absentLogged is how many optional objects of a volume the log names.
+const absentLogged = 10
+
+// logAbsent says once for each new volume what is not in it, and why.
+func logAbsent(a scope, all []Absence) {
+	for _, one := range all[:min(len(all), absentLogged)] {
+		klog.InfoS("An optional object is absent", "namespace", message.Printable(a.as.Namespace), "pod", message.Printable(a.as.Pod), "object", message.Printable(one.ID), "cause", one.Reason)
+	}
 }
 
 // builder makes one volume.
@@ -215,7 +228,7 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, fault.ErrNotFound) {
-		b.version(o, absent)
+		b.absent(p, o, err)
 		return
 	}
 	if err != nil {
@@ -252,10 +265,17 @@ func ofKey(o *planned) string {
 	return " of " + message.Printable(o.Key)
 }
 
+// absent leaves out an optional object.
+func (b *builder) absent(p *plan, o *planned, reason error) {
+	store := p.sources[o.source].name
+	b.version(o, absent)
+	b.volume.Absent = append(b.volume.Absent, Absence{ID: o.ID(), Reason: message.Printable(store) + ": " + p.words.InText(reason.Error(), store)})
+}
+
 func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if errors.Is(err, render.ErrNothing) && o.Optional {
-		b.version(o, absent)
+		b.absent(p, o, fmt.Errorf("`expand`%s: %w", ofKey(o), err))
 		return
 	}
 	if err != nil {

@@ -1,11 +1,17 @@
 package engine_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/spec"
+	"github.com/lanyardhq/lanyard/provider/store"
 )
 
 func TestEveryFailingTemplateIsToldAtOnce(t *testing.T) {
@@ -53,4 +59,45 @@ func wantProblem(t *testing.T, err error, want string) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}
+}
+
+// What an optional object lacks is said where its file is missed.
+func TestWhatIsAbsentSaysWhy(t *testing.T) {
+	b := start(t, nil)
+	b.memory.Put("j", `{"cfg":"{\"a\":\"planted\"}","none":null}`)
+	b.memory.Put("e", `{}`)
+	b.class("web",
+		spec.Object{Path: "there", Key: "j"},
+		spec.Object{Path: "gone", Key: "gone", Optional: true},
+		spec.Object{Path: "cfg", Key: "j", Property: "cfg.a", Optional: true},
+		spec.Object{Name: "none", Key: "j", Property: "none", Optional: true},
+		spec.Object{Path: "all", Key: "e", Expand: true, Optional: true},
+	)
+	volume, err := b.Mount(t.Context(), engine.Request{Dialect: "test", Parameters: map[string]string{"class": "web"}, Identity: web})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []engine.Absence{
+		{ID: "gone", Reason: "memory: gone: not found"},
+		{ID: "cfg", Reason: "memory: property cfg.a of j: selects nothing: cfg is text that holds JSON, which no property looks into; take it apart with fromJson in a template"},
+		{ID: "none", Reason: "memory: property none of j: selects nothing: the key none is null"},
+		{ID: "all", Reason: "memory: expand of e: expand selects nothing: the object has no keys, or all are null"},
+	}
+	if !slices.Equal(volume.Absent, want) || len(volume.Files) != 1 {
+		t.Errorf("absent %q", volume.Absent)
+	}
+}
+
+// The error of a read whose time is over is the store's own, beside the time.
+func TestATimeoutKeepsTheStoresWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Behave = func(ctx context.Context, _ store.Reference) error {
+			<-ctx.Done()
+			return fmt.Errorf("GET a: no answer from memory:1 in the time given (the try before: sealed): %w", ctx.Err())
+		}
+		b.class("web", spec.Object{Path: "a", Key: "a"})
+		_, _, err := b.mount(web, "web")
+		wantError(t, err, fault.ErrUnavailable, "object 1 (a): memory: unavailable: no answer within 30s: GET a: no answer from memory:1 in the time given (the try before: sealed)")
+	})
 }

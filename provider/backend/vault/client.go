@@ -90,6 +90,8 @@ type Response struct {
 	Status int
 	Answer *Answer // nil if the body was empty or not an answer of Vault's
 	Broken error   // why Answer is nil
+	// Location is where a redirect that is not followed leads to, without the query.
+	Location string
 
 	from   remote.Speaker
 	logsIn bool           // again, some time after it was refused
@@ -142,6 +144,9 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	}
 	resp := &Response{Status: got.StatusCode, from: c.from, sent: r.sent()}
 	resp.Answer, resp.Broken = ParseAnswer(r.Path, body)
+	if to, err := got.Location(); err == nil && got.StatusCode/100 == 3 {
+		resp.Location = message.Excerpt((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String())
+	}
 	if passing, executed := passingStatus(got.StatusCode); passing {
 		return nil, outcome{
 			err:    resp.unavailable(),

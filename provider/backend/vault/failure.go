@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,6 +28,19 @@ func (r *Response) reasons() string {
 		return ""
 	}
 	return strings.Join(slices.Concat(r.Answer.Errors, r.Answer.Warnings), "; ")
+}
+
+// Redirected explains a redirect that is not followed, because the token or the login
+// must not go where it leads; empty for all other answers.
+func (r *Response) Redirected() string {
+	if r.Status/100 != 3 {
+		return ""
+	}
+	to := "to nowhere"
+	if r.Location != "" {
+		to = "to " + r.Location
+	}
+	return fmt.Sprintf("the server redirects (%d) %s, where no token may go; let `address` be that of Vault itself: its scheme, its active node, without a page for people to log in between", r.Status, to)
 }
 
 // SaidOfDenial is Said for a status 403, without what only repeats the status. It

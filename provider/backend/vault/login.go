@@ -174,8 +174,14 @@ func (s *sessions) asLogin(err error) error { return fmt.Errorf("login as %s: %w
 // refused explains a login that Vault does not accept.
 func (s *sessions) refused(resp *Response) error {
 	text := resp.Said()
+	if redirected := resp.Redirected(); redirected != "" {
+		return fault.Failf(fault.ErrInvalid, "login as %s: %s", s.who(), redirected)
+	}
 	if resp.Status == http.StatusNotFound {
-		return fault.Failf(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), message.Excerpt(s.auth.Mount), text)
+		if s.client.namespace == "" {
+			return fault.Failf(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in the root namespace; set auth.mount to where it is, or `namespace`%s", s.who(), message.Excerpt(s.auth.Mount), text)
+		}
+		return fault.Failf(fault.ErrInvalid, "login as %s: there is no namespace %s, or no auth method is enabled at auth/%s in it; check `namespace` and auth.mount%s", s.who(), message.Excerpt(s.client.namespace), message.Excerpt(s.auth.Mount), text)
 	}
 	return fault.Failf(fault.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.Status, text, s.remedy())
 }

@@ -155,7 +155,7 @@ func TestAnswersThatHoldNone(t *testing.T) {
 		"denied":           {403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, fault.ErrDenied, `permission denied for role "web": its policies need read on secret/data/a`},
 		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, fault.ErrInvalid, `Vault says: missing \x00 parameter`},
 		"wrong method":     {405, `{"errors":["unsupported operation"]}`, fault.ErrInvalid, "options.method"},
-		"redirect":         {307, ``, fault.ErrInvalid, "active node"},
+		"redirect":         {307, ``, fault.ErrInvalid, "redirects (307) to nowhere"},
 		"very long reason": {400, `{"errors":["` + strings.Repeat("long ", 1000) + `"]}`, fault.ErrInvalid, "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestARefusalInVaultsWordsIsBelieved(t *testing.T) {
 	for body, kinds := range map[string]map[int]error{
 		`{"errors":[]}`: {404: fault.ErrNotFound},
 		`{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`:                                  {403: fault.ErrDenied, 401: fault.ErrDenied},
-		`{"request_id":"1","lease_id":"","data":null,"warnings":["Invalid path for a versioned K/V"]}`: {404: fault.ErrNotFound},
+		`{"request_id":"1","lease_id":"","data":null,"warnings":["Invalid path for a versioned K/V"]}`: {404: fault.ErrInvalid},
 	} {
 		for status, kind := range kinds {
 			err := readBehind(t, func(w http.ResponseWriter, path string) bool {
