@@ -85,6 +85,7 @@ func engineFor(config config.Config, registry prometheus.Registerer, cluster *se
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
 	options := engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
+		Once: cluster == nil,
 	}
 	if cluster != nil {
 		e.keys = e.tokens.Keys()

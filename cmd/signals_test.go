@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/internal/reload"
@@ -151,4 +154,36 @@ func TestAnAdminAddressInUseStopsNobody(t *testing.T) {
 		return err == nil && resp.StatusCode == http.StatusOK
 	})
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// A command that mounts once says what failed, and its log does not say it again.
+func TestACommandTellsAnOutageOnce(t *testing.T) {
+	directory := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(directory, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config := write("lanyard.yaml", "stores: {v: {type: vault, address: 'http://"+silent.Addr().String()+"', retries: 0, auth: {method: tokenFile, tokenFile: "+write("token", "t")+"}, allow: ['*/*']}}")
+	class := write("class.yaml", "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web}\nspec: {provider: lanyard, parameters: {objects: '- {path: a, store: v, key: secret/data/x, property: p}'}}\n")
+	var log bytes.Buffer
+	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
+	t.Cleanup(klog.ClearLogger)
+	code, _, stderr := runLanyard("mount", "--config", config, class)
+	if code != exitFailed || strings.Count(stderr, "cannot be reached") != 1 {
+		t.Errorf("ended with %d:\n%s", code, stderr)
+	}
+	if log.String() != "" {
+		t.Errorf("the log says\n%s", &log)
+	}
 }

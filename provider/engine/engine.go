@@ -41,6 +41,9 @@ type Options struct {
 	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
 	// cache, each time it has changed by some MiB.
 	MemoryTaken func(bytes int64)
+	// Once says that the engine is for one mount, whose error tells what the log would
+	// tell of stores that are down.
+	Once bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -99,7 +102,7 @@ func New(opts Options) (*Engine, error) {
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
-	m.outages = newOutages(opts.Metrics, now, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
+	m.outages = newOutages(opts.Metrics, now, opts.Once, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
 	if err := e.Configure(opts.Config); err != nil {
 		return nil, err
 	}

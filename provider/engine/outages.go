@@ -36,14 +36,19 @@ type outages struct {
 	staleOnError func() time.Duration
 }
 
-func newOutages(registry prometheus.Registerer, now func() time.Time, staleOnError func() time.Duration) *outages {
+// newOutages returns outages that the log tells of unless silent.
+func newOutages(registry prometheus.Registerer, now func() time.Time, silent bool, staleOnError func() time.Duration) *outages {
 	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "lanyard_store_up",
 		Help: "1 if the store answered the last read, 0 if it was unavailable, by the operator's name of the store.",
 	}, []string{"store"})
 	registry.MustRegister(up)
 	o := &outages{now: now, staleOnError: staleOnError}
-	o.Tracker = outage.New(up, o.tell)
+	tell := o.tell
+	if silent {
+		tell = func(outage.Change) {}
+	}
+	o.Tracker = outage.New(up, tell)
 	return o
 }
 

@@ -67,6 +67,19 @@ type watch struct {
 	gone   string // what was found in place of the socket; empty while it is there
 	since  time.Time
 	why    string // why it could not be made again, or set back
+	unsafe string // what is wrong with its directory
+}
+
+// checkDirectory logs once that others have come to be able to replace the socket.
+func (w *watch) checkDirectory() {
+	text := ""
+	if err := checkDirectory(filepath.Dir(w.path)); err != nil {
+		text = err.Error()
+	}
+	if text != w.unsafe && text != "" {
+		klog.ErrorS(nil, "The socket's directory has become unsafe", "socket", w.path, "cause", text)
+	}
+	w.unsafe = text
 }
 
 func (w *watch) look(ctx context.Context) {
@@ -79,6 +92,7 @@ func (w *watch) look(ctx context.Context) {
 		if !w.chosen {
 			w.setBack(now)
 		}
+		w.checkDirectory()
 		return
 	}
 	if w.isClosed() {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,21 +21,45 @@ import (
 	"k8s.io/klog/v2/textlogger"
 )
 
+// safeBuffer is a log that is read while Watch writes to it.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *safeBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Reset()
+}
+
 // watched is a socket that answers each connection with a byte while Watch runs, on a
 // clock that stands still unless the test waits.
 type watched struct {
 	*testing.T
 	*Listener
 	path   string
-	log    *bytes.Buffer
-	losses int
+	log    *safeBuffer
+	losses atomic.Int64
 	given  error // why Watch gave up; read after it has
 }
 
 // watching runs a test in a bubble, in which waiting for connections counts as being
 // idle no more than it does in a real process: each look is one tick of the clock.
 func watching(t *testing.T, chosen bool, test func(w *watched)) {
-	var log bytes.Buffer
+	var log safeBuffer
 	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
 	t.Cleanup(klog.ClearLogger)
 	synctest.Test(t, func(t *testing.T) {
@@ -46,7 +72,7 @@ func watching(t *testing.T, chosen bool, test func(w *watched)) {
 		must(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
-		go func() { defer close(done); w.given = w.Watch(ctx, chosen, func() { w.losses++ }) }()
+		go func() { defer close(done); w.given = w.Watch(ctx, chosen, func() { w.losses.Add(1) }) }()
 		test(w)
 		cancel()
 		<-done
@@ -126,15 +152,15 @@ func TestALostSocketIsMadeAgain(t *testing.T) {
 				}
 				info, err := os.Lstat(w.path)
 				must(w.T, err)
-				if info.Mode().Perm() != 0o600 || w.losses != 1 {
-					w.Errorf("mode %v, %d losses", info.Mode(), w.losses)
+				if info.Mode().Perm() != 0o600 || w.losses.Load() != 1 {
+					w.Errorf("mode %v, %d losses", info.Mode(), w.losses.Load())
 				}
 				w.look()
 				w.logged("was lost and is listened on again", 1)
 				lose(w)
 				w.look()
-				if !w.connects() || w.losses != 2 {
-					w.Errorf("the second time nobody can connect (%d losses)", w.losses)
+				if !w.connects() || w.losses.Load() != 2 {
+					w.Errorf("the second time nobody can connect (%d losses)", w.losses.Load())
 				}
 			})
 		})
@@ -180,14 +206,14 @@ func TestASocketThatCannotBeMadeAgainYet(t *testing.T) {
 				w.look()
 				w.logged(test.want, 1)
 				w.logged("cannot be made again yet", 1)
-				if w.losses != 1 {
-					w.Errorf("%d losses", w.losses)
+				if w.losses.Load() != 1 {
+					w.Errorf("%d losses", w.losses.Load())
 				}
 				free()
 				w.look()
 				w.logged("is listened on again", 1)
-				if !w.connects() || w.losses != 1 {
-					w.Errorf("it is not listened on again: %d losses", w.losses)
+				if !w.connects() || w.losses.Load() != 1 {
+					w.Errorf("it is not listened on again: %d losses", w.losses.Load())
 				}
 			})
 		})
@@ -203,8 +229,8 @@ func TestASocketThatComesBack(t *testing.T) {
 		w.look()
 		w.logged("is in its place again", 1)
 		w.logged("listened on again", 0)
-		if !w.connects() || w.losses != 1 {
-			w.Errorf("nobody can connect (%d losses)", w.losses)
+		if !w.connects() || w.losses.Load() != 1 {
+			w.Errorf("nobody can connect (%d losses)", w.losses.Load())
 		}
 	})
 }
@@ -216,8 +242,8 @@ func TestAModeThatSomebodyChangedIsSetBack(t *testing.T) {
 			w.look()
 			info, err := os.Lstat(w.path)
 			must(w.T, err)
-			if info.Mode().Perm() != 0o600 || w.losses != 0 {
-				w.Errorf("mode %v, %d losses", info.Mode(), w.losses)
+			if info.Mode().Perm() != 0o600 || w.losses.Load() != 0 {
+				w.Errorf("mode %v, %d losses", info.Mode(), w.losses.Load())
 			}
 			w.logged("it is set back", 1)
 			w.log.Reset()
@@ -232,12 +258,25 @@ func TestAModeThatSomebodyChangedIsSetBack(t *testing.T) {
 	})
 }
 
+func TestADirectoryThatBecomesUnsafeIsTold(t *testing.T) {
+	watching(t, false, func(w *watched) {
+		for range 2 {
+			must(w.T, os.Chmod(filepath.Dir(w.path), 0o757))
+			w.look()
+			must(w.T, os.Chmod(filepath.Dir(w.path), 0o755))
+			w.look()
+		}
+		w.logged("The socket's directory has become unsafe", 2)
+		w.logged("is writable for everyone", 2)
+	})
+}
+
 func TestNothingIsMadeAgainAfterClose(t *testing.T) {
 	watching(t, false, func(w *watched) {
 		must(w.T, w.Close())
 		w.look()
-		if _, err := os.Lstat(w.path); !errors.Is(err, os.ErrNotExist) || w.losses != 0 {
-			w.Errorf("the socket is there again: %v, %d losses", err, w.losses)
+		if _, err := os.Lstat(w.path); !errors.Is(err, os.ErrNotExist) || w.losses.Load() != 0 {
+			w.Errorf("the socket is there again: %v, %d losses", err, w.losses.Load())
 		}
 	})
 }
