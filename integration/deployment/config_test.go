@@ -78,7 +78,7 @@ func TestEveryFieldOfTheConfigurationReachesTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds := file.Config
-	if holds.Cluster != "prod-eu" || holds.Policy.ClassStores || len(holds.Stores) != 3 || holds.Stores["licences"].Allow[0] != "billing/*" {
+	if holds.Cluster != "prod-eu" || len(holds.Policy.ClassStores) != 0 || len(holds.Stores) != 3 || holds.Stores["licences"].Allow[0] != "billing/*" {
 		t.Errorf("the configuration is %+v", holds)
 	}
 	if holds.Cache.Bytes != 256<<20 || holds.Bounds.RequestBytes != 2<<20 || holds.Bounds.Objects != 100000 || holds.Cache.StaleOnError.String() != "1h30m0s" {

@@ -19,7 +19,7 @@ import (
 
 func TestDefaultsInstallADaemonSetAndTheRightToAKeyOfItsOwn(t *testing.T) {
 	rendered := render(t, "")
-	if got, want := kinds(rendered), "ConfigMap DaemonSet Role RoleBinding ServiceAccount"; got != want {
+	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
 	account := object[core.ServiceAccount](t, rendered, "ServiceAccount")
@@ -85,12 +85,12 @@ config: {policy: {tokenRequest: true}}
 podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
-networkPolicy: {enabled: true}
+networkPolicy: {from: [{namespaceSelector: {}}], egress: {enabled: true}}
 priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 14 {
+	if len(rendered.Objects) != 15 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {

@@ -75,6 +75,7 @@ func TestVaultParametersOfTheConnection(t *testing.T) {
 	f := newFront(t, server.Address)
 	ca, cert, key := filepath.Join(f.directory, "ca.crt"), filepath.Join(f.directory, "tls.crt"), filepath.Join(f.directory, "tls.key")
 	n := newNode(t, "vault", fmt.Sprintf(`
+policy: {classStores: [127.0.0.0/8]}
 stores:
   vault:
     type: vault

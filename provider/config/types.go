@@ -14,6 +14,9 @@ type Config struct {
 	Stores map[string]Store `yaml:"stores"`
 	// Policy says what classes and pods may do.
 	Policy Policy `yaml:"policy"`
+	// Proxy is the HTTP proxy between the node and every store and key service. The
+	// provider's environment has no say in it.
+	Proxy Proxy `yaml:"proxy"`
 	// Cache bounds the age and the memory of cached values.
 	Cache Cache `yaml:"cache"`
 	// Bounds limit the cost of one request, of one class and of all together.
@@ -44,8 +47,10 @@ type Store struct {
 // Policy says what classes and pods may do.
 type Policy struct {
 	// ClassStores lets classes define stores of their own, which read with the
-	// pod's identity. When false, classes may use only the stores above.
-	ClassStores bool `yaml:"classStores"`
+	// pod's identity. When false, classes may use only the stores above; a list of
+	// addresses lets such stores call those alone. Addresses of the node itself and
+	// of metadata services are reserved: only a list that names them allows them.
+	ClassStores ClassStores `yaml:"classStores"`
 	// TokenRequest lets the provider ask the API server for a pod's token if
 	// the driver passed none for the audience. It needs the right to create
 	// serviceaccounts/token.
@@ -55,6 +60,24 @@ type Policy struct {
 	// account, and the region in the labels of its own node. It needs the right to
 	// get serviceaccounts and nodes.
 	ReadObjects bool `yaml:"readObjects"`
+}
+
+// Proxy is an HTTP proxy that calls go through, with the method CONNECT. The node's
+// own services and the API server are called directly.
+type Proxy struct {
+	// URL is the proxy's, http://HOST:PORT or https://HOST:PORT. Without it there is
+	// no proxy.
+	URL string `yaml:"url"`
+	// CACertFile is a file with the authorities that a proxy of https:// is trusted
+	// by. Without it the system's are.
+	CACertFile string `yaml:"caCertFile"`
+	// CredentialsFile is a file that only its owner may read, with USER:PASSWORD for
+	// the proxy.
+	CredentialsFile string `yaml:"credentialsFile"`
+	// NoProxy lists what is called directly, with commas between: hosts, domains
+	// with all below them, IP addresses, networks such as 10.0.0.0/8, each with or
+	// without a port. Loopback addresses are always called directly.
+	NoProxy string `yaml:"noProxy"`
 }
 
 // Cache bounds the age and the memory of cached values.
@@ -119,7 +142,7 @@ type Bounds struct {
 // Default is the configuration of an operator who sets nothing.
 func Default() Config {
 	return Config{
-		Policy: Policy{ClassStores: true},
+		Policy: Policy{ClassStores: AnyClassStore()},
 		Cache: Cache{
 			Refresh:      30 * time.Second,
 			StartAge:     5 * time.Second,

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/address"
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -30,6 +32,12 @@ func (c Config) Validate() spec.Problems {
 			wrong("stores."+name+".type", "missing; say what kind of store it is, such as vault or file")
 		}
 	}
+	for i, pattern := range c.Policy.ClassStores {
+		if err := address.Check(pattern); err != nil {
+			wrong(fmt.Sprintf("policy.classStores[%d]", i), "%s", err)
+		}
+	}
+	proxy.Settings(c.Proxy).Check(func(field, text string) { wrong("proxy."+field, "%s", text) })
 	if file := c.Cache.VersionKeyFile; file != "" && !filepath.IsAbs(file) {
 		wrong("cache.versionKeyFile", "must be an absolute path")
 	}

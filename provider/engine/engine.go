@@ -99,6 +99,7 @@ func New(opts Options) (*Engine, error) {
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
+	m.outages = newOutages(opts.Metrics, now, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
 	if err := e.Configure(opts.Config); err != nil {
 		return nil, err
 	}
@@ -121,6 +122,7 @@ func (e *Engine) Configure(config config.Config) error {
 	next := &rules{config: config, keyed: newVersionKey()}
 	if previous := e.current.Load(); previous != nil {
 		next.generation, next.keyed = previous.generation+1, previous.keyed
+		defer func() { e.metrics.keep(&previous.config, &e.current.Load().config) }()
 	}
 	if file := config.Cache.VersionKeyFile; file != "" {
 		keyed, err := readVersionKey(file)

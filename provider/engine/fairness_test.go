@@ -179,6 +179,21 @@ func TestAVolumeThatFailedIsMadeAgainWhenItsValuesAreReadAgain(t *testing.T) {
 	})
 }
 
+func TestAValueStandsInForAMountThatGetsNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Put("a", "v")
+		b.class("web", spec.Object{Path: "a", Key: "a"})
+		b.mustMount(t, web, "web")
+		time.Sleep(3 * time.Minute)
+		b.HoldMemory("prod")
+		b.wantFile(t, web, "web", "a", "v")
+		b.wantReads(t, 1)
+		_, _, err := b.mount(api, "web")
+		wantError(t, err, fault.ErrUnavailable, "timed out waiting for memory")
+	})
+}
+
 // Each takes half of what those before have left.
 func TestNamespacesThatTakeAllMemoryLeaveSomeToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/share"
@@ -31,6 +32,8 @@ const renewalsOfOne = 8
 type lease struct {
 	store.Lease
 	conn *connection
+	// name is what the class that it was issued for calls the store.
+	name string
 	// granted is how long the value worked when it was issued: the measure of
 	// whether what a renewal gives is still worth having.
 	granted  time.Duration
@@ -61,7 +64,7 @@ func (l *lease) schedule() {
 }
 
 func (c *cache) beginLease(e *entry, granted *store.Lease, s *source, now time.Time) {
-	l := &lease{Lease: *granted, conn: s.connection, granted: granted.Duration}
+	l := &lease{Lease: *granted, conn: s.connection, name: s.name, granted: granted.Duration}
 	if l.granted <= 0 {
 		l.granted = max(granted.Expires.Sub(now), time.Second)
 	}
@@ -132,7 +135,8 @@ func (c *cache) renewDue(config *config.Config) {
 		c.conns.retain(l.conn)
 		c.work.Go(func() {
 			defer c.conns.release(l.conn)
-			c.renew(share.With(c.lifetime, namespace), l, config.Bounds.ReadTimeout)
+			ctx := remote.WithStore(share.With(c.lifetime, namespace), storeLabel(config, l.name))
+			c.renew(ctx, l, config.Bounds.ReadTimeout)
 		})
 	}
 }
@@ -141,7 +145,11 @@ func (c *cache) renewDue(config *config.Config) {
 func (c *cache) renew(ctx context.Context, l *lease, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	began := c.now()
 	renewed, err := c.callRenew(ctx, l)
+	if c.lifetime.Err() == nil {
+		c.metrics.outages.note(remote.StoreOf(ctx), began, err)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

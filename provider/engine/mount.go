@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -34,13 +33,12 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	}
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	ctx = share.With(ctx, req.Identity.Namespace)
 	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1)}
 	begun := e.started.has(req.Identity, plan.key.class)
 	if !begun {
 		a.notBefore = e.now().Add(-r.config.Cache.StartAge)
 	}
-	volume := e.madeSmall(a, plan, req.Mode)
+	volume := e.small(a, plan, req, false)
 	if volume == nil {
 		if volume, err = e.mountWithin(ctx, r, a, plan, req); err != nil {
 			return nil, err
@@ -52,14 +50,14 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	return volume, nil
 }
 
-// madeSmall is the volume if it is in memory and takes little of that to be sent, else
-// nil.
-func (e *Engine) madeSmall(a scope, plan *plan, mode fs.FileMode) *Volume {
-	answers, known := e.cache.fromMemory(a, plan.sources, false)
+// small returns the volume if it is in memory, made of values that are as well, and needs
+// no budget; else nil. staleOK is that of fromMemory.
+func (e *Engine) small(a scope, plan *plan, req Request, staleOK bool) *Volume {
+	answers, known := e.cache.fromMemory(a, plan.sources, staleOK)
 	if !known {
 		return nil
 	}
-	volume := e.cache.made(a, plan, mode, answers)
+	volume := e.cache.made(a, plan, req.Mode, answers)
 	if volume == nil || volume.size() > smallMessage {
 		return nil
 	}
@@ -87,11 +85,15 @@ func sizeOf(parameters map[string]string) (total int) {
 // given back, and the mount begins anew with what it needs: so no mount waits for
 // memory while it holds some.
 func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	ctx = share.With(ctx, req.Identity.Namespace)
 	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 	defer cancel()
 	for reserve := max(plan.need.Load(), minReserve); ; {
 		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
 		if err != nil {
+			if volume := e.small(a, plan, req, true); volume != nil {
+				return volume, nil
+			}
 			return nil, err
 		}
 		a.budget = budget

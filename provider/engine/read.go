@@ -87,13 +87,16 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	receiving := &receiving{budget: a.budget, stop: cancel}
-	ctx = remote.WithReserve(ctx, receiving.take)
+	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), storeLabel(a.config, wanted[0].source.name))
 	defer receiving.end()
 	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
-		source := wanted[i].source
-		c.metrics.read(source.connection.typeName, result.Err)
+		label := storeLabel(a.config, wanted[i].source.name)
+		c.metrics.read(label, wanted[i].source.connection.typeName, result.Err)
+		if c.lifetime.Err() == nil && !receiving.short.Load() {
+			c.metrics.outages.note(label, began.at, result.Err)
+		}
 		h := &held{value: result.Value}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):

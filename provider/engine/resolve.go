@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/address"
+	"github.com/lanyardhq/lanyard/internal/proxy"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -59,7 +62,7 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	switch {
 	case !named && class == nil:
 		return resolved{}, problem("", "no such store; %s", knownStores(c))
-	case !named && !c.Policy.ClassStores:
+	case !named && len(c.Policy.ClassStores) == 0:
 		return resolved{}, problem("", "the operator does not let classes define stores; %s", knownStores(c))
 	case typeName == "":
 		return resolved{}, problem(".type", "missing; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
@@ -70,7 +73,7 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	}
 
 	r := resolved{
-		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named},
+		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named, Network: remote.Network{Proxy: proxy.Settings(c.Proxy)}},
 		allow: operator.Allow, override: operator.Override,
 	}
 	fields := maps.Clone(class)
@@ -78,11 +81,17 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	node, mayReadAsNode := r.Type.(store.NodeReader)
 	if !named {
 		r.settings.Fields = fields
+		r.settings.Network.Rule = remote.NewDialRule(c.Policy.ClassStores)
 		r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 		return r, nil
 	}
 	merged := operator.Merge(name, r.WorkloadSettings(), fields)
-	r.settings.Fields = merged.Fields
+	r.settings.Fields, r.settings.FromClass = merged.Fields, merged.FromClass
+	if len(merged.FromClass) > 0 {
+		// override says which values a class may give; where those lead is up to
+		// whoever owns the names.
+		r.settings.Network.Rule = remote.NewDialRule(append([]string{address.Any}, address.Networks(c.Policy.ClassStores)...))
+	}
 	r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 	var problems []spec.Problem
 	for _, refused := range merged.Refused {

@@ -10,9 +10,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
-	"os"
 	"slices"
 
+	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -29,9 +29,12 @@ func newVersionKey() versionKey {
 	return key
 }
 
+// maxVersionKey bounds the file of the version key in bytes.
+const maxVersionKey = 64 << 10
+
 // readVersionKey returns the key in the operator's file.
 func readVersionKey(path string) (versionKey, error) {
-	data, err := os.ReadFile(path)
+	data, err := nodefile.ReadPrivate(path, maxVersionKey)
 	if err != nil {
 		return versionKey{}, err
 	}

@@ -3,11 +3,13 @@ package kmsring
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -30,7 +32,9 @@ type ringFile struct {
 	Kind   string        `yaml:"kind"`
 	Settle time.Duration `yaml:"settle"`
 	Outage time.Duration `yaml:"outage"`
-	Keys   []ringKey     `yaml:"keys"`
+	// Proxy is what leads to the key services.
+	Proxy proxy.Settings `yaml:"proxy"`
+	Keys  []ringKey      `yaml:"keys"`
 }
 
 // ringKey is one key of the file.
@@ -55,19 +59,12 @@ type Error struct {
 // keys[0].state: must be write, read or retired".
 func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
-// read returns the file's content. The error is an *Error.
+// read returns the file's content. It refuses one that others can change, who could
+// have secrets encrypted with a key of their own. The error is an *Error.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	data, err := nodefile.ReadTrusted(path, maxBytes)
 	if err != nil {
 		return nil, unreadable(path, err)
-	}
-	defer file.Close() //nolint:errcheck // read only
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	if len(data) > maxBytes {
-		return nil, &Error{path, strict.Problems{{Text: "is larger than 1 MiB, which no key ring is"}}}
 	}
 	return data, nil
 }
@@ -78,7 +75,7 @@ func unreadable(path string, err error) *Error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{path, strict.Problems{{Text: "cannot be read: " + err.Error()}}}
+	return &Error{path, strict.Problems{{Text: "cannot be read: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), path+" "), path+": ")}}}
 }
 
 // decode decodes the YAML and checks everything that needs no key service.
@@ -103,6 +100,7 @@ func (f ringFile) problems() strict.Problems {
 	if f.Outage > maxTime {
 		found.Add("outage", "must be at most %s", maxTime)
 	}
+	f.Proxy.Check(func(field, text string) { found.Add("proxy."+field, "%s", text) })
 	if len(f.Keys) > maxKeys {
 		found.Add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
 		return found

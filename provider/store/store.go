@@ -9,8 +9,10 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -41,6 +43,30 @@ type Settings struct {
 	// ByOperator is true if the store is named in the operator's
 	// configuration. Only then may it use credentials or files of the node.
 	ByOperator bool
+	// FromClass are the dotted names of the settings of such a store in which a
+	// class's value holds.
+	FromClass []string `json:",omitempty"`
+	// Network is how connections leave the node. Its rule holds for the addresses
+	// that a class chose; see Reach.
+	Network remote.Network
+}
+
+// Reach is the Network of an address that the settings of these dotted names lead
+// to: without the rule if they are all the operator's.
+func (s Settings) Reach(settings ...string) remote.Network {
+	if s.ByOperator && !slices.ContainsFunc(settings, func(name string) bool { return slices.Contains(s.FromClass, name) }) {
+		return remote.Network{Proxy: s.Network.Proxy}
+	}
+	return s.Network
+}
+
+// ReachNode is the Network of a service of the node's own, such as a cloud's metadata
+// service: directly, and without the rule unless a class chose the address.
+func (s Settings) ReachNode(setting string) remote.Network {
+	if !slices.Contains(s.FromClass, setting) {
+		return remote.Network{}
+	}
+	return s.Network.Node()
 }
 
 // Reference names one secret in a store.

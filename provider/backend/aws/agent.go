@@ -24,7 +24,7 @@ func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.
 	agents := a.settings.Auth.agents()
 	for n, address := range agents {
 		provider := endpointcreds.New(address, func(o *endpointcreds.Options) {
-			o.HTTPClient, o.Retryer, o.AuthorizationToken = a.http, awssdk.NopRetryer{}, token.RevealString()
+			o.HTTPClient, o.Retryer, o.AuthorizationToken = a.nodeHTTP, awssdk.NopRetryer{}, token.RevealString()
 		})
 		share, cancel := shareOf(ctx, len(agents)-n)
 		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) *CallError {

@@ -82,7 +82,7 @@ func New(opts Options) *Platform {
 		opts.Calls = remote.NewCalls(64)
 	}
 	return &Platform{
-		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}),
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
 		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
 	}

@@ -116,7 +116,7 @@ func sessionName(as identity.Identity) string {
 // that is meant, of whatever kind; the SDK refuses it beside a kind.
 func (a *Access) stsOptions(region string) sts.Options {
 	options := sts.Options{
-		Region: region, HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
+		Region: region, HTTPClient: a.stsHTTP, Retryer: awssdk.NopRetryer{},
 		BaseEndpoint: endpointIn(a.settings.Auth.STSEndpoint, region),
 	}
 	if options.BaseEndpoint == nil {
@@ -138,6 +138,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 			share, cancel := shareOf(ctx, len(order)-n)
 			failed = a.attempt(share, 0, func(ctx context.Context) (failed *CallError) {
 				got, failed = ask(ctx, client)
+				failed.from(speaker(a.settings.Networks.STS, a.settings.Auth.STSEndpoint, regions[i]))
 				return failed
 			})
 			cancel()

@@ -43,7 +43,7 @@ type refused struct {
 }
 
 // asRefused tells an answer of Key Vault's from other failures.
-func asRefused(err error, sent secret.Bytes) (refused, bool) {
+func asRefused(err error, from remote.Speaker, sent secret.Bytes) (refused, bool) {
 	var answer *azcore.ResponseError
 	if !errors.As(err, &answer) {
 		return refused{}, false
@@ -62,9 +62,7 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	if said.Error.InnerError.Code != "" {
 		r.code = said.Error.InnerError.Code
 	}
-	if text := remote.Redact(said.Error.Message, sent); text != "" {
-		r.text = "; Key Vault says: " + message.Excerpt(text)
-	}
+	r.text = from.Said(said.Error.Message, sent)
 	return r, true
 }
 

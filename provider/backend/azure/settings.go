@@ -53,6 +53,10 @@ type Settings struct {
 	Timeout  time.Duration `yaml:"timeout"`
 	Retries  int           `yaml:"retries"`
 
+	// Network is the way to the vault, and LoginNetwork that to Entra ID.
+	Network      remote.Network `yaml:"-"`
+	LoginNetwork remote.Network `yaml:"-"`
+
 	byOperator bool // the operator's configuration names the store
 }
 
@@ -95,6 +99,7 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 	s.fillCloud(problems)
 	s.checkWhich(problems)
 	s.AuthorityHost = checkURL("authorityHost", s.AuthorityHost, "https://login.microsoftonline.com", problems)
+	s.checkReach(problems)
 	if s.Resource != "" {
 		s.Resource = checkURL("resource", s.Resource, "https://vault.azure.net", problems)
 	}
@@ -115,6 +120,23 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 	if s.Retries < 0 || s.Retries > mostRetries {
 		problems.Add("retries", "must be between 0 and %d", mostRetries)
 	}
+}
+
+// checkReach looks at the addresses that are dialled.
+func (s *Settings) checkReach(problems *Problems) {
+	s.LoginNetwork.Rule.Check("authorityHost", s.AuthorityHost, problems.Add)
+	if s.Endpoint != "" {
+		s.Network.Rule.Check("endpoint", s.Endpoint, problems.Add)
+		return
+	}
+	field := "address"
+	switch {
+	case s.Vault != "":
+		field = "vault"
+	case s.HSM != "":
+		field = "hsm"
+	}
+	s.Network.Rule.Check(field, s.Address, problems.Add)
 }
 
 var (

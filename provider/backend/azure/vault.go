@@ -73,7 +73,7 @@ type Pool struct {
 	observed   string
 	transports *remote.Transports
 
-	logins *remote.Shared[remote.TLS, *logins]
+	logins *remote.Shared[remote.Route, *logins]
 }
 
 // NewPool returns a Pool without connections.
@@ -87,7 +87,7 @@ func NewPool(opts Options) *Pool {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes})}
+	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 	p.logins = remote.NewShared(p.openLogins, (*logins).close)
 	return p
 }
@@ -104,7 +104,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, releaseLogins, err := p.logins.Acquire(config.TLS)
+	logins, releaseLogins, err := p.logins.Acquire(remote.Route{TLS: config.TLS, Network: config.LoginNetwork})
 	if err != nil {
 		release()
 		return nil, err
@@ -199,12 +199,20 @@ func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret
 	if remote.HasKind(err) {
 		return remote.Outcome{Err: err}
 	}
-	r, answered := asRefused(err, sent)
+	r, answered := asRefused(err, v.config.Network.Speaker("Key Vault says", v.dialledHost(), ownDomains()...), sent)
 	if !answered {
 		failed := unreachable(ctx, v.host, err)
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
 	}
 	return remote.Outcome{Err: r.explain(what, v.who()), Retry: passes(r.status), After: r.after}
+}
+
+// dialledHost is the host that answers for the vault.
+func (v *Vault) dialledHost() string {
+	if v.config.Endpoint != "" {
+		return v.config.Endpoint
+	}
+	return v.host
 }
 
 // Incomplete is the error for an answer that lacks what it must have.

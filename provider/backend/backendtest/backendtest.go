@@ -38,10 +38,11 @@ func Listen(address string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
 }
 
-// Ending returns the started server, which ends with the test; an error ends the
+// Ending starts a server at an address, which ends with the test; an error ends the
 // test.
-func Ending[S interface{ Close() }](t testing.TB, server S, err error) S {
+func Ending[S interface{ Close() }](t testing.TB, start func(address string) (S, error), address string) S {
 	t.Helper()
+	server, err := start(address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,18 +34,18 @@ type Outcome struct {
 // exact but for two reasons to stop before: ctx leaves no time for the next pause,
 // or the server asks for a pause longer than Max. If ctx ended during a try, the
 // error names peer and wraps ctx's; if the call had no slot, the error wraps
-// ErrNoSlot.
+// ErrNoSlot; if a DialRule refuses its address, it is an *AddressRefusedError.
 func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) Outcome) error {
 	for n := 0; ; n++ {
 		limited := WithTimeout(ctx, b.Timeout)
 		got := try(limited)
-		noSlot := NoSlot(limited)
+		notMade := NotMade(limited)
 		switch {
 		case got.Err == nil:
 			return nil
-		case noSlot != nil:
-			return noSlot
-		case errors.Is(got.Err, ErrNoSlot):
+		case notMade != nil:
+			return notMade
+		case errors.Is(got.Err, ErrNoSlot), IsRefused(got.Err):
 			return got.Err
 		case ctx.Err() != nil:
 			return fmt.Errorf("no answer from %s in the time given: %w", peer, ctx.Err())

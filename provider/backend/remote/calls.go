@@ -22,9 +22,9 @@ import (
 // the others. It is safe for concurrent use.
 type Calls struct {
 	// Observe, if set before the first call, is told of every call that
-	// ended: the type of store, the HTTP status (zero if there was no answer)
-	// and how long it took until the answer's header.
-	Observe func(storeType string, status int, took time.Duration)
+	// ended: its context, the type of store, the HTTP status (zero if there was
+	// no answer) and how long it took until the answer's header.
+	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
 	// Meter, if set before the first call, counts the slots of all addresses.
 	Meter *share.Meter
 
@@ -114,7 +114,7 @@ type timeoutKey struct{}
 // allowance is how long each call may take, and why one was not made.
 type allowance struct {
 	timeout time.Duration
-	noSlot  atomic.Pointer[error]
+	notMade atomic.Pointer[error]
 }
 
 // WithTimeout lets each call that goes through a Transport take so long, to the
@@ -124,12 +124,12 @@ func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
 	return context.WithValue(ctx, timeoutKey{}, &allowance{timeout: timeout})
 }
 
-// NoSlot is the error, which wraps ErrNoSlot, of a call that was not made with
-// ctx, which is WithTimeout's; nil if each was made. The clients of AWS and Azure
-// keep no more of it than that ctx has ended.
-func NoSlot(ctx context.Context) error {
+// NotMade is the error of a call that was not made with ctx, which is WithTimeout's;
+// nil if each was made. It wraps ErrNoSlot, or is an *AddressRefusedError. Of the
+// first, the clients of AWS and Azure keep no more than that ctx has ended.
+func NotMade(ctx context.Context) error {
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
-		if err := allowed.noSlot.Load(); err != nil {
+		if err := allowed.notMade.Load(); err != nil {
 			return *err
 		}
 	}
@@ -144,7 +144,7 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 		release, err := c.Acquire(req.Context(), dialled(req.URL))
 		if err != nil {
 			if limited {
-				allowed.noSlot.Store(&err)
+				allowed.notMade.Store(&err)
 			}
 			return nil, err
 		}
@@ -160,9 +160,12 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 			status = resp.StatusCode
 		}
 		if c.Observe != nil {
-			c.Observe(storeType, status, time.Since(start))
+			c.Observe(req.Context(), storeType, status, time.Since(start))
 		}
 		if err != nil {
+			if limited && IsRefused(err) {
+				allowed.notMade.Store(&err)
+			}
 			release()
 			return nil, err
 		}

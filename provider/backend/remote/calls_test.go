@@ -347,7 +347,7 @@ func TestTransportObservesEveryCall(t *testing.T) {
 		}
 		var calls []seen
 		c := NewCalls(1)
-		c.Observe = func(storeType string, status int, took time.Duration) {
+		c.Observe = func(_ context.Context, storeType string, status int, took time.Duration) {
 			calls = append(calls, seen{storeType, status, took})
 		}
 		answers := []int{200, 503, 0}

@@ -90,7 +90,7 @@ func (s *sessions) credentials(ctx context.Context, as identity.Identity) (map[s
 // jwt is the node's own token where the settings name one, and else the pod's.
 func (s *sessions) jwt(ctx context.Context, as identity.Identity) (secret.Bytes, error) {
 	if s.auth.JWTFile != "" {
-		token, err := readCredential(s.auth.JWTFile)
+		token, err := readJWT(s.auth.JWTFile)
 		if err != nil {
 			return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "auth.jwtFile: %v", err)
 		}

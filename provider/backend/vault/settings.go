@@ -33,6 +33,9 @@ type Settings struct {
 	Timeout   time.Duration `yaml:"timeout"` // of one try of one call
 	Retries   int           `yaml:"retries"` // of one call, after the first try
 
+	// Network is the way to the address.
+	Network remote.Network `yaml:"-"`
+
 	byOperator bool // they stand in the operator's configuration
 }
 
@@ -131,6 +134,7 @@ func (s *Settings) checkAddress(problems *Problems) {
 		problems.Add("address", "must not go beyond the port: no path, no ?, no #; %s", want)
 	default:
 		s.Address = parsed.Scheme + "://" + parsed.Host
+		s.Network.Rule.Check("address", s.Address, problems.Add)
 	}
 }
 

@@ -44,6 +44,8 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "lanyard"
+	// client-go would follow the environment.
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy
 	client, err := rest.HTTPClientFor(config)
 	base, _, baseErr := rest.DefaultServerUrlFor(config)
 	if err := cmp.Or(err, baseErr); err != nil {

@@ -38,6 +38,10 @@ func (k *azureKey) identifier() string { return identifier(k.vault.Address(), k.
 // identifier is the key's in Key Vault, without a version.
 func identifier(vault, name string) string { return strings.ToLower(vault + "/keys/" + name) }
 
+// Fixed implements key.Fixed: Key Vault unwraps only with the algorithm that it wrapped
+// with, which the ciphertext does not say.
+func (k *azureKey) Fixed() string { return k.algorithm }
+
 // UsesNode implements key.NodeUser.
 func (k *azureKey) UsesNode() bool { return k.vault.UsesNode() }
 

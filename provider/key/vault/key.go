@@ -34,6 +34,10 @@ func (k *vaultKey) Name() string {
 	return "vault " + k.settings.KnownAs + " " + namespace + " " + k.path("keys")
 }
 
+// Fixed implements key.Fixed: Vault decrypts only with the binding that it encrypted
+// with. It is not in the name, which is hashed into the key IDs of stored data.
+func (k *vaultKey) Fixed() string { return k.settings.Binding }
+
 // path returns the API path of an operation with the key.
 func (k *vaultKey) path(operation string) string {
 	return k.settings.Mount + "/" + operation + "/" + k.settings.Key

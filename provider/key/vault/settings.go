@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -43,6 +44,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	if problems := vault.Decode(given.Fields, config); len(problems) > 0 {
 		return nil, problems
 	}
+	config.Network = given.Network()
 	var problems vault.Problems
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {
@@ -54,7 +56,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	if !vault.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vault.NotPathText) || len(config.Mount) > vault.MaxNameBytes {
 		problems.Add("mount", "must be the path that the Transit engine is enabled at, such as %s, without slashes around it", defaultMount)
 	}
-	if !keyName(config.Key) {
+	if !keyName.MatchString(config.Key) || len(config.Key) > vault.MaxNameBytes {
 		problems.Add("key", "must be the name of a Transit key: letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit")
 	}
 	bindings := []string{bindDerived, bindAssociatedData, bindPayload}
@@ -70,11 +72,6 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.P
 	return config, problems
 }
 
-// keyName reports whether Vault accepts the name of a key, in one spelling. With ..
-// or % the path would address something else.
-func keyName(name string) bool {
-	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
-	return name != "" && len(name) <= vault.MaxNameBytes &&
-		alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1])) &&
-		!strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) })
-}
+// keyName is the form in which Vault accepts the name of a key, in one spelling. With
+// .. or % the path would address something else.
+var keyName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?$`)

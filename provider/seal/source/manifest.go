@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -151,13 +152,12 @@ func (m *manifestReader) entries(field string, entries *yaml.Node, kind, folder 
 	}
 }
 
-// isKey is true for what the API server takes as a key of a Secret.
+// keyForm is that of a Secret's keys at the API server, which refuses "." and what
+// begins with ".." besides.
+var keyForm = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+
 func isKey(key *yaml.Node) bool {
-	name := key.Value
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	}
-	return key.Kind == yaml.ScalarNode && name != "" && len(name) <= 253 && name != "." && !strings.HasPrefix(name, "..") && !strings.ContainsFunc(name, odd)
+	return key.Kind == yaml.ScalarNode && keyForm.MatchString(key.Value) && key.Value != "." && !strings.HasPrefix(key.Value, "..")
 }
 
 // The types of Secrets whose keys are fixed.

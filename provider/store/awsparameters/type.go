@@ -11,6 +11,11 @@
 package awsparameters
 
 import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	endpoints "github.com/aws/smithy-go/endpoints"
+
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -44,7 +49,9 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
+	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
+	config.Check(given.ByOperator, &problems)
+	if config.CheckHosts(endpointOf, &problems); len(problems) > 0 {
 		return nil, problems.Err()
 	}
 	access, err := t.platform.Open(typeName, config.Settings)
@@ -52,4 +59,8 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 		return nil, err
 	}
 	return newStore(access, config.Region), nil
+}
+
+func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
+	return ssm.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, ssm.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }

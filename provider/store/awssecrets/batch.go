@@ -146,7 +146,7 @@ func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string
 		}
 		for _, failed := range answer.Errors {
 			id := awssdk.ToString(failed.SecretId)
-			found[id] = entry{failed: explained(aws.Named(awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
+			found[id] = entry{failed: explained(s.access.Named(target, awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
 		}
 		if next = answer.NextToken; awssdk.ToString(next) == "" {
 			break

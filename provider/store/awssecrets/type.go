@@ -10,6 +10,11 @@
 package awssecrets
 
 import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	endpoints "github.com/aws/smithy-go/endpoints"
+
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -43,7 +48,9 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
+	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
+	config.Check(given.ByOperator, &problems)
+	if config.CheckHosts(endpointOf, &problems); len(problems) > 0 {
 		return nil, problems.Err()
 	}
 	access, err := t.platform.Open(typeName, config.Settings)
@@ -51,4 +58,8 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 		return nil, err
 	}
 	return newStore(access, config.Region), nil
+}
+
+func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
+	return secretsmanager.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, secretsmanager.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }

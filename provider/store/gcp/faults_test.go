@@ -168,7 +168,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	c := newCloud(t)
 	seen := map[int]int{}
 	calls := remote.NewCalls(1)
-	calls.Observe = func(storeType string, status int, _ time.Duration) {
+	calls.Observe = func(_ context.Context, storeType string, status int, _ time.Duration) {
 		if storeType != "google-secret-manager" {
 			t.Errorf("counted for %q", storeType)
 		}

@@ -58,7 +58,7 @@ func NewType(opts Options) *Type {
 	if opts.Calls == nil {
 		opts.Calls = remote.NewCalls(64)
 	}
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls, opts.Now)}
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls, opts.Now, false)}
 }
 
 // Name is "google-secret-manager".
@@ -89,7 +89,7 @@ func (t *Type) Open(settings store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	link, release, err := t.links.Acquire(config.TLS)
+	link, release, err := t.links.Acquire(config.way)
 	if err != nil {
 		return nil, err
 	}

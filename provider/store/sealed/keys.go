@@ -3,6 +3,7 @@ package sealed
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -29,8 +30,8 @@ type keySettings struct {
 }
 
 // openKeys opens the keys and returns all problems. The caller closes the opened keys
-// even if there are problems.
-func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey, problems strict.Problems) {
+// even if there are problems. Calls go through the proxy.
+func openKeys(given []keySettings, types []key.Type, via proxy.Settings) (opened []*seal.ServiceKey, problems strict.Problems) {
 	if len(given) > maxKeys {
 		problems.Add("keys", "has %d keys, at most %d are possible", len(given), maxKeys)
 		return nil, problems
@@ -57,7 +58,7 @@ func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey,
 			problems.Add(at+".service", "has a placeholder for the pod's namespace or service account, but openAs is node; remove the placeholder, or set openAs to pod")
 			continue
 		}
-		service, wrong := openService(types, k.Service, at+".service")
+		service, wrong := openService(types, k.Service, via, at+".service")
 		if problems = append(problems, wrong...); len(wrong) > 0 {
 			continue
 		}

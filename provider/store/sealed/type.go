@@ -85,7 +85,7 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	}
 	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
 	var wrong strict.Problems
-	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
+	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes, from.Network.Proxy)
 	problems = append(problems, wrong...)
 	// A wrapped ring cannot be checked without its key.
 	if s.KeyRing != "" && len(wrong) == 0 {

@@ -47,6 +47,9 @@ type Fixture struct {
 	// Answers damages what the store's server answers; nil only for a store that has
 	// none.
 	Answers *Answers
+	// Refused returns a reference that the server refuses with a reason in its own
+	// words. Network needs it.
+	Refused func(t *testing.T) store.Reference
 	// Want turns a value given to Put into what Read must return; nil if it
 	// comes back unchanged.
 	Want func(value string) string

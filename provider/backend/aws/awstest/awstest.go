@@ -89,15 +89,13 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s, err := Start(address)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, Start, address)
 }
 
 // NewTLS is New over TLS. The authority that signed its certificate is in Authority.
 func NewTLS(t testing.TB) *Server {
 	t.Helper()
-	s, err := start("127.0.0.1", (*httptest.Server).StartTLS)
-	backendtest.Ending(t, s, err)
+	s := backendtest.Ending(t, startTLS, "127.0.0.1")
 	s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
 	return s
 }
@@ -106,9 +104,12 @@ func NewTLS(t testing.TB) *Server {
 // machine. It ends with Close.
 func Start(address string) (*Server, error) { return start(address, (*httptest.Server).Start) }
 
+func startTLS(address string) (*Server, error) { return start(address, (*httptest.Server).StartTLS) }
+
 func start(address string, listen func(*httptest.Server)) (*Server, error) {
 	s := &Server{
-		roles: map[string]Role{}, sessions: map[string]*session{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		roles:   map[string]Role{}, sessions: map[string]*session{},
 		pods: map[string]string{}, regions: map[string]*region{},
 	}
 	s.handlers = map[string]Handler{

@@ -29,7 +29,7 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte)
 		return
 	}
 	action := form.Get("Action")
-	s.respond(w, r, "", "sts:"+action, protocol{"text/xml", xml.Marshal, writeXMLError}, func() (any, *Error) {
+	s.respond(w, r, "", "sts:"+action, protocol{"text/xml", asText, writeXMLError}, func() (any, *Error) {
 		assume := map[string]func(*http.Request, url.Values, []byte) (*session, *Error){
 			"AssumeRoleWithWebIdentity": s.assumeWithToken, "AssumeRole": s.assumeAsRole,
 		}[action]
@@ -43,6 +43,8 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte)
 		return assumed(action, granted), nil
 	})
 }
+
+func asText(answer any) ([]byte, error) { return fmt.Append(nil, answer), nil }
 
 // assumeWithToken checks the token with the keys of its issuer, its audience
 // and its end, and that the role trusts its service account.
@@ -102,36 +104,16 @@ func (s *Server) grant(roleARN, name string) (*session, *Error) {
 // random is so many random bytes as text.
 func random(bytes int) string { return fmt.Sprintf("%X", backendtest.Random(bytes)) }
 
-// assumedResponse is the answer of both actions.
-type assumedResponse struct {
-	XMLName xml.Name
-	Result  assumedResult
-}
-
-type assumedResult struct {
-	XMLName     xml.Name
-	Credentials struct {
-		AccessKeyID     string `xml:"AccessKeyId"`
-		SecretAccessKey string
-		SessionToken    string
-		Expiration      string
-	}
-	AssumedRoleUser struct {
-		Arn           string
-		AssumedRoleID string `xml:"AssumedRoleId"`
-	}
-}
-
-func assumed(action string, granted *session) assumedResponse {
-	answer := assumedResponse{XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: action + "Response"}}
-	answer.Result.XMLName.Local = action + "Result"
-	answer.Result.Credentials.AccessKeyID = granted.id
-	answer.Result.Credentials.SecretAccessKey = granted.secret
-	answer.Result.Credentials.SessionToken = granted.token
-	answer.Result.Credentials.Expiration = granted.expires.UTC().Format(time.RFC3339)
-	answer.Result.AssumedRoleUser.Arn = granted.arn
-	answer.Result.AssumedRoleUser.AssumedRoleID = "AROA:session"
-	return answer
+// assumed is the answer of both actions. None of its texts needs an escape in XML.
+func assumed(action string, granted *session) string {
+	return fmt.Sprintf(`<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult>
+<Credentials>
+<AccessKeyId>%[2]s</AccessKeyId><SecretAccessKey>%[3]s</SecretAccessKey><SessionToken>%[4]s</SessionToken>
+<Expiration>%[5]s</Expiration>
+</Credentials>
+<AssumedRoleUser><Arn>%[6]s</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser>
+</%[1]sResult></%[1]sResponse>`,
+		action, granted.id, granted.secret, granted.token, granted.expires.UTC().Format(time.RFC3339), granted.arn)
 }
 
 func writeXMLError(w http.ResponseWriter, failed *Error) {

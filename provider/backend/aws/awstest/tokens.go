@@ -3,19 +3,12 @@ package awstest
 import (
 	"errors"
 	"net/http"
-	"testing"
 
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
-// IssuerName is the issuer that the tokens of NewIssuer name.
+// IssuerName is the issuer that the tokens of Server.NewIssuer name.
 const IssuerName = "https://oidc.eks.example.com/id/TEST"
-
-// NewIssuer returns an issuer whose tokens the server trusts, for tests that
-// have no other.
-func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
-	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
-}
 
 // verifyToken returns the service account, as "namespace/name", of a token that
 // is right for the audience.

@@ -32,6 +32,9 @@ import (
 // Tenant is the tenant that all vaults and applications are in.
 const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
 
+// LoginName is a name of Entra ID's that the server's certificate has.
+const LoginName = "login.vault.example.com"
+
 // Server is Azure. It is safe for concurrent use.
 type Server struct {
 	// Issuers are those whose tokens Entra ID can verify.
@@ -75,8 +78,7 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s, err := Start(address)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, Start, address)
 }
 
 // Start starts a server for a program that is no test, at an IP address of this
@@ -87,6 +89,7 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
+		Issuers: identitytest.Issuers{Own: IssuerName},
 		signing: key, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},
@@ -135,7 +138,7 @@ func serverCertificate(address string) (tls.Certificate, *x509.Certificate, erro
 // serve tells the services apart by the host that is asked for.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := strings.Cut(r.Host, ":")
-	if r.Host == s.Endpoint {
+	if r.Host == s.Endpoint || host == LoginName {
 		s.serveEntra(w, r)
 		return
 	}

@@ -76,25 +76,27 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 
 // NewAt is New at another IP address of this machine, for those who cannot
 // reach its loopback address, such as pods.
-func NewAt(t testing.TB, address string) *Server { t.Helper(); return ending(t, address, false) }
+func NewAt(t testing.TB, address string) *Server {
+	t.Helper()
+	return backendtest.Ending(t, Start, address)
+}
 
 // NewTLS starts a server with TLS, whose certificates Authority has signed.
-func NewTLS(t testing.TB) *Server { t.Helper(); return ending(t, "127.0.0.1", true) }
-
-// ending is a server that ends with the test.
-func ending(t testing.TB, address string, secure bool) *Server {
+func NewTLS(t testing.TB) *Server {
 	t.Helper()
-	s, err := start(address, secure)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, startTLS, "127.0.0.1")
 }
 
 // Start starts a server without TLS for a program that is no test, at an IP
 // address of this machine. It ends with Close.
 func Start(address string) (*Server, error) { return start(address, false) }
 
+func startTLS(address string) (*Server, error) { return start(address, true) }
+
 func start(address string, secure bool) (*Server, error) {
 	s := &Server{
-		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		life:    time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
