@@ -92,8 +92,9 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
-		label := storeLabel(a.config, wanted[i].source.name)
-		c.metrics.read(label, wanted[i].source.connection.typeName, result.Err)
+		source := wanted[i].source
+		label := storeLabel(a.config, source.name)
+		c.metrics.read(label, source.connection.typeName, result.Err)
 		if c.lifetime.Err() == nil && !receiving.short.Load() {
 			c.metrics.outages.note(label, began.at, result.Err)
 		}
