@@ -188,6 +188,36 @@ func TestAChangeReachesEveryPodWithTheFirstPollAfterIt(t *testing.T) {
 	}
 }
 
+// Polls of many pods share what one of them had read up to 30 s before.
+func TestAChangeReachesManyPodsWithinThePollAndTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.class("web", spec.Object{Path: "a", Key: "a"})
+		b.memory.Put("a", "0")
+		changed, value := time.Now(), 0
+		for second := range 3600 {
+			if second%131 == 130 { // at other moments of the polls each time
+				value++
+				b.memory.Put("a", fmt.Sprint(value))
+				changed = time.Now()
+			}
+			for i := range 10 {
+				if second%80 != i*8 {
+					continue
+				}
+				files, _ := b.mustMount(t, pod("prod/web", fmt.Sprint(i)), "web")
+				if files["a"] != fmt.Sprint(value) && time.Since(changed) > 30*time.Second {
+					t.Fatalf("pod %d gets %s at a poll %v after the change", i, files["a"], time.Since(changed))
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if reads := b.memory.Total(); reads > 3600/27 {
+			t.Errorf("%d reads in an hour", reads)
+		}
+	})
+}
+
 // Pods of one identity poll at different times, and each within its interval is
 // served what another read.
 func TestNoValueGetsOlderThanItsInterval(t *testing.T) {

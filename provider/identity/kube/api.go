@@ -40,7 +40,7 @@ type api struct {
 func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	config, err := connect()
 	if err != nil {
-		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+		return nil, fmt.Errorf("the API server cannot be asked: %w", err)
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "lanyard"
@@ -49,7 +49,7 @@ func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	client, err := rest.HTTPClientFor(config)
 	base, _, baseErr := rest.DefaultServerUrlFor(config)
 	if err := cmp.Or(err, baseErr); err != nil {
-		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+		return nil, fmt.Errorf("the API server cannot be asked: %w", err)
 	}
 	// A redirect must not send the provider's own token elsewhere.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
