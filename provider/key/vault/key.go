@@ -122,7 +122,7 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 		return "", k.refused("keys", resp)
 	}
 	var described description
-	if !data(resp, &described) {
+	if !data(resp, &described) || !described.whole() {
 		return "", k.broken("the key's description")
 	}
 	if reason := described.unfit(k.settings.Binding); reason != "" {

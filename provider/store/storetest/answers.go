@@ -2,13 +2,10 @@ package storetest
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -21,13 +18,8 @@ type Answers struct {
 	// until it is called with nil. Bodies are JSON; those of another protocol are
 	// turned into it and back.
 	Rewrite func(change func(body []byte) []byte)
-	// Values are the paths of values in an answer, with * for the place in a list,
-	// such as "SecretValues.*.SecretString". What is below one is the value's own,
-	// which nobody but the server knows.
-	Values []string
-	// Free are the paths of what an answer may lack or say otherwise, because the
-	// value can be told without it.
-	Free []string
+	// Values and Free are those of backendtest.Answer.
+	Values, Free []string
 }
 
 // NoServer are the Answers of a store that can fail and has no server.
@@ -101,127 +93,23 @@ func (a *Answers) damage(t *testing.T, read func() []store.Result) {
 	if whole == nil {
 		t.Fatal("no answer passed through Rewrite")
 	}
-	for _, d := range a.damages(t, whole) {
-		a.Rewrite(func([]byte) []byte { return d.body })
+	damages, err := backendtest.Answer{Values: a.Values, Free: a.Free, Others: map[string]string{"first": "other"}}.Damages(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range damages {
+		a.Rewrite(d.To)
 		for i, got := range read() {
 			switch {
 			case errors.Is(got.Err, fault.ErrNotFound):
-				t.Errorf("%s: value %d is said to be missing: %v", d.what, i, got.Err)
+				t.Errorf("%s: value %d is said to be missing: %v", d.What, i, got.Err)
 			case got.Err != nil && !fault.Of(got.Err).StaleOK:
-				t.Errorf("%s: value %d: %v; no older value would stand in", d.what, i, got.Err)
+				t.Errorf("%s: value %d: %v; no older value would stand in", d.What, i, got.Err)
 			case got.Err != nil && got.Value.Data.Len() != 0:
-				t.Errorf("%s: value %d has an error and a value", d.what, i)
+				t.Errorf("%s: value %d has an error and a value", d.What, i)
 			case got.Err == nil && !bytes.Equal(got.Value.Data.Reveal(), want[i].Value.Data.Reveal()):
-				t.Errorf("%s: value %d is %q", d.what, i, got.Value.Data.Reveal())
+				t.Errorf("%s: value %d is %q", d.What, i, got.Value.Data.Reveal())
 			}
 		}
 	}
-}
-
-// damaged is a body and what is wrong with it.
-type damaged struct {
-	what string
-	body []byte
-}
-
-func (a *Answers) damages(t *testing.T, whole []byte) []damaged {
-	t.Helper()
-	all := []damaged{
-		{"half of the answer", whole[:len(whole)/2]}, {"an empty answer", nil},
-		{"{}", []byte(`{}`)}, {"null", []byte(`null`)}, {"[]", []byte(`[]`)}, {"a text", []byte(`"x"`)}, {"HTML", []byte(`<html>Sign in</html>`)},
-	}
-	var root any
-	decoder := json.NewDecoder(bytes.NewReader(whole))
-	decoder.UseNumber()
-	if err := decoder.Decode(&root); err != nil {
-		t.Fatalf("the answer is not JSON: %v", err)
-	}
-	add := func(what string, changed any) {
-		body, err := json.Marshal(changed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, damaged{what, body})
-	}
-	a.visit(nil, root, func(path []string, v any) {
-		name := strings.Join(path, ".")
-		add(name+" left out", changed(root, path, nil, true))
-		add(name+" null", changed(root, path, nil, false))
-		if matches(a.Values, path) {
-			return
-		}
-		for _, other := range []any{"", "x", json.Number("7"), map[string]any{}, []any{}} {
-			if fmt.Sprintf("%T", other) == fmt.Sprintf("%T", v) || other == "" {
-				add(fmt.Sprintf("%s %v", name, other), changed(root, path, other, false))
-			}
-		}
-		if text, ok := v.(string); ok && strings.Contains(text, "first") {
-			add(name+" of another secret", changed(root, path, strings.ReplaceAll(text, "first", "other"), false))
-		}
-	})
-	return all
-}
-
-// visit calls do for everything below v but what is below a value or free.
-func (a *Answers) visit(path []string, v any, do func(path []string, v any)) {
-	if matches(a.Free, path) {
-		return
-	}
-	if len(path) > 0 {
-		do(path, v)
-	}
-	if matches(a.Values, path) {
-		return
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for name, below := range v {
-			a.visit(append(slices.Clone(path), name), below, do)
-		}
-	case []any:
-		for i, below := range v {
-			a.visit(append(slices.Clone(path), fmt.Sprint(i)), below, do)
-		}
-	}
-}
-
-func matches(patterns, path []string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		parts := strings.Split(pattern, ".")
-		return len(parts) == len(path) && slices.EqualFunc(parts, path, func(part, name string) bool {
-			return part == name || part == "*"
-		})
-	})
-}
-
-// changed is v with another value at the path, or without it.
-func changed(v any, path []string, with any, remove bool) any {
-	if len(path) == 0 {
-		return with
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for name, below := range v {
-			switch {
-			case name != path[0]:
-				out[name] = below
-			case len(path) > 1 || !remove:
-				out[name] = changed(below, path[1:], with, remove)
-			}
-		}
-		return out
-	case []any:
-		var out []any
-		for i, below := range v {
-			switch {
-			case fmt.Sprint(i) != path[0]:
-				out = append(out, below)
-			case len(path) > 1 || !remove:
-				out = append(out, changed(below, path[1:], with, remove))
-			}
-		}
-		return out
-	}
-	return v
 }

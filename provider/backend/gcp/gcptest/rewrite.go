@@ -11,12 +11,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// rewrite has the answers of Secret Manager pass through the Server's Rewriting, as
+// rewrite has the answers of Secret Manager and Cloud KMS pass through the Server's Rewriting, as
 // JSON. What is no answer then is one that cannot be read.
 func (s *Server) rewrite(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	answer, err := handler(ctx, req)
 	message, ok := answer.(proto.Message)
-	if err != nil || !ok || !strings.Contains(info.FullMethod, "secretmanager") {
+	values := strings.Contains(info.FullMethod, "secretmanager") || strings.Contains(info.FullMethod, "KeyManagementService")
+	if err != nil || !ok || !values {
 		return answer, err
 	}
 	text, err := protojson.Marshal(message)
