@@ -32,7 +32,7 @@ func (a Answer) Logins(t *testing.T, answers *Rewriting, more map[string]string,
 		t.Fatal(err)
 	}
 	for what, body := range more {
-		damages = append(damages, Damage{what, func([]byte) []byte { return []byte(body) }})
+		damages = append(damages, Damage{What: what, To: func([]byte) []byte { return []byte(body) }})
 	}
 	for _, d := range damages {
 		answers.Rewrite(d.To)
