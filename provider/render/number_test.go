@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func FuzzNumbers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		left, right := json.Number(a), json.Number(b)
 		for _, n := range []string{a, b} {
-			if strings.TrimSpace(n) != n || n == "" || strings.Contains("ntf\"[{", n[:1]) || !json.Valid([]byte(n)) {
+			if strings.TrimSpace(n) != n || n == "" || slices.Contains([]string{"n", "t", "f", `"`, "[", "{"}, n[:1]) || !json.Valid([]byte(n)) {
 				return
 			}
 		}

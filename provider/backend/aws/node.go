@@ -198,7 +198,9 @@ func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, faile
 		if got, err = provider.Retrieve(ctx); err != nil {
 			return metadataFailure(err)
 		}
-		return nil
+		var failed *CallError
+		got, failed = temporary(got, "the instance metadata service")
+		return failed
 	})
 	return got, failed
 }

@@ -14,6 +14,8 @@ type Damage struct {
 	What string
 	// To damages the body of an answer.
 	To func(body []byte) []byte
+	// Another says that it makes the answer another's.
+	Another bool
 }
 
 // Answer says what of a JSON answer has to be right. Paths have * for the place in a
@@ -33,16 +35,16 @@ type Answer struct {
 // Damages are the ways to damage an answer like whole: all of it, each field, and each
 // text of Others in each field.
 func (a Answer) Damages(whole []byte) ([]Damage, error) {
-	all := []Damage{{"half of the answer", func(body []byte) []byte { return body[:len(body)/2] }}}
+	all := []Damage{{What: "half of the answer", To: func(body []byte) []byte { return body[:len(body)/2] }}}
 	for _, text := range []string{"", `{}`, `null`, `[]`, `"x"`, `<html>Sign in</html>`} {
-		all = append(all, Damage{fmt.Sprintf("the answer %q", text), func([]byte) []byte { return []byte(text) }})
+		all = append(all, Damage{What: fmt.Sprintf("the answer %q", text), To: func([]byte) []byte { return []byte(text) }})
 	}
 	root, err := decode(whole)
 	if err != nil {
 		return nil, fmt.Errorf("the answer is not JSON: %w", err)
 	}
 	add := func(what string, path []string, change func(v any) (with any, keep bool)) {
-		all = append(all, Damage{strings.Join(path, ".") + " " + what, func(body []byte) []byte {
+		all = append(all, Damage{What: strings.Join(path, ".") + " " + what, To: func(body []byte) []byte {
 			root, err := decode(body)
 			if err != nil {
 				return nil
@@ -71,6 +73,7 @@ func (a Answer) Damages(whole []byte) ([]Damage, error) {
 					text, _ := v.(string)
 					return strings.ReplaceAll(text, own, a.Others[own]), true
 				})
+				all[len(all)-1].Another = true
 			}
 		}
 	})

@@ -125,6 +125,9 @@ func answers(t *testing.T, s *subject) {
 					if err != nil {
 						s.wantKind(t, d.What, err, fault.ErrUnavailable)
 					}
+					if err == nil && d.Another {
+						t.Errorf("%s: another key's answer was taken", d.What)
+					}
 					if wrong := check(); wrong != "" {
 						t.Errorf("%s: %s", d.What, wrong)
 					}

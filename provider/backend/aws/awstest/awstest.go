@@ -43,6 +43,8 @@ type Server struct {
 	backendtest.Counter
 	// Rewriting changes the answers to calls that read values.
 	backendtest.Rewriting
+	// Logins changes the answers of STS, the agent and the metadata service.
+	Logins backendtest.Rewriting
 	// Clock tells the end of tokens and sessions.
 	backendtest.Clock
 
@@ -119,7 +121,8 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
 	var err error
-	if s.http, err = backendtest.NewServer(address, s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })); err != nil {
+	values := s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })
+	if s.http, err = backendtest.NewServer(address, s.Logins.Rewriter(values, grants)); err != nil {
 		return nil, err
 	}
 	listen(s.http)
@@ -129,6 +132,12 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 
 // Close ends the server.
 func (s *Server) Close() { s.http.Close() }
+
+// grants is true of requests for credentials, which are not those for what leads to
+// them.
+func grants(r *http.Request) bool {
+	return r.Header.Get("X-Amz-Target") == "" && r.Method != http.MethodPut && !strings.HasSuffix(r.URL.Path, "/security-credentials/")
+}
 
 // ServeHTTP tells the protocols apart.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -45,6 +45,8 @@ type Server struct {
 	backendtest.Counter
 	// Rewriting changes the answers to calls that read values.
 	backendtest.Rewriting
+	// Logins changes the answers of Entra ID and the metadata service that grant tokens.
+	Logins backendtest.Rewriting
 	// Clock tells the end of tokens.
 	backendtest.Clock
 
@@ -98,13 +100,15 @@ func Start(address string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.secure, err = backendtest.NewServer(address, s.Rewriter(http.HandlerFunc(s.serve), func(r *http.Request) bool { return r.Host != s.Endpoint })); err != nil {
+	values := s.Rewriter(http.HandlerFunc(s.serve), func(r *http.Request) bool { return r.Host != s.Endpoint })
+	grants := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/token") }
+	if s.secure, err = backendtest.NewServer(address, s.Logins.Rewriter(values, grants)); err != nil {
 		return nil, err
 	}
 	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	s.secure.EnableHTTP2 = true
 	s.secure.StartTLS()
-	if s.plain, err = backendtest.NewServer(address, http.HandlerFunc(s.serveMetadata)); err != nil {
+	if s.plain, err = backendtest.NewServer(address, s.Logins.Rewriter(http.HandlerFunc(s.serveMetadata), grants)); err != nil {
 		s.secure.Close()
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +40,10 @@ type Server struct {
 	backendtest.Counter
 	// Rewriting changes the answers to calls that read values.
 	backendtest.Rewriting
+	// Logins changes the answers that grant tokens, for requests whose paths end with
+	// LoginsAt.
+	Logins   backendtest.Rewriting
+	LoginsAt string
 
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
@@ -106,7 +111,7 @@ func start(address string, secure bool) (*Server, error) {
 	mux.HandleFunc("POST /token", s.assertion)
 	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
 	var err error
-	if s.identity, err = backendtest.NewServer(address, mux); err != nil {
+	if s.identity, err = backendtest.NewServer(address, s.Logins.Rewriter(mux, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, s.LoginsAt) })); err != nil {
 		return nil, err
 	}
 	if secure {
