@@ -3,7 +3,6 @@ package remote_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -68,7 +67,7 @@ func TestACallThatIsThrottledWaitsWithinItsTime(t *testing.T) {
 							if err != nil {
 								return remote.Outcome{Err: err}
 							}
-							resp.Body.Close() //nolint:errcheck,gosec // it is empty
+							resp.Body.Close() //nolint:gosec // it is empty
 							if resp.StatusCode != http.StatusOK {
 								return remote.Outcome{Err: errors.New("throttled"), Retry: true, After: remote.RetryAfter(resp.Header)}
 							}
@@ -132,7 +131,7 @@ func TestTheLastAnswerIsToldWhenTheTimeIsOver(t *testing.T) {
 				return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "Vault is sealed (503)"), Retry: true}
 			}
 			<-ctx.Done()
-			return remote.Outcome{Err: fmt.Errorf("cut off"), Retry: true}
+			return remote.Outcome{Err: errors.New("cut off"), Retry: true}
 		})
 		if want := "no answer from Vault at vault:8200 in the time given (the try before: Vault is sealed (503)): context deadline exceeded"; err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)

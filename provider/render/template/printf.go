@@ -83,7 +83,7 @@ func argumentOf(verb byte, arg any) (any, error) {
 			return nil, fmt.Errorf("%%%c takes a number; use int to make one of text", verb)
 		}
 		n, err := integer(arg)
-		if verb == 'c' && (n != int(rune(n)) || !utf8.ValidRune(rune(n))) {
+		if verb == 'c' && (n < 0 || n > utf8.MaxRune || !utf8.ValidRune(rune(n))) { //nolint:gosec // it is in range
 			return nil, errors.New("%c takes the number of a character")
 		}
 		return n, err
