@@ -136,7 +136,9 @@ func attacks(t *testing.T, e *evil) []attack {
 		}},
 		{"errors with escapes", hostile(16, 1, repeat("echo", 16)...)},
 		{"a new class each time", func(ctx context.Context, a *attacker) {
-			a.workers(ctx, 16, namespaces, func(n int) map[string]string { return a.vaultClass(a.at(n%1000), repeat(fmt.Sprint("size/", n), 200)...) })
+			a.workers(ctx, 16, namespaces, func(n int) map[string]string {
+				return a.vaultClass(a.at(n%1000), repeat(fmt.Sprint("size/", n), 200)...)
+			})
 		}},
 		{"requests of 900 KB", func(ctx context.Context, a *attacker) {
 			a.workers(ctx, 16, 1, func(n int) map[string]string {

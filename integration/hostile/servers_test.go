@@ -155,7 +155,7 @@ var bomb = func() []byte {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, _ = fmt.Fprintf(w, `{"data":{"value":"%s"}}`, bytes.Repeat([]byte("x"), 100<<20)) //nolint:errcheck // a buffer takes all
-	_ = w.Close()                                                                          //nolint:errcheck // as above
+	_ = w.Close()                                                                        //nolint:errcheck // as above
 	return packed.Bytes()
 }()
 
