@@ -83,8 +83,11 @@ func ParseAnswer(path string, body []byte) (*Answer, error) {
 	if json.Unmarshal(body, &a) != nil {
 		return nil, errShape
 	}
-	if a.WrapInfo != nil && (*a.WrapInfo)[0] != '{' {
-		return nil, errShape
+	if a.WrapInfo != nil {
+		var wrapped struct{ Token string }
+		if json.Unmarshal(*a.WrapInfo, &wrapped) != nil || wrapped.Token == "" {
+			return nil, errShape
+		}
 	}
 	if string(a.Data) == "null" {
 		a.Data = nil
