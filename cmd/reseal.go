@@ -105,6 +105,8 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usagef("--public is missing; give the public key file to seal to, or with --key the file that names a key of a key service")
 	case f.public != "" && f.key != "":
 		return usagef("--public and --key are two ways to seal; give one of them")
+	case len(paths) > 1 && slices.Contains(paths, manifest.Stdin):
+		return usagef("standard output can have the text of one input alone; give no other names beside -")
 	case f.workers < 1 || f.workers > 128:
 		return usagef("--workers must be from 1 to 128")
 	}

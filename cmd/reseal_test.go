@@ -122,3 +122,10 @@ func TestResealsTenThousandValues(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 }
+
+func TestResealRefusesOtherNamesBesideStandardInput(t *testing.T) {
+	b := newSealBench(t)
+	for _, paths := range [][]string{{"-", b.dir}, {b.dir, "-"}, {"-", "-"}} {
+		b.refused(2, "beside -", "", append([]string{"reseal", "--key-ring", b.ring, "--public", b.public}, paths...)...)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,10 +45,12 @@ type typist struct {
 
 func (w *typist) Write(p []byte) (int, error) {
 	if bytes.HasSuffix(p, []byte(": ")) || bytes.HasSuffix(p, []byte(":         ")) {
-		if _, err := w.keyboard.WriteString(w.lines[0] + "\n"); err != nil {
-			return 0, err
+		if len(w.lines) > 0 {
+			if _, err := w.keyboard.WriteString(w.lines[0] + "\n"); err != nil {
+				return 0, err
+			}
+			w.lines = w.lines[1:]
 		}
-		w.lines = w.lines[1:]
 	}
 	return w.Buffer.Write(p)
 }
@@ -81,41 +82,100 @@ func TestSealAsksAtATerminal(t *testing.T) {
 			}
 		})
 	}
-	t.Run("leaves the terminal as it was after an interrupt", func(t *testing.T) {
-		_, terminal := openTerminal(t)
-		// A second descriptor, because the command has the first.
-		fd, err := unix.Dup(int(terminal.Fd()))
-		if err != nil {
-			t.Fatal(err)
+	t.Run("whole values beyond a line of the terminal", func(t *testing.T) {
+		long := strings.Repeat("0123456789", 500)
+		keyboard, terminal := openTerminal(t)
+		asked := &typist{keyboard: keyboard, lines: []string{long, long}}
+		var out bytes.Buffer
+		if code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, asked); code != 0 {
+			t.Fatalf("exit code %d, %q", code, asked)
 		}
-		t.Cleanup(func() { _ = unix.Close(fd) })
-		before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The interrupt comes once the echo is off, which is when the value is
-		// being waited for.
-		go func() {
-			for {
-				now, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-				if err != nil || now.Lflag&unix.ECHO == 0 {
-					break
-				}
-				time.Sleep(time.Millisecond)
-			}
-			_ = unix.Kill(os.Getpid(), unix.SIGINT)
-		}()
-		var out, errs bytes.Buffer
-		code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, &errs)
-		if code != 130 || !strings.Contains(errs.String(), "interrupted") {
-			t.Errorf("exit code %d, %q", code, errs.String())
-		}
-		after, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if after.Lflag != before.Lflag {
-			t.Error("the terminal's echo is still off")
+		if got := b.unseal(out.String()); got != long {
+			t.Errorf("%d bytes were sealed, not %d", len(got), len(long))
 		}
 	})
+	t.Run("keys that edit", func(t *testing.T) {
+		keyboard, terminal := openTerminal(t)
+		asked := &typist{keyboard: keyboard, lines: []string{"wrong\x15hunterä\x7f2", "hunter3\x7f2"}}
+		var out bytes.Buffer
+		if code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, asked); code != 0 {
+			t.Fatalf("exit code %d, %q", code, asked)
+		}
+		if got := b.unseal(out.String()); got != "hunter2" {
+			t.Errorf("%q was sealed", got)
+		}
+	})
+	for name, typed := range map[string][]string{
+		"a paste of several lines":                  {"BEGIN\nhunter\nhunter\nhunter\nEND"},
+		"a paste of several lines at the second":    {"hunter2", "hunter2\nrm -rf"},
+		"the value twice in one paste":              {"hunter2\nhunter2"},
+		"a paste of more lines than a buffer holds": {strings.Repeat("hunter\n", 2000)},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			keyboard, terminal := openTerminal(t)
+			fd := duplicate(t, terminal)
+			asked := &typist{keyboard: keyboard, lines: typed}
+			var out bytes.Buffer
+			code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, asked)
+			if code != 2 || !strings.Contains(asked.String(), "more than one line") || out.Len() > 0 {
+				t.Errorf("exit code %d, %q", code, asked)
+			}
+			if left, err := unix.IoctlGetInt(fd, unix.TIOCINQ); err != nil || left > 0 {
+				t.Errorf("the shell gets %d bytes, %v", left, err)
+			}
+		})
+	}
+	for name, interrupt := range map[string]func(keyboard *os.File) error{
+		"SIGINT":  func(*os.File) error { return unix.Kill(os.Getpid(), unix.SIGINT) },
+		"SIGTERM": func(*os.File) error { return unix.Kill(os.Getpid(), unix.SIGTERM) },
+		"Ctrl-C":  func(keyboard *os.File) error { _, err := keyboard.WriteString("hun\x03"); return err },
+	} {
+		t.Run("leaves the terminal as it was after "+name, func(t *testing.T) {
+			keyboard, terminal := openTerminal(t)
+			fd := duplicate(t, terminal)
+			before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			errs := &interrupter{interrupt: func() error { return interrupt(keyboard) }}
+			var out bytes.Buffer
+			code := cmd.Execute(append([]string{"seal", "--public", b.public}, forWeb...), terminal, &out, errs)
+			if code != 130 || !strings.Contains(errs.String(), "interrupted") {
+				t.Errorf("exit code %d, %q", code, errs.String())
+			}
+			after, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *after != *before {
+				t.Error("the terminal is left in another mode")
+			}
+		})
+	}
+}
+
+// duplicate returns a second descriptor of the terminal: the command has the first.
+func duplicate(t *testing.T, terminal *os.File) int {
+	t.Helper()
+	fd, err := unix.Dup(int(terminal.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+// interrupter interrupts at the first prompt.
+type interrupter struct {
+	bytes.Buffer
+	interrupt func() error
+}
+
+func (w *interrupter) Write(p []byte) (int, error) {
+	if w.Len() == 0 {
+		if err := w.interrupt(); err != nil {
+			return 0, err
+		}
+	}
+	return w.Buffer.Write(p)
 }

@@ -9,9 +9,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -26,9 +28,10 @@ func Create(path string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary) //nolint:errcheck // what is left is only a second name
+	defer temporary.Close()           //nolint:errcheck // its bytes are on the disk
+	defer os.Remove(temporary.Name()) //nolint:errcheck // what is left is only a second name
 	// Unlike a rename, a link never replaces a file that appeared meanwhile.
-	if err := os.Link(temporary, path); err != nil {
+	if err := os.Link(temporary.Name(), path); err != nil {
 		return err
 	}
 	return syncFolder(path)
@@ -70,15 +73,16 @@ func replace(path string, data []byte, mode fs.FileMode, check func(target strin
 	if err != nil {
 		return err
 	}
-	if err := keepOwner(temporary, info); err != nil {
-		return errors.Join(fmt.Errorf("%s would change its owner: %w", path, err), os.Remove(temporary))
+	defer temporary.Close() //nolint:errcheck // its bytes are on the disk
+	if err := keepOwner(temporary.Name(), info); err != nil {
+		return errors.Join(fmt.Errorf("%s would change its owner: %w", path, err), os.Remove(temporary.Name()))
 	}
 	err = check(target)
 	if err == nil {
-		err = os.Rename(temporary, target)
+		err = os.Rename(temporary.Name(), target)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temporary))
+		return errors.Join(err, os.Remove(temporary.Name()))
 	}
 	return syncFolder(target)
 }
@@ -91,16 +95,18 @@ func keepOwner(temporary string, old fs.FileInfo) error {
 	return os.Chown(temporary, int(owner.Uid), int(owner.Gid))
 }
 
-// writeTemporary writes a file beside path and returns its name.
-func writeTemporary(path string, data []byte, mode fs.FileMode) (string, error) {
-	file, err := os.CreateTemp(filepath.Dir(path), ".lanyard-*") // mode 0600
+// writeTemporary writes a file beside path and returns it, open and locked. It
+// first removes what earlier writers of path left when they were killed.
+func writeTemporary(path string, data []byte, mode fs.FileMode) (*os.File, error) {
+	removeLeftovers(path)
+	file, err := createLocked(path)
 	if err != nil {
 		// The temporary name would only confuse.
 		var failed *fs.PathError
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return "", fmt.Errorf("%s cannot be written: %w", path, err)
+		return nil, fmt.Errorf("%s cannot be written: %w", path, err)
 	}
 	_, err = file.Write(data)
 	if err == nil {
@@ -109,10 +115,62 @@ func writeTemporary(path string, data []byte, mode fs.FileMode) (string, error) 
 	if err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(file.Name()))
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
-	return file.Name(), nil
+	return file, nil
+}
+
+// temporaryName is the pattern of the temporary names of path. It holds a digest of
+// the name and not the name itself, which may be as long as a name can be.
+func temporaryName(path string) string {
+	digest := fnv.New64a()
+	digest.Write([]byte(filepath.Base(path)))
+	return fmt.Sprintf(".lanyard-%016x-*", digest.Sum64())
+}
+
+// createLocked makes a temporary file of mode 0600 with a lock, which tells other
+// writers of path that its writer lives.
+func createLocked(path string) (*os.File, error) {
+	for {
+		file, err := os.CreateTemp(filepath.Dir(path), temporaryName(path))
+		if err != nil {
+			return nil, err
+		}
+		// Another writer may have removed it before it was locked.
+		var info fs.FileInfo
+		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err == nil || lockless(err) {
+			info, err = os.Lstat(file.Name())
+		}
+		if err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+		if err = errors.Join(err, file.Close()); !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, os.Remove(file.Name()))
+		}
+	}
+}
+
+// removeLeftovers removes the temporary files of path whose writer is gone. They hold
+// private keys if path does. What cannot be removed stays: it stops nobody.
+func removeLeftovers(path string) {
+	names, _ := filepath.Glob(filepath.Join(globQuoted(filepath.Dir(path)), temporaryName(path)))
+	for _, name := range names {
+		file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		info, err := file.Stat()
+		if err == nil && info.Mode().IsRegular() && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.Remove(name)
+		}
+		_ = file.Close()
+	}
+}
+
+// globQuoted returns a pattern that matches folder alone.
+func globQuoted(folder string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(folder)
 }
 
 // syncFolder makes a new name in path's folder survive a power cut.

@@ -169,3 +169,50 @@ func TestAFileThatMayOnlyBeReadIsLocked(t *testing.T) {
 	}
 	unlock()
 }
+
+func TestWritersRemoveWhatKilledOnesLeft(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "[a]*")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path, other := filepath.Join(folder, "ring.yaml"), filepath.Join(folder, "other.yaml")
+	write(t, path, "old", 0o600)
+	write(t, other, "old", 0o600)
+	// A writer is killed once its file is locked; another one is at work.
+	dead, err := atomicfile.CreateLocked(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := atomicfile.CreateLocked(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	foreign, err := atomicfile.CreateLocked(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := foreign.Close(); err != nil {
+		t.Fatal(err)
+	}
+	named := filepath.Join(folder, ".lanyard-notes")
+	write(t, named, "mine", 0o600)
+
+	if err := atomicfile.Replace(path, []byte("new"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(dead.Name()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed writer left is still there: %v", err)
+	}
+	for _, name := range []string{alive.Name(), foreign.Name(), named} {
+		if _, err := os.Lstat(name); err != nil {
+			t.Errorf("what somebody else has is gone: %v", err)
+		}
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 5 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+}

@@ -1,0 +1,4 @@
+package atomicfile
+
+// CreateLocked makes the temporary file of a writer of path.
+var CreateLocked = createLocked
