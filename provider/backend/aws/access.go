@@ -207,7 +207,7 @@ func (a *Access) attempt(ctx context.Context, retries int, try func(context.Cont
 		if failed = try(ctx); failed == nil {
 			return remote.Outcome{}
 		}
-		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
+		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable), After: failed.after}
 	})
 	if errors.Is(err, remote.ErrNoSlot) {
 		return &CallError{Kind: fault.ErrUnavailable, Text: err.Error(), cause: err}

@@ -80,7 +80,7 @@ func agentFailure(err error, token secret.Bytes) *CallError {
 	switch {
 	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = fault.ErrUnauthenticated, false
-		f.Text += "; the kubelet passes a new token when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock"
+		f.Text += "; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock"
 	case f.Code == "InvalidTokenException":
 		f.Kind = fault.ErrUnauthenticated
 		f.Text += "; the agent takes tokens of this cluster for the audience " + agentAudience

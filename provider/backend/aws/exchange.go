@@ -197,7 +197,7 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", message.Excerpt(audience))
 	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = fault.ErrUnauthenticated, false
-		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", message.Excerpt(role))
+		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock", message.Excerpt(role))
 	case f.Code == "AccessDenied":
 		f.Text += "; check that the role exists and that its trust policy allows this service account (sub) and audience (aud)"
 	case f.Code == "RegionDisabledException":

@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -27,8 +29,9 @@ type CallError struct {
 	// Code is AWS's own name for the error; empty if there was no answer.
 	Code string
 
-	credentials bool // it is the credentials that were refused
-	everywhere  bool // another region would fail alike
+	credentials bool          // it is the credentials that were refused
+	everywhere  bool          // another region would fail alike
+	after       time.Duration // what Retry-After asks for
 	cause       error
 }
 
@@ -55,7 +58,9 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 	if !errors.As(err, &answered) || answered.ErrorCode() == "" {
 		return unanswered(err)
 	}
-	return answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+	f := answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+	f.after = retryAfter(err)
+	return f
 }
 
 // answeredWith is Named without the secrets that were sent, where the status of
@@ -103,6 +108,15 @@ func Named(code, text string) *CallError {
 	return f
 }
 
+// retryAfter is the pause that the answer asks for; zero if it asks for none.
+func retryAfter(err error) time.Duration {
+	var answered *smithyhttp.ResponseError
+	if errors.As(err, &answered) && answered.Response != nil && answered.Response.Response != nil {
+		return remote.RetryAfter(answered.Response.Header)
+	}
+	return 0
+}
+
 func statusOf(err error) int {
 	var answered interface{ HTTPStatusCode() int }
 	if errors.As(err, &answered) {
@@ -132,7 +146,9 @@ func unanswered(err error) *CallError {
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
 	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
-		return Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+		f := Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+		f.after = retryAfter(err)
+		return f
 	case statusOf(err) != 0:
 		return Failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
 	}

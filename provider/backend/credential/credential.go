@@ -40,9 +40,9 @@ const (
 	// forgetEvery is how often a refusal may cost a key a new exchange, which
 	// shows whether the credential or the right is what is missing.
 	forgetEvery = time.Minute
-	// leewayMost is how long before its end a credential is not handed out any
+	// maxLeeway is how long before its end a credential is not handed out any
 	// more, so that it does not end on its way. Short lives have a tenth.
-	leewayMost = time.Minute
+	maxLeeway = time.Minute
 )
 
 // Key is whose credential it is, and what for. Two callers share a credential
