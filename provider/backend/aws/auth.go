@@ -7,6 +7,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods, and which address of the node's agent is asked.
@@ -67,7 +68,7 @@ func isRole(arn string) bool { return len(arn) <= 2048 && roleARN.MatchString(ar
 
 const notRole = "must be the ARN of a role, such as arn:aws:iam::111122223333:role/web"
 
-func (a *Auth) check(byOperator bool, problems *Problems) {
+func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	methods := []string{methodWebIdentity, methodPodIdentity}
 	if !slices.Contains(methods, a.Method) {
 		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))

@@ -18,6 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -54,7 +55,7 @@ type Node struct {
 }
 
 // Check notes what is wrong with the settings, which stand in the field node.
-func (n *Node) Check(problems *Problems) {
+func (n *Node) Check(problems *remote.Problems) {
 	methods := []string{methodInstanceRole, methodWebIdentityFile}
 	if !slices.Contains(methods, n.Method) {
 		problems.Add("node.method", "%s", strict.Unknown("method", message.Excerpt(n.Method), methods))

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -69,7 +70,7 @@ func TestEndpointsNameTheRegionThatIsAsked(t *testing.T) {
 		t.Error("AWS's own endpoint is named")
 	}
 	for _, wrong := range []string{"vpce.example.com", "ftp://host", "https://", "https://user:planted@host", "https://host/path", "https://host?x", "https://host#x", "https://%zz"} {
-		var problems Problems
+		var problems remote.Problems
 		checkEndpoint("endpoint", wrong, &problems)
 		if len(problems) != 1 || strings.Contains(problems[0].Text, "planted") {
 			t.Errorf("checkEndpoint(%q): %v", wrong, problems)

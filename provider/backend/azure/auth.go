@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -62,7 +61,7 @@ type Auth struct {
 // AsPerson lets the settings log in as the Person of the Pool's Options, whatever
 // they say of a login. The person's tokens go to Azure's own hosts alone, because
 // settings may lie in a repository where others write too. It comes before Check.
-func (s *Settings) AsPerson(problems *Problems) {
+func (s *Settings) AsPerson(problems *remote.Problems) {
 	s.Auth = Auth{Method: methodPerson, person: true}
 	for _, set := range []struct {
 		field string
@@ -105,7 +104,7 @@ func (a *Auth) implied() string {
 	return methodServicePrincipal
 }
 
-func (a *Auth) check(byOperator bool, problems *Problems) {
+func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -143,15 +142,12 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 		if a.MetadataEndpoint == "" {
 			a.MetadataEndpoint = defaultMetadataEndpoint
 		}
-		if parsed, err := url.Parse(a.MetadataEndpoint); err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
-			problems.Add("auth.metadataEndpoint", "must be a URL without a path, such as %s", defaultMetadataEndpoint)
-		}
-		a.MetadataEndpoint = strings.TrimSuffix(a.MetadataEndpoint, "/")
+		a.MetadataEndpoint = problems.CheckURL("auth.metadataEndpoint", a.MetadataEndpoint, defaultMetadataEndpoint, "http", "https")
 	}
 }
 
 // refuseForeign reports fields of other methods, and text that no field holds.
-func (a *Auth) refuseForeign(problems *Problems) {
+func (a *Auth) refuseForeign(problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"clientID", a.ClientID},

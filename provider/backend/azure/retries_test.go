@@ -50,7 +50,7 @@ func TestRetriesAreCounted(t *testing.T) {
 				settings := DefaultSettings()
 				settings.Vault, settings.AuthorityHost, settings.Auth.ClientID = "web-kv", server.Authority, "web"
 				settings.TLS.CACert = server.CACert
-				var problems Problems
+				var problems remote.Problems
 				if settings.Check(true, &problems); len(problems) > 0 {
 					t.Fatal(problems)
 				}

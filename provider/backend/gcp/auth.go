@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods.
@@ -95,7 +96,7 @@ const badAccount = "must be a service account's e-mail address, such as web@my-p
 
 // Check reports what is wrong. byOperator is true for settings of the operator's
 // configuration.
-func (a *Auth) Check(byOperator bool, problems *Problems) {
+func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -112,8 +113,8 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 		problems.Add("auth.audience", "must be identitynamespace:POOL:PROVIDER for GKE and fleets, or //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER for other clusters")
 	}
 	for _, given := range []struct{ field, value string }{{"auth.audience", a.Audience}, {"auth.tokenAudience", a.TokenAudience}} {
-		if len(given.value) > MostText || strings.ContainsFunc(given.value, notPlain) {
-			problems.Add(given.field, "must be at most %d characters without spaces", MostText)
+		if len(given.value) > MaxText || strings.ContainsFunc(given.value, notPlain) {
+			problems.Add(given.field, "must be at most %d characters without spaces", MaxText)
 		}
 	}
 	if a.ServiceAccount != "" && !isAccount(a.ServiceAccount) {
@@ -129,7 +130,7 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 	a.checkEndpoints(byOperator, problems)
 }
 
-func (a *Auth) checkDelegates(problems *Problems) {
+func (a *Auth) checkDelegates(problems *remote.Problems) {
 	switch {
 	case len(a.Delegates) > mostDelegates:
 		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), mostDelegates)
@@ -140,7 +141,7 @@ func (a *Auth) checkDelegates(problems *Problems) {
 	}
 }
 
-func (a *Auth) checkEndpoints(byOperator bool, problems *Problems) {
+func (a *Auth) checkEndpoints(byOperator bool, problems *remote.Problems) {
 	CheckEndpoint("auth.stsEndpoint", &a.STSEndpoint, byOperator, problems)
 	CheckEndpoint("auth.iamEndpoint", &a.IAMEndpoint, byOperator, problems)
 	CheckEndpoint("auth.oauthEndpoint", &a.OAuthEndpoint, byOperator, problems)
@@ -155,7 +156,7 @@ func (a *Auth) checkEndpoints(byOperator bool, problems *Problems) {
 }
 
 // refuseForeign reports fields of other methods, on which nobody should rely.
-func (a *Auth) refuseForeign(problems *Problems) {
+func (a *Auth) refuseForeign(problems *remote.Problems) {
 	ofPods := a.Method == MethodWorkloadIdentity
 	for _, given := range []struct {
 		field string

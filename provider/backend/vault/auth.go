@@ -68,7 +68,7 @@ func (a *AuthSettings) UsesNode() bool {
 	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 
-func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
+func (a *AuthSettings) check(tls remote.TLS, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -112,7 +112,7 @@ func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
 	}
 }
 
-func (a *AuthSettings) checkAppRole(problems *Problems) {
+func (a *AuthSettings) checkAppRole(problems *remote.Problems) {
 	if (a.RoleID == "") == (a.RoleIDCredential == "") {
 		problems.Add("auth.roleID", "give either roleID, or roleIDCredential: the key of the nodePublishSecretRef Secret that holds it")
 	}
@@ -128,7 +128,7 @@ func (a *AuthSettings) checkAppRole(problems *Problems) {
 
 // refuseForeign reports fields of other methods, and those that are too long. The audience has a default
 // and cannot be told from it, so it is not looked at.
-func (a *AuthSettings) refuseForeign(problems *Problems) {
+func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"mount", a.Mount},

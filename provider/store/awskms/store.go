@@ -16,6 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -56,7 +57,7 @@ type query struct {
 
 // parse parses ref. The error wraps fault.ErrInvalid and names every wrong field.
 func parse(ref store.Reference) (query, error) {
-	var problems aws.Problems
+	var problems remote.Problems
 	// The output of `aws kms encrypt --output text`, also as folded by YAML.
 	blob, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(ref.Key), ""))
 	switch {
@@ -82,7 +83,7 @@ func parse(ref store.Reference) (query, error) {
 	return q, problems.Err()
 }
 
-func parseContext(given any, problems *aws.Problems) map[string]string {
+func parseContext(given any, problems *remote.Problems) map[string]string {
 	fields, ok := given.(map[string]any)
 	if !ok || len(fields) == 0 {
 		problems.Add("options.context", "must be the encryption context as fields with text, such as {app: web}")

@@ -13,8 +13,8 @@ package awskms
 import (
 	"regexp"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -53,7 +53,7 @@ const maxKey = 2048
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
-	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
+	problems := remote.Decode(given.Fields, &config)
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}

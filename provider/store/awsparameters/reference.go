@@ -10,6 +10,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -72,7 +73,7 @@ func (q query) in(target aws.Target) wanted {
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. region is that of the settings, if they name one.
 func parse(ref store.Reference, region string) (query, error) {
-	var problems aws.Problems
+	var problems remote.Problems
 	q := query{first: wanted{name: ref.Key, version: ref.Version}}
 	known := []string{"label", "path", "recursive", "failover"}
 	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
@@ -100,7 +101,7 @@ func parse(ref store.Reference, region string) (query, error) {
 	return q, problems.Err()
 }
 
-func (q query) checkPath(problems *aws.Problems) {
+func (q query) checkPath(problems *remote.Problems) {
 	switch {
 	case !q.path && q.recursive:
 		problems.Add("options.recursive", "needs options.path: true")
@@ -114,7 +115,7 @@ func (q query) checkPath(problems *aws.Problems) {
 
 // parseFailover is the parameter that failover regions have in place of the
 // first.
-func parseFailover(given any, problems *aws.Problems) (w wanted) {
+func parseFailover(given any, problems *remote.Problems) (w wanted) {
 	const field = "options.failover"
 	fields, ok := given.(map[string]any)
 	if !ok {
@@ -138,7 +139,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 	return w
 }
 
-func text(value any, field string, problems *aws.Problems) string {
+func text(value any, field string, problems *remote.Problems) string {
 	given, ok := value.(string)
 	if !ok || given == "" {
 		problems.Add(field, "must be text")
@@ -146,7 +147,7 @@ func text(value any, field string, problems *aws.Problems) string {
 	return given
 }
 
-func truth(value any, field string, problems *aws.Problems) bool {
+func truth(value any, field string, problems *remote.Problems) bool {
 	given, ok := value.(bool)
 	if !ok {
 		problems.Add(field, "must be true or false")
@@ -154,7 +155,7 @@ func truth(value any, field string, problems *aws.Problems) bool {
 	return given
 }
 
-func (w wanted) check(key, version, labelField string, problems *aws.Problems) {
+func (w wanted) check(key, version, labelField string, problems *remote.Problems) {
 	switch {
 	case w.name == "":
 		problems.Add(key, "is missing; it is the parameter's name, such as /prod/db/password, or its ARN")

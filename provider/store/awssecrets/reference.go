@@ -9,6 +9,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -61,7 +62,7 @@ func (q query) batched() bool {
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. region is that of the settings, if they name one.
 func parse(ref store.Reference, region string) (query, error) {
-	var problems aws.Problems
+	var problems remote.Problems
 	q := query{first: wanted{id: ref.Key, version: ref.Version}}
 	known := []string{"stage", "failover"}
 	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
@@ -85,7 +86,7 @@ func parse(ref store.Reference, region string) (query, error) {
 }
 
 // parseFailover is the secret that failover regions have in place of the first.
-func parseFailover(given any, problems *aws.Problems) (w wanted) {
+func parseFailover(given any, problems *remote.Problems) (w wanted) {
 	const field = "options.failover"
 	fields, ok := given.(map[string]any)
 	if !ok {
@@ -109,7 +110,7 @@ func parseFailover(given any, problems *aws.Problems) (w wanted) {
 	return w
 }
 
-func text(value any, field string, problems *aws.Problems) string {
+func text(value any, field string, problems *remote.Problems) string {
 	given, ok := value.(string)
 	if !ok || given == "" {
 		problems.Add(field, "must be text")
@@ -117,7 +118,7 @@ func text(value any, field string, problems *aws.Problems) string {
 	return given
 }
 
-func (w wanted) check(key, version, stage string, problems *aws.Problems) {
+func (w wanted) check(key, version, stage string, problems *remote.Problems) {
 	switch {
 	case w.id == "":
 		problems.Add(key, "is missing; it is the secret's name or ARN")

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -13,7 +12,6 @@ import (
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 10 * time.Second
-	maxTimeout     = time.Minute
 	defaultRetries = 4
 	maxRetries     = 8
 
@@ -60,14 +58,14 @@ const (
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given store.Settings) (*settings, gcp.Problems) {
+func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	config := &settings{
 		Endpoint: defaultEndpoint, RegionalEndpoint: defaultRegionalEndpoint,
 		Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
 	}
-	var problems gcp.Problems
-	if found := strict.DecodeMap(given.Fields, config); found != nil {
-		return nil, gcp.Problems(found)
+	problems := remote.Decode(given.Fields, config)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	if config.Project != "" && !isProject(config.Project) {
 		problems.Add("project", badProject)
@@ -79,12 +77,7 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
-	if config.Timeout < time.Second || config.Timeout > maxTimeout {
-		problems.Add("timeout", "must be between 1s and %s", maxTimeout)
-	}
-	if config.Retries < 0 || config.Retries > maxRetries {
-		problems.Add("retries", "must be between 0 and %d", maxRetries)
-	}
+	problems.CheckTries(config.Timeout, time.Second, config.Retries, maxRetries)
 	return config, problems
 }
 
