@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,18 +135,9 @@ func unreachable(ctx context.Context, host string, err error) error {
 	case errors.As(err, &missing) && missing.IsNotFound:
 		return fault.Failf(fault.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
 	case errors.As(err, &wrapped):
-		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s%s", host, message.Excerpt(wrapped.Err.Error()), tlsRemedy(err))
+		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s", host, message.Excerpt(wrapped.Err.Error()))
 	case errors.As(err, &network):
 		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s", host, message.Excerpt(network.Error()))
 	}
 	return fault.Failf(fault.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
-}
-
-// tlsRemedy says which setting is about a failed handshake.
-func tlsRemedy(err error) string {
-	var authority x509.UnknownAuthorityError
-	if errors.As(err, &authority) {
-		return "; if that is its own certificate, give the authority that signed it in tls.caCert"
-	}
-	return ""
 }

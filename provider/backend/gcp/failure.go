@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -22,15 +21,4 @@ func Said(text string, sent ...secret.Bytes) string {
 		return ""
 	}
 	return "; Google says: " + message.Excerpt(text)
-}
-
-// TLSRemedy says which setting is about a failed handshake.
-func TLSRemedy(text string) string {
-	switch {
-	case strings.Contains(text, "certificate signed by unknown authority"):
-		return "; if a proxy or a private endpoint has a certificate of your own authority, give that in tls.caCert"
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "; the server does not speak TLS on this port"
-	}
-	return ""
 }

@@ -128,7 +128,7 @@ func (r *recorder) failure(s *SignIn, c callOf) error {
 		return fault.Failf(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
 	case r.status == 0:
 		cause := remote.Redact(r.err.Error(), c.sent...)
-		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s%s", c.what, message.Excerpt(cause), TLSRemedy(cause))
+		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s", c.what, message.Excerpt(cause))
 	case r.undecided():
 		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
 	case r.status == http.StatusTooManyRequests:

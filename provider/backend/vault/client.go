@@ -197,5 +197,5 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.backoff.Timeout)}
 	}
 	return outcome{passes: true, done: sent, err: fault.Failf(fault.ErrUnavailable,
-		"Vault at %s cannot be reached: %s%s", c.address.Host, message.Excerpt(err.Error()), tlsRemedy(err))}
+		"Vault at %s cannot be reached: %s", c.address.Host, message.Excerpt(err.Error()))}
 }

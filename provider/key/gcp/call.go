@@ -65,7 +65,7 @@ func (k *kmsKey) refusal(operation string, st *status.Status, token secret.Bytes
 	case codes.DeadlineExceeded:
 		return k.fail(fault.ErrUnavailable, "Cloud KMS at %s did not answer within %s; see the setting timeout", host, k.config.Timeout)
 	}
-	return k.fail(fault.ErrUnavailable, "Cloud KMS at %s cannot answer (%s)%s%s", host, st.Code(), why, gcp.TLSRemedy(st.Message()))
+	return k.fail(fault.ErrUnavailable, "Cloud KMS at %s cannot answer (%s)%s", host, st.Code(), why)
 }
 
 // precondition explains a version that cannot be used. Its state is told in the
