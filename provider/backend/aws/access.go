@@ -52,6 +52,24 @@ func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
 	return &Access{platform: p, settings: settings, http: transport.Client(storeType), trusted: trusted, release: release}, nil
 }
 
+// OpenStore is Open for a store whose fields are Settings and nothing else, which it
+// decodes and checks. byOperator says that the operator's configuration names the
+// store.
+func (p *Platform) OpenStore(storeType string, fields map[string]any, byOperator bool) (*Access, error) {
+	settings := DefaultSettings()
+	problems := remote.Decode(fields, &settings)
+	if len(problems) == 0 {
+		settings.Check(byOperator, &problems)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return p.Open(storeType, settings)
+}
+
+// Region is the region of the settings; empty if the node's is taken.
+func (a *Access) Region() string { return a.settings.Region }
+
 // Close releases the connections. No call runs during or after it.
 func (a *Access) Close() { a.release() }
 

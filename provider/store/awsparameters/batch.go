@@ -22,7 +22,7 @@ const batchMost = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
-	if q, err := parse(ref, s.region); err != nil || q.path {
+	if q, err := parse(ref, s.access.Region()); err != nil || q.path {
 		return 1
 	}
 	return batchMost
@@ -34,7 +34,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	results := make([]store.Result, len(refs))
 	queries := make([]query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.region)
+		queries[i], results[i].Err = parse(ref, s.access.Region())
 	}
 	var at aws.Target
 	var asked []string
@@ -49,17 +49,17 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	})
 	alone := make([]int, 0, len(refs))
 	for i := range refs {
-		w := queries[i].in(at)
-		parameter, ok := found[w.asked()]
+		w := queries[i].In(at)
+		parameter, ok := found[spelled(w)]
 		switch {
 		case results[i].Err != nil:
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok:
 			results[i].Value = valueOf(parameter)
-		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
+		case err == nil && !at.Failover && slices.Contains(asked, spelled(w)):
 			failed := missing()
-			failed.Text = "GetParameters " + message.Excerpt(w.asked()) + " in " + at.Region + ": " + failed.Text
+			failed.Text = "GetParameters " + message.Excerpt(spelled(w)) + " in " + at.Region + ": " + failed.Text
 			results[i].Err = failed
 		default:
 			alone = append(alone, i)
@@ -75,14 +75,14 @@ func namesOf(queries []query, target aws.Target) []string {
 	asked := make([]string, 0, len(queries))
 	bases := map[string]bool{}
 	for _, q := range queries {
-		w := q.in(target)
-		base := w.name
+		w := q.In(target)
+		base := w.Name
 		if strings.HasPrefix(base, "arn:") {
 			_, base, _ = strings.Cut(base, ":parameter")
 		}
 		if base = strings.TrimPrefix(base, "/"); base != "" && !bases[base] {
 			bases[base] = true
-			asked = append(asked, w.asked())
+			asked = append(asked, spelled(w))
 		}
 	}
 	return asked

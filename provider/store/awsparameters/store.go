@@ -19,13 +19,12 @@ import (
 // parameterStore is one connection. It is a store.BatchReader.
 type parameterStore struct {
 	access  *aws.Access
-	region  string // of the settings; empty if the node's is taken
 	clients *aws.Clients[*ssm.Client]
 }
 
-func newStore(access *aws.Access, region string) *parameterStore {
+func newStore(access *aws.Access) *parameterStore {
 	return &parameterStore{
-		access: access, region: region,
+		access: access,
 		clients: &aws.Clients[*ssm.Client]{New: func(region string) *ssm.Client {
 			return ssm.New(ssm.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
@@ -42,14 +41,14 @@ func as(target aws.Target) func(*ssm.Options) {
 
 // Check implements store.Store.
 func (s *parameterStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.region)
+	_, err := parse(ref, s.access.Region())
 	return err
 }
 
 // Read implements store.Store. A single parameter too is read with
 // GetParameters, so that a policy needs no further action.
 func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.region)
+	q, err := parse(ref, s.access.Region())
 	if err != nil {
 		return store.Value{}, err
 	}
@@ -57,13 +56,13 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		return s.readPath(ctx, who, q)
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetParameters "+message.Excerpt(q.first.asked()), func(ctx context.Context, target aws.Target) error {
-		w := q.in(target)
-		found, err := s.get(ctx, target, []string{w.asked()})
+	err = s.access.Do(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
+		w := q.In(target)
+		found, err := s.get(ctx, target, []string{spelled(w)})
 		if err != nil {
 			return err
 		}
-		parameter, ok := found[w.asked()]
+		parameter, ok := found[spelled(w)]
 		if !ok {
 			return missing()
 		}

@@ -12,7 +12,6 @@ package awsparameters
 
 import (
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -31,25 +30,12 @@ func (t *Type) Name() string { return typeName }
 // WorkloadSettings are those of provider/backend/aws.
 func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
 
-// settings are the connection as configured.
-type settings struct {
-	aws.Settings `yaml:",inline"`
-}
-
 // Open checks the settings, which docs/stores/aws.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
-	config := settings{Settings: aws.DefaultSettings()}
-	problems := remote.Decode(given.Fields, &config)
-	if len(problems) > 0 {
-		return nil, problems.Err()
-	}
-	if config.Check(given.ByOperator, &problems); len(problems) > 0 {
-		return nil, problems.Err()
-	}
-	access, err := t.platform.Open(typeName, config.Settings)
+	access, err := t.platform.OpenStore(typeName, given.Fields, given.ByOperator)
 	if err != nil {
 		return nil, err
 	}
-	return newStore(access, config.Region), nil
+	return newStore(access), nil
 }

@@ -39,8 +39,8 @@ type aloneKey struct {
 
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
-	q, err := parse(ref, s.region)
-	if err != nil || !q.batched() || s.readsAlone(who, q.first.id) {
+	q, err := parse(ref, s.access.Region())
+	if err != nil || !batched(q) || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
 	return batchMost
@@ -53,9 +53,9 @@ func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html
 func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
 	results := make([]store.Result, len(refs))
-	queries := make([]query, len(refs))
+	queries := make([]aws.Query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.region)
+		queries[i], results[i].Err = parse(ref, s.access.Region())
 	}
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}
@@ -69,13 +69,13 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 		return err
 	})
 	for i := range refs {
-		switch answer, ok := found[queries[i].in(at).id]; {
+		switch answer, ok := found[queries[i].In(at).Name]; {
 		case results[i].Err != nil:
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok && answer.failed == nil:
 			results[i].Value = answer.value
-		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
+		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].First.Name, answer, ok):
 			f := *answer.failed
 			f.Text = "GetSecretValue " + message.Excerpt(refs[i].Key) + " in " + at.Region + ": " + f.Text
 			results[i].Err = &f
@@ -88,7 +88,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	}
 	store.Each(open, results, func(i int) (store.Value, error) {
 		value, failed := s.Read(ctx, who, refs[i])
-		id := queries[i].first.id
+		id := queries[i].First.Name
 		if answer, ok := found[id]; failed == nil && err == nil && !at.Failover && maybeOthers(id, answer, ok) {
 			s.readAlone(who, id)
 		}
@@ -105,10 +105,10 @@ func maybeOthers(id string, answer entry, answered bool) bool {
 }
 
 // idsOf are what to ask for in the target's region, each once.
-func idsOf(queries []query, target aws.Target) []string {
+func idsOf(queries []aws.Query, target aws.Target) []string {
 	ids := make([]string, 0, len(queries))
 	for _, q := range queries {
-		if id := q.in(target).id; id != "" && !slices.Contains(ids, id) {
+		if id := q.In(target).Name; id != "" && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
