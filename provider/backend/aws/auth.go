@@ -35,8 +35,8 @@ const (
 // https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
 const roleAnnotation = "eks.amazonaws.com/role-arn"
 
-// mostChained bounds a chain of roles.
-const mostChained = 4
+// maxChained bounds a chain of roles.
+const maxChained = 4
 
 // Auth says how a pod's identity becomes credentials.
 type Auth struct {
@@ -77,8 +77,8 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	if a.Role != "" && !isRole(a.Role) {
 		problems.Add("auth.role", notRole)
 	}
-	if len(a.Chain) > mostChained {
-		problems.Add("auth.chain", "has %d roles; the most is %d", len(a.Chain), mostChained)
+	if len(a.Chain) > maxChained {
+		problems.Add("auth.chain", "has %d roles; the most is %d", len(a.Chain), maxChained)
 	}
 	for _, role := range a.Chain {
 		if !isRole(role) {

@@ -52,7 +52,7 @@ func (p *Platform) nodeRegion(ctx context.Context) (string, error) {
 		switch {
 		case err != nil:
 			return "", withKind(err)
-		case !IsRegion(region):
+		case !isRegion(region):
 			return "", Failf(fault.ErrInvalid, "no region is named, and the node's label %s names none of AWS; give region in the class or the configuration", regionLabel)
 		}
 		return region, nil

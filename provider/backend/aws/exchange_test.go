@@ -287,7 +287,7 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 		dials   int64
 	}{{"prod/web", 1}, {"prod/api", 1}, {"prod/cron", 2}} {
 		if exchange.account == "prod/cron" {
-			passed.Store(int64(restMost))
+			passed.Store(int64(maxRest))
 		}
 		var asked []string
 		err := access.Do(t.Context(), podOf(t, server, exchange.account), "Test", func(_ context.Context, target Target) error {

@@ -61,8 +61,8 @@ func (n *Node) Check(problems *remote.Problems) {
 		problems.Add("node.method", "%s", strict.Unknown("method", message.Excerpt(n.Method), methods))
 		return
 	}
-	if len(n.Chain) > mostChained {
-		problems.Add("node.chain", "has %d roles; the most is %d", len(n.Chain), mostChained)
+	if len(n.Chain) > maxChained {
+		problems.Add("node.chain", "has %d roles; the most is %d", len(n.Chain), maxChained)
 	}
 	if slices.ContainsFunc(n.Chain, func(role string) bool { return !roleARN.MatchString(role) }) {
 		problems.Add("node.chain", "each %s", notRole)

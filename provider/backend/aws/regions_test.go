@@ -34,7 +34,7 @@ func TestARegionThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 	if why, resting := h.resting("a", now); !resting || why != "why" || !h.doubtful("a") {
 		t.Errorf("a: %q, resting %v", why, resting)
 	}
-	now = now.Add(restMost)
+	now = now.Add(maxRest)
 	want(0, 1, 2)
 	if !h.doubtful("a") {
 		t.Error("a is trusted before it has answered")
@@ -51,8 +51,8 @@ func TestNamesOfRegions(t *testing.T) {
 		"": false, "eu-west": false, "EU-WEST-1": false, "eu-west-1.evil.example.com": false, "eu-west-1/": false, "eu west 1": false, "eu-west-1\n": false,
 		"aa" + strings.Repeat("-aaaaaaaaaaaa", 3) + "-1": false,
 	} {
-		if got := IsRegion(name); got != want {
-			t.Errorf("IsRegion(%q) = %v, want %v", name, got, want)
+		if got := isRegion(name); got != want {
+			t.Errorf("isRegion(%q) = %v, want %v", name, got, want)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func WorkloadSettings() []string {
 // Check notes what is wrong with the settings. byOperator says that the
 // operator's configuration names the store.
 func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
-	if s.Region != "" && !IsRegion(s.Region) {
+	if s.Region != "" && !isRegion(s.Region) {
 		problems.Add("region", notRegion)
 	}
 	if len(s.FailoverRegions) > maxFailovers {
@@ -55,7 +55,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	for i, region := range s.FailoverRegions {
 		field := fmt.Sprintf("failoverRegions[%d]", i)
 		switch {
-		case !IsRegion(region):
+		case !isRegion(region):
 			problems.Add(field, notRegion)
 		case region == s.Region || slices.Contains(s.FailoverRegions[:i], region):
 			problems.Add(field, "is named before already; name each region once")
@@ -77,8 +77,8 @@ const notRegion = "must be the name of a region, such as eu-west-1"
 // https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
 var regionName = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
 
-// IsRegion says whether a name can be a region's.
-func IsRegion(name string) bool { return len(name) <= 32 && regionName.MatchString(name) }
+// isRegion says whether a name can be a region's.
+func isRegion(name string) bool { return len(name) <= 32 && regionName.MatchString(name) }
 
 // regionPlace is where an endpoint has the region's name, if it has one.
 const regionPlace = "{region}"

@@ -53,8 +53,8 @@ func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []s
 	}
 	var delegates []string
 	bad := func(name string) bool { return !isAccount(name) }
-	if json.Unmarshal([]byte(text), &delegates) != nil || len(delegates) > mostDelegates || slices.ContainsFunc(delegates, bad) {
-		return "", nil, wrongAnnotation(id, delegatesAnnotation, fmt.Sprintf("must be a JSON list of at most %d service accounts' e-mail addresses", mostDelegates))
+	if json.Unmarshal([]byte(text), &delegates) != nil || len(delegates) > maxDelegates || slices.ContainsFunc(delegates, bad) {
+		return "", nil, wrongAnnotation(id, delegatesAnnotation, fmt.Sprintf("must be a JSON list of at most %d service accounts' e-mail addresses", maxDelegates))
 	}
 	return account, delegates, nil
 }

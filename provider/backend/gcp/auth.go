@@ -33,8 +33,8 @@ const (
 	defaultMetadata = "http://169.254.169.254"
 )
 
-// mostDelegates bounds a chain of service accounts.
-const mostDelegates = 8
+// maxDelegates bounds a chain of service accounts.
+const maxDelegates = 8
 
 // Auth says how an identity becomes an access token: the settings below auth.
 type Auth struct {
@@ -113,8 +113,8 @@ func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 		problems.Add("auth.audience", "must be identitynamespace:POOL:PROVIDER for GKE and fleets, or //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER for other clusters")
 	}
 	for _, given := range []struct{ field, value string }{{"auth.audience", a.Audience}, {"auth.tokenAudience", a.TokenAudience}} {
-		if len(given.value) > MaxText || strings.ContainsFunc(given.value, notPlain) {
-			problems.Add(given.field, "must be at most %d characters without spaces", MaxText)
+		if len(given.value) > maxText || strings.ContainsFunc(given.value, notPlain) {
+			problems.Add(given.field, "must be at most %d characters without spaces", maxText)
 		}
 	}
 	if a.ServiceAccount != "" && !isAccount(a.ServiceAccount) {
@@ -132,8 +132,8 @@ func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 
 func (a *Auth) checkDelegates(problems *remote.Problems) {
 	switch {
-	case len(a.Delegates) > mostDelegates:
-		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), mostDelegates)
+	case len(a.Delegates) > maxDelegates:
+		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), maxDelegates)
 	case len(a.Delegates) > 0 && a.ServiceAccount == "":
 		problems.Add("auth.delegates", "lead to auth.serviceAccount, which is missing")
 	case slices.ContainsFunc(a.Delegates, func(name string) bool { return !isAccount(name) }):

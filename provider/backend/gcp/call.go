@@ -47,7 +47,7 @@ func (c Call) Make(ctx context.Context) error {
 	backoff := remote.Backoff{Timeout: c.Timeout, Retries: c.Retries, First: firstPause, Max: maxPause}
 	err := backoff.Do(ctx, host, func(ctx context.Context) remote.Outcome {
 		err := c.try(ctx)
-		return remote.Outcome{Err: err, Retry: Passes(err), After: retryDelay(err)}
+		return remote.Outcome{Err: err, Retry: passes(err), After: retryDelay(err)}
 	})
 	if errors.Is(err, remote.ErrNoSlot) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%s: %w", c.Resource, err)
@@ -84,9 +84,9 @@ func IsTooLarge(err error) bool {
 	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)
 }
 
-// Passes tells failures of calls that may pass by themselves.
+// passes tells failures of calls that may pass by themselves.
 // https://google.aip.dev/194
-func Passes(err error) bool {
+func passes(err error) bool {
 	if errors.Is(err, ErrDamaged) {
 		return true
 	}

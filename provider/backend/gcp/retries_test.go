@@ -58,7 +58,7 @@ func TestRetriesAreCounted(t *testing.T) {
 						_, err := secretmanagerpb.NewSecretManagerServiceClient(conn).AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 						return err
 					}}.Make(t.Context())
-					if !Passes(err) {
+					if !passes(err) {
 						t.Errorf("error %v, want one that passes", err)
 					}
 					return false, nil

@@ -7,8 +7,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
-// MaxText bounds the text of a setting, in bytes.
-const MaxText = 1024
+// maxText bounds the text of a setting, in bytes.
+const maxText = 1024
 
 // LocationMark stands for a location in a regional endpoint.
 const LocationMark = "{location}"
@@ -19,8 +19,8 @@ const LocationMark = "{location}"
 // say: others may choose among Google's own hosts.
 func CheckEndpoint(field string, text *string, byOperator bool, problems *remote.Problems) {
 	plain := strings.ReplaceAll(*text, LocationMark, "location")
-	if len(plain) > MaxText {
-		problems.Add(field, "is %d bytes long; the maximum is %d", len(plain), MaxText)
+	if len(plain) > maxText {
+		problems.Add(field, "is %d bytes long; the maximum is %d", len(plain), maxText)
 		return
 	}
 	schemes := []string{"https", "http"}

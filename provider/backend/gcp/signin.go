@@ -57,8 +57,8 @@ type SignIn struct{ Options }
 // NewSignIn returns a SignIn that works until its Link is given back.
 func NewSignIn(opts Options) *SignIn { return &SignIn{opts} }
 
-// mostTokens bounds the new access tokens that one use may cost.
-const mostTokens = 2
+// maxTokens bounds the new access tokens that one use may cost.
+const maxTokens = 2
 
 // With calls use with an access token of the identity, and who that is, for
 // errors. If use returns refused, the token itself was not accepted: it may
@@ -76,7 +76,7 @@ func (s *SignIn) With(ctx context.Context, as identity.Identity, use func(token 
 			return err
 		}
 		refused, err := use(grant.Credential, p.who)
-		if !refused || try >= mostTokens || !s.Link.granted.Forget(p.key, grant) {
+		if !refused || try >= maxTokens || !s.Link.granted.Forget(p.key, grant) {
 			return err
 		}
 	}

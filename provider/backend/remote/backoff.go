@@ -39,12 +39,12 @@ func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) 
 	for n := 0; ; n++ {
 		limited := WithTimeout(ctx, b.Timeout)
 		got := try(limited)
-		noSlot := NoSlot(limited)
+		missed := noSlot(limited)
 		switch {
 		case got.Err == nil:
 			return nil
-		case noSlot != nil:
-			return noSlot
+		case missed != nil:
+			return missed
 		case errors.Is(got.Err, ErrNoSlot):
 			return got.Err
 		case ctx.Err() != nil:

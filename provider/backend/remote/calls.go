@@ -111,10 +111,10 @@ func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
 	return context.WithValue(ctx, timeoutKey{}, &allowance{timeout: timeout})
 }
 
-// NoSlot is the error, which wraps ErrNoSlot, of a call that was not made with
+// noSlot is the error, which wraps ErrNoSlot, of a call that was not made with
 // ctx, which is WithTimeout's; nil if each was made. The clients of AWS and Azure
 // keep no more of it than that ctx has ended.
-func NoSlot(ctx context.Context) error {
+func noSlot(ctx context.Context) error {
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
 		if err := allowed.noSlot.Load(); err != nil {
 			return *err

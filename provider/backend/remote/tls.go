@@ -78,7 +78,7 @@ func (t *TLS) trust() (*Trust, error) {
 		config.GetClientCertificate = t.clientCertificate
 	}
 	source := Source{PEM: t.CACert, File: t.CACertFile, Directory: t.CACertDir}
-	trust, err := NewTrust(config, source)
+	trust, err := newTrust(config, source)
 	if err != nil {
 		return nil, strict.Problems{{Field: "tls." + source.Setting(), Text: err.Error()}}
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// batchMost is the most parameters of one call.
+// maxBatch is the most parameters of one call.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-const batchMost = 10
+const maxBatch = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
 	if q, err := parse(ref, s.access.Region()); err != nil || q.path {
 		return 1
 	}
-	return batchMost
+	return maxBatch
 }
 
 // ReadBatch implements store.BatchReader. One parameter that the role may not

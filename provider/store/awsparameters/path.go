@@ -16,8 +16,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// pagesMost bounds the pages, of ten parameters each, that a path may have.
-const pagesMost = 100
+// maxPages bounds the pages, of ten parameters each, that a path may have.
+const maxPages = 100
 
 // readPath reads all parameters below a path as the fields of a JSON object, by
 // their names relative to the path. A path without parameters is not found. The
@@ -29,7 +29,7 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 		path := q.In(target).Name
 		fields := map[string]string{}
 		var next *string
-		for range pagesMost {
+		for range maxPages {
 			answer, err := s.clients.In(target.Region).GetParametersByPath(ctx, &ssm.GetParametersByPathInput{
 				Path: &path, Recursive: &q.recursive, WithDecryption: awssdk.Bool(true), NextToken: next,
 			}, as(target))
@@ -53,7 +53,7 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 			value = store.Value{Data: secret.New(object)}
 			return nil
 		}
-		return aws.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", pagesMost)
+		return aws.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", maxPages)
 	})
 	return value, err
 }

@@ -22,12 +22,12 @@ import (
 // The bounds of batches.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
 const (
-	batchMost = 20
-	pagesMost = 20
+	maxBatch = 20
+	maxPages = 20
 	// aloneFor is for how long secrets are read one at a time after it was found
 	// that they cannot be read in batches.
 	aloneFor  = 10 * time.Minute
-	aloneMost = 4096
+	maxAlone = 4096
 )
 
 // aloneKey is what cannot be read in batches: one secret, by its ID, or with no
@@ -43,7 +43,7 @@ func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int
 	if err != nil || !batched(q) || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
-	return batchMost
+	return maxBatch
 }
 
 // ReadBatch implements store.BatchReader. Where the role may call
@@ -126,7 +126,7 @@ type entry struct {
 func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string) (map[string]entry, error) {
 	found := make(map[string]entry, len(ids))
 	var next *string
-	for range pagesMost {
+	for range maxPages {
 		answer, err := s.clients.In(target.Region).BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{
 			SecretIdList: ids, NextToken: next,
 		}, as(target))
@@ -173,7 +173,7 @@ func (s *secretsStore) readsAlone(who identity.Identity, id string) bool {
 func (s *secretsStore) readAlone(who identity.Identity, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.alone) >= aloneMost {
+	if len(s.alone) >= maxAlone {
 		clear(s.alone) // they are found again
 	}
 	s.alone[aloneKey{who.Key(), id}] = s.access.Now().Add(aloneFor)
