@@ -68,7 +68,7 @@ func newEngine(config config.Config, registry prometheus.Registerer) (*localEngi
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
-	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
+	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, ClusterAllowed: mayRead}
 	var err error
 	e.Engine, err = engine.New(engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,

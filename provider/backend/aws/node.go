@@ -86,23 +86,23 @@ func (n *Node) Check(problems *remote.Problems) {
 	}
 }
 
-// methodPerson is no method that settings can name: see OpenAsPerson.
+// methodPerson is no method that settings can name: see ConnectAsPerson.
 const methodPerson = "person"
 
 // KnowsPerson is true if the Platform finds the credentials of who runs the
 // command.
 func (p *Platform) KnowsPerson() bool { return p.person != nil }
 
-// OpenAsPerson is OpenAsNode with the credentials of Options.Person.
-func (p *Platform) OpenAsPerson(storeType string, settings Settings) (*Access, error) {
-	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})
+// ConnectAsPerson is ConnectAsNode with the credentials of Options.Person.
+func (p *Platform) ConnectAsPerson(storeType string, settings Settings) (*Access, error) {
+	return p.ConnectAsNode(storeType, settings, Node{Method: methodPerson})
 }
 
-// OpenAsNode is Open for what the node does on its own behalf: every call is
-// made with the node's credentials, whatever identity Do is given. node has
+// ConnectAsNode is Connect for what the node does on its own behalf: every call is
+// made with the node's credentials, whatever identity Call is given. node has
 // passed Check.
-func (p *Platform) OpenAsNode(storeType string, settings Settings, node Node) (*Access, error) {
-	access, err := p.Open(storeType, settings)
+func (p *Platform) ConnectAsNode(storeType string, settings Settings, node Node) (*Access, error) {
+	access, err := p.Connect(storeType, settings)
 	if err != nil {
 		return nil, err
 	}

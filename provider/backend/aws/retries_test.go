@@ -27,7 +27,7 @@ func failing(t *testing.T, server *awstest.Server, as identity.Identity, role st
 	settings.Region, settings.Endpoint, settings.Auth.STSEndpoint = "eu-west-1", "http://aws.test", "http://aws.test"
 	settings.Auth.Role, settings.Retries = role, retries
 	access := opened(t, platform, settings)
-	err := access.Do(t.Context(), as, "GetSecretValue db", func(ctx context.Context, target Target) error {
+	err := access.Call(t.Context(), as, "GetSecretValue db", func(ctx context.Context, target Target) error {
 		client := secretsmanager.New(secretsmanager.Options{
 			Region: target.Region, BaseEndpoint: access.Endpoint(target.Region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{}, Credentials: target.Credentials,
 		})

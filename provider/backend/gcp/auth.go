@@ -19,7 +19,7 @@ const (
 	// MethodMetadata asks the node's metadata server for the identity that the
 	// provider itself runs as.
 	MethodMetadata = "metadata"
-	// MethodKeyFile signs in with a service account's key on the node.
+	// MethodKeyFile logs in with a service account's key on the node.
 	MethodKeyFile = "keyFile"
 	// methodPerson is no method that settings can name: see AsPerson.
 	methodPerson = "person"
@@ -77,7 +77,7 @@ type Person struct {
 	Source oauth2.TokenSource
 }
 
-// AsPerson lets the settings sign in as Options.Person, whatever they say of it.
+// AsPerson lets the settings log in as Options.Person, whatever they say of it.
 // It comes before Check.
 func (a *Auth) AsPerson() { *a = Auth{Method: methodPerson, person: true} }
 
@@ -89,7 +89,7 @@ func DefaultAuth() Auth {
 	}
 }
 
-// UsesNode is true if the node's credentials sign in, and not the pod's own.
+// UsesNode is true if the node's credentials log in, and not the pod's own.
 func (a *Auth) UsesNode() bool { return a.Method != MethodWorkloadIdentity }
 
 const badAccount = "must be a service account's e-mail address, such as web@my-project.iam.gserviceaccount.com"

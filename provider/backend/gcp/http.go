@@ -19,8 +19,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// maxSignInBytes bounds an answer of an identity service.
-const maxSignInBytes = 64 << 10
+// maxLoginBytes bounds an answer of an identity service.
+const maxLoginBytes = 64 << 10
 
 // callOf says what a call is for and what its failure means.
 type callOf struct {
@@ -35,7 +35,7 @@ type callOf struct {
 // if that may help. do sends one request with the client, which is also that of
 // its context for golang.org/x/oauth2. The client notes what comes back, since
 // libraries put status and body into one text.
-func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
+func (s *Login) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
 	retries := s.Retries
 	if c.local {
 		retries = min(retries, 1)
@@ -119,7 +119,7 @@ func (r *recorder) undecided() bool {
 }
 
 // failure explains a call that failed for good.
-func (r *recorder) failure(s *SignIn, c callOf) error {
+func (r *recorder) failure(s *Login, c callOf) error {
 	text := Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:

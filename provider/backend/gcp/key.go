@@ -38,7 +38,7 @@ type keyFile struct {
 	UniverseName string `json:"universe_domain"`
 }
 
-func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, error) {
+func (s *Login) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, error) {
 	content, err := nodefile.ReadPrivate(s.Auth.KeyFile, maxKeyBytes)
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "auth.keyFile: %w", err)
@@ -46,9 +46,9 @@ func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, err
 	return s.keyToken(ctx, s.Auth.KeyFile, secret.New(content))
 }
 
-// keyToken signs in with a service account's key (RFC 7523), which came from
+// keyToken logs in with a service account's key (RFC 7523), which came from
 // where.
-func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Bytes) (secret.Bytes, time.Time, error) {
+func (s *Login) keyToken(ctx context.Context, where string, content secret.Bytes) (secret.Bytes, time.Time, error) {
 	key, problem := parseKey(content)
 	if problem != "" {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "the key in %s %s", message.Excerpt(where), problem)
@@ -56,7 +56,7 @@ func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Byte
 	endpoint := s.Auth.OAuthEndpoint
 	var granted *oauth2.Token
 	err := s.call(ctx, callOf{
-		what:    "signing in as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
+		what:    "login as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
 		refused: "check that the service account exists and is enabled, that the key was not deleted, and the node's clock",
 		kind:    fault.ErrUnauthenticated, sent: []secret.Bytes{content, secret.NewString(key.Key)},
 	}, func(ctx context.Context, _ *http.Client) error {

@@ -36,24 +36,24 @@ func TestRetriesAreCounted(t *testing.T) {
 			t.Cleanup(server.Add(failing))
 			backendtest.CheckRetries(t, func(t *testing.T, retries int) int {
 				server.ResetCalls()
-				transport, release, err := remote.NewTransports(remote.Options{Calls: remote.NewCalls(64), MaxAnswer: maxSignInBytes, Dial: server.InMemory(t)}).Acquire(remote.Route{})
+				transport, release, err := remote.NewTransports(remote.Options{Calls: remote.NewCalls(64), MaxAnswer: maxLoginBytes, Dial: server.InMemory(t)}).Acquire(remote.Route{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				link := newLink("gcp", transport, release, time.Now)
 				t.Cleanup(link.close)
-				conn, err := link.Dial(server.Endpoint)
+				conn, err := link.Connect(server.Endpoint)
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(conn.HangUp)
+				t.Cleanup(conn.Close)
 				auth := DefaultAuth()
 				auth.Audience, auth.STSEndpoint, auth.IAMEndpoint = audience, server.Identity, server.Identity
 				if method == "generateAccessToken" {
 					auth.ServiceAccount = "web@shop.iam.gserviceaccount.com"
 				}
-				signIn := NewSignIn(Options{Auth: auth, Link: link, Tokens: identity.PodTokens{}, Timeout: time.Second, Retries: retries})
-				err = signIn.With(t.Context(), as, func(token secret.Bytes, _ string) (bool, error) {
+				login := NewLogin(Options{Auth: auth, Link: link, Tokens: identity.PodTokens{}, Timeout: time.Second, Retries: retries})
+				err = login.With(t.Context(), as, func(token secret.Bytes, _ string) (bool, error) {
 					err := Call{Conn: conn, Resource: name, Token: token, Timeout: time.Second, Retries: retries, Do: func(ctx context.Context) error {
 						_, err := secretmanagerpb.NewSecretManagerServiceClient(conn).AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 						return err

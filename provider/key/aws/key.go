@@ -161,7 +161,7 @@ func (k *kmsKey) do(ctx context.Context, as identity.Identity, action string, ca
 	case !k.asNode && key.IsNode(as):
 		return k.fail(fault.ErrUnauthenticated, "auth is for pods, and the node is none; set node, such as node: {method: instanceRole}")
 	}
-	return k.access.Do(ctx, as, action+" "+k.Name(), call)
+	return k.access.Call(ctx, as, action+" "+k.Name(), call)
 }
 
 // fail says of which key an error speaks.

@@ -119,7 +119,7 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Do(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
+	err = s.access.Call(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
 		input := &kms.DecryptInput{CiphertextBlob: q.blob, EncryptionContext: q.context}
 		if s.key != "" {
 			input.KeyId = &s.key

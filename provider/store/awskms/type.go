@@ -64,7 +64,7 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	access, err := t.platform.Open(typeName, config.Settings)
+	access, err := t.platform.Connect(typeName, config.Settings)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	var asked []string
 	var found map[string]*types.Parameter
 	denied := false // in whichever region
-	err := s.access.Do(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
 		found, err = s.get(ctx, target, asked)

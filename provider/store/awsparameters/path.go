@@ -25,7 +25,7 @@ const maxPages = 100
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
 func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q query) (store.Value, error) {
 	var value store.Value
-	err := s.access.Do(ctx, who, "GetParametersByPath "+message.Excerpt(q.First.Name), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Call(ctx, who, "GetParametersByPath "+message.Excerpt(q.First.Name), func(ctx context.Context, target aws.Target) error {
 		path := q.In(target).Name
 		fields := map[string]string{}
 		var next *string

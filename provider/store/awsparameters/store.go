@@ -56,7 +56,7 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		return s.readPath(ctx, who, q)
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
+	err = s.access.Call(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
 		w := q.In(target)
 		found, err := s.get(ctx, target, []string{spelled(w)})
 		if err != nil {

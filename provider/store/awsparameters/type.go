@@ -33,7 +33,7 @@ func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
 // Open checks the settings, which docs/stores/aws.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
-	access, err := t.platform.OpenStore(typeName, given.Fields, given.ByOperator)
+	access, err := t.platform.ConnectStore(typeName, given.Fields, given.ByOperator)
 	if err != nil {
 		return nil, err
 	}

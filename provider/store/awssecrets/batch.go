@@ -61,7 +61,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	found := map[string]entry{}
 	var at aws.Target
 	denied := false // the batch as such, in whichever region
-	err := s.access.Do(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Call(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))

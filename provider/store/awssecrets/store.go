@@ -58,7 +58,7 @@ func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref stor
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
+	err = s.access.Call(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
 		w := q.In(target)
 		answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
 			SecretId: &w.Name, VersionId: optional(w.Version), VersionStage: optional(w.Label),

@@ -9,7 +9,7 @@
 // node's instance profile (a command's options hand it what they lead to), never lets one service account use another's
 // credentials, and never repeats a token in an error.
 //
-// Start with New and Platform.Open; Access.Do is how every call is made. The
+// Start with New and Platform.Connect; Access.Call is how every call is made. The
 // calls themselves go through the service clients of
 // github.com/aws/aws-sdk-go-v2 with its own repetitions switched off, because
 // those neither know how much time the mount has left nor what failed last.

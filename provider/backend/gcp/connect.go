@@ -1,3 +1,17 @@
+// Package gcp is what stores and key services in Google Cloud have in common:
+// how a pod's identity becomes an access token, the connections, and how a call
+// is bounded, repeated and told when it fails.
+//
+// A pod's service account token is exchanged for one of Google's, as Workload
+// Identity Federation for GKE, for fleets and for other clusters has it, and a
+// Google service account is impersonated where one is named. The node's own
+// credentials are used only where the operator says so.
+//
+// It never reads GOOGLE_* or proxy variables of its environment, the gcloud
+// configuration or well-known files; never lets one service account use
+// another's access token; and never repeats a token in an error.
+//
+// Start with Login.With; a call is made by Call.
 package gcp
 
 import (
@@ -34,7 +48,7 @@ func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
 	if now == nil {
 		now = time.Now
 	}
-	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes})
+	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes})
 	return &Links{remote.NewShared(
 		func(trusted remote.TLS) (*Link, error) {
 			transport, release, err := transports.Acquire(remote.Route{TLS: trusted})
@@ -67,8 +81,8 @@ type Conn struct {
 	*remote.Conn
 	// Endpoint is the URL that was dialled.
 	Endpoint string
-	// HangUp gives the connection back.
-	HangUp func()
+	// Close gives the connection back.
+	Close func()
 
 	observed string // what its calls are counted as
 }
@@ -91,14 +105,14 @@ func (l *Link) close() {
 	l.giveBack()
 }
 
-// Dial returns the connection to a checked endpoint, which the caller hangs up
+// Connect returns the connection to a checked endpoint, which the caller closes
 // once. It makes no call: gRPC connects when the first is made.
-func (l *Link) Dial(endpoint string) (*Conn, error) {
-	conn, hangUp, err := l.conns.Acquire(endpoint)
+func (l *Link) Connect(endpoint string) (*Conn, error) {
+	conn, release, err := l.conns.Acquire(endpoint)
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name}, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name}, nil
 }
 
 func (l *Link) dial(endpoint string) (*remote.Conn, error) {

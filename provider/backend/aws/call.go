@@ -37,10 +37,10 @@ type Access struct {
 	sts      health // of the STS, which may be well where the service is not
 }
 
-// Open returns the way to AWS with settings that have passed Check. storeType is
+// Connect returns the way to AWS with settings that have passed Check. storeType is
 // what the calls are counted under. It reads the certificate files that the settings
 // name, and makes no call. The error wraps fault.ErrInvalid.
-func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
+func (p *Platform) Connect(storeType string, settings Settings) (*Access, error) {
 	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS})
 	if err != nil {
 		return nil, err
@@ -52,10 +52,10 @@ func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
 	return &Access{platform: p, settings: settings, http: transport.Client(storeType), trusted: trusted, release: release}, nil
 }
 
-// OpenStore is Open for a store whose fields are Settings and nothing else, which it
+// ConnectStore is Connect for a store whose fields are Settings and nothing else, which it
 // decodes and checks. byOperator says that the operator's configuration names the
 // store.
-func (p *Platform) OpenStore(storeType string, fields map[string]any, byOperator bool) (*Access, error) {
+func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool) (*Access, error) {
 	settings := DefaultSettings()
 	problems := remote.Decode(fields, &settings)
 	if len(problems) == 0 {
@@ -64,7 +64,7 @@ func (p *Platform) OpenStore(storeType string, fields map[string]any, byOperator
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return p.Open(storeType, settings)
+	return p.Connect(storeType, settings)
 }
 
 // Region is the region of the settings; empty if the node's is taken.
@@ -111,13 +111,13 @@ func (a *Access) DualStack() awssdk.DualStackEndpointState {
 	return awssdk.DualStackEndpointStateDisabled
 }
 
-// Do makes a call as the identity, and again if that may help: a bounded number
+// Call makes a call as the identity, and again if that may help: a bounded number
 // of times while it may pass by itself, once with new credentials if they were
 // refused, and then in the next region. A failover region is believed when it
 // has what was asked for; its refusals say nothing of the first. call's error is
-// the SDK's or a *CallError; Do's is a *CallError, or wraps ctx's. what is the
+// the SDK's or a *CallError; Call's is a *CallError, or wraps ctx's. what is the
 // action and its object, such as "GetSecretValue db".
-func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
+func (a *Access) Call(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
 	regions, err := a.regions(ctx)
 	if err != nil {
 		return err
