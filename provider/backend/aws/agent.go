@@ -62,7 +62,7 @@ func agentSaid(err error, token secret.Bytes) *CallError {
 	if parts := passedOn.FindStringSubmatch(text); parts != nil {
 		return answeredWith(parts[1], parts[2], status, token)
 	}
-	f := Failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
+	f := failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
 	switch {
 	case passes(status) || strings.Contains(text, "key refresh failed"):
 		f.Kind = fault.ErrUnavailable

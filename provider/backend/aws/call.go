@@ -115,7 +115,7 @@ func (a *Access) DualStack() awssdk.DualStackEndpointState {
 // of times while it may pass by itself, once with new credentials if they were
 // refused, and then in the next region. A failover region is believed when it
 // has what was asked for; its refusals say nothing of the first. call's error is
-// the SDK's or a *CallError; Call's is a *CallError, or wraps ctx's. what is the
+// the SDK's or wraps a kind of package fault; Call's wraps a kind or ctx's. what is the
 // action and its object, such as "GetSecretValue db".
 func (a *Access) Call(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
 	regions, err := a.regions(ctx)
@@ -167,7 +167,7 @@ func (a *Access) regions(ctx context.Context) ([]string, error) {
 		}
 	}
 	if len(regions) == 1 && len(a.settings.FailoverRegions) > 0 {
-		return nil, Failf(fault.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
+		return nil, fault.Failf(fault.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
 	}
 	return regions, nil
 }
@@ -214,6 +214,8 @@ func asFailure(err error) *CallError {
 		return nil
 	case errors.As(err, &failed):
 		return failed
+	case remote.HasKind(err):
+		return &CallError{Kind: fault.Of(err).Err, Text: err.Error()}
 	}
 	return Explain(err)
 }

@@ -46,8 +46,8 @@ func (f *CallError) Unwrap() []error {
 	return []error{f.Kind}
 }
 
-// Failf makes a CallError of a kind.
-func Failf(kind error, format string, args ...any) *CallError {
+// failf makes a CallError of a kind.
+func failf(kind error, format string, args ...any) *CallError {
 	return &CallError{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
@@ -138,21 +138,21 @@ func unanswered(err error) *CallError {
 	}
 	switch {
 	case errors.As(err, &large):
-		return Failf(fault.ErrInvalid, "%v", large)
+		return failf(fault.ErrInvalid, "%v", large)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return Failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
+		return failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
 	case at != nil:
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
+		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
+		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
 	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
-		f := Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+		f := failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
 		f.after = retryAfter(err)
 		return f
 	case statusOf(err) != 0:
-		return Failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
+		return failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
 	}
-	return Failf(fault.ErrInvalid, "the call cannot be made: %s", message.Excerpt(err.Error()))
+	return failf(fault.ErrInvalid, "the call cannot be made: %s", message.Excerpt(err.Error()))
 }
 
 // innermost is the innermost text, without the names of the SDK's layers.

@@ -61,6 +61,9 @@ func exchangeFailure(err error) *CallError {
 		own := *failed
 		return &own
 	}
+	if remote.HasKind(err) {
+		return &CallError{Kind: fault.Of(err).Err, Text: err.Error()}
+	}
 	return &CallError{Kind: fault.ErrUnavailable, Text: err.Error()}
 }
 
@@ -157,7 +160,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 		return awssdk.Credentials{}, failed
 	}
 	if got == nil || got.AccessKeyId == nil || got.SecretAccessKey == nil || got.SessionToken == nil || got.Expiration == nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnavailable, "STS answered without credentials; look at what stands between the node and AWS")
+		return awssdk.Credentials{}, failf(fault.ErrUnavailable, "STS answered without credentials; look at what stands between the node and AWS")
 	}
 	return awssdk.Credentials{
 		AccessKeyID: *got.AccessKeyId, SecretAccessKey: *got.SecretAccessKey, SessionToken: *got.SessionToken,

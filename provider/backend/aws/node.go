@@ -158,7 +158,7 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
 	found, err := a.platform.person.Retrieve(ctx)
 	if err != nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
+		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
 	}
 	if !found.CanExpire {
 		found.Expires = a.platform.now().Add(personTime)
@@ -174,7 +174,7 @@ const personTime = time.Hour
 func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {
 	content, err := nodefile.Read(a.node.TokenFile, maxTokenBytes)
 	if err != nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
+		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
 	}
 	token := secret.NewString(strings.TrimSpace(string(content)))
 	got, failed := a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {

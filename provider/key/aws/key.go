@@ -62,7 +62,7 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 		}
 		made, err = envelope.Seal(nameOf(used), version, answer.Plaintext, answer.CiphertextBlob, plaintext.Reveal(), bound)
 		if err != nil {
-			return aws.Failf(fault.ErrUnavailable, "%v", err)
+			return fault.Failf(fault.ErrUnavailable, "%v", err)
 		}
 		return nil
 	})
@@ -103,10 +103,10 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		by, ok := parseARN(awssdk.ToString(answer.KeyId))
 		reported := awssdk.ToString(answer.KeyMaterialId)
 		if !ok || by.String() != used.String() || reported != "" && material != "" && reported != material {
-			return aws.Failf(fault.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
+			return fault.Failf(fault.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
-			return aws.Failf(fault.ErrInvalid, "%v", err)
+			return fault.Failf(fault.ErrInvalid, "%v", err)
 		}
 		return nil
 	})
@@ -144,11 +144,11 @@ func (k *kmsKey) Close() { k.access.Close() }
 func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {
 	used, ok := parseARN(awssdk.ToString(keyID))
 	if !ok || !k.arn.covers(used) || used.alias() {
-		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", message.Excerpt(awssdk.ToString(keyID)))
+		return arn{}, "", fault.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", message.Excerpt(awssdk.ToString(keyID)))
 	}
 	version, ok = versionOf(used, awssdk.ToString(material))
 	if !ok {
-		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered with a key material ID that is none")
+		return arn{}, "", fault.Failf(fault.ErrUnavailable, "KMS answered with a key material ID that is none")
 	}
 	return used, version, nil
 }
@@ -166,5 +166,5 @@ func (k *kmsKey) do(ctx context.Context, as identity.Identity, action string, ca
 
 // fail says of which key an error speaks.
 func (k *kmsKey) fail(kind error, text string) error {
-	return aws.Failf(kind, "%s: %s", k.Name(), text)
+	return fault.Failf(kind, "%s: %s", k.Name(), text)
 }

@@ -44,16 +44,16 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 				continue
 			}
 			if len(fields) == 0 {
-				return aws.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
+				return fault.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
 			}
 			object, err := json.Marshal(fields)
 			if err != nil {
-				return aws.Failf(fault.ErrInvalid, "the parameters cannot be written as JSON")
+				return fault.Failf(fault.ErrInvalid, "the parameters cannot be written as JSON")
 			}
 			value = store.Value{Data: secret.New(object)}
 			return nil
 		}
-		return aws.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", maxPages)
+		return fault.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", maxPages)
 	})
 	return value, err
 }

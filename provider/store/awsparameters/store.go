@@ -102,7 +102,7 @@ func valueOf(parameter *types.Parameter) store.Value {
 // missing is what an invalid parameter is: the service does not tell a missing
 // name from a missing version or label.
 func missing() *aws.CallError {
-	return aws.Failf(fault.ErrNotFound, "there is no such parameter, version or label; check the name with its slashes, the account and the region")
+	return &aws.CallError{Kind: fault.ErrNotFound, Text: "there is no such parameter, version or label; check the name with its slashes, the account and the region"}
 }
 
 // explained adds what is particular to the Parameter Store.
