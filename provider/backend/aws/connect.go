@@ -72,15 +72,7 @@ type Platform struct {
 
 // New returns a Platform that works until Close.
 func New(opts Options) *Platform {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Platform{
 		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),

@@ -42,12 +42,8 @@ type Links struct {
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name. now tells the time to their caches; nil means
-// time.Now.
+// and counted there under name. now tells the time to their caches.
 func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
-	if now == nil {
-		now = time.Now
-	}
 	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes})
 	return &Links{remote.NewShared(
 		func(trusted remote.TLS) (*Link, error) {

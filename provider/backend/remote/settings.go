@@ -9,10 +9,30 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
 // maxTimeout is the maximum of the setting timeout.
 const maxTimeout = time.Minute
+
+// maxCalls is how many calls may be in flight at one address where nobody says
+// otherwise.
+const maxCalls = 64
+
+// Defaults fills in the options of a back end that are nil: the tokens are those
+// that the driver passed, 64 calls are allowed at each address, and the time is
+// time.Now's.
+func Defaults(tokens *identity.TokenSource, calls **Calls, now *func() time.Time) {
+	if *now == nil {
+		*now = time.Now
+	}
+	if *tokens == nil {
+		*tokens = identity.PodTokens{Now: *now}
+	}
+	if *calls == nil {
+		*calls = NewCalls(maxCalls)
+	}
+}
 
 // Problems collects what is wrong with settings or references.
 type Problems strict.Problems

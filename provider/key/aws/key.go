@@ -51,7 +51,7 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 	err := k.do(ctx, as, "GenerateDataKey", func(ctx context.Context, target aws.Target) error {
 		answer, err := k.clients.In(target.Region).GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 			KeyId: awssdk.String(k.arn.in(target.Region)), KeySpec: types.DataKeySpecAes256, EncryptionContext: bound,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}
@@ -95,7 +95,7 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		}
 		answer, err := k.clients.In(target.Region).Decrypt(ctx, &kms.DecryptInput{
 			KeyId: awssdk.String(used.in(region)), CiphertextBlob: sealed.Wrapped, EncryptionContext: bound,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}
@@ -127,7 +127,7 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 	err := k.do(ctx, as, "GenerateDataKeyWithoutPlaintext", func(ctx context.Context, target aws.Target) error {
 		answer, err := k.clients.In(target.Region).GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
 			KeyId: awssdk.String(k.arn.in(target.Region)), KeySpec: types.DataKeySpecAes256,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}

@@ -51,15 +51,7 @@ type Type struct {
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now)}
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -38,15 +37,8 @@ type kmsStore struct {
 }
 
 func newStore(access *aws.Access, key string) *kmsStore {
-	return &kmsStore{
-		access: access, key: key,
-		clients: &aws.Clients[*kms.Client]{New: func(region string) *kms.Client {
-			return kms.New(kms.Options{
-				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
-				EndpointOptions: kms.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
-			})
-		}},
-	}
+	client := func(region string) *kms.Client { return access.KMS(region) }
+	return &kmsStore{access: access, key: key, clients: &aws.Clients[*kms.Client]{New: client}}
 }
 
 // query is a parsed reference.
@@ -124,7 +116,7 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		if s.key != "" {
 			input.KeyId = &s.key
 		}
-		answer, err := s.clients.In(target.Region).Decrypt(ctx, input, func(o *kms.Options) { o.Credentials = target.Credentials })
+		answer, err := s.clients.In(target.Region).Decrypt(ctx, input, target.KMS)
 		if err != nil {
 			return explained(aws.Explain(err))
 		}

@@ -26,7 +26,7 @@ const (
 	maxPages = 20
 	// aloneFor is for how long secrets are read one at a time after it was found
 	// that they cannot be read in batches.
-	aloneFor  = 10 * time.Minute
+	aloneFor = 10 * time.Minute
 	maxAlone = 4096
 )
 

@@ -52,12 +52,7 @@ type Type struct {
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, clusterAllowed: opts.ClusterAllowed, links: gcp.NewLinks(typeName, opts.Calls, opts.Now)}
 }
 
