@@ -78,7 +78,7 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 		problems.Add("auth.role", notRole)
 	}
 	if len(a.Chain) > maxChained {
-		problems.Add("auth.chain", "has %d roles; the most is %d", len(a.Chain), maxChained)
+		problems.Add("auth.chain", "has %d roles; the maximum is %d", len(a.Chain), maxChained)
 	}
 	for _, role := range a.Chain {
 		if !isRole(role) {
@@ -107,7 +107,7 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	}
 }
 
-// audience is that of the token to exchange.
+// audience returns the audience of the token to exchange.
 func (a *Auth) audience() string {
 	switch {
 	case a.Audience != "":

@@ -73,7 +73,7 @@ func (a *Access) Region() string { return a.settings.Region }
 // Close releases the connections. No call runs during or after it.
 func (a *Access) Close() { a.release() }
 
-// Target is where and as whom one call is made.
+// Target is the region of one call, and the credentials for it.
 type Target struct {
 	// Region is the region to ask.
 	Region string
@@ -238,5 +238,5 @@ func (a *Access) attempt(ctx context.Context, retries int, try func(context.Cont
 // grant is a pod's credentials in use.
 type grant = credential.Grant[awssdk.Credentials]
 
-// Now is the time as the platform tells it.
+// Now returns the time of the platform's clock.
 func (a *Access) Now() time.Time { return a.platform.now() }

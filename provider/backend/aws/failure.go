@@ -73,7 +73,7 @@ func answeredWith(code, text string, status int, sent ...secret.Bytes) *CallErro
 	return f
 }
 
-// passes tells the statuses of failures that may pass by themselves.
+// passes reports whether a failure with the status may pass by itself.
 func passes(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 }

@@ -62,7 +62,7 @@ func (n *Node) Check(problems *remote.Problems) {
 		return
 	}
 	if len(n.Chain) > maxChained {
-		problems.Add("node.chain", "has %d roles; the most is %d", len(n.Chain), maxChained)
+		problems.Add("node.chain", "has %d roles; the maximum is %d", len(n.Chain), maxChained)
 	}
 	if slices.ContainsFunc(n.Chain, func(role string) bool { return !roleARN.MatchString(role) }) {
 		problems.Add("node.chain", "each %s", notRole)

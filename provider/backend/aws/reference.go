@@ -53,7 +53,7 @@ type Naming struct {
 }
 
 // Parse returns what a reference asks for, and notes every wrong field. region is
-// that of the settings; empty if they name none.
+// the region of the settings; empty if they name none.
 func (n *Naming) Parse(key, version string, options map[string]any, region string, problems *remote.Problems) Query {
 	q := Query{First: Wanted{Name: key, Version: version}, arn: n.ARN}
 	known := slices.Concat([]string{n.Label, "failover"}, n.Options)

@@ -50,7 +50,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 		problems.Add("region", notRegion)
 	}
 	if len(s.FailoverRegions) > maxFailovers {
-		problems.Add("failoverRegions", "has %d entries; the most is %d", len(s.FailoverRegions), maxFailovers)
+		problems.Add("failoverRegions", "has %d entries; the maximum is %d", len(s.FailoverRegions), maxFailovers)
 	}
 	for i, region := range s.FailoverRegions {
 		field := fmt.Sprintf("failoverRegions[%d]", i)

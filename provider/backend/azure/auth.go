@@ -35,7 +35,7 @@ const (
 	defaultSecretCredential = "clientsecret"
 )
 
-// Auth says as whom to read.
+// Auth is the settings below auth: which identity reads.
 type Auth struct {
 	Method string `yaml:"method"`
 
@@ -50,8 +50,8 @@ type Auth struct {
 	ClientSecretCredential string `yaml:"clientSecretCredential"`
 
 	// IdentityID is the client ID of the user-assigned identity of the node's
-	// machine; empty means the machine's own. MetadataEndpoint is where its
-	// tokens are had. For managedIdentity.
+	// machine; empty means the machine's own. MetadataEndpoint issues its
+	// tokens. For managedIdentity.
 	IdentityID       string `yaml:"identityID"`
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
 
@@ -81,7 +81,7 @@ func (s *Settings) AsPerson(problems *remote.Problems) {
 }
 
 // fieldsOf are the fields of a method beside method itself and the audience,
-// which has a default and cannot be told from it.
+// whose default and a given value look the same.
 func fieldsOf(method string) []string {
 	switch method {
 	case methodServicePrincipal:
@@ -95,7 +95,7 @@ func fieldsOf(method string) []string {
 // UsesNode is true if the node's identity reads, and not the pod's own.
 func (a *Auth) UsesNode() bool { return a.Method == methodManagedIdentity || a.person }
 
-// implied is the method that the other fields speak of. The node's identity is
+// implied returns the method that the other fields belong to. The node's identity is
 // never implied.
 func (a *Auth) implied() string {
 	if a.ClientID != "" && a.ClientIDCredential == "" && a.ClientSecretCredential == "" {

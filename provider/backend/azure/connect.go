@@ -2,7 +2,7 @@
 // Managed HSM have in common: which vault, as whom, over which connection, and
 // what a failure means. It knows nothing of secrets, keys and certificates.
 //
-// A token of Microsoft Entra ID is had for the pod's own service account token
+// The package gets a token of Microsoft Entra ID for the pod's own service account token
 // or client secret, or from the machine's metadata service for the node. The
 // package reads no variables of its environment; Microsoft's clients read one
 // for a regional endpoint of Entra ID and one for their log. It never sends a

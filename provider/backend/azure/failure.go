@@ -41,7 +41,7 @@ type refused struct {
 	after     time.Duration // what Retry-After asks for
 }
 
-// asRefused tells an answer of Key Vault's from other failures.
+// asRefused returns the refusal in an answer of Key Vault; false for other failures.
 func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	var answer *azcore.ResponseError
 	if !errors.As(err, &answer) {
@@ -67,7 +67,7 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	return r, true
 }
 
-// passes tells the statuses that may pass by themselves.
+// passes reports whether a failure with the status may pass by itself.
 func passes(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
@@ -116,7 +116,7 @@ func (r refused) wants() string {
 	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", message.Excerpt(c.tenant), message.Excerpt(c.resource))
 }
 
-// unreachable explains a call without an answer. The error itself is told only
+// unreachable explains a call without an answer. The text of err is quoted only
 // where it is the network's, since what a decoder says may quote a value.
 func unreachable(ctx context.Context, host string, err error) error {
 	var (

@@ -133,7 +133,7 @@ func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 func (a *Auth) checkDelegates(problems *remote.Problems) {
 	switch {
 	case len(a.Delegates) > maxDelegates:
-		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), maxDelegates)
+		problems.Add("auth.delegates", "has %d service accounts; the maximum is %d", len(a.Delegates), maxDelegates)
 	case len(a.Delegates) > 0 && a.ServiceAccount == "":
 		problems.Add("auth.delegates", "lead to auth.serviceAccount, which is missing")
 	case slices.ContainsFunc(a.Delegates, func(name string) bool { return !isAccount(name) }):

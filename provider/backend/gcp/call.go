@@ -19,7 +19,7 @@ import (
 )
 
 // ErrDamaged is for the Do of a Call: the answer is not what Google sent, and
-// may come whole another time. Its text is told if it does not.
+// may come whole another time. Its text is reported if it does not.
 // https://cloud.google.com/secret-manager/docs/data-integrity
 var ErrDamaged = errors.New("damaged answer")
 
@@ -84,7 +84,7 @@ func IsTooLarge(err error) bool {
 	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)
 }
 
-// passes tells failures of calls that may pass by themselves.
+// passes reports whether the failure of a call may pass by itself.
 // https://google.aip.dev/194
 func passes(err error) bool {
 	if errors.Is(err, ErrDamaged) {

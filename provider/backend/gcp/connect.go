@@ -1,6 +1,6 @@
 // Package gcp is what stores and key services in Google Cloud have in common:
 // how a pod's identity becomes an access token, the connections, and how a call
-// is bounded, repeated and told when it fails.
+// is bounded, retried and explained when it fails.
 //
 // A pod's service account token is exchanged for one of Google's, as Workload
 // Identity Federation for GKE, for fleets and for other clusters has it, and a

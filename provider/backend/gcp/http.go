@@ -105,13 +105,13 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// passes tells failures that may pass by themselves. A success that cannot be
+// passes reports whether the failure may pass by itself. A success that cannot be
 // used is one: something between the node and Google answered instead.
 func (r *recorder) passes() bool {
 	return r.status == 0 || r.undecided() || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
 }
 
-// undecided tells the refusal of a token that was not judged, because the keys of
+// undecided reports whether a token was refused without being judged, because the keys of
 // its issuer could not be fetched just now.
 // https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
 func (r *recorder) undecided() bool {

@@ -21,7 +21,7 @@ import (
 const (
 	// maxKeyBytes bounds a service account's key; one has some 2.4 KB.
 	maxKeyBytes = 64 << 10
-	// tokenURL is whom a signed assertion is for, wherever it is sent.
+	// tokenURL is the audience of a signed assertion, wherever it is sent.
 	// https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 	tokenURL = "https://oauth2.googleapis.com/token"
 )

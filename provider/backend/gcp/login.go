@@ -18,7 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// Scope is that of every access token.
+// Scope is the scope of every access token.
 // https://cloud.google.com/secret-manager/docs/accessing-the-api#oauth-scopes
 const Scope = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -82,14 +82,14 @@ func (s *Login) With(ctx context.Context, as identity.Identity, use func(token s
 	}
 }
 
-// principal is as whom Google is called.
+// principal is an identity that calls Google.
 type principal struct {
 	key      credential.Key
 	exchange credential.Exchange[secret.Bytes]
 	who      string // in errors
 }
 
-// principal is that of a pod.
+// principal returns the principal of a pod.
 func (s *Login) principal(ctx context.Context, id identity.Identity) (principal, error) {
 	auth := &s.Auth
 	switch auth.Method {

@@ -60,7 +60,7 @@ func (s *Login) metadataRequest(ctx context.Context, path string) (*http.Request
 // cluster the node is of, which does not change while the node lives.
 const clusterFor = 24 * time.Hour
 
-// audience is that of the exchange: as configured, or that of the node's GKE
+// audience returns the audience of the exchange: as configured, or that of the node's GKE
 // cluster.
 // https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity
 func (s *Login) audience(ctx context.Context) (string, error) {

@@ -21,7 +21,7 @@ type TLS struct {
 	ClientKeyFile      string `yaml:"clientKeyFile"`
 }
 
-// Check reports to add what is wrong, by the field's name. Only the operator's
+// Check calls add for each problem, with the field's name. Only the operator's
 // configuration may name files of the node. Only a product whose calls all go to
 // one server may have serverName and insecureSkipVerify: elsewhere they would
 // hold for the identity service too.

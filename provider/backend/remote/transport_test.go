@@ -260,7 +260,10 @@ func TestHandshakeErrorsHaveARemedy(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(release)
-			_, err = transport.Client("test").Get(test.address)
+			resp, err := transport.Client("test").Get(test.address)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
 			address, parseErr := url.Parse(test.address)
 			if parseErr != nil {
 				t.Fatal(parseErr)

@@ -126,8 +126,8 @@ func (a *AuthSettings) checkAppRole(problems *remote.Problems) {
 	}
 }
 
-// refuseForeign reports fields of other methods, and those that are too long. The audience has a default
-// and cannot be told from it, so it is not looked at.
+// refuseForeign reports fields of other methods, and those that are too long. The audience has a default,
+// which looks like a given value, so it is not checked.
 func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
@@ -142,7 +142,7 @@ func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
 		{"certRole", a.CertRole},
 	} {
 		if len(given.value) > MaxNameBytes {
-			problems.Add("auth."+given.field, "is %d bytes long; the most is %d", len(given.value), MaxNameBytes)
+			problems.Add("auth."+given.field, "is %d bytes long; the maximum is %d", len(given.value), MaxNameBytes)
 		}
 		if given.value != "" && !slices.Contains(takes, given.field) {
 			problems.Add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))

@@ -173,7 +173,7 @@ func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	return req.WithContext(ctx), nil
 }
 
-// passingStatus tells statuses that may pass by themselves, and whether Vault
+// passingStatus reports whether a failure may pass by itself, and whether Vault
 // may have carried the request out before it answered so.
 func passingStatus(status int) (passes, executed bool) {
 	switch status {

@@ -24,7 +24,7 @@ type refusal struct {
 	pause time.Duration
 }
 
-// name is what calls are told apart by, so that one that is denied for good does
+// name tells calls apart, so that one that is denied for good does
 // not hide that the token was revoked, of which the others tell. A policy may
 // look at parameters and bodies. A body with secrets counts for none: what a key
 // encrypts differs each time, and no digest of it is kept.

@@ -16,7 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// maxBatch is the most parameters of one call.
+// maxBatch is the maximum number of parameters of one call.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
 const maxBatch = 10
 

@@ -90,7 +90,7 @@ func check(w aws.Wanted, key, version, labelField string, problems *remote.Probl
 	case w.Name == "":
 		problems.Add(key, "is missing; it is the parameter's name, such as /prod/db/password, or its ARN")
 	case len(w.Name) > maxName:
-		problems.Add(key, "is %d bytes long; the most is %d", len(w.Name), maxName)
+		problems.Add(key, "is %d bytes long; the maximum is %d", len(w.Name), maxName)
 	case strings.HasPrefix(w.Name, "arn:") && !parameterARN.MatchString(w.Name):
 		problems.Add(key, "is not the ARN of a parameter, such as arn:aws:ssm:eu-west-1:111122223333:parameter/prod/db")
 	case strings.Contains(w.Name, ":") && !strings.HasPrefix(w.Name, "arn:"):

@@ -48,7 +48,7 @@ func check(w aws.Wanted, key, version, stage string, problems *remote.Problems) 
 	case w.Name == "":
 		problems.Add(key, "is missing; it is the secret's name or ARN")
 	case len(w.Name) > maxID:
-		problems.Add(key, "is %d bytes long; the most is %d", len(w.Name), maxID)
+		problems.Add(key, "is %d bytes long; the maximum is %d", len(w.Name), maxID)
 	case strings.HasPrefix(w.Name, "arn:") && !secretARN.MatchString(w.Name):
 		problems.Add(key, "is not the ARN of a secret, such as arn:aws:secretsmanager:eu-west-1:111122223333:secret:db-a1b2c3")
 	case !strings.HasPrefix(w.Name, "arn:") && !secretName.MatchString(w.Name):
