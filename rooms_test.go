@@ -28,7 +28,7 @@ var rooms = []struct {
 
 	{"server", []string{"provider/engine", "provider/config", "provider/fault", "provider/identity", "provider/secret", "provider/key", "provider/kmsring", "internal"}},
 
-	{"provider/engine", []string{"provider/config", "provider/spec", "provider/store", "provider/backend/remote", "provider/fault", "provider/identity", "provider/render", "provider/secret", "internal"}},
+	{"provider/engine", []string{"provider/config", "provider/spec", "provider/store", "provider/backend/remote", "provider/share", "provider/fault", "provider/identity", "provider/render", "provider/secret", "internal"}},
 	{"provider/manifest", []string{"provider/config", "provider/dialect", "provider/spec", "provider/seal", "provider/identity", "provider/secret", "internal"}},
 	{"provider/config", []string{"provider/spec", "internal"}},
 	{"provider/dialect", []string{"provider/spec", "internal"}},
@@ -38,8 +38,9 @@ var rooms = []struct {
 	{"provider/kmsring", []string{"provider/key", "provider/fault", "provider/identity", "provider/secret", "internal"}},
 	{"provider/seal", []string{"provider/key", "provider/fault", "provider/identity", "provider/secret", "internal"}},
 	{"provider/key", []string{"provider/backend", "provider/fault", "provider/identity", "provider/secret", "internal"}},
-	{"provider/backend", []string{"provider/fault", "provider/identity", "provider/secret", "internal"}},
+	{"provider/backend", []string{"provider/share", "provider/fault", "provider/identity", "provider/secret", "internal"}},
 
+	{"provider/share", []string{"internal"}},
 	{"provider/identity", []string{"provider/fault", "provider/secret", "internal"}},
 	{"provider/render", []string{"provider/fault", "internal"}},
 	{"provider/fault", nil},

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 )
@@ -35,7 +36,8 @@ Sealed values are held against their class: whether the text is whole, has not
 expired, and is sealed for the class's namespace and the object's name.
 
 With --config the classes are checked as a node with this configuration would
-see them. Without it, nothing is said of stores that the classes do not define
+see them. Files that the configuration names and that are only on the node, such
+as key rings and certificates, may be missing here: a note names them. Without it, nothing is said of stores that the classes do not define
 themselves.
 
 Exit codes: 0 all is well, 1 problems were found, 2 the input cannot be used or
@@ -64,7 +66,7 @@ func runCheck(c *cobra.Command, configFile, output string, inputs []string) erro
 		return err
 	}
 	checker := &manifest.Checker{Dialects: dialects(), Configured: configFile != "", Now: time.Now()}
-	e, wrong, err := checkEngine(configFile)
+	e, wrong, elsewhere, err := checkEngine(configFile)
 	if err != nil {
 		return err
 	}
@@ -79,18 +81,23 @@ func runCheck(c *cobra.Command, configFile, output string, inputs []string) erro
 	if err := printFindings(c.OutOrStdout(), output, findings); err != nil {
 		return err
 	}
+	if len(elsewhere) > 0 {
+		if _, err := fmt.Fprintf(c.ErrOrStderr(), "note: not on this machine, so not checked: %s\n", message.Names(elsewhere, message.Printable)); err != nil {
+			return err
+		}
+	}
 	return conclude(c.ErrOrStderr(), checker, inputs, wrong, findings)
 }
 
 // checkEngine returns an engine under the configuration file, or what is wrong
-// with the file.
-func checkEngine(path string) (*localEngine, []manifest.Finding, error) {
+// with the file, and the files of the node that are not on this machine.
+func checkEngine(path string) (*localEngine, []manifest.Finding, []string, error) {
 	settings := config.Default()
 	var file *config.File
 	if path != "" {
 		opened, err := os.Open(path)
 		if err != nil {
-			return nil, nil, unreadable(path, err)
+			return nil, nil, nil, unreadable(path, err)
 		}
 		opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
 		if file, err = config.Load(path); err != nil {
@@ -98,19 +105,23 @@ func checkEngine(path string) (*localEngine, []manifest.Finding, error) {
 		}
 		settings = file.Config
 	}
-	e, err := newEngine(settings, prometheus.NewRegistry())
+	here, elsewhere := withoutFilesOfTheNode(settings)
+	e, err := engineFor(here, prometheus.NewRegistry(), nil, true)
 	if err != nil && file != nil {
 		return configFindings(file.Explain(err))
 	}
-	return e, nil, err
+	if err == nil {
+		e.written = settings
+	}
+	return e, nil, elsewhere, err
 }
 
-func configFindings(err error) (*localEngine, []manifest.Finding, error) {
+func configFindings(err error) (*localEngine, []manifest.Finding, []string, error) {
 	var wrong *config.Error
 	if !errors.As(err, &wrong) {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return nil, manifest.Configuration(wrong.Path, wrong.Problems), nil
+	return nil, manifest.Configuration(wrong.Path, wrong.Problems), nil, nil
 }
 
 // readInputs reads what the arguments name. Of the files below a folder it takes

@@ -67,7 +67,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 	case len(refused) > 0:
 		return refuseFindings(c.ErrOrStderr(), "nothing is converted:", refused)
 	}
-	e, wrong, err := checkEngine(configFile)
+	e, wrong, _, err := checkEngine(configFile)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 	case classes == 0:
 		return usagef("no SecretProviderClass of these providers in %s", strings.Join(args, ", "))
 	}
-	converter := &manifest.Converter{Dialects: dialects(), Configured: configFile != "", Stores: e.Config().Stores}
+	converter := &manifest.Converter{Dialects: dialects(), Configured: configFile != "", Stores: e.written.Stores}
 	converted := make([]convertedFile, len(files))
 	for i, f := range files {
 		text, conversions, err := converter.File(f.Name, f.Text)

@@ -39,7 +39,7 @@ func dialects() map[string]spec.Dialect {
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options, elsewhere bool) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
@@ -47,7 +47,7 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 		awskms.NewType(amazon),
 		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
 		gcp.NewType(google),
-		sealed.NewType(sealed.Options{KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
+		sealed.NewType(sealed.Options{Elsewhere: elsewhere, KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
 		file.NewType(),
 	}
 }
@@ -55,24 +55,44 @@ func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Pl
 // engine is the provider's engine with what it stands on.
 type localEngine struct {
 	*engine.Engine
-	tokens *kube.Tokens
-	amazon *aws.Platform
+	// written is the configuration as it was given, files of the node included.
+	written config.Config
+	tokens  *kube.Tokens
+	keys    *kube.Keys // of a provider that serves a cluster; else nil
+	amazon  *aws.Platform
 }
 
-// newEngine returns an engine with every dialect and store. Its error is a
-// spec.Problems.
-func newEngine(config config.Config, registry prometheus.Registerer) (*localEngine, error) {
-	e := &localEngine{}
+// serving is what an engine has that serves a cluster.
+type serving struct {
+	memoryTaken func(bytes int64)
+}
+
+// newEngine returns an engine with every dialect and store: one that serves a cluster,
+// or with nil one of a command. Its error is a spec.Problems.
+func newEngine(config config.Config, registry prometheus.Registerer, cluster *serving) (*localEngine, error) {
+	return engineFor(config, registry, cluster, false)
+}
+
+// engineFor is newEngine. elsewhere says that the configuration is for another machine,
+// whose files may be missing here.
+func engineFor(config config.Config, registry prometheus.Registerer, cluster *serving, elsewhere bool) (*localEngine, error) {
+	e := &localEngine{written: config}
 	e.tokens = kube.New(kube.Options{Enabled: func() bool { return e.Engine.Config().Policy.TokenRequest }})
 	calls := remote.NewCalls(config.Bounds.StoreCalls)
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, ClusterAllowed: mayRead}
+	options := engine.Options{
+		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
+		Once: cluster == nil,
+	}
+	if cluster != nil {
+		e.keys = e.tokens.Keys()
+		options.VersionKey, options.MemoryTaken = e.keys.Key, cluster.memoryTaken
+	}
 	var err error
-	e.Engine, err = engine.New(engine.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google), Calls: calls, Metrics: registry,
-	})
+	e.Engine, err = engine.New(options)
 	if err != nil {
 		e.amazon.Close()
 		e.tokens.Close()
@@ -82,17 +102,20 @@ func newEngine(config config.Config, registry prometheus.Registerer) (*localEngi
 }
 
 // loadEngine returns an engine under the configuration file, or under the
-// defaults if path is empty. A configuration that cannot be used is a usage
+// defaults if path is empty. Then a person tries a class out, and its server may be on
+// the person's own machine. A configuration that cannot be used is a usage
 // error with the file's lines.
 func loadEngine(path string) (*localEngine, error) {
 	if path == "" {
-		return newEngine(config.Default(), prometheus.NewRegistry())
+		defaults := config.Default()
+		defaults.Policy.ClassStores = append(defaults.Policy.ClassStores, "127.0.0.0/8", "::1")
+		return newEngine(defaults, prometheus.NewRegistry(), nil)
 	}
 	file, err := config.Load(path)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	e, err := newEngine(file.Config, prometheus.NewRegistry())
+	e, err := newEngine(file.Config, prometheus.NewRegistry(), nil)
 	if err != nil {
 		return nil, usageError{file.Explain(err)}
 	}

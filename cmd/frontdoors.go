@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -14,17 +14,21 @@ import (
 	"github.com/lanyardhq/lanyard/internal/reload"
 	"github.com/lanyardhq/lanyard/server/admin"
 	"github.com/lanyardhq/lanyard/server/csi"
+	"github.com/lanyardhq/lanyard/server/process"
 	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 // frontDoors are what serve opens: it listens on all before it serves on any,
 // so that a provider that cannot start does not answer half of its dialects.
 type frontDoors struct {
-	shutdownTimeout time.Duration
-	sockets         []socketDoor
-	admin           *admin.Server
-	adminListener   net.Listener
-	watcher         *reload.Watcher // nil without a configuration file
+	shutdown      *process.Shutdown
+	hangups       <-chan os.Signal
+	forget        func() // what may be read again
+	sockets       []socketDoor
+	admin         *admin.Server
+	address       string
+	adminListener net.Listener    // nil if there is none yet
+	watcher       *reload.Watcher // nil without a configuration file
 }
 
 type socketDoor struct {
@@ -63,13 +67,10 @@ func (d *frontDoors) openAdmin(f *serveFlags, registry *prometheus.Registry) err
 	if f.adminAddress == "" {
 		return nil
 	}
-	listener, err := admin.Listen(f.adminAddress, f.profiles)
-	if err != nil {
-		return err
-	}
-	d.adminListener = listener
-	d.admin = admin.New(admin.Options{Metrics: registry, Ready: d.ready, Profiles: f.profiles})
-	return nil
+	d.admin, d.address = admin.New(admin.Options{Registry: registry, Ready: d.ready, Profiles: f.profiles}), f.adminAddress
+	var err error
+	d.adminListener, err = d.admin.Open(d.address)
+	return err
 }
 
 // ready says whether every dialect's socket is answered.
@@ -89,14 +90,15 @@ func (d *frontDoors) serve(ctx context.Context) error {
 		group.Go(func() error { return door.server.Serve(door.listener) })
 	}
 	if d.admin != nil {
-		group.Go(func() error { return d.admin.Serve(d.adminListener) })
+		group.Go(func() error { return d.admin.Run(ctx, d.address, d.adminListener) })
 	}
 	if d.watcher != nil {
 		group.Go(func() error { d.watcher.Run(ctx); return nil })
 	}
+	group.Go(func() error { onHangup(ctx, d.hangups, d.watcher, d.forget); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
-		klog.InfoS("Lanyard stops; mounts in flight are finished first", "atMost", d.shutdownTimeout)
+		klog.InfoS("Lanyard stops; mounts in flight are finished first", "atMost", d.shutdown.Timeout)
 		d.stop()
 		return nil
 	})
@@ -104,11 +106,14 @@ func (d *frontDoors) serve(ctx context.Context) error {
 }
 
 func (d *frontDoors) stop() {
-	deadline, cancel := context.WithTimeout(context.Background(), d.shutdownTimeout)
+	deadline, cancel := context.WithTimeout(context.Background(), d.shutdown.Timeout)
 	defer cancel()
 	var stopping sync.WaitGroup
 	for _, door := range d.sockets {
-		stopping.Go(func() { door.server.Stop(deadline) })
+		stopping.Go(func() {
+			defer d.shutdown.Runs("mounts at " + door.listener.Path())()
+			door.server.Stop(deadline)
+		})
 	}
 	stopping.Wait()
 	if d.admin != nil {

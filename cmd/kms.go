@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,7 +58,7 @@ socket and encrypts and decrypts with the keys of a key ring file, one of which
 writes while any number still read, until it is told to stop by SIGTERM or
 SIGINT. Calls in flight are finished first.
 
-The ring file is read again when it changes. A change that would make unreadable
+The ring file is read again when it changes, and at SIGHUP. A change that would make unreadable
 what was written is refused, and a key that was not in the ring before reads at
 once and writes only after the ring's settle time.
 
@@ -142,6 +143,10 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
+	shutdown := process.NewShutdown(f.shutdownTimeout)
+	defer shutdown.Watch(ctx)()
+	caught, release := hangups()
+	defer release()
 	process.LimitMemory(kmsMemory)
 	file, err := loadRing(f.ring)
 	if err != nil {
@@ -152,7 +157,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	for i, uid := range f.peerUIDs {
 		uids[i] = uint32(uid) //nolint:gosec // checked with the flags
 	}
-	plugin := &kmsPlugin{flags: f, server: kms.New(kms.Options{
+	plugin := &kmsPlugin{flags: f, shutdown: shutdown, hangups: caught, server: kms.New(kms.Options{
 		Ring: file.Ring, Probe: f.probeInterval, PeerUIDs: uids, Metrics: kms.NewMetrics(registry),
 	})}
 	plugin.watcher = kmsring.NewWatcher(file, plugin.server.SetRing, registry)
@@ -170,6 +175,8 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 // kmsPlugin is what kms opens and serves on.
 type kmsPlugin struct {
 	flags         *kmsFlags
+	shutdown      *process.Shutdown
+	hangups       <-chan os.Signal
 	server        *kms.Server
 	watcher       *kmsring.Watcher
 	listener      *socket.Listener
@@ -185,11 +192,9 @@ func (p *kmsPlugin) open(ctx context.Context, registry *prometheus.Registry) (er
 	if p.flags.adminAddress == "" {
 		return nil
 	}
-	if p.adminListener, err = admin.Listen(p.flags.adminAddress, p.flags.profiles); err != nil {
-		return err
-	}
-	p.admin = admin.New(admin.Options{Metrics: registry, Ready: p.ready, Profiles: p.flags.profiles})
-	return nil
+	p.admin = admin.New(admin.Options{Registry: registry, Ready: p.ready, Profiles: p.flags.profiles})
+	p.adminListener, err = p.admin.Open(p.flags.adminAddress)
+	return err
 }
 
 func (p *kmsPlugin) adminAddress() string {
@@ -215,13 +220,16 @@ func (p *kmsPlugin) serve(ctx context.Context) error {
 	group.Go(func() error { p.server.Run(ctx); return nil })
 	group.Go(func() error { p.watcher.Run(ctx); return nil })
 	if p.admin != nil {
-		group.Go(func() error { return p.admin.Serve(p.adminListener) })
+		group.Go(func() error { return p.admin.Run(ctx, p.flags.adminAddress, p.adminListener) })
 	}
+	group.Go(func() error { onHangup(ctx, p.hangups, p.watcher.Watcher, func() {}); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		deadline, cancel := context.WithTimeout(context.Background(), p.flags.shutdownTimeout)
 		defer cancel()
+		ended := p.shutdown.Runs("calls at " + p.listener.Path())
 		p.server.Stop(deadline)
+		ended()
 		if p.admin != nil {
 			p.admin.Stop(deadline)
 		}

@@ -32,7 +32,7 @@ func TestAKeyThatHangsKeepsNoOtherKeyAtItsAddressWaiting(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/encrypt/works"):
 			fmt.Fprintf(w, `{"data":{"ciphertext":"vault:v1:%s","key_version":1}}`, base64.StdEncoding.EncodeToString(make([]byte, 64)))
 		case strings.HasSuffix(r.URL.Path, "/keys/works"):
-			fmt.Fprint(w, `{"data":{"type":"aes256-gcm96","derived":true,"imported_key":false,"latest_version":1}}`)
+			fmt.Fprint(w, `{"data":{"type":"aes256-gcm96","derived":true,"convergent_encryption":false,"imported_key":false,"latest_version":1}}`)
 		default:
 			fmt.Fprint(w, `{"data":{"ttl":0,"renewable":false,"type":"service"}}`)
 		}

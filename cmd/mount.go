@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/engine"
 )
 
@@ -118,7 +119,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 
 	volume, err := withNotice(c.Context(), c.ErrOrStderr(), "waiting for the stores", mount)
 	if err != nil {
-		if f.socket == "" && f.config == "" && strings.Contains(err.Error(), "no such store") {
+		if f.socket == "" && f.config == "" && strings.Contains(err.Error(), "no store of that name is configured") {
 			fmt.Fprintln(c.ErrOrStderr(), "note: without --config or --socket there are only the stores that the class defines itself")
 		}
 		return err
@@ -217,16 +218,26 @@ type objectSummary struct {
 	Version string `json:"version"`
 }
 
+// absentSummary is an optional object that has no file.
+type absentSummary struct {
+	Object string `json:"object"`
+	Reason string `json:"reason"`
+}
+
 func printVolume(w io.Writer, format string, volume *engine.Volume) error {
 	summary := struct {
 		Files   []fileSummary   `json:"files"`
 		Objects []objectSummary `json:"objects"`
-	}{[]fileSummary{}, []objectSummary{}}
+		Absent  []absentSummary `json:"absent,omitempty"`
+	}{Files: []fileSummary{}, Objects: []objectSummary{}}
 	for _, file := range volume.Files {
 		summary.Files = append(summary.Files, fileSummary{file.Path, fmt.Sprintf("%04o", file.Mode.Perm()), len(file.Contents)})
 	}
 	for _, v := range volume.Versions {
 		summary.Objects = append(summary.Objects, objectSummary{v.ID, v.Version})
+	}
+	for _, one := range volume.Absent {
+		summary.Absent = append(summary.Absent, absentSummary{one.ID, one.Reason})
 	}
 	if format == "json" {
 		return printJSONLine(w, summary)
@@ -241,6 +252,12 @@ func printVolume(w io.Writer, format string, volume *engine.Volume) error {
 	rows = [][]string{{}, {"OBJECT", "VERSION"}}
 	for _, object := range summary.Objects {
 		rows = append(rows, []string{object.Object, object.Version})
+	}
+	if len(summary.Absent) > 0 {
+		rows = append(rows, []string{}, []string{"ABSENT", "REASON"})
+		for _, one := range summary.Absent {
+			rows = append(rows, []string{message.Printable(one.Object), one.Reason})
+		}
 	}
 	return printTable(w, rows)
 }

@@ -44,7 +44,7 @@ socket for each dialect and answers the driver's mounts until it is told to stop
 by SIGTERM or SIGINT. Mounts in flight are finished first.
 
 The configuration file is read again when it changes; one that cannot be used
-leaves the one before in place.`,
+leaves the one before in place. SIGHUP has it read at once, and values too.`,
 		Example: `  lanyard serve --config /etc/lanyard/lanyard.yaml
   lanyard serve --config /etc/lanyard/lanyard.yaml --print-config
   lanyard serve --socket-dir ./sockets --admin-address ""`,
@@ -128,11 +128,11 @@ func checkAdminAddress(address string, profiles bool) error {
 
 // load reads the configuration file; without one it returns nil and the
 // defaults.
-func (f *serveFlags) load() (*config.File, config.Config, error) {
+func (f *serveFlags) load(from func(string) (*config.File, error)) (*config.File, config.Config, error) {
 	if f.config == "" {
 		return nil, config.Default(), nil
 	}
-	file, err := config.Load(f.config)
+	file, err := from(f.config)
 	if err != nil {
 		return nil, config.Config{}, usageError{err}
 	}
@@ -140,7 +140,7 @@ func (f *serveFlags) load() (*config.File, config.Config, error) {
 }
 
 func (f *serveFlags) print(stdout io.Writer) error {
-	_, holds, err := f.load()
+	_, holds, err := f.load(config.Load)
 	if err != nil {
 		return err
 	}
@@ -152,22 +152,32 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err := process.Harden(); err != nil {
 		return err
 	}
-	file, holds, err := f.load()
+	shutdown := process.NewShutdown(f.shutdownTimeout)
+	defer shutdown.Watch(ctx)()
+	caught, release := hangups()
+	defer release()
+	file, holds, err := f.load(config.LoadTrusted)
 	if err != nil {
 		return err
 	}
-	process.LimitMemory(int64(holds.Cache.Bytes))
+	memory := process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := newRegistry()
-	localEngine, err := newEngine(holds, registry)
+	localEngine, err := newEngine(holds, registry, &serving{memory.SetBeside})
 	if err != nil {
 		if file != nil {
 			err = file.Explain(err)
 		}
 		return usageError{err}
 	}
-	defer localEngine.Close()
+	defer func() {
+		defer shutdown.Runs("reads of stores")()
+		localEngine.Close()
+	}()
+	if name := holds.Cache.VersionKeySecret; name != "" {
+		localEngine.keys.Begin(name)
+	}
 
-	doors := frontDoors{shutdownTimeout: f.shutdownTimeout}
+	doors := frontDoors{shutdown: shutdown, hangups: caught, forget: localEngine.Refresh}
 	defer doors.close()
 	if err := doors.openSockets(ctx, f, localEngine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
 		return err
@@ -181,7 +191,7 @@ func (f *serveFlags) serve(ctx context.Context) error {
 				return err
 			}
 			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
-			process.LimitMemory(int64(changed.Cache.Bytes))
+			memory.SetCache(int64(changed.Cache.Bytes))
 			return nil
 		}, registry)
 	}

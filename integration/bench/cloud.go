@@ -17,7 +17,7 @@ const (
 	cloudAddress = "127.0.0.1"
 	// cloudSecrets is how many secrets of a store the classes have.
 	cloudSecrets = 20
-	// cloudRefresh is the refresh interval; a value is read again at 1.0 to 1.1
+	// cloudRefresh is the refresh interval; a value is read again at 0.9 to 1.0
 	// of it.
 	cloudRefresh = 2 * time.Second
 	cloudDue     = cloudRefresh + cloudRefresh/5

@@ -11,21 +11,71 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
 
 	"github.com/lanyardhq/lanyard/cmd"
+	"github.com/lanyardhq/lanyard/provider/config"
 )
 
-func TestDefaultsInstallADaemonSetAndNoRights(t *testing.T) {
-	if got, want := kinds(render(t, "")), "ConfigMap DaemonSet ServiceAccount"; got != want {
+func TestDefaultsInstallADaemonSetAndTheRightToAKeyOfItsOwn(t *testing.T) {
+	rendered := render(t, "")
+	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
-	account := object[core.ServiceAccount](t, render(t, ""), "ServiceAccount")
+	account := object[core.ServiceAccount](t, rendered, "ServiceAccount")
 	spec := pod(t, "")
 	if spec.ServiceAccountName != account.Name {
 		t.Errorf("the pods run as %s, and the account is %s", spec.ServiceAccountName, account.Name)
 	}
-	if *account.AutomountServiceAccountToken || *spec.AutomountServiceAccountToken {
-		t.Error("the pods have a token, which nothing needs")
+	if *account.AutomountServiceAccountToken || !*spec.AutomountServiceAccountToken {
+		t.Error("others than the pods have a token, or the pods have none")
+	}
+	get := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"lanyard-version-key"}, Verbs: []string{"get"}}
+	create := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}}
+	role := object[rbac.Role](t, rendered, "Role")
+	if len(role.Rules) != 2 || role.Rules[0].String() != get.String() || role.Rules[1].String() != create.String() {
+		t.Errorf("the rules are %v", role.Rules)
+	}
+	bound := object[rbac.RoleBinding](t, rendered, "RoleBinding")
+	if bound.RoleRef.Name != role.Name || len(bound.Subjects) != 1 || bound.Subjects[0].Name != account.Name || bound.Namespace != role.Namespace {
+		t.Errorf("the binding is %v", bound)
+	}
+}
+
+// Who makes the Secret, or keeps the key in a file, gives the provider less.
+func TestTheKeyOfVersionsMayBeMadeByHand(t *testing.T) {
+	for values, want := range map[string]struct {
+		secret string
+		rules  int
+	}{
+		"versionKey: {create: false}":                                              {"", 0},
+		"versionKey: {create: false, secret: mine}":                                {"mine", 1},
+		"versionKey: {secret: mine}":                                               {"mine", 2},
+		"{config: {cache: {versionKeySecret: mine}}, versionKey: {create: false}}": {"mine", 1},
+		"{config: {cache: {versionKeyFile: /etc/lanyard/secrets/mine/key}}}":       {"", 0},
+		"{config: {cache: {refresh: 1m}}, fullnameOverride: other}":                {"other-version-key", 2},
+	} {
+		rendered := render(t, values)
+		file, err := config.Load(configFile(t, values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := file.Config.Cache.VersionKeySecret; got != want.secret {
+			t.Errorf("%s: the Secret is %q, want %q", values, got, want.secret)
+		}
+		if token := *daemonSet(t, rendered).Spec.Template.Spec.AutomountServiceAccountToken; token != (want.rules > 0) {
+			t.Errorf("%s: token %v", values, token)
+		}
+		if want.rules == 0 {
+			if strings.Contains(kinds(rendered), "Role") {
+				t.Errorf("%s: the kinds are %s", values, kinds(rendered))
+			}
+			continue
+		}
+		rules := object[rbac.Role](t, rendered, "Role").Rules
+		if len(rules) != want.rules || rules[0].ResourceNames[0] != want.secret {
+			t.Errorf("%s: the rules are %v", values, rules)
+		}
 	}
 }
 
@@ -35,12 +85,12 @@ config: {policy: {tokenRequest: true}}
 podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
-networkPolicy: {enabled: true}
+networkPolicy: {from: [{namespaceSelector: {}}], egress: {enabled: true}}
 priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 12 {
+	if len(rendered.Objects) != 15 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {

@@ -17,7 +17,7 @@ type monitor struct {
 }
 
 func TestMonitorsFindTheAdminPort(t *testing.T) {
-	const values = "{podMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}, serviceMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}}"
+	const values = "{networkPolicy: {from: [{namespaceSelector: {}}]}, podMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}, serviceMonitor: {enabled: true, interval: 1m, labels: {release: prometheus}}}"
 	rendered := render(t, values)
 	var service struct {
 		Metadata struct{ Labels map[string]string }
@@ -46,7 +46,7 @@ func TestMonitorsFindTheAdminPort(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(kinds(rendered), "PodMonitor Service ServiceAccount ServiceMonitor") {
+	if !strings.Contains(kinds(rendered), "PodMonitor Role RoleBinding Service ServiceAccount ServiceMonitor") {
 		t.Errorf("the kinds are %s", kinds(rendered))
 	}
 }
@@ -76,7 +76,7 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 			decode(t, object.Content, &rule)
 		}
 	}
-	if len(rule.Spec.Groups) != 1 || len(rule.Spec.Groups[0].Rules) != 4 {
+	if len(rule.Spec.Groups) != 1 || len(rule.Spec.Groups[0].Rules) != 6 {
 		t.Fatalf("the rules are %v", rule)
 	}
 	manual := string(source(t, "docs/glossary.md"))

@@ -84,6 +84,7 @@ nodeSelector: {pool: apps}
 affinity: {nodeAffinity: {}}
 priorityClass: {name: other}
 hostNetwork: true
+networkPolicy: {enabled: false}
 resources: {limits: {memory: 1Gi}}
 `)
 	if len(spec.Tolerations) != 0 || spec.NodeSelector["pool"] != "apps" || spec.Affinity == nil || spec.PriorityClassName != "other" {
@@ -142,7 +143,7 @@ func TestPodsCarryTheirLabelsAndAnnotations(t *testing.T) {
 
 func TestAnotherServiceAccount(t *testing.T) {
 	rendered := render(t, "serviceAccount: {create: false, name: mine}")
-	if kinds(rendered) != "ConfigMap DaemonSet" || daemonSet(t, rendered).Spec.Template.Spec.ServiceAccountName != "mine" {
+	if kinds(rendered) != "ConfigMap DaemonSet NetworkPolicy Role RoleBinding" || daemonSet(t, rendered).Spec.Template.Spec.ServiceAccountName != "mine" {
 		t.Errorf("the kinds are %s", kinds(rendered))
 	}
 	account := object[core.ServiceAccount](t, render(t, "serviceAccount: {name: other, annotations: {a: b}}"), "ServiceAccount")
@@ -151,7 +152,7 @@ func TestAnotherServiceAccount(t *testing.T) {
 	}
 }
 
-func TestTokenRequestsAreTheOnlyRight(t *testing.T) {
+func TestTokenRequestsAreTheOnlyRightInTheCluster(t *testing.T) {
 	want := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}}
 	rendered := render(t, "config: {policy: {tokenRequest: true}}")
 	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
@@ -181,14 +182,14 @@ func TestReadingObjectsIsARightOfItsOwn(t *testing.T) {
 	if !*daemonSet(t, rendered).Spec.Template.Spec.AutomountServiceAccountToken {
 		t.Error("the pods have no token to ask with")
 	}
-	if got, want := kinds(render(t, "config: {policy: {readObjects: true, tokenRequest: true}}")), "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding ConfigMap DaemonSet ServiceAccount"; got != want {
+	if got, want := kinds(render(t, "config: {policy: {readObjects: true, tokenRequest: true}}")), "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
 		t.Errorf("with both the kinds are %s, want %s", got, want)
 	}
 }
 
 func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
 	rendered := render(t, "{config: {policy: {tokenRequest: true}}, tokenRequestNamespaces: [shop, billing]}")
-	if got, want := kinds(rendered), "ConfigMap DaemonSet Role Role RoleBinding RoleBinding ServiceAccount"; got != want {
+	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
 	namespaces := map[string]int{}
@@ -199,17 +200,18 @@ func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
 			namespaces[role.Namespace]++
 		}
 	}
-	if len(namespaces) != 2 || namespaces["shop"] != 1 || namespaces["billing"] != 1 {
+	// The release's own has that of the key of versions.
+	if len(namespaces) != 3 || namespaces["shop"] != 1 || namespaces["billing"] != 1 || namespaces["secrets"] != 1 {
 		t.Errorf("there are roles in %v", namespaces)
 	}
 }
 
 func TestTheNetworkPolicyOpensTheAdminPortToThoseNamed(t *testing.T) {
-	closed := object[networking.NetworkPolicy](t, render(t, "networkPolicy: {enabled: true}"), "NetworkPolicy")
+	closed := object[networking.NetworkPolicy](t, render(t, ""), "NetworkPolicy")
 	if len(closed.Spec.Ingress) != 0 || len(closed.Spec.PolicyTypes) != 1 || closed.Spec.PolicyTypes[0] != networking.PolicyTypeIngress {
 		t.Errorf("without peers the policy is %v", closed.Spec)
 	}
-	open := object[networking.NetworkPolicy](t, render(t, "networkPolicy: {enabled: true, from: [{namespaceSelector: {matchLabels: {a: b}}}]}"), "NetworkPolicy")
+	open := object[networking.NetworkPolicy](t, render(t, "networkPolicy: {from: [{namespaceSelector: {matchLabels: {a: b}}}]}"), "NetworkPolicy")
 	if len(open.Spec.Ingress) != 1 || len(open.Spec.Ingress[0].From) != 1 || open.Spec.Ingress[0].Ports[0].Port.String() != "admin" {
 		t.Errorf("with a peer the policy is %v", open.Spec)
 	}

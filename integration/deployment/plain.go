@@ -30,8 +30,8 @@ var variants = map[string]struct {
 	before string
 	kinds  []string
 }{
-	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "ConfigMap", "DaemonSet"}},
-	"monitoring.yaml": {values: "podMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
+	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet", "NetworkPolicy"}},
+	"monitoring.yaml": {values: "networkPolicy: {enabled: false}\npodMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
 }
 
 // Plain renders the files of deployment/manifests, by name.

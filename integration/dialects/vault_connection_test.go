@@ -75,6 +75,7 @@ func TestVaultParametersOfTheConnection(t *testing.T) {
 	f := newFront(t, server.Address)
 	ca, cert, key := filepath.Join(f.directory, "ca.crt"), filepath.Join(f.directory, "tls.crt"), filepath.Join(f.directory, "tls.key")
 	n := newNode(t, "vault", fmt.Sprintf(`
+policy: {classStores: [127.0.0.0/8]}
 stores:
   vault:
     type: vault
@@ -102,7 +103,7 @@ stores:
 		"another name":                {map[string]string{"vaultCACertPath": ca, "vaultTLSServerName": "example.com"}, "", spoken{name: "example.com"}},
 		"a name that is not its own":  {map[string]string{"vaultCACertPath": ca, "vaultTLSServerName": "vault.internal"}, "not vault.internal", spoken{}},
 		"a client's certificate":      {map[string]string{"vaultCACertPath": ca, "vaultTLSClientCertPath": cert, "vaultTLSClientKeyPath": key}, "", spoken{client: true}},
-		"a certificate without a key": {map[string]string{"vaultCACertPath": ca, "vaultTLSClientCertPath": cert}, "vaultTLSClientCertPath: give clientCertFile and clientKeyFile together", spoken{}},
+		"a certificate without a key": {map[string]string{"vaultCACertPath": ca, "vaultTLSClientCertPath": cert}, "vaultTLSClientCertPath: give vaultTLSClientCertPath and vaultTLSClientKeyPath together", spoken{}},
 		"a namespace":                 {map[string]string{"vaultCACertPath": ca, "vaultNamespace": "team/a"}, "", spoken{namespace: "team/a"}},
 		"a file that is not listed":   {map[string]string{"vaultCACertPath": "/etc/passwd"}, "vaultCACertPath: the operator's configuration of store vault lets classes give " + f.directory, spoken{}},
 	} {

@@ -92,7 +92,7 @@ func TestVaultFilesOfOneRequestBelongTogether(t *testing.T) {
 // the node are not its to name.
 func TestVaultClassWithItsOwnStore(t *testing.T) {
 	server, from := ownVault(t)
-	n := newNode(t, "vault", "{}", from, "vault")
+	n := newNode(t, "vault", "policy: {classStores: ['*', 127.0.0.0/8]}", from, "vault")
 	class := func(parameters map[string]string) manifest {
 		var m manifest
 		m.Spec.Provider = "vault"

@@ -50,6 +50,8 @@ type Fault struct {
 	HalfBody bool
 	// EmptyBody answers the server's status and no body.
 	EmptyBody bool
+	// Rewrite answers what it makes of the body of an answer with status 200.
+	Rewrite func(body []byte) []byte
 }
 
 // Request is one request that came through.

@@ -61,6 +61,10 @@ func (p *Proxy) answerBroken(w http.ResponseWriter, r *http.Request, fault *Faul
 		http.NewResponseController(w).Flush() //nolint:errcheck,gosec // the client may be gone
 		panic(http.ErrAbortHandler)
 	default:
+		if fault.Rewrite != nil && answer.Code == http.StatusOK {
+			body = fault.Rewrite(body)
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		}
 		w.WriteHeader(answer.Code)
 		w.Write(body) //nolint:errcheck,gosec // the client may be gone
 	}

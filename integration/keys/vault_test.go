@@ -46,6 +46,7 @@ func TestVaultMeetsTheKeyContract(t *testing.T) {
 					Type: vault.NewType(vault.Options{}), Settings: settings, Other: other, SameKey: &same,
 					Identity: as, OtherCallers: others, Rotate: f.rotate, TellsVersion: true,
 					Fail:            func(*testing.T) { f.proxy.Add(faultproxy.Fault{Refuse: true}) },
+					Answers:         keytest.NoServer, // the double's answers are damaged in provider/key/vault
 					InvalidSettings: map[string]key.Settings{"mount key timeout": broken},
 					Planted:         []string{f.secretID, as.Tokens["vault"].JWT.RevealString()},
 				}

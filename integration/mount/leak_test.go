@@ -43,6 +43,7 @@ func TestNothingSecretLeavesButToTheVolume(t *testing.T) {
 			s.cache = "refresh: 1s, staleOnError: 0s"
 			s.bounds = "readTimeout: 2s"
 			s.vault = "timeout: 1s"
+			s.more = "policy: {classStores: ['*', 127.0.0.0/8]}" // a class has a store at the fault proxy
 			s.flags = []string{"-v=10", "--logging-format=" + format, "--pprof"}
 			p := &planted{node: newNode(t, s), markers: markers{}, nonce: randomHex(), began: time.Now()}
 			web := p.prepare(t)

@@ -26,6 +26,12 @@ func TestVaultMeetsTheStoreContract(t *testing.T) {
 			Put: func(t *testing.T, name, value string) store.Reference {
 				return f.put(t, name, map[string]any{"value": value})
 			},
+			Answers: &storetest.Answers{
+				Settings: settings(func(s map[string]any) { s["retries"] = 0 }),
+				Rewrite:  f.rewrite(), Values: []string{"data.data"},
+				// It tells KV version 1 and 2 apart.
+				Free: []string{"lease_duration"},
+			},
 			Want:    func(value string) string { return `{"value":"` + value + `"}` },
 			Missing: store.Reference{Key: f.kv2() + "/data/missing"},
 			Invalid: map[string]store.Reference{

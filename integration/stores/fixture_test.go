@@ -146,6 +146,18 @@ func open(t *testing.T, fields map[string]any) store.Store {
 	return opened
 }
 
+// rewrite changes the answers to reads of KV version 2.
+func (f *fixture) rewrite() func(change func(body []byte) []byte) {
+	end := func() {}
+	return func(change func(body []byte) []byte) {
+		end()
+		end = func() {}
+		if change != nil {
+			end = f.proxy.Add(faultproxy.Fault{Prefix: f.kv2(), Rewrite: change})
+		}
+	}
+}
+
 // put writes a version of a KV version 2 secret.
 func (f *fixture) put(t *testing.T, name string, data map[string]any) store.Reference {
 	t.Helper()

@@ -4,7 +4,8 @@
 // files only and never more of them than it was told to. Its errors name the
 // path and never the content.
 //
-// Read is for what may be seen by anyone, ReadPrivate for keys.
+// Read is for what may be seen by anyone, ReadPrivate for keys, and ReadTrusted for
+// what decides what the program does.
 package nodefile
 
 import (
@@ -16,7 +17,7 @@ import (
 	"syscall"
 )
 
-// Read returns the content of the regular file at path, of at most most bytes.
+// Read returns the content of the regular file at path, of at most limit bytes.
 func Read(path string, limit int64) ([]byte, error) {
 	return read(path, limit, func(fs.FileInfo) error { return nil })
 }
@@ -26,6 +27,12 @@ func Read(path string, limit int64) ([]byte, error) {
 // and root.
 func ReadPrivate(path string, limit int64) ([]byte, error) {
 	return read(path, limit, private)
+}
+
+// ReadTrusted is Read for a file that nobody but this process's user and root may
+// change. What anyone may read it accepts, as ConfigMaps are mounted.
+func ReadTrusted(path string, limit int64) ([]byte, error) {
+	return read(path, limit, trusted)
 }
 
 // read checks the open file, so that nobody can put another in its place in
@@ -62,12 +69,25 @@ func private(info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("permissions %#o are too open: group and others must have no access; run chmod 600, or set defaultMode 0400 where a Secret is mounted", mode)
 	}
+	return owned(info)
+}
+
+// trusted refuses a file that others can change.
+func trusted(info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("permissions %#o are too open: group and others must not be able to write; run chmod go-w", mode)
+	}
+	return owned(info)
+}
+
+// owned refuses a file of others, who could change its permissions.
+func owned(info fs.FileInfo) error {
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return errors.New("its owner cannot be found out")
 	}
 	if uid := int(owner.Uid); uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("this private file belongs to user %d; it must belong to user %d, which runs this program, or to root", uid, os.Geteuid())
+		return fmt.Errorf("it belongs to user %d; it must belong to user %d, which runs this program, or to root", uid, os.Geteuid())
 	}
 	return nil
 }

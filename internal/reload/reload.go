@@ -8,6 +8,7 @@ package reload
 import (
 	"context"
 	"crypto/sha256"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,9 +40,12 @@ type File struct {
 	Apply func(content []byte) error
 }
 
-// Watcher makes the changes of a file hold.
+// Watcher makes the changes of a file hold. Run and Reload may be called at the same
+// time.
 type Watcher struct {
 	file File
+
+	mu sync.Mutex
 	// last is the content that was last tried, good or not; next is what was
 	// read since and may still change.
 	last, next string
@@ -88,7 +92,20 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
+// Reload reads the file and makes it hold at once, changed or not, for what else it
+// depends on may have changed. After an error what held before still does, and Run
+// tries again.
+func (w *Watcher) Reload() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	content, err := w.file.Read()
+	w.next = digest(content, err)
+	return w.apply(w.next, content, err)
+}
+
 func (w *Watcher) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	content, err := w.file.Read()
 	now := digest(content, err)
 	settled := now == w.next
@@ -97,22 +114,27 @@ func (w *Watcher) look() {
 	if !settled || again && (w.refused == "" || time.Since(w.tried) < Retry) {
 		return
 	}
-	w.last, w.tried = now, time.Now()
+	before := w.refused
+	if err := w.apply(now, content, err); err == nil {
+		klog.InfoS("The "+w.file.Name+" has changed and holds from now on", "file", w.file.Path)
+	} else if !again || before != err.Error() {
+		klog.ErrorS(nil, "The "+w.file.Name+" has changed and cannot be used; the one before still holds", "cause", err.Error())
+	}
+}
+
+// apply makes what was read hold, unless reading failed.
+func (w *Watcher) apply(now string, content []byte, err error) error {
+	w.last, w.tried, w.refused = now, time.Now(), ""
 	if err == nil {
 		err = w.file.Apply(content)
 	}
 	if err != nil {
 		w.successful.Set(0)
-		told := again && w.refused == err.Error()
-		if w.refused = err.Error(); told {
-			return
-		}
-		klog.ErrorS(nil, "The "+w.file.Name+" has changed and cannot be used; the one before still holds", "cause", err.Error())
-		return
+		w.refused = err.Error()
+		return err
 	}
-	w.refused = ""
 	w.succeeded()
-	klog.InfoS("The "+w.file.Name+" has changed and holds from now on", "file", w.file.Path)
+	return nil
 }
 
 func (w *Watcher) succeeded() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/klog/v2"
 )
 
@@ -72,5 +73,30 @@ func TestARefusedContentIsTriedAgainAndToldOnce(t *testing.T) {
 		if n := strings.Count(log.String(), text); n != want {
 			t.Errorf("%q is logged %d times, want %d:\n%s", text, n, want, &log)
 		}
+	}
+}
+
+func TestReloadMakesTheFileHoldAtOnce(t *testing.T) {
+	content, applied := "first", 0
+	var refusal error
+	w := New(File{
+		Path: "f", Name: "test file", Metrics: "test",
+		Read:  func() ([]byte, error) { return []byte(content), nil },
+		Apply: func([]byte) error { applied++; return refusal },
+	}, []byte(content), prometheus.NewRegistry())
+	if err := w.Reload(); err != nil || applied != 1 {
+		t.Errorf("the same content: applied %d times, %v", applied, err)
+	}
+	content, refusal = "second", errors.New("not yet")
+	if err := w.Reload(); !errors.Is(err, refusal) || testutil.ToFloat64(w.successful) != 0 {
+		t.Errorf("%v, successful %v", err, testutil.ToFloat64(w.successful))
+	}
+	w.look()
+	if applied != 2 {
+		t.Errorf("what was just refused is tried again at once: applied %d times", applied)
+	}
+	refusal = nil
+	if err := w.Reload(); err != nil || applied != 3 || testutil.ToFloat64(w.successful) != 1 {
+		t.Errorf("applied %d times, %v, successful %v", applied, err, testutil.ToFloat64(w.successful))
 	}
 }

@@ -44,6 +44,11 @@ func (p Problem) String() string {
 // a hundred the first hundred, and one that says so.
 type Problems []Problem //nolint:errname // a list first, and an error when it is not empty
 
+// Add adds a problem with a field.
+func (p *Problems) Add(field, format string, args ...any) {
+	*p = append(*p, Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+}
+
 // Error lists all problems, each with its line where that is known.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestAFileChangesOnlyWhatItSays(t *testing.T) {
 		}},
 		"node.files": {Type: "file", Allow: []string{"prod/*"}},
 	}
-	want.Policy.ClassStores = false
+	want.Policy.ClassStores = nil
 	want.Cache.Refresh = 5 * time.Minute
 	want.Cache.Bytes = 64 << 20
 	if !reflect.DeepEqual(file.Config, want) {
@@ -141,7 +142,7 @@ func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 	if err == nil || err.Error() != path+": cannot be read: no such file or directory" {
 		t.Error(err)
 	}
-	if _, err := Load(write(t, "#"+strings.Repeat("x", maxBytes))); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
+	if _, err := Load(write(t, "#"+strings.Repeat("x", maxBytes))); err == nil || !strings.Contains(err.Error(), "larger than 1048576 bytes") {
 		t.Error(err)
 	}
 }
@@ -184,4 +185,29 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("an error without problems: %v", err)
 		}
 	})
+}
+
+func TestAFileThatOthersCanChangeServesNobody(t *testing.T) {
+	path := write(t, "{}")
+	pipe := filepath.Join(t.TempDir(), "pipe.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadTrusted(path); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Errorf("it cannot even be checked: %v", err)
+	}
+	for path, want := range map[string]string{
+		path: path + ": cannot be read: permissions 0666 are too open: group and others must not be able to write; run chmod go-w",
+		pipe: pipe + ": cannot be read: is not a regular file",
+	} {
+		if _, err := LoadTrusted(path); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -34,6 +35,7 @@ type File struct {
 
 	data []byte
 	root *yaml.Node
+	from reader
 }
 
 // Error is a configuration file that cannot be used: all that is wrong with it.
@@ -52,28 +54,48 @@ func (e *Error) Error() string { return e.Problems.In(e.Path) }
 // knowing the types of stores; see File.Explain for the rest. The error is an
 // *Error. An empty file is refused: it is what a file looks like while it is
 // being written, and it would take away all that the operator has pinned.
-func Load(path string) (*File, error) {
-	data, err := read(path)
+func Load(path string) (*File, error) { return load(path, readAny) }
+
+// LoadTrusted is Load for who serves others by the file: it refuses one that others
+// than this process's user and root can change, and what is no regular file.
+func LoadTrusted(path string) (*File, error) { return load(path, nodefile.ReadTrusted) }
+
+// reader reads a file of at most limit bytes.
+type reader func(path string, limit int64) ([]byte, error)
+
+func load(path string, from reader) (*File, error) {
+	data, err := read(path, from)
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data)
+	file, err := parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	file.from = from
+	return file, nil
 }
 
-func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+func read(path string, from reader) ([]byte, error) {
+	data, err := from(path, maxBytes)
 	if err != nil {
-		return nil, wrong(path, "cannot be read: "+cause(err))
-	}
-	defer file.Close() //nolint:errcheck // read only
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err != nil {
-		return nil, wrong(path, "cannot be read: "+cause(err))
-	}
-	if len(data) > maxBytes {
-		return nil, wrong(path, "is larger than 1 MiB, which no configuration is")
+		return nil, wrong(path, "cannot be read: "+strings.TrimPrefix(strings.TrimPrefix(cause(err), path+" "), path+": "))
 	}
 	return data, nil
+}
+
+// readAny reads whatever a person names, a pipe too.
+func readAny(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // read only
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return data, err
 }
 
 // wrong is a problem with the file as a whole.
@@ -129,38 +151,12 @@ func (f *File) located(problems spec.Problems) strict.Problems {
 	located := make(strict.Problems, len(problems))
 	for i, problem := range problems {
 		located[i] = strict.Problem{Field: problem.Field, Text: problem.Text}
-		if f.root != nil {
-			located[i].Line, located[i].Column = locate(f.root, problem.Field)
+		if f.root == nil {
+			continue
+		}
+		if at, _, _ := strict.Find(f.root, problem.Field); at != f.root { // else nothing of it is in the file
+			located[i].Line, located[i].Column = at.Line, at.Column
 		}
 	}
 	return located
-}
-
-// locate finds the field, or the nearest thing around it that is in the file.
-// It is zero for a field of which nothing is in the file.
-func locate(node *yaml.Node, field string) (line, column int) {
-	switch node.Kind { //nolint:exhaustive // nothing is inside the others
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			key, value := node.Content[i], node.Content[i+1]
-			rest, ok := strings.CutPrefix(field, key.Value)
-			if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
-				continue
-			}
-			if line, column := locate(value, strings.TrimPrefix(rest, ".")); line > 0 {
-				return line, column
-			}
-			return key.Line, key.Column
-		}
-	case yaml.SequenceNode:
-		var index int
-		if n, err := fmt.Sscanf(field, "[%d]", &index); err == nil && n == 1 && index >= 0 && index < len(node.Content) {
-			_, rest, _ := strings.Cut(field, "]")
-			if line, column := locate(node.Content[index], strings.TrimPrefix(rest, ".")); line > 0 {
-				return line, column
-			}
-			return node.Content[index].Line, node.Content[index].Column
-		}
-	}
-	return 0, 0
 }

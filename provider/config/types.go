@@ -14,6 +14,9 @@ type Config struct {
 	Stores map[string]Store `yaml:"stores"`
 	// Policy says what classes and pods may do.
 	Policy Policy `yaml:"policy"`
+	// Proxy is the HTTP proxy between the node and every store and key service. The
+	// provider's environment has no say in it.
+	Proxy Proxy `yaml:"proxy"`
 	// Cache bounds the age and the memory of cached values.
 	Cache Cache `yaml:"cache"`
 	// Bounds limit the cost of one request, of one class and of all together.
@@ -44,8 +47,10 @@ type Store struct {
 // Policy says what classes and pods may do.
 type Policy struct {
 	// ClassStores lets classes define stores of their own, which read with the
-	// pod's identity. When false, classes may use only the stores above.
-	ClassStores bool `yaml:"classStores"`
+	// pod's identity. When false, classes may use only the stores above; a list of
+	// addresses lets such stores call those alone. Addresses of the node itself and
+	// of metadata services are reserved: only a list that names them allows them.
+	ClassStores ClassStores `yaml:"classStores"`
 	// TokenRequest lets the provider ask the API server for a pod's token if
 	// the driver passed none for the audience. It needs the right to create
 	// serviceaccounts/token.
@@ -57,11 +62,33 @@ type Policy struct {
 	ReadObjects bool `yaml:"readObjects"`
 }
 
+// Proxy is an HTTP proxy that calls go through, with the method CONNECT. The node's
+// own services and the API server are called directly.
+type Proxy struct {
+	// URL is the proxy's, http://HOST:PORT or https://HOST:PORT. Without it there is
+	// no proxy.
+	URL string `yaml:"url"`
+	// CACertFile is a file with the authorities that a proxy of https:// is trusted
+	// by. Without it the system's are.
+	CACertFile string `yaml:"caCertFile"`
+	// CredentialsFile is a file that only its owner may read, with USER:PASSWORD for
+	// the proxy.
+	CredentialsFile string `yaml:"credentialsFile"`
+	// NoProxy lists what is called directly, with commas between: hosts, domains
+	// with all below them, IP addresses, networks such as 10.0.0.0/8, each with or
+	// without a port. Loopback addresses are always called directly.
+	NoProxy string `yaml:"noProxy"`
+}
+
 // Cache bounds the age and the memory of cached values.
 type Cache struct {
 	// Refresh is the age at which a value is read again, unless the object or the
 	// class sets another.
 	Refresh time.Duration `yaml:"refresh"`
+	// StartAge is the age up to which a pod that starts gets a value from memory. An
+	// older one is read first, so that the pod starts with what its store holds now;
+	// pods that start together share a read.
+	StartAge time.Duration `yaml:"startAge"`
 	// StaleOnError is how long past its refresh a value may be served while its
 	// store is unavailable (stale-if-error). The cache keeps values for that long,
 	// whether pods use them or not. Zero serves no stale value.
@@ -72,9 +99,14 @@ type Cache struct {
 	Idle time.Duration `yaml:"idle"`
 	// Bytes is the maximum memory of cached values and volumes.
 	Bytes Size `yaml:"bytes"`
-	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes:
-	// the key of the hashes that serve as versions where a store has none. Without
-	// it, each start of the provider changes those versions once.
+	// VersionKeySecret is the name of a Secret in the provider's own namespace: its
+	// field key is the key of the versions of objects, which are hashes of what
+	// their files hold. Serve makes the Secret if there is none. While the key is not
+	// known, mounts fail.
+	VersionKeySecret string `yaml:"versionKeySecret"`
+	// VersionKeyFile is a file of at least 32 random bytes, the same on all nodes,
+	// in place of that Secret. With neither, each start of the provider changes all
+	// versions once, and nodes show different ones.
 	VersionKeyFile string `yaml:"versionKeyFile"`
 }
 
@@ -91,10 +123,14 @@ type Bounds struct {
 	ResponseBytes Size `yaml:"responseBytes"`
 	// Objects is the maximum number of objects of one class.
 	Objects int `yaml:"objects"`
-	// Mounts is the maximum number of mounts that read from stores at once, half of
-	// them of one namespace; others queue. A mount served from memory does not count.
+	// Mounts is the maximum number of mounts that read from stores at once; others
+	// queue. Namespaces share it. A mount served from memory does not count.
 	Mounts int `yaml:"mounts"`
+	// Memory is what mounts in flight may take beside the cache: answers while they
+	// are read, values, files and messages. Namespaces share it, each alone up to half.
+	Memory Size `yaml:"memory"`
 	// StoreCalls is the maximum number of concurrent calls to one store address.
+	// Namespaces share it.
 	StoreCalls int `yaml:"storeCalls"`
 	// MountTimeout bounds one mount. The kubelet gives up after about two minutes,
 	// and then no error text reaches the pod.
@@ -106,9 +142,10 @@ type Bounds struct {
 // Default is the configuration of an operator who sets nothing.
 func Default() Config {
 	return Config{
-		Policy: Policy{ClassStores: true},
+		Policy: Policy{ClassStores: AnyClassStore()},
 		Cache: Cache{
-			Refresh:      2 * time.Minute,
+			Refresh:      30 * time.Second,
+			StartAge:     5 * time.Second,
 			StaleOnError: 10 * time.Minute,
 			Idle:         10 * time.Minute,
 			Bytes:        24 << 20,
@@ -118,6 +155,7 @@ func Default() Config {
 			ResponseBytes: 4<<20 - 64<<10,
 			Objects:       1000,
 			Mounts:        256,
+			Memory:        64 << 20,
 			StoreCalls:    64,
 			MountTimeout:  90 * time.Second,
 			ReadTimeout:   30 * time.Second,

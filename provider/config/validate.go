@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/address"
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -30,8 +32,22 @@ func (c Config) Validate() spec.Problems {
 			wrong("stores."+name+".type", "missing; say what kind of store it is, such as vault or file")
 		}
 	}
+	for i, pattern := range c.Policy.ClassStores {
+		if err := address.Check(pattern); err != nil {
+			wrong(fmt.Sprintf("policy.classStores[%d]", i), "%s", err)
+		}
+	}
+	proxy.Settings(c.Proxy).Check(func(field, text string) { wrong("proxy."+field, "%s", text) })
 	if file := c.Cache.VersionKeyFile; file != "" && !filepath.IsAbs(file) {
 		wrong("cache.versionKeyFile", "must be an absolute path")
+	}
+	if name := c.Cache.VersionKeySecret; name != "" {
+		if !message.IsPlainName(name, 253) {
+			wrong("cache.versionKeySecret", "must be the name of a Secret: at most 253 letters, digits, dots and dashes")
+		}
+		if c.Cache.VersionKeyFile != "" {
+			wrong("cache.versionKeySecret", "is of no use beside cache.versionKeyFile; remove one of the two")
+		}
 	}
 
 	for _, d := range []struct {
@@ -39,6 +55,7 @@ func (c Config) Validate() spec.Problems {
 		value, low, high time.Duration
 	}{
 		{"cache.refresh", c.Cache.Refresh, time.Second, 30 * 24 * time.Hour},
+		{"cache.startAge", c.Cache.StartAge, 0, 30 * 24 * time.Hour},
 		{"cache.staleOnError", c.Cache.StaleOnError, 0, 30 * 24 * time.Hour},
 		{"cache.idle", c.Cache.Idle, 2 * time.Minute, 30 * 24 * time.Hour},
 		{"bounds.mountTimeout", c.Bounds.MountTimeout, time.Second, 110 * time.Second},
@@ -59,6 +76,7 @@ func (c Config) Validate() spec.Problems {
 		{"cache.bytes", c.Cache.Bytes, 1 << 20, 64 << 30},
 		{"bounds.requestBytes", c.Bounds.RequestBytes, 16 << 10, MaxRequestBytes},
 		{"bounds.responseBytes", c.Bounds.ResponseBytes, 4 << 10, 64 << 20},
+		{"bounds.memory", c.Bounds.Memory, 16 << 20, 64 << 30},
 	} {
 		if s.value < s.low || s.value > s.high {
 			wrong(s.field, "is %s and must be from %s to %s", s.value, s.low, s.high)

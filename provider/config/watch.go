@@ -12,7 +12,7 @@ import (
 func NewWatcher(file *File, apply func(Config) error, registry prometheus.Registerer) *reload.Watcher {
 	return reload.New(reload.File{
 		Path: file.Path, Name: "configuration file", Metrics: "lanyard_config",
-		Read: func() ([]byte, error) { return read(file.Path) },
+		Read: func() ([]byte, error) { return read(file.Path, file.from) },
 		Apply: func(content []byte) error {
 			changed, err := parse(file.Path, content)
 			if err != nil {

@@ -20,6 +20,9 @@ import (
 
 // Reader collects the problems of a class's parameters. Its zero value is ready.
 type Reader struct {
+	// Idle are the fields that the original accepts and ignores.
+	Idle spec.Problems
+
 	problems spec.Problems
 	misread  map[int]bool // entries of which something could not be decoded
 }
@@ -29,15 +32,25 @@ func (r *Reader) Wrong(parameter, format string, args ...any) {
 	r.problems = append(r.problems, spec.Problem{Field: parameter, Text: fmt.Sprintf(format, args...)})
 }
 
-// WrongIn adds a problem with a field of an entry in a parameter's list. index counts
+// WrongIn adds a problem as InEntry makes it.
+func (r *Reader) WrongIn(list string, index int, id, field, format string, args ...any) {
+	r.Add(InEntry(list, index, id, field, fmt.Sprintf(format, args...)))
+}
+
+// InEntry is a problem with a field of an entry in a parameter's list. index counts
 // from zero, id names the entry in messages, and an empty field means the entry
 // itself.
-func (r *Reader) WrongIn(list string, index int, id, field, format string, args ...any) {
+func InEntry(list string, index int, id, field, text string) spec.Problem {
 	place := fmt.Sprintf("%s[%d]", list, index)
 	if field != "" {
 		place += "." + field
 	}
-	r.problems = append(r.problems, spec.Problem{Field: place, Object: index + 1, ID: id, Text: fmt.Sprintf(format, args...)})
+	return spec.Problem{Field: place, Object: index + 1, ID: id, Text: text}
+}
+
+// NoEffect adds a parameter to Idle.
+func (r *Reader) NoEffect(parameter, why string) {
+	r.Idle = append(r.Idle, spec.Problem{Field: parameter, Text: why})
 }
 
 // Add adds a problem with a place.
@@ -76,9 +89,14 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 	}
 }
 
-// Entries decodes text, the value of a parameter, into a list. id is what messages
-// call an entry.
-func Entries[E any](r *Reader, parameter, text string, id func(E) string) (list []E) {
+// Entries decodes the parameter that lists what the volume is to hold. id is what
+// messages call an entry.
+func Entries[E any](r *Reader, parameters map[string]string, parameter string, id func(E) string) (list []E) {
+	text, ok := parameters[parameter]
+	if !ok {
+		r.Wrong(parameter, "missing; list what the volume is to hold")
+		return nil
+	}
 	r.YAML(parameter, text, &list, func(i int) string {
 		if i >= len(list) {
 			return ""

@@ -19,14 +19,27 @@ type scope struct {
 	key    identity.Key
 	config *config.Config
 	keyed  versionKey
+	// notBefore is the time since which a value must have been read to be served
+	// without a call; zero leaves it to the refresh interval.
+	notBefore time.Time
+	mount     uint64 // the number of the mount
+	budget    *budget
 }
 
 func (a scope) pod() string { return "pod " + a.as.PodUID }
 
 // answer is the result for one source: a held value or an error, never both.
 type answer struct {
-	held *held
-	err  error
+	reading *reading
+	err     error
+}
+
+// held is the held value, nil for an error.
+func (ans answer) held() *held {
+	if ans.reading == nil {
+		return nil
+	}
+	return ans.reading.held
 }
 
 // get returns an answer for each source: from memory if the value is fresh, from
@@ -62,7 +75,7 @@ func (c *cache) fromMemory(a scope, sources []*source, staleOK bool) ([]answer, 
 		}
 		e := c.entry(a, s, now)
 		switch {
-		case e.fresh(s, now):
+		case c.fresh(a, e, s, now):
 		case (staleOK || now.Before(e.retry)) && e.standsIn(s, a.config, now):
 			stale++
 		default:
@@ -93,7 +106,7 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 		s := sources[i]
 		e := c.entry(a, s, now)
 		switch {
-		case e.fresh(s, now):
+		case c.fresh(a, e, s, now):
 			c.metrics.cacheRequests.hit.Inc()
 			answers[i] = e.answer()
 		case now.Before(e.retry) && e.standsIn(s, a.config, now):
@@ -137,8 +150,11 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 			// The value belongs to the other pod alone, or the other pod lacked a
 			// token that this one may have.
 			again = append(again, w.index)
+		case !w.mine && w.flight.reading.tooOld(a, sources[w.index]):
+			// The read began too long ago for a pod that starts.
+			again = append(again, w.index)
 		case w.flight.err == nil:
-			answers[w.index] = answer{held: w.flight.held}
+			answers[w.index] = a.holding(w.flight.reading)
 		default:
 			answers[w.index] = c.afterFailure(w.entry, sources[w.index], a.config, w.flight.err)
 		}
@@ -149,13 +165,22 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 // maxGathered bounds the bytes of all values that one mount reads, of which its
 // files may hold only a part.
 func maxGathered(config *config.Config) int64 {
-	return max(int64(config.Cache.Bytes), madeFactor*int64(config.Bounds.ResponseBytes))
+	return madeFactor * int64(config.Bounds.ResponseBytes)
+}
+
+// holding is the answer of a value that was read, which takes memory whether or not
+// the cache keeps it.
+func (a scope) holding(r *reading) answer {
+	if err := a.budget.take(int64(r.held.value.Data.Len())); err != nil {
+		return answer{err: err}
+	}
+	return answer{reading: r}
 }
 
 func bytesOf(answers []answer) (total int64) {
 	for _, ans := range answers {
-		if ans.held != nil {
-			total += int64(ans.held.value.Data.Len())
+		if h := ans.held(); h != nil {
+			total += int64(h.value.Data.Len())
 		}
 	}
 	return total
@@ -177,7 +202,7 @@ func (c *cache) afterFailure(e *entry, s *source, config *config.Config, err err
 func (c *cache) oldest(answers []answer) time.Duration {
 	now, oldest := c.now(), time.Duration(0)
 	for _, ans := range answers {
-		oldest = max(oldest, now.Sub(ans.held.read))
+		oldest = max(oldest, now.Sub(ans.reading.at))
 	}
 	return oldest
 }

@@ -102,8 +102,9 @@ func TestARefreshOfUnchangedValuesCostsNoMoreThanTheFirstRead(t *testing.T) {
 			b.mustMount(t, web, "web")
 			time.Sleep(time.Minute)
 		}
-		if calls := b.memory.Calls(); calls > 3*24 {
-			t.Errorf("%d calls in a day, want at most 3 an hour", calls)
+		// Jitter makes an interval of an hour up to a tenth shorter.
+		if calls := b.memory.Calls(); calls > 3*24*60/54 {
+			t.Errorf("%d calls in a day, want at most 3 in 54 minutes", calls)
 		}
 	})
 }
@@ -136,7 +137,7 @@ func TestOneFailureOfABatchIsItsObjectsAlone(t *testing.T) {
 		// What was read is not read again, and what failed is asked for together.
 		b.memory.Put("k03", "now")
 		b.memory.Behave = nil
-		time.Sleep(20 * time.Second)
+		time.Sleep(4 * time.Second)
 		b.wantFile(t, web, "web", "k03", "now")
 		b.wantCalls(t, 2)
 		b.wantReads(t, 22)

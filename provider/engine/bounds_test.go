@@ -145,10 +145,37 @@ func TestAClassOfManyUnknownNamesIsRefusedSoon(t *testing.T) {
 	}
 }
 
+func TestAClassCompilesOnlySoMuch(t *testing.T) {
+	b := start(t, nil)
+	b.memory.Put("a", "v")
+	for name, objects := range map[string][]spec.Object{
+		"templates":  {{Template: strings.Repeat("x", 60<<10)}},
+		"properties": {{Key: "a", Property: "a" + strings.Repeat(".a", 2000)}},
+	} {
+		text := len(objects[0].Template) + len(objects[0].Property)
+		for fits := 131072 / text; len(objects) < fits; {
+			objects = append(objects, objects[0])
+		}
+		for i := range objects {
+			objects[i].Path = fmt.Sprint(i)
+		}
+		b.class(name, objects...)
+		if err := b.Check("test", map[string]string{"class": name}); err != nil {
+			t.Errorf("%d %s: %v", len(objects), name, err)
+		}
+		more := objects[0]
+		more.Path = "more"
+		b.class(name, append(objects, more)...)
+		if err := b.Check("test", map[string]string{"class": name}); err == nil || !strings.Contains(err.Error(), "a class may have at most 131072") {
+			t.Errorf("%d %s: %v", len(objects)+1, name, err)
+		}
+	}
+}
+
 // A compiled template takes many times its text, and a class may be given in
 // as many ways as a pod has volumes.
 func TestThePlansOfManyClassesStayWithinTheirMemory(t *testing.T) {
-	for name, templates := range map[string]int{"one large template": 1, "many": 10} {
+	for name, templates := range map[string]int{"one large template": 1, "many": 2} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, nil)
 			b.memory.Put("a", "v")
@@ -253,18 +280,24 @@ func TestWaitingForACallIsNotToldAsAStoreThatDoesNotAnswer(t *testing.T) {
 // evicted is how much of something was evicted.
 func evicted(t *testing.T, b *bench, what string) float64 {
 	t.Helper()
+	return labelled(t, b, "lanyard_cache_evictions_total", what)
+}
+
+// labelled is the metric of a name whose first label has a value.
+func labelled(t *testing.T, b *bench, name, label string) float64 {
+	t.Helper()
 	families, err := b.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			if family.GetName() == "lanyard_cache_evictions_total" && m.GetLabel()[0].GetValue() == what {
-				return m.GetCounter().GetValue()
+			if family.GetName() == name && m.GetLabel()[0].GetValue() == label {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of which is zero
 			}
 		}
 	}
-	t.Fatalf("evictions of %s are not counted", what)
+	t.Fatalf("there is no %s of %s", name, label)
 	return 0
 }
 

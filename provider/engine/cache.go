@@ -1,17 +1,16 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -32,14 +31,40 @@ type cacheKey struct {
 
 // held is a value as it was read, or the fact that the store has none. It is
 // immutable except for users: a pointer may be used without the lock, and equal
-// pointers mean an unchanged value.
+// pointers mean an unchanged value, however often it was read since.
 type held struct {
 	value   store.Value
-	version string
-	read    time.Time
 	missing error // wraps fault.ErrNotFound; value is then empty
 	users   int   // entries and volumes that refer to it; guarded by cache.mu
 }
+
+// same says that both are one value, which a pod may keep on using.
+func (h *held) same(other *held) bool {
+	v, o := &h.value, &other.value
+	if h.missing != nil || other.missing != nil {
+		return h.missing != nil && other.missing != nil && h.missing.Error() == other.missing.Error()
+	}
+	return !h.issued() && !other.issued() && v.Order == o.Order && v.Made.Equal(o.Made) &&
+		v.NotAfter.Equal(o.NotAfter) && v.ChangesAt.Equal(o.ChangesAt) && bytes.Equal(v.Data.Reveal(), o.Data.Reveal())
+}
+
+// reading is one read and what it found. It is immutable.
+type reading struct {
+	held  *held
+	at    time.Time // the read began
+	epoch uint64    // cache.epoch then
+	mount uint64    // the mount that read, as scope has it
+}
+
+// tooOld says that the read began too long ago for the scope, though the value is
+// within its refresh interval. For values that another read could not change, or would
+// make anew, no read is.
+func (r *reading) tooOld(a scope, s *source) bool {
+	return r.at.Before(a.notBefore) && !s.steady && (r.held == nil || !r.held.issued())
+}
+
+// issued says that another read makes another value.
+func (h *held) issued() bool { return h.value.Issued || h.value.Lease != nil }
 
 // over says that the value's own end (NotAfter) has passed.
 func (h *held) over(now time.Time) bool {
@@ -48,17 +73,19 @@ func (h *held) over(now time.Time) bool {
 
 // entry is one place in the cache. All fields are guarded by cache.mu.
 type entry struct {
-	key  cacheKey
-	held *held // nil until something was read, and after the store refused it
+	key     cacheKey
+	held    *held    // nil until something was read, and after the store refused it
+	reading *reading // the last that found held
 	// perPod marks the shared entry of a value that turned out to have a
 	// lease: each pod has an entry of its own, and this one holds nothing.
 	perPod  bool
 	lease   *lease
 	asked   time.Time
 	refresh time.Duration // the interval of the source that read it
-	stretch float64       // factor of the refresh interval, from 1 to 1.1
+	stretch float64       // factor of the refresh interval, from 0.9 to 1
 	retry   time.Time     // after a failure: no read before this time
-	suspect bool          // the last volume could not be made of the value
+	doubted time.Time     // when it was last read again because no volume could be made of it
+	behind  behind
 	flight  *flight
 }
 
@@ -67,10 +94,10 @@ type entry struct {
 type flight struct {
 	done chan struct{}
 	// Set before done is closed.
-	held   *held
-	err    error
-	perPod bool // the value has a lease and belongs to pod alone
-	full   bool // not read, because its mount holds more than maxGathered
+	reading *reading // with held nil where err is set
+	err     error
+	perPod  bool // the value has a lease and belongs to pod alone
+	full    bool // not read, because its mount holds more than maxGathered
 
 	pod     string
 	waiters int // guarded by cache.mu
@@ -88,34 +115,38 @@ type cache struct {
 	lifetime context.Context
 	end      context.CancelFunc
 	work     sync.WaitGroup
-	// builds limits the volumes being made to one for each processor, since a
-	// class may cost as much work as its bounds allow.
-	builds *semaphore.Weighted
+	shares   *shares
 
 	mu      sync.Mutex
-	entries *simplelru.LRU[cacheKey, *entry] // that pods share
-	owned   *simplelru.LRU[cacheKey, *entry] // of one pod each
-	volumes *simplelru.LRU[volumeKey, *builtVolume]
+	entries *lrus[cacheKey, *entry] // that pods share
+	owned   *lrus[cacheKey, *entry] // of one pod each
+	volumes *lrus[volumeKey, *builtVolume]
+	failed  *simplelru.LRU[volumeKey, *failedBuild]
 	leases  map[*entry]struct{}
 	bytes   int64
+	taken   map[string]int64 // bytes by namespace
 	closed  bool
+	// epoch counts the calls of refresh: what was read in an earlier one is due.
+	epoch uint64
 }
 
-func newCache(now func() time.Time, conns *connections, m *metrics) *cache {
-	c := &cache{now: now, metrics: m, conns: conns, leases: map[*entry]struct{}{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
+func newCache(now func() time.Time, conns *connections, shares *shares, m *metrics) *cache {
+	c := &cache{now: now, metrics: m, conns: conns, shares: shares, leases: map[*entry]struct{}{}, taken: map[string]int64{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
-	forget := func(_ cacheKey, e *entry) {
-		c.bytes -= entryOverhead
-		c.drop(e.held)
+	namespaceOf := func(key cacheKey) string { return key.identity.Namespace }
+	forget := func(key cacheKey, e *entry) {
+		c.count(key.identity.Namespace, -entryOverhead)
+		c.drop(key.identity.Namespace, e.held)
 		c.endLease(e)
 	}
-	c.entries, c.owned = newLRU(math.MaxInt, forget), newLRU(math.MaxInt, forget)
-	c.volumes = newLRU(math.MaxInt, func(_ volumeKey, v *builtVolume) {
-		c.bytes -= v.cost
+	c.entries, c.owned = newLRUs(math.MaxInt, namespaceOf, forget), newLRUs(math.MaxInt, namespaceOf, forget)
+	c.volumes = newLRUs(math.MaxInt, func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
+		c.count(key.identity.Namespace, -v.cost)
 		for _, h := range v.made {
-			c.drop(h)
+			c.drop(key.identity.Namespace, h)
 		}
 	})
+	c.failed = newLRU[volumeKey, *failedBuild](failedBuildsKept, nil)
 	return c
 }
 
@@ -152,18 +183,18 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
 	lru := c.lruFor(key)
-	e, ok := lru.Get(key)
+	e, ok := lru.get(key.identity.Namespace, key)
 	if !ok {
 		e = &entry{key: key}
 		lru.Add(key, e)
-		c.bytes += entryOverhead
+		c.count(key.identity.Namespace, entryOverhead)
 	}
 	e.asked = now
 	return e
 }
 
 // lruFor is the LRU that keeps the entry of a key.
-func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
+func (c *cache) lruFor(key cacheKey) *lrus[cacheKey, *entry] {
 	if key.pod != "" {
 		return c.owned
 	}
@@ -173,45 +204,8 @@ func (c *cache) lruFor(key cacheKey) *simplelru.LRU[cacheKey, *entry] {
 // entryOverhead is about what an entry takes in memory beside its value.
 const entryOverhead = 768
 
-// keep adds a reference to the value: from its entry, or from a volume made of it,
-// which may outlive the entry. The value's bytes count once.
-func (c *cache) keep(h *held) {
-	if h.users++; h.users == 1 {
-		c.bytes += int64(h.value.Data.Len())
-	}
-}
-
-// drop removes a reference; h may be nil.
-func (c *cache) drop(h *held) {
-	if h == nil {
-		return
-	}
-	if h.users--; h.users == 0 {
-		c.bytes -= int64(h.value.Data.Len())
-	}
-}
-
-// shrink evicts the least recently used until the cache is within its bound.
-// Volumes go first, since making them again costs no call. Values with a lease go
-// last: the next poll would have a new credential issued, while the old one stays
-// valid at the store.
-func (c *cache) shrink(bound int64) {
-	for c.bytes > bound && c.volumes.Len() > 0 {
-		c.volumes.RemoveOldest()
-		c.metrics.evictions.volume.Inc()
-	}
-	for c.bytes > bound && c.entries.Len() > 0 {
-		c.entries.RemoveOldest()
-		c.metrics.evictions.shared.Inc()
-	}
-	for c.bytes > bound && c.owned.Len() > 0 {
-		c.owned.RemoveOldest()
-		c.metrics.evictions.own.Inc()
-	}
-}
-
 // fresh says whether the entry's value can be served without a call.
-func (e *entry) fresh(s *source, now time.Time) bool {
+func (c *cache) fresh(a scope, e *entry, s *source, now time.Time) bool {
 	switch {
 	case e.held == nil || e.held.over(now):
 		return false
@@ -221,38 +215,31 @@ func (e *entry) fresh(s *source, now time.Time) bool {
 		// A poll must not have a new credential issued, unless the object sets a
 		// refresh interval of its own.
 		return !e.lease.mustReplace(now) && (s.ownRefresh == 0 || e.age(now) < s.ownRefresh)
-	case e.suspect && e.age(now) >= suspectFor:
+	case e.changed(now):
+		return false
+	case e.reading.epoch != c.epoch && !e.held.value.Issued:
+		return false
+	case e.reading.tooOld(a, s):
 		return false
 	default:
 		return e.age(now) < time.Duration(float64(s.refresh)*e.stretch)
 	}
 }
 
-// suspectFor is how long a suspect value is served from memory: once the secret is
-// corrected, its pod should start soon. The kubelet retries with backoff, which
-// bounds how often the store is read.
-const suspectFor = 5 * time.Second
+// minRefresh is the least time between two reads of a value that says when it will
+// change, or of which no volume can be made.
+const minRefresh = time.Second
 
-// markSuspect marks the values that kept a volume from being made, or all if it is
-// not known which: they may have been corrected at the store.
-func (c *cache) markSuspect(a scope, p *plan, answers []answer, failures []failure) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, s := range p.sources {
-		if !slices.ContainsFunc(failures, func(f failure) bool { return f.source == s || f.source == nil }) {
-			continue
-		}
-		// A value with a lease stays: a new one would be a new credential.
-		if e, ok := c.entries.Peek(cacheKey{identity: a.key, source: s.id}); ok && e.held == answers[i].held {
-			e.suspect = true
-		}
-	}
+// changed says that the time has come at which the store replaces the value.
+func (e *entry) changed(now time.Time) bool {
+	at := e.held.value.ChangesAt
+	return !at.IsZero() && !now.Before(at) && e.age(now) >= minRefresh
 }
 
 // age is the time since the value was read. After the clock was set back it is the
 // maximum, so that the value is read again rather than kept for ever.
 func (e *entry) age(now time.Time) time.Duration {
-	if age := now.Sub(e.held.read); age >= 0 {
+	if age := now.Sub(e.reading.at); age >= 0 {
 		return age
 	}
 	return math.MaxInt64
@@ -279,11 +266,12 @@ func (e *entry) mayStandIn(stale time.Duration, now time.Time) bool {
 		e.age(now)-time.Duration(float64(e.refresh)*e.stretch) < stale
 }
 
-func (e *entry) answer() answer { return answer{held: e.held} }
+func (e *entry) answer() answer { return answer{reading: e.reading} }
 
-// stretch is the jitter of refreshes: a factor from 1 to 1.1, so that what many
-// calls read at one time is not refreshed at one time. No interval gets shorter.
-func stretch() float64 { return 1 + rand.Float64()/10 }
+// stretch is the jitter of refreshes: a factor from 0.9 to 1, so that what many
+// calls read at one time is not refreshed at one time, and no value gets older than
+// its interval.
+func stretch() float64 { return 1 - rand.Float64()/10 }
 
 // usage is what the cache holds now, for the metrics.
 func (c *cache) usage() (entries, leases int, bytes int64) {
@@ -311,6 +299,23 @@ func (c *cache) sweep(idle, stale time.Duration) {
 	}
 }
 
+// refresh makes every value due that may be read again at no cost for its pod, as
+// if its refresh interval were over: it may still stand in for a store that is
+// unavailable. Values with a lease stay, since a new one is a new credential.
+func (c *cache) refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	for _, e := range slices.Concat(c.entries.Values(), c.owned.Values()) {
+		e.retry = time.Time{}
+	}
+	for _, key := range c.volumes.Keys() {
+		if key.pod == "" {
+			c.volumes.Remove(key)
+		}
+	}
+}
+
 // close cancels reads and renewals, waits for them and empties the cache.
 func (c *cache) close() {
 	c.mu.Lock()
@@ -323,4 +328,5 @@ func (c *cache) close() {
 	c.entries.Purge()
 	c.owned.Purge()
 	c.volumes.Purge()
+	c.failed.Purge()
 }

@@ -1,14 +1,14 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -21,6 +21,8 @@ type connection struct {
 	store    store.Store
 	size     int // of the settings as JSON
 
+	namespace string // that opened it first; empty for the operator's configuration
+
 	users  int       // guarded by connections.mu: plans and reads that hold it
 	unused time.Time // when users became zero
 }
@@ -29,22 +31,25 @@ type connection struct {
 type connections struct {
 	types map[string]store.Type
 	now   func() time.Time
+	// closing are the connections that are being closed; work counts them.
+	closing *share.Pool
+	work    sync.WaitGroup
 
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]*connection
 }
 
-func newConnections(types []store.Type, now func() time.Time) *connections {
-	c := &connections{types: map[string]store.Type{}, now: now, open: map[[sha256.Size]byte]*connection{}}
+func newConnections(types []store.Type, now func() time.Time, closing *share.Pool) *connections {
+	c := &connections{types: map[string]store.Type{}, now: now, closing: closing, open: map[[sha256.Size]byte]*connection{}}
 	for _, t := range types {
 		c.types[t.Name()] = t
 	}
 	return c
 }
 
-// acquire opens the store or finds it open. The caller releases it. The error
+// acquire opens the store for a namespace or finds it open. The caller releases it. The error
 // is the type's own and wraps fault.ErrInvalid.
-func (c *connections) acquire(t store.Type, settings store.Settings) (*connection, error) {
+func (c *connections) acquire(namespace string, t store.Type, settings store.Settings) (*connection, error) {
 	canonical, err := json.Marshal(struct {
 		Type     string
 		Settings store.Settings
@@ -62,7 +67,7 @@ func (c *connections) acquire(t store.Type, settings store.Settings) (*connectio
 		if err != nil {
 			return nil, err
 		}
-		conn = &connection{id: id, typeName: t.Name(), store: opened, size: len(canonical)}
+		conn = &connection{id: id, typeName: t.Name(), store: opened, size: len(canonical), namespace: namespace}
 		c.open[id] = conn
 	}
 	conn.users++
@@ -84,41 +89,57 @@ func (c *connections) release(conn *connection) {
 	}
 }
 
-const (
-	// unusedKept is the most connections that are kept though nothing uses
-	// them: a class can define stores that it never reads from.
-	unusedKept = 256
-	// closingAtOnce bounds the closing of connections, which may have to wait
-	// for a store that does not answer.
-	closingAtOnce = 64
-)
+// unusedKept is the most connections that are kept though nothing uses them: a class
+// can define stores that it never reads from.
+const unusedKept = 256
 
-// sweep closes the connections that nothing has used for the idle time, and
-// more if too many are unused. A connection outlives its last plan by that much
-// so that a reload of the configuration costs no login.
+// sweep begins to close the connections that nothing has used for the idle time, and
+// more if too many are unused: the oldest of the namespace that has the most of them. A
+// connection outlives its last plan by that much so that a reload of the configuration
+// costs no login. Closing may have to wait for a store that does not answer.
 func (c *connections) sweep(idle time.Duration) {
 	c.mu.Lock()
-	var unused []*connection
+	defer c.mu.Unlock()
+	unused, of, now, kept := map[string][]*connection{}, map[string]int{}, c.now(), 0
 	for _, conn := range c.open {
-		if conn.users == 0 {
-			unused = append(unused, conn)
+		switch {
+		case conn.users > 0:
+		case now.Sub(conn.unused) >= idle:
+			c.close(conn)
+		default:
+			unused[conn.namespace] = append(unused[conn.namespace], conn)
+			of[conn.namespace]++
+			kept++
 		}
 	}
-	slices.SortFunc(unused, func(a, b *connection) int { return a.unused.Compare(b.unused) })
-	now, excess := c.now(), len(unused)-unusedKept
-	kept := slices.IndexFunc(unused, func(conn *connection) bool { return now.Sub(conn.unused) < idle })
-	if kept < 0 {
-		kept = len(unused)
+	if kept <= unusedKept {
+		return
 	}
-	closing := unused[:max(kept, excess)]
-	for _, conn := range closing {
-		delete(c.open, conn.id)
+	for _, conns := range unused {
+		slices.SortFunc(conns, func(a, b *connection) int { return a.unused.Compare(b.unused) })
 	}
-	c.mu.Unlock()
-	var group errgroup.Group
-	group.SetLimit(closingAtOnce)
-	for _, conn := range closing {
-		group.Go(func() error { conn.store.Close(); return nil })
+	for ; kept > unusedKept; kept-- {
+		from := largest(of)
+		c.close(unused[from][0])
+		unused[from] = unused[from][1:]
+		of[from]--
 	}
-	_ = group.Wait() //nolint:errcheck // there is no error
+}
+
+// close begins to close a connection. It is called with mu held.
+func (c *connections) close(conn *connection) {
+	delete(c.open, conn.id)
+	c.work.Go(func() {
+		turn, err := c.closing.Acquire(context.Background(), conn.namespace, 1)
+		if err == nil { // always: the context does not end
+			defer turn.Release()
+		}
+		conn.store.Close()
+	})
+}
+
+// closeAll closes all connections that nothing uses, and waits for it.
+func (c *connections) closeAll() {
+	c.sweep(0)
+	c.work.Wait()
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,23 +26,23 @@ func TestAValueThatMakesNoVolumeIsReadAgainSoon(t *testing.T) {
 				b.class("web", object, spec.Object{Name: "db", Key: "db", Refresh: time.Hour})
 				b.class("other", spec.Object{Path: "other", Key: "other", Refresh: time.Hour})
 				b.mustMount(t, web, "other")
-				for range 4 {
-					if _, _, err := b.mount(web, "web"); err == nil {
+				for i := range 40 { // four seconds of pods that all fail
+					if _, _, err := b.mount(pod("prod/web", fmt.Sprint(i)), "web"); err == nil {
 						t.Fatal("a volume was made")
 					}
-					time.Sleep(time.Second)
+					time.Sleep(100 * time.Millisecond)
 				}
-				b.wantReads(t, 2)
+				b.wantReads(t, 6)
 
 				b.memory.Put("db", `{"password":"s3cret","all":{"b":"c"}}`)
 				time.Sleep(time.Second)
 				b.mustMount(t, web, "web")
 				b.mustMount(t, web, "other")
-				b.wantReads(t, 3)
+				b.wantReads(t, 7)
 				// What makes a volume is kept as long as any other.
 				time.Sleep(5 * time.Minute)
 				b.mustMount(t, web, "web")
-				b.wantReads(t, 3)
+				b.wantReads(t, 7)
 			})
 		})
 	}

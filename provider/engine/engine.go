@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -33,8 +33,17 @@ type Options struct {
 	// Calls limits the concurrent calls of Types; the engine sets the limit from
 	// Config and counts the calls.
 	Calls *remote.Calls
+	// VersionKey returns the key in a Secret of the installation (cache.versionKeySecret),
+	// or an error while it is not known; nil means a key of this process.
+	VersionKey func(ctx context.Context, secret string) (secret.Bytes, error)
 	// Metrics is where the engine's metrics are registered.
 	Metrics prometheus.Registerer
+	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
+	// cache, each time it has changed by some MiB.
+	MemoryTaken func(bytes int64)
+	// Once says that the engine is for one mount, whose error tells what the log would
+	// tell of stores that are down.
+	Once bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -44,9 +53,14 @@ type Engine struct {
 	dialects map[string]spec.Dialect
 	calls    *remote.Calls
 	metrics  *metrics
+	shares   *shares
 	conns    *connections
 	plans    *plans
+	started  *started
 	cache    *cache
+	now      func() time.Time
+	keys     func(ctx context.Context, secret string) (secret.Bytes, error)
+	mounts   atomic.Uint64 // counts the calls of Mount
 
 	configuring sync.Mutex
 	current     atomic.Pointer[rules]
@@ -60,8 +74,7 @@ type rules struct {
 	config     config.Config
 	generation uint64
 	keyed      versionKey
-	mounts     *semaphore.Weighted
-	namespaces *remote.Calls // the mounts of each namespace
+	installed  atomic.Pointer[versionKey] // that of cache.versionKeySecret, once it is known
 }
 
 // New returns an Engine that runs until Close. The error is a Problems if the
@@ -72,18 +85,24 @@ func New(opts Options) (*Engine, error) {
 		now = time.Now
 	}
 	m := newMetrics(opts.Metrics)
-	opts.Calls.Observe = m.observeCall
-	conns := newConnections(opts.Types, now)
+	shares := newShares(opts.Metrics, opts.MemoryTaken)
+	opts.Calls.Observe, opts.Calls.Meter = m.observeCall, shares.metrics.Meter("calls")
+	conns := newConnections(opts.Types, now, shares.closing)
 	e := &Engine{
 		dialects: opts.Dialects,
 		calls:    opts.Calls,
 		metrics:  m,
+		shares:   shares,
 		conns:    conns,
-		plans:    newPlans(conns, now),
-		cache:    newCache(now, conns, m),
+		plans:    newPlans(conns, now, shares, m.remembered.plan),
+		started:  newStarted(now),
+		cache:    newCache(now, conns, shares, m),
+		now:      now,
+		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
+	m.outages = newOutages(opts.Metrics, now, opts.Once, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
 	if err := e.Configure(opts.Config); err != nil {
 		return nil, err
 	}
@@ -103,9 +122,10 @@ func (e *Engine) Configure(config config.Config) error {
 	if problems := e.checkConfig(config); len(problems) > 0 {
 		return problems
 	}
-	next := &rules{config: config, mounts: semaphore.NewWeighted(int64(config.Bounds.Mounts)), namespaces: remote.NewCalls((config.Bounds.Mounts + 1) / 2), keyed: newVersionKey()}
+	next := &rules{config: config, keyed: newVersionKey()}
 	if previous := e.current.Load(); previous != nil {
 		next.generation, next.keyed = previous.generation+1, previous.keyed
+		defer func() { e.metrics.keep(&previous.config, &e.current.Load().config) }()
 	}
 	if file := config.Cache.VersionKeyFile; file != "" {
 		keyed, err := readVersionKey(file)
@@ -115,6 +135,7 @@ func (e *Engine) Configure(config config.Config) error {
 		next.keyed = keyed
 	}
 	e.calls.SetLimit(config.Bounds.StoreCalls)
+	e.shares.configure(config.Bounds)
 	e.current.Store(next)
 	e.plans.drop()
 	return nil
@@ -122,6 +143,11 @@ func (e *Engine) Configure(config config.Config) error {
 
 // Config is the configuration in force. It must not be changed.
 func (e *Engine) Config() config.Config { return e.current.Load().config }
+
+// Refresh has every value read again that the next mount of its pod asks for, as if
+// its refresh interval were over. The values stand in while their store is
+// unavailable, and values with a lease stay.
+func (e *Engine) Refresh() { e.cache.refresh() }
 
 // checkConfig returns the problems of a configuration.
 func (e *Engine) checkConfig(config config.Config) spec.Problems {
@@ -148,14 +174,23 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 		return append(problems, unresolved...)
 	}
 	for _, setting := range slices.Sorted(maps.Keys(r.override)) {
+		if text := unknownSetting(r.Type, setting); text != "" {
+			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: text})
+			continue
+		}
 		if !r.safe(setting) {
 			problems = append(problems, spec.Problem{Field: field + ".override." + setting, Text: "is not allowed: this store reads with the node's own files or credentials, which a class must not redirect; remove it"})
+		}
+	}
+	for i, setting := range config.Stores[name].Ignore {
+		if text := unknownSetting(r.Type, setting); text != "" {
+			problems = append(problems, spec.Problem{Field: fmt.Sprintf("%s.ignore[%d]", field, i), Text: text})
 		}
 	}
 	if r.asNode && len(r.allow) == 0 {
 		problems = append(problems, spec.Problem{Field: field + ".allow", Text: `missing: this store reads with the node's own files or credentials, so say whose pods may use it, such as ["prod/web"] or ["*/*"] for all`})
 	}
-	conn, err := e.conns.acquire(r.Type, r.settings)
+	conn, err := e.conns.acquire("", r.Type, r.settings)
 	if err != nil {
 		return append(problems, slices.DeleteFunc(settingProblems(field, err), func(p spec.Problem) bool {
 			setting := strings.TrimPrefix(p.Field, field+".")
@@ -164,6 +199,29 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 	}
 	e.conns.release(conn)
 	return problems
+}
+
+// unknownSetting says that a store type has no setting of this dotted name, with the
+// nearest that it has, or nothing. A type reports every name that it does not know when
+// a store is opened.
+func unknownSetting(of store.Type, setting string) string {
+	var fields any = ""
+	names := strings.Split(setting, ".")
+	for _, name := range slices.Backward(names) {
+		fields = map[string]any{name: fields}
+	}
+	opened, err := of.Open(store.Settings{Fields: fields.(map[string]any), ByOperator: true})
+	if err == nil {
+		opened.Close()
+		return ""
+	}
+	for _, problem := range settingProblems("", err) {
+		at := strings.TrimPrefix(problem.Field, ".")
+		if strings.HasPrefix(problem.Text, "unknown field") && (setting == at || strings.HasPrefix(setting, at+".")) {
+			return problem.Text
+		}
+	}
+	return ""
 }
 
 // given says whether fields hold the setting of this dotted name.
@@ -180,7 +238,7 @@ func given(fields map[string]any, setting string) bool {
 // Check checks a class without any remote call: its syntax, its objects and its
 // stores' settings. The error is a Problems.
 func (e *Engine) Check(dialect string, parameters map[string]string) error {
-	p, err := e.plan(e.current.Load(), dialect, parameters)
+	p, err := e.plan(e.current.Load(), "", nil, dialect, parameters)
 	if err != nil {
 		return err
 	}
@@ -188,14 +246,15 @@ func (e *Engine) Check(dialect string, parameters map[string]string) error {
 	return nil
 }
 
-func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*plan, error) {
+// plan makes the plan of a class for a namespace.
+func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, parameters map[string]string) (*plan, error) {
 	parse, ok := e.dialects[dialect]
 	if !ok {
 		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; Lanyard serves the providers %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
 	if err == nil {
-		p, problems := newPlan(&r.config, e.conns, class)
+		p, problems := newPlan(&r.config, e.conns, namespace, w, class)
 		if len(problems) > 0 {
 			return nil, class.InDialect(problems)
 		}
@@ -204,7 +263,19 @@ func (e *Engine) plan(r *rules, dialect string, parameters map[string]string) (*
 	var problems spec.Problems
 	if errors.As(err, &problems) && class != nil {
 		// Check what was parsed as well.
-		return nil, problems.Add(class.Validate())
+		if other := spec.Another(e.dialects, dialect, parameters, problems); other != nil {
+			return nil, other
+		}
+		found := class.Validate()
+		if p, more := newPlan(&r.config, e.conns, namespace, w, class); p != nil {
+			dropPlan(e.conns, p)
+		} else {
+			// What is wrong with a store may follow from what was not parsed.
+			found = class.InDialect(slices.DeleteFunc(more, func(p spec.Problem) bool {
+				return p.Object == 0 && p.Store != "" || strings.HasPrefix(p.Field, "stores.")
+			}))
+		}
+		return nil, problems.Add(found)
 	}
 	return nil, err
 }
@@ -225,6 +296,7 @@ func (e *Engine) maintain(ctx context.Context) {
 		if tick%10 == 0 {
 			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
 			e.plans.sweep(config.Cache.Idle)
+			e.started.sweep(config.Cache.Idle)
 			e.conns.sweep(config.Cache.Idle)
 		}
 	}
@@ -237,5 +309,5 @@ func (e *Engine) Close() {
 	<-e.done
 	e.cache.close()
 	e.plans.drop()
-	e.conns.sweep(0)
+	e.conns.closeAll()
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ type failure struct {
 	object *planned
 	source *source
 	err    error
+	of     [][sha256.Size]byte // of a remembered failure: the sources that it may be due to
 }
 
 // kindOf returns the kind of a mount's error. A missing token is a matter of the
@@ -32,8 +34,9 @@ const (
 )
 
 // mountError makes one error of all failures. Objects that failed for one
-// cause are told together, since a store that is down fails them all alike.
-func mountError(objects int, failures []failure) *MountError {
+// cause are told together, since a store that is down fails them all alike. The text
+// has the names of fields that the class's dialect has.
+func mountError(p *plan, failures []failure) *MountError {
 	result := &MountError{Kind: fault.ErrUnavailable}
 	type group struct {
 		labels []string
@@ -44,7 +47,11 @@ func mountError(objects int, failures []failure) *MountError {
 	failed := map[*planned]bool{} // one object may fail in several places
 	for _, f := range failures {
 		result.Kind = fault.First(result.Kind, kindOf(f.err)).Err
-		text := f.err.Error()
+		store := ""
+		if f.source != nil {
+			store = f.source.name
+		}
+		text := p.words.InText(f.err.Error(), store)
 		if f.source != nil {
 			text = message.Printable(f.source.name) + ": " + text
 		}
@@ -74,7 +81,7 @@ func mountError(objects int, failures []failure) *MountError {
 	}
 	result.Text = strings.Join(lines, "; ")
 	if len(failed) > 1 {
-		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), objects, result.Text)
+		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), len(p.objects), result.Text)
 	}
 	result.Text = shortened(result.Text)
 	return result

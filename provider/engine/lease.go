@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -18,12 +22,9 @@ import (
 // driver polls about every 75 to 80 seconds, and one poll may fail.
 const pollAllowance = 3 * time.Minute
 
-// renewalsAtOnce bounds the renewals in flight, and renewalsOfOne those over one
-// connection, so that a store that hangs leaves room for the others' leases.
-const (
-	renewalsAtOnce = 64
-	renewalsOfOne  = 8
-)
+// renewalsOfOne bounds the renewals in flight that a namespace has over one connection,
+// so that a store that hangs leaves room for its other leases.
+const renewalsOfOne = 8
 
 // lease is how the engine keeps a value working for its pod. The provider is
 // never told when a pod ends, so a lease is renewed only while its pod's polls
@@ -31,12 +32,14 @@ const (
 type lease struct {
 	store.Lease
 	conn *connection
+	// name is what the class that it was issued for calls the store.
+	name string
 	// granted is how long the value worked when it was issued: the measure of
 	// whether what a renewal gives is still worth having.
 	granted  time.Duration
 	renewAt  time.Time
-	renewing bool
-	dead     bool // the store has ended it before its time
+	renewing *share.Held // while it is being renewed
+	dead     bool        // the store has ended it before its time
 }
 
 // margin is how long before its end a value is replaced: a third of its life,
@@ -61,7 +64,7 @@ func (l *lease) schedule() {
 }
 
 func (c *cache) beginLease(e *entry, granted *store.Lease, s *source, now time.Time) {
-	l := &lease{Lease: *granted, conn: s.connection, granted: granted.Duration}
+	l := &lease{Lease: *granted, conn: s.connection, name: s.name, granted: granted.Duration}
 	if l.granted <= 0 {
 		l.granted = max(granted.Expires.Sub(now), time.Second)
 	}
@@ -79,46 +82,79 @@ func (c *cache) endLease(e *entry) {
 	}
 }
 
-// renewDue starts the renewals whose time has come. It is called every second.
+// renewDue starts the renewals whose time has come. It is called every second. The
+// namespace that has the fewest renewals in flight comes first, and of its leases the
+// one that ends first.
 func (c *cache) renewDue(config *config.Config) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, running, of := c.now(), 0, map[*connection]int{}
+	if c.closed {
+		return
+	}
+	type over struct {
+		namespace string
+		conn      *connection
+	}
+	now, running, of, due := c.now(), map[string]int{}, map[over]int{}, map[string][]*entry{}
 	for e := range c.leases {
-		if e.lease.renewing {
-			running++
-			of[e.lease.conn]++
+		l, namespace := e.lease, e.key.identity.Namespace
+		switch {
+		case l.renewing != nil:
+			running[namespace]++
+			of[over{namespace, l.conn}]++
+		case l.Renew != nil && !l.dead && !now.Before(l.renewAt) && now.Sub(e.asked) < config.Cache.Idle:
+			due[namespace] = append(due[namespace], e)
 		}
 	}
-	for e := range c.leases {
-		l := e.lease
-		if running >= renewalsAtOnce || c.closed {
-			return
+	for _, entries := range due {
+		slices.SortFunc(entries, func(a, b *entry) int { return a.lease.Expires.Compare(b.lease.Expires) })
+	}
+	for len(due) > 0 {
+		namespace, fewest := "", math.MaxInt
+		for name := range due {
+			if running[name] < fewest {
+				namespace, fewest = name, running[name]
+			}
 		}
-		due := l.Renew != nil && !l.dead && !l.renewing && !now.Before(l.renewAt)
-		if !due || now.Sub(e.asked) >= config.Cache.Idle || of[l.conn] >= renewalsOfOne {
+		e := due[namespace][0]
+		if due[namespace] = due[namespace][1:]; len(due[namespace]) == 0 {
+			delete(due, namespace)
+		}
+		l := e.lease
+		if of[over{namespace, l.conn}] >= renewalsOfOne {
 			continue
 		}
-		l.renewing = true
-		running++
-		of[l.conn]++
+		turn, ok := c.shares.renewals.TryAcquire(namespace, 1)
+		if !ok {
+			delete(due, namespace) // until the next time
+			continue
+		}
+		l.renewing = turn
+		running[namespace]++
+		of[over{namespace, l.conn}]++
 		c.conns.retain(l.conn)
 		c.work.Go(func() {
 			defer c.conns.release(l.conn)
-			c.renew(l, config.Bounds.ReadTimeout)
+			ctx := remote.WithStore(share.With(c.lifetime, namespace), storeLabel(config, l.name))
+			c.renew(ctx, l, config.Bounds.ReadTimeout)
 		})
 	}
 }
 
 // renew renews one lease and notes what came of it.
-func (c *cache) renew(l *lease, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(c.lifetime, timeout)
+func (c *cache) renew(ctx context.Context, l *lease, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	began := c.now()
 	renewed, err := c.callRenew(ctx, l)
+	if c.lifetime.Err() == nil {
+		c.metrics.outages.note(remote.StoreOf(ctx), began, err)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.renewing = false
+	l.renewing.Release()
+	l.renewing = nil
 	now := c.now()
 	switch {
 	case err == nil:

@@ -39,6 +39,8 @@ type Memory struct {
 	Batch int
 	// Lease, if set, gives the lease of a value that is being read.
 	Lease func(ref store.Reference, issued int) *store.Lease
+	// Change, if set, changes what is answered.
+	Change func(ref store.Reference, value *store.Value)
 }
 
 type memoryValue struct {
@@ -63,6 +65,14 @@ func (m *Memory) Delete(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.values, key)
+}
+
+// Has says whether the store has a value under the key.
+func (m *Memory) Has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.values[key]
+	return ok
 }
 
 // Deny refuses all reads of a service account, given as "namespace/name".
@@ -180,6 +190,9 @@ func (s *memoryStore) answer(ctx context.Context, as identity.Identity, ref stor
 		if lease := s.Lease(ref, issued); lease != nil {
 			value = store.Value{Data: secret.NewString(fmt.Sprintf("%s issue %d", held.data, issued)), Lease: lease}
 		}
+	}
+	if s.Change != nil {
+		s.Change(ref, &value)
 	}
 	return value, nil
 }

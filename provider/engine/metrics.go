@@ -1,21 +1,29 @@
 package engine
 
 import (
+	"cmp"
+	"context"
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // metrics are the engine's. No label holds anything that a class can choose:
-// stores appear by their type, outcomes by their kind.
+// stores appear by the operator's names, outcomes by their kind.
 type metrics struct {
+	outages       *outages
 	reads         *prometheus.CounterVec
 	readPanics    prometheus.Counter
+	unknownStores prometheus.Counter
 	cacheRequests cacheRequests
 	evictions     evictions
+	remembered    remembrances
 	renewals      *prometheus.CounterVec
 	age           prometheus.Histogram
 	calls         *prometheus.CounterVec
@@ -29,6 +37,9 @@ type cacheRequests struct{ hit, shared, miss, stale prometheus.Counter }
 // evictions are the counters of one metric by what was evicted.
 type evictions struct{ volume, shared, own prometheus.Counter }
 
+// remembrances are the counters of one metric by what is not tried again.
+type remembrances struct{ plan, volume prometheus.Counter }
+
 func newMetrics(registry prometheus.Registerer) *metrics {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "lanyard_cache_requests_total",
@@ -38,14 +49,23 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Name: "lanyard_cache_evictions_total",
 		Help: "What was dropped because the cache was full: volume (made again without a call), value (read again), leased (a pod's own value with its lease, which is issued anew).",
 	}, []string{"what"})
+	remembered := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lanyard_failures_remembered_total",
+		Help: "Mounts that failed without work because the same had failed a moment ago: plan (the class), volume (the files of the class).",
+	}, []string{"what"})
 	m := &metrics{
+		remembered: remembrances{plan: remembered.WithLabelValues("plan"), volume: remembered.WithLabelValues("volume")},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_reads_total",
-			Help: "Values read from stores, by type of store and result.",
-		}, []string{"store", "result"}),
+			Help: "Values read from stores, by the operator's name of the store (class-defined for those of classes), its type, and result.",
+		}, []string{"store", "type", "result"}),
 		readPanics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lanyard_store_panics_total",
 			Help: "Reads and renewals in which a store panicked.",
+		}),
+		unknownStores: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lanyard_unknown_store_mounts_total",
+			Help: "Mounts that failed because the class names a store that neither it nor the configuration defines; the log names the class.",
 		}),
 		cacheRequests: cacheRequests{
 			hit: requests.WithLabelValues("hit"), shared: requests.WithLabelValues("shared"),
@@ -65,15 +85,15 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_calls_total",
-			Help: "Remote calls to stores, logins and renewals included, by type of store and HTTP status (0: no answer).",
-		}, []string{"store", "status"}),
+			Help: "Remote calls to stores, logins and renewals included, by the operator's name of the store (class-defined for those of classes, shared for logins that several may share), its type, and HTTP status (0: no answer).",
+		}, []string{"store", "type", "status"}),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "lanyard_store_call_seconds",
 			Help:    "Time of remote calls to stores until the answer began.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
-		}, []string{"store"}),
+		}, []string{"store", "type"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, requests, evicted, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.readPanics, m.unknownStores, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 
@@ -87,15 +107,45 @@ func (m *metrics) watch(registry prometheus.Registerer, c *cache) {
 	gauge("lanyard_cache_bytes", "Memory that cached values and volumes take.", func() float64 { _, _, n := c.usage(); return float64(n) })
 }
 
-func (m *metrics) observeCall(storeType string, status int, took time.Duration) {
-	m.calls.WithLabelValues(storeType, strconv.Itoa(status)).Inc()
-	m.callSeconds.WithLabelValues(storeType).Observe(took.Seconds())
+// sharedCalls stands in metrics for the store of a call that is made for several.
+const sharedCalls = "shared"
+
+func (m *metrics) observeCall(ctx context.Context, storeType string, status int, took time.Duration) {
+	store := cmp.Or(remote.StoreOf(ctx), sharedCalls)
+	m.calls.WithLabelValues(store, storeType, statusLabel(status)).Inc()
+	m.callSeconds.WithLabelValues(store, storeType).Observe(took.Seconds())
 }
 
-func (m *metrics) read(storeType string, err error) {
+// statusLabel is the status if HTTP or Vault (472, 473) knows it, else its class: a
+// server that a class chose may answer with any number.
+func statusLabel(status int) string {
+	switch {
+	case status == 0, http.StatusText(status) != "", status == 472, status == 473:
+		return strconv.Itoa(status)
+	case status >= 100 && status < 600:
+		return strconv.Itoa(status/100) + "xx"
+	}
+	return "other"
+}
+
+func (m *metrics) read(store, storeType string, err error) {
 	result := "ok"
 	if err != nil {
 		result = fault.Of(err).Word
 	}
-	m.reads.WithLabelValues(storeType, result).Inc()
+	m.reads.WithLabelValues(store, storeType, result).Inc()
+}
+
+// keep forgets what is counted for stores that the configuration names no more.
+func (m *metrics) keep(before, after *config.Config) {
+	m.outages.Keep(func(name string) bool { return storeLabel(after, name) == name })
+	for name := range before.Stores {
+		if _, stays := after.Stores[name]; stays {
+			continue
+		}
+		gone := prometheus.Labels{"store": name}
+		m.reads.DeletePartialMatch(gone)
+		m.calls.DeletePartialMatch(gone)
+		m.callSeconds.DeletePartialMatch(gone)
+	}
 }

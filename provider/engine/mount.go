@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -16,58 +19,152 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
-	plan, release, err := e.plans.get(ctx, r.generation, req.Dialect, req.Parameters, func() (*plan, error) {
-		return e.plan(r, req.Dialect, req.Parameters)
+	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
+	plan, release, err := e.plans.get(ctx, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+		return e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
 	})
 	if err != nil {
-		return nil, classError(err)
+		if strings.Contains(err.Error(), noSuchStore) {
+			e.metrics.unknownStores.Inc()
+		}
+		return nil, err
 	}
 	defer release()
 
+	keyed, err := e.versionKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
-	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: r.keyed}
+	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1)}
+	begun := e.started.has(req.Identity, plan.key.class)
+	if !begun {
+		a.notBefore = e.now().Add(-r.config.Cache.StartAge)
+	}
+	volume := e.small(a, plan, req, false)
+	if volume == nil {
+		if volume, err = e.mountWithin(ctx, r, a, plan, req); err != nil {
+			return nil, err
+		}
+	}
+	if !begun {
+		e.started.add(req.Identity, plan.key.class)
+	}
+	return volume, nil
+}
+
+// small returns the volume if it is in memory, made of values that are as well, and needs
+// no budget; else nil. staleOK is that of fromMemory.
+func (e *Engine) small(a scope, plan *plan, req Request, staleOK bool) *Volume {
+	answers, known := e.cache.fromMemory(a, plan.sources, staleOK)
+	if !known {
+		return nil
+	}
+	volume := e.cache.made(a, plan, req.Mode, answers)
+	if volume == nil || volume.size() > smallMessage {
+		return nil
+	}
+	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
+	return volume
+}
+
+// parsedFactor is about how many times its text a class takes while it is parsed.
+const parsedFactor = 40
+
+// planMemory is what parsing a class takes, but no more than a namespace can have.
+func planMemory(config *config.Config, parameters map[string]string) int64 {
+	return min(minReserve+parsedFactor*int64(sizeOf(parameters)), int64(config.Bounds.Memory)/2)
+}
+
+// sizeOf is the size of a class's texts in bytes.
+func sizeOf(parameters map[string]string) (total int) {
+	for _, text := range parameters {
+		total += len(text)
+	}
+	return total
+}
+
+// mountWithin mounts within a budget of memory. One that turns out to be too small is
+// given back, and the mount begins anew with what it needs: so no mount waits for
+// memory while it holds some.
+func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	ctx = share.With(ctx, req.Identity.Namespace)
+	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
+	defer cancel()
+	for reserve := max(plan.need.Load(), minReserve); ; {
+		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
+		if err != nil {
+			if volume := e.small(a, plan, req, true); volume != nil {
+				return volume, nil
+			}
+			return nil, err
+		}
+		a.budget = budget
+		volume, err := e.mount(ctx, asking, r, a, plan, req)
+		needed, short := budget.need()
+		if short && ctx.Err() == nil {
+			budget.release()
+			reserve = max(reserve*2, needed)
+			continue
+		}
+		plan.need.Store(needed)
+		req.Delivery.hold(budget)
+		return volume, err
+	}
+}
+
+// mount makes the volume of values in memory, or of what the stores answer. asking ends
+// before ctx does, so that time is left for making files of stale values if the stores
+// do not answer.
+func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	var turn *share.Held
+	defer func() { turn.Release() }()
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
-		// A mount that has to read from stores takes a turn. A tenth of its time
-		// is left for making files of stale values if the stores do not answer.
-		asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
-		defer cancel()
-		done, err := r.turn(asking, req.Identity.Namespace)
-		if err == nil {
-			defer done()
+		var err error
+		if turn, err = e.turn(asking, r); err == nil {
 			answers = e.cache.get(asking, a, plan.sources)
 		} else if answers, known = e.cache.fromMemory(a, plan.sources, true); !known {
 			return nil, err
 		}
 	}
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
+	if doubted := e.cache.doubted(a, plan, answers, failures); len(doubted) > 0 {
+		// What failed because of a value from memory may have been corrected since.
+		var err error
+		if turn == nil {
+			turn, err = e.turn(asking, r)
+		}
+		if err == nil && e.cache.readAgain(asking, a, plan, doubted, answers) {
+			volume, failures = e.cache.volume(ctx, a, plan, req.Mode, answers)
+		}
+	}
 	if len(failures) > 0 {
-		return nil, mountError(len(plan.objects), failures)
+		return nil, mountError(plan, failures)
+	}
+	// The message is the files once more.
+	if err := a.budget.take(volume.size()); err != nil {
+		return nil, &MountError{Kind: fault.ErrUnavailable, Text: err.Error()}
 	}
 	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
 	return volume, nil
 }
 
-// turn acquires the semaphores of mounts that read from stores: bounds.mounts in
-// total, half of them for one namespace, so that a namespace whose store does not
-// answer leaves room for the others.
-func (r *rules) turn(ctx context.Context, namespace string) (done func(), err error) {
-	leave, err := r.namespaces.Acquire(ctx, namespace)
-	if err == nil {
-		if err = r.mounts.Acquire(ctx, 1); err == nil {
-			return func() { r.mounts.Release(1); leave() }, nil
-		}
-		leave()
+// turn acquires the right to read from stores.
+func (e *Engine) turn(ctx context.Context, r *rules) (*share.Held, error) {
+	turn, err := e.shares.turns.Acquire(ctx, share.Of(ctx), 1)
+	if err != nil {
+		return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount timed out in the queue for reading from stores: at most %d mounts read at once (bounds.mounts), shared by the namespaces", r.config.Bounds.Mounts)}
 	}
-	return nil, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the mount timed out in the queue for reading from stores: at most %d mounts read at once (bounds.mounts), half of them of one namespace", r.config.Bounds.Mounts)}
+	return turn, nil
 }
 
 // classError is the error of a class that has to be changed.
 func classError(err error) *MountError {
 	var problems spec.Problems
 	if !errors.As(err, &problems) {
-		return &MountError{Kind: kindOf(err), Text: err.Error()}
+		return &MountError{Kind: kindOf(err), Text: shortened(err.Error())}
 	}
 	return &MountError{Kind: fault.ErrInvalid, Text: shortened("the SecretProviderClass cannot be used: " + problems.Error())}
 }

@@ -2,8 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -32,11 +33,13 @@ const sealedStore = "sealed"
 type plan struct {
 	objects     []planned
 	sources     []*source
+	words       spec.Words
 	templated   bool // some object is a template
 	connections []*connection
-	key         [sha256.Size]byte // of all that the plan is made from
-	cost        int               // about the most memory that it takes, in bytes
-	asked       time.Time         // guarded by plans.mu
+	key         planParts
+	cost        int          // about the most memory that it takes, in bytes
+	asked       time.Time    // guarded by plans.mu
+	need        atomic.Int64 // memory that the last mount needed
 }
 
 // planned is an object made ready.
@@ -46,7 +49,7 @@ type planned struct {
 	source     int // index into plan.sources; -1 for a template
 	property   *jmespath.Expression
 	template   *template.Template
-	definition string // digest of what the object asks for
+	definition [sha256.Size]byte // digest of what the object is to the class
 }
 
 // label is what messages call the object.
@@ -64,17 +67,20 @@ type source struct {
 	refresh    time.Duration
 	ownRefresh time.Duration // the least that an object itself asks for; zero if none does
 	optional   bool          // all of its objects are optional
+	steady     bool          // the value never changes
 }
 
 // planner builds one plan and collects everything that is wrong on the way.
 type planner struct {
-	config   *config.Config
-	conns    *connections
-	class    *spec.Class
-	stores   map[string]*planStore
-	bySource map[[sha256.Size]byte]int
-	plan     *plan
-	problems spec.Problems
+	config    *config.Config
+	conns     *connections
+	namespace string
+	work      *work // nil if it has no turn
+	class     *spec.Class
+	stores    map[string]*planStore
+	bySource  map[[sha256.Size]byte]int
+	plan      *plan
+	problems  spec.Problems
 }
 
 // planStore is a store as the plan found it: open, or with what is wrong.
@@ -88,20 +94,23 @@ type planStore struct {
 // of its own, with its logins.
 const maxStores = 64
 
-// newPlan makes a class ready, or says what is wrong in the words of this
+// newPlan makes a class ready for a namespace, or says what is wrong in the words of this
 // package. The plan holds its connections until dropPlan.
-func newPlan(config *config.Config, conns *connections, class *spec.Class) (*plan, spec.Problems) {
+func newPlan(config *config.Config, conns *connections, namespace string, w *work, class *spec.Class) (*plan, spec.Problems) {
 	if len(class.Objects) > config.Bounds.Objects {
 		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("has %d entries, and the operator allows %d; split the class, one volume each", len(class.Objects), config.Bounds.Objects)}}
 	}
 	p := &planner{
-		config: config, conns: conns, class: class,
+		config: config, conns: conns, namespace: namespace, work: w, class: class,
 		stores:   map[string]*planStore{},
 		bySource: map[[sha256.Size]byte]int{},
-		plan:     &plan{objects: make([]planned, 0, len(class.Objects))},
+		plan:     &plan{words: class.Words, objects: make([]planned, 0, len(class.Objects))},
 	}
 	if len(class.Stores) > maxStores {
 		return nil, spec.Problems{{Field: "stores", Text: fmt.Sprintf("has %d entries, and a class may define at most %d; split the class, one volume each", len(class.Stores), maxStores)}}
+	}
+	if compiled := compiledBytes(class); compiled > maxCompiled {
+		return nil, spec.Problems{{Field: "objects", Text: fmt.Sprintf("have templates and properties of %d bytes in total, and a class may have at most %d; split the class, one volume each", compiled, maxCompiled)}}
 	}
 	p.problems = class.NativeProblems()
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
@@ -109,13 +118,27 @@ func newPlan(config *config.Config, conns *connections, class *spec.Class) (*pla
 	}
 	for i, o := range class.Objects {
 		p.add(i, o)
+		_, _ = w.pause(context.Background()) //nolint:errcheck // that does not end
 	}
 	p.checkTemplateNames()
 	if len(p.problems) > 0 {
 		dropPlan(conns, p.plan)
 		return nil, p.problems
 	}
+	p.defineTemplates()
 	return p.plan, nil
+}
+
+// maxCompiled is the maximum size of a class's templates and properties in bytes, which
+// take many times that in memory when they are compiled.
+const maxCompiled = 128 << 10
+
+// compiledBytes is the size of what is compiled of a class.
+func compiledBytes(class *spec.Class) (total int) {
+	for i := range class.Objects {
+		total += len(class.Objects[i].Template) + len(class.Objects[i].Property)
+	}
+	return total
 }
 
 func dropPlan(conns *connections, p *plan) {
@@ -137,7 +160,7 @@ const (
 
 func (p *planner) add(i int, o spec.Object) {
 	p.plan.cost += objectCost + len(o.Path) + len(o.Name) + len(o.Key) + len(o.Sealed) + compiledCost*(len(o.Template)+len(o.Property))
-	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o)}
+	planned := planned{Object: o, number: p.class.Number(i), source: -1, definition: definition(o, p.class.Stores[o.Store])}
 	problem := func(field string, err error) {
 		p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Text: err.Error()})
 	}
@@ -185,7 +208,9 @@ func (p *planner) checkTemplateNames() {
 					return // a guess for each would take minutes, and no more are told
 				}
 				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", message.Printable(name))
-				if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+				if meant := o.template.Misnamed(name, func(n string) bool { return known[n] }); meant != "" {
+					text += fmt.Sprintf("; write {{ index . %q }}", meant)
+				} else if near := strict.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 					text += fmt.Sprintf("; did you mean %s?", message.Printable(near))
 				}
 				p.problems = append(p.problems, spec.Problem{Field: fmt.Sprintf("objects[%d].template", i), Object: i + 1, ID: o.ID(), Text: text})
@@ -218,11 +243,12 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 	}
 	id := sha256.Sum256(append(s.connection.id[:], canonical...))
 	refresh := cmp.Or(o.Refresh, p.class.Refresh)
+	var steadyFor time.Duration
+	if steady, ok := s.connection.store.(store.Steady); ok {
+		steadyFor = steady.RefreshOf(ref)
+	}
 	if refresh == 0 {
-		refresh = p.config.Cache.Refresh
-		if steady, ok := s.connection.store.(store.Steady); ok {
-			refresh = max(refresh, steady.RefreshOf(ref))
-		}
+		refresh = max(p.config.Cache.Refresh, steadyFor)
 	}
 	index, known := p.bySource[id]
 	if !known {
@@ -230,7 +256,7 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 		p.bySource[id] = index
 		p.plan.sources = append(p.plan.sources, &source{
 			id: id, connection: s.connection, name: name, allow: s.allow, ref: ref,
-			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional,
+			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional, steady: steadyFor > 0,
 		})
 		return index
 	}
@@ -255,7 +281,7 @@ func (p *planner) store(name string) *planStore {
 		s.problems = problems
 		return s
 	}
-	conn, err := p.conns.acquire(r.Type, r.settings)
+	conn, err := p.conns.acquire(p.namespace, r.Type, r.settings)
 	if err != nil {
 		s.problems = settingProblems("stores."+name, err)
 		for i := range s.problems {
@@ -336,22 +362,6 @@ func settingProblems(prefix string, err error) spec.Problems {
 // the place in the message says as much.
 func trimKind(err error) string {
 	return strings.TrimPrefix(err.Error(), fault.ErrInvalid.Error()+": ")
-}
-
-// definition is a digest of what the object asks for, without its value: part
-// of the object's version, so that a class that now asks for another secret of
-// the same version number, or another part of it, shows a new version.
-func definition(o spec.Object) string {
-	canonical, err := json.Marshal(struct {
-		Path, Store, Key, Version, Sealed, Template, Property, Encoding string
-		Expand                                                          bool
-		Options                                                         map[string]any
-	}{o.Path, o.Store, o.Key, o.Version, o.Sealed, o.Template, o.Property, o.Encoding, o.Expand, o.Options})
-	if err != nil {
-		return "" // options that are no JSON are reported where the source is made
-	}
-	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:4])
 }
 
 // fileMode is the mode of the object's files.

@@ -6,15 +6,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/sync/semaphore"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // What is kept is bounded by number, since a node runs at most a few hundred
@@ -22,81 +22,149 @@ import (
 // plan that would take more than a part is made anew for each mount.
 const (
 	plansKept     = 1024
-	plansKeptCost = 32 << 20
-	planKeptCost  = plansKeptCost / 8
+	plansKeptCost = 24 << 20
+	planKeptCost  = 4 << 20
 )
+
+// planKey identifies a plan: for whom it was made, and of what.
+type planKey struct {
+	namespace string
+	parts     planParts
+}
+
+// planParts are everything that a plan is made from.
+type planParts struct {
+	generation uint64            // of the operator's configuration
+	class      [sha256.Size]byte // digest of the class as the pod has it
+}
 
 // plans keeps the plan of each class for as long as pods ask for it. A plan
 // that is dropped while a mount still uses it is released when that mount ends.
 type plans struct {
-	conns *connections
-	now   func() time.Time
+	conns  *connections
+	now    func() time.Time
+	shares *shares
+	spared prometheus.Counter // counts the mounts that a remembered failure answered
 
-	// builds are the plans that are being made: as many as there are processors.
-	builds *semaphore.Weighted
-
-	mu    sync.Mutex
-	cost  int // of the plans that are kept
-	kept  *simplelru.LRU[[sha256.Size]byte, *plan]
-	users map[*plan]int // mounts in flight, and one more while the plan is kept
+	mu     sync.Mutex
+	cost   int            // of the plans that are kept
+	taken  map[string]int // the cost by namespace
+	kept   *lrus[planKey, *plan]
+	failed *simplelru.LRU[planKey, remembered]
+	users  map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
-func newPlans(conns *connections, now func() time.Time) *plans {
-	p := &plans{conns: conns, now: now, users: map[*plan]int{}, builds: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))}
-	p.kept = newLRU(plansKept, func(_ [sha256.Size]byte, dropped *plan) {
-		p.cost -= dropped.cost
+func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter) *plans {
+	p := &plans{conns: conns, now: now, shares: shares, spared: spared, users: map[*plan]int{}, taken: map[string]int{}}
+	p.kept = newLRUs(plansKept, func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
+		p.count(key.namespace, -dropped.cost)
 		p.leave(dropped)
 	})
+	p.failed = newLRU[planKey, remembered](failedPlansKept, nil)
 	return p
 }
 
-// get returns the plan for the parameters under the configuration of this
-// generation and the function that gives it back. build makes it if it is not
-// kept; its error is returned as it is. Another error means that ctx has ended.
-func (p *plans) get(ctx context.Context, generation uint64, dialect string, parameters map[string]string, build func() (*plan, error)) (*plan, func(), error) {
-	key := planKey(generation, dialect, parameters)
-	p.mu.Lock()
-	kept, ok := p.kept.Get(key)
-	if ok {
-		return kept, p.use(kept), nil
+// get returns the plan of a key, of a class of so many bytes that takes so much memory to
+// read, and the function that gives the plan back. build makes it if it is not kept; when it failed a moment ago, its
+// error is returned without it. The error is a *MountError.
+func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, build func(*work) (*plan, error)) (*plan, func(), error) {
+	if known, release, err := p.known(key); known != nil || err != nil {
+		return known, release, err
 	}
-	p.mu.Unlock()
-
-	if err := p.builds.Acquire(ctx, 1); err != nil {
-		return nil, nil, fmt.Errorf("%w: the mount's time was over before its class was read (%w)", fault.ErrUnavailable, err)
-	}
-	defer p.builds.Release(1)
-	p.mu.Lock()
-	if kept, ok := p.kept.Get(key); ok {
-		return kept, p.use(kept), nil // another pod's mount made it meanwhile
-	}
-	p.mu.Unlock()
-	built, err := build()
+	large, err := p.large(ctx, key.namespace, size)
 	if err != nil {
 		return nil, nil, err
 	}
-	built.key = key
+	inUse := false // by a plan that is not kept
+	defer func() {
+		if !inUse {
+			large.Release()
+		}
+	}()
+	budget, err := p.shares.memory.reserve(ctx, key.namespace, memory)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer budget.release()
+	w, err := p.shares.begin(ctx, key.namespace)
+	if err != nil {
+		return nil, nil, classError(fmt.Errorf("%w: the mount's time was over before its class was read (%w)", fault.ErrUnavailable, err))
+	}
+	defer w.end()
+	// Another pod's mount may have made it meanwhile.
+	if known, release, err := p.known(key); known != nil || err != nil {
+		return known, release, err
+	}
+	built, err := build(w)
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		before, _ := p.failed.Get(key)
+		failed := before.again(classError(err), p.now())
+		p.failed.Add(key, failed)
+		return nil, nil, failed.err
+	}
+	p.failed.Remove(key)
+	built.key = key.parts
 	if kept, ok := p.kept.Get(key); ok {
 		dropPlan(p.conns, built)
 		return kept, p.use(kept), nil
 	}
-	if built.cost <= planKeptCost {
-		p.users[built]++
-		p.cost += built.cost
-		p.kept.Add(key, built)
-		for p.cost > plansKeptCost {
-			p.kept.RemoveOldest()
-		}
+	release := p.use(built)
+	if built.cost > planKeptCost {
+		inUse = true
+		return built, func() { release(); large.Release() }, nil
 	}
-	return built, p.use(built), nil
+	p.users[built]++
+	p.count(key.namespace, built.cost)
+	p.kept.Add(key, built)
+	for p.cost > plansKeptCost || p.kept.Len() > plansKept {
+		p.kept.removeOldest(largest(p.taken))
+	}
+	return built, release, nil
 }
 
-// use counts a mount. It is entered with mu held and leaves it.
+// large takes what the plan of a class of so many bytes may take, if it may be one that
+// is not kept; else it takes nothing. The plan has that until its mount ends.
+func (p *plans) large(ctx context.Context, namespace string, size int) (*share.Held, error) {
+	cost := compiledCost * min(size, maxCompiled)
+	if cost <= planKeptCost {
+		return nil, nil //nolint:nilnil // nothing is taken
+	}
+	held, err := p.shares.large.Acquire(ctx, namespace, int64(cost))
+	if err != nil {
+		return nil, classError(fmt.Errorf("%w: the mount timed out waiting for memory: the classes with large templates that are in use take all that the namespace can have (%w)", fault.ErrUnavailable, err))
+	}
+	return held, nil
+}
+
+// known returns the plan of a key if it is kept, or why it could not be made a moment
+// ago, or neither.
+func (p *plans) known(key planKey) (*plan, func(), error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if kept, ok := p.kept.Get(key); ok {
+		return kept, p.use(kept), nil
+	}
+	if failed, ok := p.failed.Get(key); ok && p.now().Before(failed.until) {
+		p.spared.Inc()
+		return nil, nil, failed.err
+	}
+	return nil, nil, nil
+}
+
+// count adds to the cost of the plans that are kept for a namespace.
+func (p *plans) count(namespace string, cost int) {
+	p.cost += cost
+	if p.taken[namespace] += cost; p.taken[namespace] == 0 {
+		delete(p.taken, namespace)
+	}
+}
+
+// use counts a mount. It is called with mu held.
 func (p *plans) use(used *plan) (release func()) {
 	used.asked = p.now()
 	p.users[used]++
-	p.mu.Unlock()
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -128,12 +196,14 @@ func (p *plans) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept.Purge()
+	p.failed.Purge()
 }
 
-// planKey is a digest of everything that a plan is made from. Every part is
-// preceded by its length, so that no two sets of parameters look alike.
-func planKey(generation uint64, dialect string, parameters map[string]string) [sha256.Size]byte {
-	size := 16 + len(dialect)
+// newPlanKey is the key of the plan for these parameters under the configuration of
+// this generation. Every part is preceded by its length, so that no two sets of
+// parameters look alike.
+func newPlanKey(namespace string, generation uint64, dialect string, parameters map[string]string) planKey {
+	size := 8 + len(dialect)
 	for name, value := range parameters {
 		size += 16 + len(name) + len(value)
 	}
@@ -142,11 +212,10 @@ func planKey(generation uint64, dialect string, parameters map[string]string) [s
 		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
 		text = append(text, part...)
 	}
-	text = binary.BigEndian.AppendUint64(text, generation)
 	add(dialect)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		add(name)
 		add(parameters[name])
 	}
-	return sha256.Sum256(text)
+	return planKey{namespace, planParts{generation, sha256.Sum256(text)}}
 }

@@ -3,8 +3,11 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,14 +37,20 @@ func TestWhatTheOperatorSetsNoClassCanChange(t *testing.T) {
 		"another address":                       {uses: "memory", stores: map[string]map[string]any{"memory": {"address": "elsewhere"}}, want: "stores.memory.address: pinned by the operator's configuration"},
 		"a setting that only the operator has":  {uses: "memory", stores: map[string]map[string]any{"memory": {"tls": map[string]any{"insecureSkipVerify": true}}}, want: "stores.memory.tls.insecureSkipVerify: pinned"},
 		"another type":                          {uses: "memory", stores: map[string]map[string]any{"memory": {"type": "vault"}}, want: "stores.memory.type: the operator's configuration says memory"},
-		"a store that nobody defines":           {uses: "nowhere", want: "object 1 (a): store: store nowhere: no such store; this node's configuration names memory"},
+		"a store that nobody defines":           {uses: "nowhere", want: "object 1 (a): store: store nowhere: no store of that name is configured; configured are memory"},
 		"a store of the class's own":            {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {"type": "memory", "address": "there"}}},
 		"one that the operator does not permit": {uses: "mine", stores: map[string]map[string]any{"mine": {"type": "memory"}}, want: "stores.mine: the operator does not let classes define stores"},
 		"one of an unknown type":                {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {"type": "memry"}}, want: "stores.mine.type: unknown type; give one of memory"},
-		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: missing"},
+		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: no store of that name is configured; configured are memory; for a store that the class defines, give a type: one of memory"},
+		"a name that is misspelt":               {uses: "memry", want: "no store of that name is configured; configured are memory; did you mean memory?"},
+		"one that the operator renamed":         {uses: "memori", policy: true, stores: map[string]map[string]any{"memori": {"role": "web"}}, want: "stores.memori.type: no store of that name is configured; configured are memory; did you mean memory?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, func(cfg *config.Config) { cfg.Policy.ClassStores = c.policy })
+			b := start(t, func(cfg *config.Config) {
+				if cfg.Policy.ClassStores = nil; c.policy {
+					cfg.Policy.ClassStores = config.AnyClassStore()
+				}
+			})
 			b.memory.Put("a", "v")
 			b.classes["web"] = &spec.Class{Stores: c.stores, Objects: []spec.Object{{Path: "a", Store: c.uses, Key: "a"}}}
 			err := b.Check("test", map[string]string{"class": "web"})
@@ -106,7 +115,10 @@ func TestABadConfigurationChangesNothing(t *testing.T) {
 		"an allow entry": {func(c *config.Config) {
 			c.Stores["x"] = config.Store{Type: "memory", Allow: []string{"prod"}}
 		}, "stores.x.allow[0]"},
-		"a missing key file": {func(c *config.Config) { c.Cache.VersionKeyFile = "/nonexistent/key" }, "cache.versionKeyFile"},
+		"a missing key file":              {func(c *config.Config) { c.Cache.VersionKeyFile = "/nonexistent/key" }, "cache.versionKeyFile"},
+		"a key file that others can read": {func(c *config.Config) { c.Cache.VersionKeyFile = versionKey(t, 0o644) }, "run chmod 600"},
+		"a key file that is a pipe":       {func(c *config.Config) { c.Cache.VersionKeyFile = versionKey(t, os.ModeNamedPipe) }, "not a regular file"},
+		"a key file that never ends":      {func(c *config.Config) { c.Cache.VersionKeyFile = "/dev/zero" }, "not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, nil)
@@ -177,4 +189,18 @@ func TestARequestCannotNameItsOwnCluster(t *testing.T) {
 	if got := (<-seen).Cluster; got != "prod-eu" {
 		t.Errorf("the store was asked for cluster %q", got)
 	}
+}
+
+// versionKey makes a file of 32 bytes, or a pipe that nobody writes to.
+func versionKey(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	err := syscall.Mkfifo(path, 0o600)
+	if mode != os.ModeNamedPipe {
+		err = errors.Join(err, os.Remove(path), os.WriteFile(path, make([]byte, 32), mode), os.Chmod(path, mode))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -43,6 +43,9 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 		return
 	}
 	detached := context.WithoutCancel(ctx)
+	for range batches {
+		a.budget.retain()
+	}
 	next, total, limit := new(atomic.Int64), new(atomic.Int64), maxGathered(a.config)
 	total.Store(gathered)
 	for range min(len(batches), a.config.Bounds.StoreCalls) {
@@ -52,7 +55,12 @@ func (c *cache) read(ctx context.Context, a scope, fetches []fetch, gathered int
 				if i >= len(batches) {
 					return
 				}
+				turn, err := c.shares.reads.Acquire(c.lifetime, a.as.Namespace, 1)
 				total.Add(c.readBatch(detached, a, batches[i], total.Load() > limit))
+				a.budget.release()
+				if err == nil { // else the engine closes, and the read ends at once
+					turn.Release()
+				}
 			}
 		})
 	}
@@ -78,25 +86,63 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	ctx, cancel := context.WithTimeout(ctx, a.config.Bounds.ReadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
-	started := c.now()
+	receiving := &receiving{budget: a.budget, stop: cancel}
+	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), storeLabel(a.config, wanted[0].source.name))
+	defer receiving.end()
+	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
-		c.metrics.read(source.connection.typeName, result.Err)
-		h := &held{value: result.Value, version: result.Value.Version, read: started}
+		label := storeLabel(a.config, source.name)
+		c.metrics.read(label, source.connection.typeName, result.Err)
+		if c.lifetime.Err() == nil && !receiving.short.Load() {
+			c.metrics.outages.note(label, began.at, result.Err)
+		}
+		h := &held{value: result.Value}
 		switch {
 		case errors.Is(result.Err, fault.ErrNotFound):
-			h = &held{missing: result.Err, read: started}
+			h = &held{missing: result.Err}
 		case result.Err != nil:
 			h = nil
-		case h.version == "":
-			h.version = a.keyed.version(source.id[:], result.Value.Data.Reveal())
 		}
-		c.completeFlight(a, wanted[i], h, result.Err, together)
+		if receiving.short.Load() {
+			// Another mount that waits reads it within its own budget.
+			wanted[i].flight.full, h, result.Err = true, nil, errNoMemory
+		}
+		c.completeFlight(a, wanted[i], h, result.Err, began, together)
 		size += int64(result.Value.Data.Len())
 	}
 	return size
 }
+
+// begin is the reading that a mount begins now.
+func (c *cache) begin(mount uint64) reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return reading{at: c.now(), epoch: c.epoch, mount: mount}
+}
+
+// receiving is what the answers of a batch take from the budget of the mount that reads
+// it, until they have become values.
+type receiving struct {
+	budget *budget
+	stop   context.CancelFunc
+	taken  atomic.Int64
+	short  atomic.Bool
+}
+
+// take stops the batch when the budget is used up.
+func (r *receiving) take(bytes int64) error {
+	r.taken.Add(bytes)
+	err := r.budget.take(bytes)
+	if err != nil {
+		r.short.Store(true)
+		r.stop()
+	}
+	return err
+}
+
+func (r *receiving) end() { r.budget.give(r.taken.Load()) }
 
 // abandoned ends a flight that has not begun, if no mount waits for it any more,
 // or only one that holds more than maxGathered.
@@ -104,6 +150,7 @@ func (c *cache) abandoned(ft fetch, full bool, config *config.Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := ft.flight
+	f.reading = &reading{at: c.now()}
 	switch {
 	case f.waiters == 0:
 		f.err = fmt.Errorf("%w: the mount that started the read has ended", fault.ErrUnavailable)
@@ -137,7 +184,7 @@ func (c *cache) readStore(ctx context.Context, a scope, batch []fetch) (results 
 		switch {
 		case results[i].Err == nil:
 		case ctx.Err() != nil && !errors.Is(results[i].Err, remote.ErrNoSlot):
-			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout)}
+			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v: %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout, results[i].Err)} //nolint:errorlint // of its kinds, this one holds
 		default:
 			results[i].Value = store.Value{}
 		}
@@ -155,12 +202,12 @@ func (c *cache) panicked(conn *connection, with any) error {
 
 // completeFlight stores the result of a read in the cache and wakes its waiters.
 // The values of one batch share a stretch, so that they are refreshed together.
-func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch float64) {
+func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, began reading, stretch float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	e, f := ft.entry, ft.flight
-	e.flight = nil
+	e.flight, f.reading = nil, &began
 	if h != nil && h.missing == nil && h.value.Lease != nil {
 		f.perPod = true
 		e = c.ownEntry(e, f.pod, now)
@@ -168,8 +215,10 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch fl
 
 	switch {
 	case h != nil:
-		c.hold(e, h, ft.source, now, stretch)
-		f.held = h
+		began.held = h
+		c.hold(e, &began, ft.source, now, stretch)
+	case errors.Is(err, errNoMemory):
+		f.err = err // the store has nothing to do with it
 	case errors.Is(err, fault.ErrUnavailable):
 		e.retry = now.Add(retryAfterMin + rand.N(retryAfterMax-retryAfterMin))
 		f.err = err
@@ -178,7 +227,7 @@ func (c *cache) completeFlight(a scope, ft fetch, h *held, err error, stretch fl
 		f.err = err
 	default:
 		// The store refused the read: the value held before must not be served on.
-		c.hold(e, nil, ft.source, now, stretch)
+		c.hold(e, f.reading, ft.source, now, stretch)
 		f.err = err
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
@@ -197,19 +246,27 @@ func (c *cache) ownEntry(e *entry, pod string, now time.Time) *entry {
 	return c.place(key, now)
 }
 
-// hold stores h in the entry, unless the entry has been evicted.
-func (c *cache) hold(e *entry, h *held, s *source, now time.Time, stretch float64) {
+// hold stores what was read in the entry, unless the entry has been evicted. Where
+// what was held before is the same or newer, it becomes what was read.
+func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch float64) {
 	if present, ok := c.lruFor(e.key).Peek(e.key); !ok || present != e {
 		return
 	}
-	c.endLease(e)
-	c.drop(e.held)
-	e.held, e.retry, e.refresh, e.stretch, e.suspect = h, time.Time{}, s.refresh, stretch, false
-	if h == nil {
-		return
+	switch h := read.held; {
+	case h == nil:
+		e.behind = behind{}
+	case e.held != nil && (e.isBehind(h, s, now) || h.same(e.held)):
+		read.held = e.held
 	}
-	c.keep(h)
-	if h.value.Lease != nil {
-		c.beginLease(e, h.value.Lease, s, now)
+	c.endLease(e)
+	if read.held != e.held {
+		c.drop(e.key.identity.Namespace, e.held)
+		if read.held != nil {
+			c.keep(e.key.identity.Namespace, read.held)
+		}
+	}
+	e.held, e.reading, e.retry, e.refresh, e.stretch = read.held, read, time.Time{}, s.refresh, stretch
+	if e.held != nil && e.held.value.Lease != nil {
+		c.beginLease(e, e.held.value.Lease, s, now)
 	}
 }

@@ -63,3 +63,24 @@ func (s slowToCloseStore) Close() {
 	time.Sleep(2 * time.Second)
 	s.Store.Close()
 }
+
+// hangsToClose is a store in memory whose connections do not close for a while.
+type hangsToClose struct {
+	*Memory
+	until <-chan struct{}
+}
+
+func (h *hangsToClose) Open(settings store.Settings) (store.Store, error) {
+	opened, err := h.Memory.Open(settings)
+	return hangingStore{opened, h.until}, err
+}
+
+type hangingStore struct {
+	store.Store
+	until <-chan struct{}
+}
+
+func (h hangingStore) Close() {
+	<-h.until
+	h.Store.Close()
+}

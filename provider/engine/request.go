@@ -24,6 +24,30 @@ type Request struct {
 	Identity identity.Identity
 	// Mode is the mode of files whose object names none; zero means 0644.
 	Mode fs.FileMode
+	// Delivery holds the memory of the volume until it is delivered; nil means that it
+	// is delivered when Mount returns.
+	Delivery *Delivery
+}
+
+// Delivery is the way of a volume to who asked for it. It is for one Mount, and for one
+// goroutine at a time.
+type Delivery struct{ budget *budget }
+
+// hold keeps the budget until Done; without a Delivery the volume is delivered.
+func (d *Delivery) hold(b *budget) {
+	if d == nil {
+		b.release()
+		return
+	}
+	d.budget = b
+}
+
+// Done says that the volume is delivered, or that it never will be.
+func (d *Delivery) Done() {
+	if d.budget != nil {
+		d.budget.release()
+		d.budget = nil
+	}
 }
 
 // Volume is the whole content of one volume: a file that is absent here is to
@@ -32,6 +56,24 @@ type Volume struct {
 	Files []File
 	// Versions has at least one entry, and the IDs are unique.
 	Versions []Version
+	// Absent are the optional objects that have no file, in the class's order.
+	Absent []Absence
+}
+
+// Absence is why an optional object has no file.
+type Absence struct {
+	// ID is the object's path, or its name if it has no path.
+	ID string
+	// Reason is what the error would say if the object were not optional.
+	Reason string
+}
+
+// size is about that of the message that the volume becomes, in bytes.
+func (v *Volume) size() (bytes int64) {
+	for i := range v.Files {
+		bytes += int64(len(v.Files[i].Path)) + int64(len(v.Files[i].Contents)) + framing
+	}
+	return bytes
 }
 
 // File is one file of a volume.

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/address"
+	"github.com/lanyardhq/lanyard/internal/proxy"
+	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -58,11 +62,11 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	}
 	switch {
 	case !named && class == nil:
-		return resolved{}, problem("", "no such store; %s", knownStores(c))
-	case !named && !c.Policy.ClassStores:
+		return resolved{}, problem("", "%s", unknownStore(c, name))
+	case !named && len(c.Policy.ClassStores) == 0:
 		return resolved{}, problem("", "the operator does not let classes define stores; %s", knownStores(c))
 	case typeName == "":
-		return resolved{}, problem(".type", "missing; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+		return resolved{}, problem(".type", "%s; for a store that the class defines, give a type: one of %s", unknownStore(c, name), strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	case types[typeName] == nil:
 		return resolved{}, problem(".type", "unknown type; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	case named && given != "" && given != typeName:
@@ -70,7 +74,7 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	}
 
 	r := resolved{
-		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named},
+		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named, Network: remote.Network{Proxy: proxy.Settings(c.Proxy)}},
 		allow: operator.Allow, override: operator.Override,
 	}
 	fields := maps.Clone(class)
@@ -78,11 +82,17 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	node, mayReadAsNode := r.Type.(store.NodeReader)
 	if !named {
 		r.settings.Fields = fields
+		r.settings.Network.Rule = remote.NewDialRule(c.Policy.ClassStores)
 		r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 		return r, nil
 	}
 	merged := operator.Merge(name, r.WorkloadSettings(), fields)
-	r.settings.Fields = merged.Fields
+	r.settings.Fields, r.settings.FromClass = merged.Fields, merged.FromClass
+	if len(merged.FromClass) > 0 {
+		// override says which values a class may give; where those lead is up to
+		// whoever owns the names.
+		r.settings.Network.Rule = remote.NewDialRule(append([]string{address.Any}, address.Networks(c.Policy.ClassStores)...))
+	}
 	r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 	var problems []spec.Problem
 	for _, refused := range merged.Refused {
@@ -94,6 +104,22 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 		}
 	}
 	return r, problems
+}
+
+// noSuchStore begins the text of a problem with a store that neither class nor
+// operator defines.
+const noSuchStore = "no store of that name is configured"
+
+func unknownStore(c *config.Config, name string) string {
+	if len(c.Stores) == 0 {
+		return noSuchStore + ", and no other is; define it under stores"
+	}
+	names := slices.Sorted(maps.Keys(c.Stores))
+	text := noSuchStore + "; configured are " + strings.Join(names, ", ")
+	if near := strict.Nearest(name, names); near != "" {
+		text += "; did you mean " + near + "?"
+	}
+	return text
 }
 
 func knownStores(c *config.Config) string {

@@ -1,17 +1,25 @@
 package engine
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"os"
+	"hash"
+	"slices"
+
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// versionKey keys the versions of values whose store has no versions of its
-// own. A plain hash of a value would let anyone who can read a pod's status try
-// out guesses of a weak one.
+// versionKey keys the versions of objects. A plain hash of a value would let anyone
+// who can read a pod's status try out guesses of a weak one.
 type versionKey [sha256.Size]byte
 
 // newVersionKey returns a key of its own for this process.
@@ -21,26 +29,108 @@ func newVersionKey() versionKey {
 	return key
 }
 
-// readVersionKey returns the operator's key, which is the same on all nodes and
-// after every start.
+// maxVersionKey bounds the file of the version key in bytes.
+const maxVersionKey = 64 << 10
+
+// readVersionKey returns the key in the operator's file.
 func readVersionKey(path string) (versionKey, error) {
-	data, err := os.ReadFile(path)
+	data, err := nodefile.ReadPrivate(path, maxVersionKey)
 	if err != nil {
 		return versionKey{}, err
 	}
 	if len(data) < sha256.Size {
 		return versionKey{}, fmt.Errorf("%s: has %d bytes; it needs at least %d random ones", path, len(data), sha256.Size)
 	}
-	return versionKey(sha256.Sum256(data)), nil
+	return versionKeyOf(data), nil
 }
 
-// version is a keyed hash of a value. What it is a value of is part of it, so
-// that equal values in different places do not show that they are equal.
-func (k versionKey) version(of, value []byte) string {
+// versionKeyOf makes a key of secret bytes of any length.
+func versionKeyOf(secret []byte) versionKey { return sha256.Sum256(secret) }
+
+// versionKey is the key of the operator's file or of the installation's Secret, else
+// one of this process.
+func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
+	name := r.config.Cache.VersionKeySecret
+	if name == "" || e.keys == nil {
+		return r.keyed, nil
+	}
+	if key := r.installed.Load(); key != nil {
+		return *key, nil
+	}
+	plain, err := e.keys(ctx, name)
+	if err != nil {
+		return versionKey{}, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the key of versions (cache.versionKeySecret) is not known: %v", err)}
+	}
+	key := versionKeyOf(plain.Reveal())
+	r.installed.Store(&key)
+	return key, nil
+}
+
+// version is the version of an object whose files are these: a keyed hash of their
+// bytes. For an expanded object the files' names are part of it.
+//
+// Whose object it is and what the class says of it are part of the hash too, so that
+// no other tenant gets an equal version for a guessed value, and two objects do not
+// show that they are equal. Nothing else is: no UID, no setting of the operator, no
+// order of a map, so that the version is the same on every node and after every
+// restart.
+func (k versionKey) version(as identity.Identity, o *planned, files []File) string {
 	mac := hmac.New(sha256.New, k[:])
-	mac.Write([]byte("lanyard version v1"))
-	fmt.Fprintf(mac, " %d ", len(of))
-	mac.Write(of)
-	mac.Write(value)
-	return hex.EncodeToString(mac.Sum(nil)[:12])
+	write(mac, "lanyard version v2")
+	write(mac, as.Namespace)
+	write(mac, as.ServiceAccount)
+	write(mac, o.definition[:])
+	for _, f := range files {
+		if o.Expand {
+			write(mac, f.Path)
+		}
+		write(mac, f.Contents)
+	}
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// write hashes a part after its length, so that no two lists of parts are alike.
+func write[T string | []byte](to hash.Hash, part T) {
+	to.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+	to.Write([]byte(part))
+}
+
+// definition is a digest of what an object is to the class: its name, its place in a
+// store and what the class itself says of that store. A sealed text is no part of it,
+// because sealing a value again changes the text and not the value.
+func definition(o spec.Object, storeSettings map[string]any) [sha256.Size]byte {
+	canonical, err := json.Marshal(struct {
+		ID, Path, Store, Key, Version, Template, Property, Encoding string
+		Sealed, Expand                                              bool
+		Options, StoreSettings                                      map[string]any
+	}{o.ID(), o.Path, o.Store, o.Key, o.Version, o.Template, o.Property, o.Encoding, o.Sealed != "", o.Expand, o.Options, storeSettings})
+	if err != nil {
+		return [sha256.Size]byte{} // what is no JSON is reported where the source is made
+	}
+	return sha256.Sum256(canonical)
+}
+
+// defineTemplates adds to each template's definition those of the objects that it is
+// made of.
+func (p *planner) defineTemplates() {
+	byName := map[string]*planned{}
+	for i := range p.plan.objects {
+		if o := &p.plan.objects[i]; o.template == nil {
+			byName[o.Name], byName[o.Path] = o, o
+		}
+	}
+	for i := range p.plan.objects {
+		o := &p.plan.objects[i]
+		if o.template == nil {
+			continue
+		}
+		digest := sha256.New()
+		digest.Write(o.definition[:])
+		for _, name := range slices.Sorted(slices.Values(o.template.Names())) {
+			if used := byName[name]; used != nil && name != "" {
+				digest.Write(used.definition[:])
+			}
+		}
+		o.definition = [sha256.Size]byte(digest.Sum(nil))
+	}
 }

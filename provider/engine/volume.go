@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/internal/jsonsize"
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -24,8 +26,8 @@ const absent = "absent"
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
 	identity identity.Key
-	pod      string            // set if any value belongs to the pod alone
-	plan     [sha256.Size]byte // the plan's key; the plan itself may be gone
+	pod      string    // set if any value belongs to the pod alone
+	plan     planParts // the plan itself may be gone
 	mode     fs.FileMode
 }
 
@@ -38,49 +40,89 @@ type builtVolume struct {
 	asked  time.Time
 }
 
+// keyOf is the key of the volume made of the answers.
+func keyOf(a scope, p *plan, mode fs.FileMode, answers []answer) volumeKey {
+	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
+	if slices.ContainsFunc(answers, func(ans answer) bool { h := ans.held(); return h != nil && h.value.Lease != nil }) {
+		key.pod = a.pod()
+	}
+	return key
+}
+
+// made returns the volume from memory if nothing has changed since it was made, else
+// nil.
+func (c *cache) made(a scope, p *plan, mode fs.FileMode, answers []answer) *Volume {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	built, ok := c.volumes.Get(keyOf(a, p, mode, answers))
+	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
+		return nil
+	}
+	built.asked = c.now()
+	return built.volume
+}
+
 // volume returns the volume made of the answers, from memory if nothing has
 // changed since it was made, or everything that failed.
 func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*Volume, []failure) {
-	key := volumeKey{identity: a.key, plan: p.key, mode: mode}
-	if slices.ContainsFunc(answers, func(ans answer) bool { return ans.held != nil && ans.held.value.Lease != nil }) {
-		key.pod = a.pod()
+	key := keyOf(a, p, mode, answers)
+	if volume := c.made(a, p, mode, answers); volume != nil {
+		return volume, nil
 	}
 	c.mu.Lock()
-	built, ok := c.volumes.Get(key)
-	if ok && slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held }) {
-		built.asked = c.now()
-		c.mu.Unlock()
-		return built.volume, nil
-	}
+	known := c.knownFailure(key, answers)
 	c.mu.Unlock()
+	if known != nil {
+		return nil, []failure{*known}
+	}
 
 	// Who does not get a turn in time goes on without: build then makes
 	// nothing, and tells what failed.
-	if c.builds.Acquire(ctx, 1) == nil {
-		defer c.builds.Release(1)
+	w, err := c.shares.begin(ctx, key.identity.Namespace)
+	if err == nil {
+		defer w.end()
 	}
-	built, failures := build(ctx, a, p, mode, answers)
+	built, failures := build(ctx, a, p, mode, answers, w)
 	if len(failures) > 0 {
-		c.markSuspect(a, p, answers, failures)
+		if _, short := a.budget.need(); short {
+			return nil, failures // the mount begins anew
+		}
+		if ctx.Err() == nil {
+			c.rememberFailure(key, p, answers, failures)
+		}
 		return nil, failures
 	}
+	logAbsent(a, built.volume.Absent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	built.asked = c.now()
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
-	c.bytes += built.cost
+	c.count(key.identity.Namespace, built.cost)
 	for _, h := range built.made {
-		c.keep(h)
+		c.keep(key.identity.Namespace, h)
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil
 }
 
+// absentLogged is how many optional objects of a volume the log names.
+const absentLogged = 10
+
+// logAbsent says once for each new volume what is not in it, and why.
+func logAbsent(a scope, all []Absence) {
+	for _, one := range all[:min(len(all), absentLogged)] {
+		klog.InfoS("An optional object is absent", "namespace", message.Printable(a.as.Namespace), "pod", message.Printable(a.as.Pod), "object", message.Printable(one.ID), "cause", one.Reason)
+	}
+}
+
 // builder makes one volume.
 type builder struct {
+	scope    scope
+	work     *work         // nil if it has no turn
+	spent    time.Duration // of working
+	stopped  error         // the turn was lost
 	mode     fs.FileMode
-	keyed    versionKey
 	volume   Volume
 	values   map[string]string // what templates see
 	size     int64             // of the files in the message that the volume becomes
@@ -88,27 +130,27 @@ type builder struct {
 	copied   int64             // bytes that are not the stored value's own
 	made     int64             // memory that was made on the way, what is not kept included
 	failures []failure
+	budget   *budget
 }
 
 // build makes the volume of a plan from its values: first what is read, then
 // the templates over it.
-func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer) (*builtVolume, []failure) {
-	b := &builder{mode: mode, keyed: a.keyed, values: map[string]string{}}
+func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []answer, w *work) (*builtVolume, []failure) {
+	b := &builder{scope: a, work: w, mode: mode, values: map[string]string{}, budget: a.budget}
 	limit := int64(a.config.Bounds.ResponseBytes)
-	ctx, cancel := context.WithTimeout(ctx, buildTime)
-	defer cancel()
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
 			b.read(p, o, answers[o.source])
 		}
 	}
+	incomplete := len(b.failures) > 0
 	for i := range p.objects {
-		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) {
+		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) && (!incomplete || b.hasAll(o.template.Names())) {
 			b.template(o)
 		}
 	}
-	if len(b.failures) == 0 && ctx.Err() != nil {
-		b.failures = []failure{{err: fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class (%w)", fault.ErrUnavailable, buildTime, ctx.Err())}}
+	if err := b.outOfTime(ctx); err != nil && len(b.failures) == 0 {
+		b.failures = []failure{{err: err}}
 	}
 	if len(b.failures) == 0 && b.size+b.listed > limit {
 		b.failures = []failure{{err: b.tooLarge(limit)}}
@@ -119,15 +161,16 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	if len(b.failures) > 0 {
 		return nil, b.failures
 	}
-	built := &builtVolume{volume: &b.volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
+	volume := b.volume // without the builder, which holds more than is kept
+	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
-		built.made = append(built.made, ans.held)
+		built.made = append(built.made, ans.held())
 	}
 	return built, nil
 }
 
-// buildTime bounds the building of one volume, so that a costly class does not hold
-// up the node's other volumes.
+// buildTime bounds the building of one volume, without the time in which it gives way
+// to those of other namespaces.
 const buildTime = 5 * time.Second
 
 // madeFactor bounds the memory for building a volume, as a multiple of
@@ -135,9 +178,22 @@ const buildTime = 5 * time.Second
 const madeFactor = 4
 
 // over says that building has to stop: the time is over, or the objects, each within
-// its own bound, make too much in total.
+// its own bound, make too much in total. It gives way to other namespaces.
 func (b *builder) over(ctx context.Context, limit int64) bool {
-	return ctx.Err() != nil || b.made > madeFactor*limit
+	b.spent, b.stopped = b.work.pause(ctx)
+	return b.outOfTime(ctx) != nil || b.made > madeFactor*limit
+}
+
+// outOfTime is the error of a volume that took too long, or whose mount did.
+func (b *builder) outOfTime(ctx context.Context) error {
+	switch {
+	case b.spent > buildTime:
+		return fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class", fault.ErrUnavailable, buildTime)
+	case b.stopped != nil || ctx.Err() != nil:
+		return fmt.Errorf("%w: the mount's time was over before its files were made (%w)", fault.ErrUnavailable, cmp.Or(ctx.Err(), b.stopped))
+	default:
+		return nil
+	}
 }
 
 func (b *builder) fail(p *plan, o *planned, err error) {
@@ -154,18 +210,25 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		b.fail(p, o, ans.err)
 		return
 	}
-	version := ans.held.version + "-" + o.definition
-	data := ans.held.value.Data.Reveal()
-	err := ans.held.missing
+	data := ans.held().value.Data.Reveal()
+	err := ans.held().missing
+	if err == nil && (o.property != nil || o.Expand) {
+		parsed := jsonsize.Cost(data)
+		if err = b.budget.take(parsed); err != nil {
+			b.fail(p, o, err)
+			return
+		}
+		defer b.budget.give(parsed)
+	}
 	if err == nil && o.property != nil {
 		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
-			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		} else if err != nil {
-			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("property %s: %w", message.Printable(o.Property), err))
+			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		}
 	}
 	if err != nil && o.Optional && errors.Is(err, fault.ErrNotFound) {
-		b.version(o, absent)
+		b.absent(p, o, err)
 		return
 	}
 	if err != nil {
@@ -173,15 +236,14 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		return
 	}
 	if o.Expand {
-		b.expand(p, o, version, data)
+		b.expand(p, o, data)
 		return
 	}
-	b.version(o, version)
 	if data, err = render.Decode(o.Encoding, data); err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("encoding: %w", err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`encoding`%s: %w", ofKey(o), err)))
 		return
 	}
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 	if !p.templated {
 		return
 	}
@@ -195,43 +257,67 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 	}
 }
 
-func (b *builder) expand(p *plan, o *planned, version string, data []byte) {
+// ofKey names the key that a value was read from. A sealed value has none.
+func ofKey(o *planned) string {
+	if o.Key == "" {
+		return ""
+	}
+	return " of " + message.Printable(o.Key)
+}
+
+// absent leaves out an optional object.
+func (b *builder) absent(p *plan, o *planned, reason error) {
+	store := p.sources[o.source].name
+	b.version(o, absent)
+	b.volume.Absent = append(b.volume.Absent, Absence{ID: o.ID(), Reason: message.Printable(store) + ": " + p.words.InText(reason.Error(), store)})
+}
+
+func (b *builder) expand(p *plan, o *planned, data []byte) {
 	entries, err := render.Expand(data)
 	if errors.Is(err, render.ErrNothing) && o.Optional {
-		b.version(o, absent)
+		b.absent(p, o, fmt.Errorf("`expand`%s: %w", ofKey(o), err))
 		return
 	}
 	if err != nil {
-		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: %w", err)))
+		b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`expand`%s: %w", ofKey(o), err)))
 		return
 	}
-	b.version(o, version)
+	files := make([]File, 0, len(entries))
 	for _, entry := range entries {
 		if text := spec.WrongPath(o.Path + "/" + entry.Name); text != "" {
-			b.fail(p, o, fmt.Errorf("%w: expand: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
+			b.fail(p, o, fmt.Errorf("%w: `expand`: the path of key %s below %s %s", fault.ErrInvalid, message.Printable(entry.Name), message.Printable(o.Path), text))
 			continue
 		}
 		decoded, err := render.Decode(o.Encoding, entry.Data)
 		if err != nil {
-			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("expand: key %s: encoding: %w", message.Printable(entry.Name), err)))
+			b.fail(p, o, fault.Fail(fault.ErrInvalid, fmt.Errorf("`expand`: key %s: `encoding`: %w", message.Printable(entry.Name), err)))
 			continue
 		}
-		b.file(o.Path+"/"+entry.Name, o, decoded)
+		files = append(files, File{Path: o.Path + "/" + entry.Name, Contents: decoded})
 	}
+	b.file(o, files...)
 }
 
-// template renders an object that is made of others.
+// hasAll tells whether a template uses objects that are all there, and is worth trying
+// where others failed.
+func (b *builder) hasAll(names []string) bool {
+	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { _, ok := b.values[name]; return !ok })
+}
+
+// template renders an object that is made of others. Each template that fails is
+// reported, so that all can be mended at once.
 func (b *builder) template(o *planned) {
-	if len(b.failures) > 0 {
-		return // what it is made of is not complete
-	}
-	data, err := o.template.Execute(b.values)
+	var taken int64
+	data, err := o.template.Execute(b.values, func(bytes int64) error {
+		taken += bytes
+		return b.budget.take(bytes)
+	})
+	b.budget.give(taken)
 	if err != nil {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return
 	}
-	b.version(o, b.keyed.version([]byte("template "+o.definition), data)+"-"+o.definition)
-	b.file(o.Path, o, data)
+	b.file(o, File{Path: o.Path, Contents: data})
 }
 
 // framing is what a message holds at most for each file and each version
@@ -244,17 +330,25 @@ func (b *builder) version(o *planned, version string) {
 	b.volume.Versions = append(b.volume.Versions, Version{ID: o.ID(), Version: version})
 }
 
-// file adds a file, if the object has one.
-func (b *builder) file(path string, o *planned, data []byte) {
-	if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
-		b.copied += int64(len(data))
-		b.made += int64(len(data)) + int64(len(path)) + framing
+// file adds the files of an object, with their version. A file without a path is
+// only for templates.
+func (b *builder) file(o *planned, files ...File) {
+	b.version(o, b.scope.keyed.version(b.scope.as, o, files))
+	for _, f := range files {
+		if o.property != nil || o.template != nil || o.Encoding != "" || o.Expand {
+			b.copied += int64(len(f.Contents))
+			if err := b.budget.take(int64(len(f.Contents))); err != nil {
+				b.failures = append(b.failures, failure{object: o, err: err})
+			}
+			b.made += int64(len(f.Contents)) + int64(len(f.Path)) + framing
+		}
+		if f.Path == "" {
+			continue
+		}
+		b.size += int64(len(f.Contents)) + int64(len(f.Path)) + framing
+		f.Mode = o.fileMode(b.mode)
+		b.volume.Files = append(b.volume.Files, f)
 	}
-	if path == "" {
-		return
-	}
-	b.size += int64(len(data)) + int64(len(path)) + framing
-	b.volume.Files = append(b.volume.Files, File{Path: path, Mode: o.fileMode(b.mode), Contents: data})
 }
 
 // tooLarge is the error that names the largest files.

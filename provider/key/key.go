@@ -16,6 +16,8 @@ package key
 import (
 	"context"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -55,7 +57,13 @@ type Settings struct {
 	// NameOnly is true if the key is to do nothing but to have a name, because
 	// it is retired: then Open reads no file and returns Named.
 	NameOnly bool
+	// Proxy is what leads to the key service.
+	Proxy proxy.Settings
 }
+
+// Network is how connections to the key service leave the node. The operator, or who
+// runs the command, chose all addresses.
+func (s Settings) Network() remote.Network { return remote.Network{Proxy: s.Proxy} }
 
 // Ciphertext is what a key service made of a plaintext. It is not secret, but
 // it is kept out of logs and errors all the same.
@@ -117,6 +125,22 @@ type Key interface {
 
 	// Close releases what the key holds. No call runs during or after it.
 	Close()
+}
+
+// Fixed is implemented by a Key with settings that are not in its name and still
+// decide whether what it encrypted can be decrypted. While they are in use they may
+// not change; a key with others is added as another entry with its own epoch.
+type Fixed interface {
+	// Fixed says what these settings are, in a form that is compared.
+	Fixed() string
+}
+
+// FixedOf is what the key's Fixed says; empty if it has none.
+func FixedOf(k Key) string {
+	if with, ok := k.(Fixed); ok {
+		return with.Fixed()
+	}
+	return ""
 }
 
 // NodeUser is implemented by a Key whose settings say who may use it.

@@ -9,16 +9,18 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// Named returns a Key that has a name and can do nothing: every call is refused
-// with fault.ErrInvalid.
-func Named(name string) Key { return named(name) }
+// Named returns a Key that has a name and what Fixed says of it, and can do nothing:
+// every call is refused with fault.ErrInvalid.
+func Named(name, fixed string) Key { return named{name, fixed} }
 
-type named string
+type named struct{ name, fixed string }
 
-func (n named) Name() string { return string(n) }
+func (n named) Name() string { return n.name }
+
+func (n named) Fixed() string { return n.fixed }
 
 func (n named) refusal() error {
-	return fault.Fail(fault.ErrInvalid, errors.New(string(n)+": the key was opened for its name alone"))
+	return fault.Fail(fault.ErrInvalid, errors.New(n.name+": the key was opened for its name alone"))
 }
 
 func (n named) Encrypt(context.Context, identity.Identity, secret.Bytes, Context) (Ciphertext, error) {

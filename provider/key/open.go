@@ -6,23 +6,24 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
 // Open opens the key of an operator's or a developer's file: service is its
 // type, which must be one of types, and the type's own settings. at is the field
 // that holds them, for the problems, which name every wrong setting by its place
-// and quote no value. It makes no remote call.
-func Open(types []Type, service map[string]any, at string) (Key, strict.Problems) {
-	return open(types, service, at, false)
+// and quote no value. Calls go through the proxy. It makes no remote call.
+func Open(types []Type, service map[string]any, via proxy.Settings, at string) (Key, strict.Problems) {
+	return open(types, service, Settings{Proxy: via}, at)
 }
 
 // OpenName is Open for a key that is only asked for its name: no file is read.
 func OpenName(types []Type, service map[string]any, at string) (Key, strict.Problems) {
-	return open(types, service, at, true)
+	return open(types, service, Settings{NameOnly: true}, at)
 }
 
-func open(types []Type, service map[string]any, at string, nameOnly bool) (Key, strict.Problems) {
+func open(types []Type, service map[string]any, settings Settings, at string) (Key, strict.Problems) {
 	names := make([]string, len(types))
 	for i, t := range types {
 		names[i] = t.Name()
@@ -37,9 +38,9 @@ func open(types []Type, service map[string]any, at string, nameOnly bool) (Key, 
 	case index < 0:
 		return nil, strict.Problems{{Field: at + ".type", Text: strict.Unknown("key service", name, names)}}
 	}
-	fields := maps.Clone(service)
-	delete(fields, "type")
-	opened, err := types[index].Open(Settings{Fields: fields, ByOperator: true, NameOnly: nameOnly})
+	settings.Fields, settings.ByOperator = maps.Clone(service), true
+	delete(settings.Fields, "type")
+	opened, err := types[index].Open(settings)
 	if err != nil {
 		return nil, below(at, err)
 	}

@@ -3,11 +3,13 @@ package kmsring
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
@@ -30,7 +32,9 @@ type ringFile struct {
 	Kind   string        `yaml:"kind"`
 	Settle time.Duration `yaml:"settle"`
 	Outage time.Duration `yaml:"outage"`
-	Keys   []ringKey     `yaml:"keys"`
+	// Proxy is what leads to the key services.
+	Proxy proxy.Settings `yaml:"proxy"`
+	Keys  []ringKey      `yaml:"keys"`
 }
 
 // ringKey is one key of the file.
@@ -55,19 +59,12 @@ type Error struct {
 // keys[0].state: must be write, read or retired".
 func (e *Error) Error() string { return e.Problems.In(e.Path) }
 
-// read returns the file's content. The error is an *Error.
+// read returns the file's content. It refuses one that others can change, who could
+// have secrets encrypted with a key of their own. The error is an *Error.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	data, err := nodefile.ReadTrusted(path, maxBytes)
 	if err != nil {
 		return nil, unreadable(path, err)
-	}
-	defer file.Close() //nolint:errcheck // read only
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	if len(data) > maxBytes {
-		return nil, &Error{path, strict.Problems{{Text: "is larger than 1 MiB, which no key ring is"}}}
 	}
 	return data, nil
 }
@@ -78,7 +75,7 @@ func unreadable(path string, err error) *Error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{path, strict.Problems{{Text: "cannot be read: " + err.Error()}}}
+	return &Error{path, strict.Problems{{Text: "cannot be read: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), path+" "), path+": ")}}}
 }
 
 // decode decodes the YAML and checks everything that needs no key service.
@@ -94,29 +91,27 @@ func decode(data []byte) (ringFile, strict.Problems) {
 // problems checks the decoded fields.
 func (f ringFile) problems() strict.Problems {
 	var found strict.Problems
-	add := func(field, format string, args ...any) {
-		found = append(found, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-	}
 	if f.Kind != Kind {
-		add("kind", "must be %s", Kind)
+		found.Add("kind", "must be %s", Kind)
 	}
 	if f.Settle > maxTime {
-		add("settle", "must be at most %s", maxTime)
+		found.Add("settle", "must be at most %s", maxTime)
 	}
 	if f.Outage > maxTime {
-		add("outage", "must be at most %s", maxTime)
+		found.Add("outage", "must be at most %s", maxTime)
 	}
+	f.Proxy.Check(func(field, text string) { found.Add("proxy."+field, "%s", text) })
 	if len(f.Keys) > maxKeys {
-		add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
+		found.Add("keys", "has %d keys, at most %d are possible", len(f.Keys), maxKeys)
 		return found
 	}
 	writers, names := 0, map[string]int{}
 	for i, k := range f.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
 		if !message.IsPlainName(k.Name, maxName) {
-			add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
+			found.Add(at+".name", "must be 1 to %d letters, digits, dots, dashes and underscores", maxName)
 		} else if first, twice := names[k.Name]; twice {
-			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
+			found.Add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
 		}
 		names[k.Name] = i
 		switch k.State {
@@ -124,14 +119,14 @@ func (f ringFile) problems() strict.Problems {
 			writers++
 		case StateRead, StateRetired:
 		default:
-			add(at+".state", "must be write, read or retired")
+			found.Add(at+".state", "must be write, read or retired")
 		}
 		if k.Cluster != "" && !message.IsPlainName(k.Cluster, maxCluster) {
-			add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
+			found.Add(at+".cluster", "must be at most %d letters, digits, dots, dashes and underscores", maxCluster)
 		}
 	}
 	if writers != 1 {
-		add("keys", "has %d keys with state write, there must be exactly one", writers)
+		found.Add("keys", "has %d keys with state write, there must be exactly one", writers)
 	}
 	return found
 }

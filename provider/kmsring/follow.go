@@ -5,12 +5,15 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/key"
 )
 
 // follow compares the ring with the previous one: no change may make stored data
 // unreadable, here or at another plugin of the cluster.
 //
 //   - The key that writes now must stay, at least to read.
+//   - What decides how a key's ciphertexts are made and is not in its key ID, such as
+//     the binding of a key of Vault's, stays as it is.
 //   - A key leaves the ring only after it was retired, which can be undone.
 //   - A key that was not in the ring to read reads at once, and writes only
 //     after Settle, when the other plugins have the file too. Reading never
@@ -55,6 +58,8 @@ func (r *Ring) whyRefused(old *Entry, writing bool) string {
 		return fmt.Sprintf("key %s is the current write key, and the new ring cannot decrypt with it; keep it with state read and its epoch and cluster (see troubleshooting: ring-loses-a-key)", old.Name)
 	case same == nil && old.State != StateRetired:
 		return fmt.Sprintf("key %s (%s) is missing, or its service, epoch or cluster changed; set it to state retired first, and add the changed key under its own name (see troubleshooting: ring-loses-a-key)", old.Name, old.State)
+	case same != nil && key.FixedOf(same.opened.key) != key.FixedOf(old.opened.key):
+		return fmt.Sprintf("key %s changes from %q to %q in how it encrypts, and could not decrypt what it encrypted before; leave it as it is with state read, and add the changed key with its own name and epoch (see troubleshooting: ring-loses-a-key)", old.Name, key.FixedOf(old.opened.key), key.FixedOf(same.opened.key))
 	}
 	return ""
 }

@@ -320,6 +320,8 @@ func TestNoChangeTakesAwayWhatIsNeededToRead(t *testing.T) {
 		"a read key is gone":            {head + entry("a", "write", ""), "key b (read) is missing"},
 		"a read key's epoch changes":    {head + entry("a", "write", "") + entry("b", "read", ", epoch: 9"), "key b (read) is missing"},
 		"the write key's cluster grows": {head + entry("a", "write", ", cluster: c") + entry("b", "read", ""), "key a is the current write key"},
+		"the write key's binding":       {head + strings.Replace(entry("a", "write", ""), "key: a", "key: a, binding: other", 1) + entry("b", "read", ""), `key a changes from "" to "other" in how it encrypts`},
+		"a read key's binding":          {head + entry("a", "write", "") + strings.Replace(entry("b", "read", ""), "key: b", "key: b, binding: other", 1), `key b changes from "" to "other" in how it encrypts`},
 		"nonsense":                      {"keys: [", "is not valid YAML"},
 		"nothing":                       {"", "kind: must be"},
 	} {
@@ -352,6 +354,22 @@ func TestAKeyLeavesByWayOfRetirement(t *testing.T) {
 	})
 }
 
+// What a key is stays the same while it is retired, and with an epoch of its own the
+// changed key is another one.
+func TestAChangedBindingIsAKeyOfItsOwn(t *testing.T) {
+	changed := func(name, state, more string) string {
+		return strings.Replace(entry(name, state, more), "service: {", "service: {binding: other, ", 1)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := change(t, head+entry("a", "write", "")+entry("b", "retired", ""))
+		c.to(head + entry("a", "write", "") + changed("b", "read", ""))
+		c.want("a (write), b (retired)", "a", 0)
+		again := strings.Replace(changed("a", "read", ", epoch: 2"), "name: a", "name: a2", 1)
+		c.to(head + entry("a", "write", "") + again + entry("b", "retired", ""))
+		c.want("a (write), a2 (read), b (retired)", "a", 1)
+	})
+}
+
 func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := change(t, head+entry("a", "write", "")+entry("b", "read", ""))
@@ -369,6 +387,26 @@ func TestUnchangedKeysStayOpenAndCallsInFlightEnd(t *testing.T) {
 			t.Error("a key that nobody has is still open")
 		}
 	})
+}
+
+func TestKeyServicesAreCalledThroughTheRingsProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const through = "proxy: {url: 'http://proxy.example.com:3128', noProxy: .svc}\n"
+		ringHead, keys, _ := strings.Cut(head, "keys:")
+		c := change(t, head+entry("a", "write", ""))
+		direct := c.ring.ByName("a").opened
+		c.to(ringHead + through + "keys:" + keys + entry("a", "write", ""))
+		if got := c.service.Proxy(); got.URL != "http://proxy.example.com:3128" || got.NoProxy != ".svc" {
+			t.Errorf("the key is called through %+v", got)
+		}
+		if c.ring.ByName("a").opened == direct {
+			t.Error("the key keeps its connections from before there was a proxy")
+		}
+	})
+	_, err := Parse([]byte("proxy: {url: 'http://user:s3cr3t@proxy.example.com'}\n"+head+entry("a", "write", "")), []key.Type{ringtest.New()})
+	if err == nil || !strings.Contains(err.Error(), "line 1: proxy.url: must not hold a user name or password") || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("a password in the URL: %v", err)
+	}
 }
 
 // What a retired key needed may be gone with its service.
@@ -436,12 +474,22 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/nonexistent/ring.yaml": "/nonexistent/ring.yaml: cannot be read: no such file or directory",
-		large:                    "is larger than 1 MiB",
-		t.TempDir():              "cannot be read: is a directory",
+		large:                    "cannot be read: is larger than 1048576 bytes",
+		t.TempDir():              "cannot be read: is not a regular file",
 	} {
 		if _, err := Load(path, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+	open := filepath.Join(t.TempDir(), "open.yaml")
+	if err := os.WriteFile(open, []byte(head+entry("a", "write", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(open, []key.Type{ringtest.New()}); err == nil || !strings.Contains(err.Error(), "group and others must not be able to write") {
+		t.Errorf("a ring that a group can change: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	if err := os.WriteFile(bad, []byte(head+"- {}\n"), 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -15,6 +16,7 @@ import (
 type opened struct {
 	key      key.Key
 	settings map[string]any
+	via      proxy.Settings
 	nameOnly bool // the key can do nothing: it is retired
 	// decrypts is a semaphore of the Decrypt calls in flight.
 	decrypts *semaphore.Weighted
@@ -23,8 +25,8 @@ type opened struct {
 	users int // rings and calls
 }
 
-func newOpened(k key.Key, settings map[string]any, nameOnly bool) *opened {
-	return &opened{key: k, settings: maps.Clone(settings), nameOnly: nameOnly, decrypts: semaphore.NewWeighted(maxDecrypts), users: 1}
+func newOpened(k key.Key, settings map[string]any, via proxy.Settings, nameOnly bool) *opened {
+	return &opened{key: k, settings: maps.Clone(settings), via: via, nameOnly: nameOnly, decrypts: semaphore.NewWeighted(maxDecrypts), users: 1}
 }
 
 func (o *opened) retain() {
@@ -43,7 +45,7 @@ func (o *opened) release() {
 	}
 }
 
-// opens reports whether the key has these settings.
-func (o *opened) opens(settings map[string]any, nameOnly bool) bool {
-	return o.nameOnly == nameOnly && reflect.DeepEqual(o.settings, settings)
+// opens reports whether the key has these settings and goes through this proxy.
+func (o *opened) opens(settings map[string]any, via proxy.Settings, nameOnly bool) bool {
+	return o.nameOnly == nameOnly && (nameOnly || o.via == via) && reflect.DeepEqual(o.settings, settings)
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
@@ -40,7 +41,7 @@ func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems
 	seen := map[string]int{}
 	for i, k := range file.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
-		o, wrong := openKey(k, at+".service", types, before)
+		o, wrong := openKey(k, file.Proxy, at+".service", types, before)
 		if len(wrong) > 0 {
 			problems = append(problems, wrong...)
 			continue
@@ -66,25 +67,26 @@ func open(file ringFile, types []key.Type, before *Ring) (*Ring, strict.Problems
 // openKey opens one key, or shares the previous ring's if its settings are equal. Of
 // a retired key it opens the name only: its service may be gone, which must not stop
 // the plugin.
-func openKey(k ringKey, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
+func openKey(k ringKey, via proxy.Settings, at string, types []key.Type, before *Ring) (*opened, strict.Problems) {
 	retired := k.State == StateRetired
 	if before != nil {
 		for _, entry := range before.entries {
-			if entry.opened.opens(k.Service, retired) {
+			if entry.opened.opens(k.Service, via, retired) {
 				entry.opened.retain()
 				return entry.opened, nil
 			}
 		}
 	}
-	open := key.Open
-	if retired {
-		open = key.OpenName
-	}
-	made, problems := open(types, k.Service, at)
+	made, problems := func() (key.Key, strict.Problems) {
+		if retired {
+			return key.OpenName(types, k.Service, at)
+		}
+		return key.Open(types, k.Service, via, at)
+	}()
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return newOpened(made, k.Service, retired), nil
+	return newOpened(made, k.Service, via, retired), nil
 }
 
 // located adds line numbers.

@@ -24,7 +24,7 @@ func Decode(encoding string, value []byte) ([]byte, error) {
 		return value, nil
 	case "utf-8":
 		if !utf8.Valid(value) {
-			return nil, errors.New("the value is not valid UTF-8; leave encoding out for bytes as they are")
+			return nil, errors.New("the value is not valid UTF-8; leave `encoding` out for bytes as they are")
 		}
 		return value, nil
 	case "base64":

@@ -58,7 +58,7 @@ func Expand(value []byte) ([]Entry, error) {
 		if more := len(problems) - maxNamed; more > 0 {
 			problems = append(problems[:maxNamed], fmt.Sprintf("and %d more", more))
 		}
-		return nil, fmt.Errorf("%s; select what is needed with property instead of expand", strings.Join(problems, "; "))
+		return nil, fmt.Errorf("%s; select what is needed with `property` instead of `expand`", strings.Join(problems, "; "))
 	}
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("expand %w: the object has no keys, or all are null", ErrNothing)

@@ -20,12 +20,23 @@ const maxValues = 100_000
 
 var (
 	errNotJSON = errors.New("the value is not JSON")
+	errEmpty   = errors.New("the value is not JSON: it is empty")
+	errBOM     = errors.New("the value is not JSON: it begins with a byte order mark (U+FEFF), which some editors add; store it without")
+	errUTF16   = errors.New("the value is not JSON: it is UTF-16 text by its byte order mark; store it as UTF-8")
 	errNotUTF8 = errors.New("the value holds bytes that are not UTF-8, which JSON cannot express")
 )
 
 // ParseJSON decodes one JSON value. Numbers keep their digits as json.Number.
 // What the decoder would alter without a word, it refuses.
 func ParseJSON(value []byte) (any, error) {
+	switch {
+	case len(bytes.TrimSpace(value)) == 0:
+		return nil, errEmpty
+	case bytes.HasPrefix(value, []byte("\ufeff")):
+		return nil, errBOM
+	case bytes.HasPrefix(value, []byte("\xff\xfe")), bytes.HasPrefix(value, []byte("\xfe\xff")):
+		return nil, errUTF16
+	}
 	if err := scanJSON(value); err != nil {
 		return nil, err
 	}

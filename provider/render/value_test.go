@@ -105,7 +105,7 @@ func TestExpandRefuses(t *testing.T) {
 		"empty":                 {`{"":"planted"}`, []string{"is empty"}},
 		"control character":     {`{"a\u0000":"planted","b\nc":1}`, []string{`key "a\x00" holds a control`, `key "b\nc"`}},
 		"too long":              {`{"` + long + `":"planted"}`, []string{"255 bytes"}},
-		"all of them at once":   {`{"a/b":1,"..":2,"ok":3}`, []string{`key "a/b"`, `key ".."`, "property instead"}},
+		"all of them at once":   {`{"a/b":1,"..":2,"ok":3}`, []string{`key "a/b"`, `key ".."`, "`property` instead"}},
 		"more than can be read": {`{"/0":1,"/1":1,"/2":1,"/3":1,"/4":1,"/5":1,"/6":1,"/7":1,"/8":1,"/9":1,"/a":1,"/b":1}`, []string{"and 2 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -92,32 +92,29 @@ func ParseKeyRing(data secret.Bytes) (*KeyRing, error) {
 		return nil, err
 	}
 	var problems strict.Problems
-	add := func(field, format string, args ...any) {
-		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-	}
 	if text := wrongCluster(file.Cluster); text != "" {
-		add("cluster", "%s", text)
+		problems.Add("cluster", "%s", text)
 	}
 	if len(file.Keys) > maxKeys {
-		add("keys", "has %d keys, at most %d are possible", len(file.Keys), maxKeys)
+		problems.Add("keys", "has %d keys, at most %d are possible", len(file.Keys), maxKeys)
 		return nil, problems
 	}
 	isWrapped := file.Kind == wrappedRingKind
 	switch text := WrongServiceKeyName(file.Wrapper); {
 	case isWrapped && text != "":
-		add("key", "%s: the name of the key that wraps the private keys", text)
+		problems.Add("key", "%s: the name of the key that wraps the private keys", text)
 	case !isWrapped && file.Wrapper != "":
-		add("key", "a plain key ring has none; remove the line")
+		problems.Add("key", "a plain key ring has none; remove the line")
 	}
 	ring := &KeyRing{cluster: file.Cluster, wrapper: file.Wrapper}
 	writers, seen := 0, map[KeyID]bool{}
 	for i, entry := range file.Keys {
 		one, wrong := entry.parse(isWrapped)
 		for _, problem := range wrong {
-			add(fmt.Sprintf("keys[%d].%s", i, problem.Field), "%s", problem.Text)
+			problems.Add(fmt.Sprintf("keys[%d].%s", i, problem.Field), "%s", problem.Text)
 		}
 		if len(wrong) == 0 && seen[one.ID] {
-			add(fmt.Sprintf("keys[%d].id", i), "the same key is in the ring twice")
+			problems.Add(fmt.Sprintf("keys[%d].id", i), "the same key is in the ring twice")
 		}
 		seen[one.ID] = true
 		if entry.State == StateWrite {
@@ -126,7 +123,7 @@ func ParseKeyRing(data secret.Bytes) (*KeyRing, error) {
 		ring.keys = append(ring.keys, one)
 	}
 	if writers != 1 {
-		add("keys", "has %d keys of state write, there must be exactly one; lanyard keygen --rotate adds one", writers)
+		problems.Add("keys", "has %d keys of state write, there must be exactly one; lanyard keygen --rotate adds one", writers)
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -3,10 +3,12 @@ package seal
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
@@ -104,39 +106,30 @@ func (s Scope) Match(as identity.Identity, object string, now time.Time) error {
 		if as.Cluster == "" {
 			asked = "asked for where the provider's configuration names no cluster; set cluster there"
 		}
-		mismatches = append(mismatches, mismatch{ErrOtherCluster,
-			fmt.Sprintf("sealed for cluster %s, %s", quote(s.Cluster.exact), asked)})
+		mismatches = append(mismatches, fault.Fail(ErrOtherCluster,
+			fmt.Errorf("sealed for cluster %s, %s", quote(s.Cluster.exact), asked)))
 	}
 	if !s.Namespace.matches(as.Namespace) {
-		mismatches = append(mismatches, mismatch{ErrOtherNamespace,
-			fmt.Sprintf("sealed for namespace %s, asked for by a pod in %s", quote(s.Namespace.exact), quote(as.Namespace))})
+		mismatches = append(mismatches, fault.Fail(ErrOtherNamespace,
+			fmt.Errorf("sealed for namespace %s, asked for by a pod in %s", quote(s.Namespace.exact), quote(as.Namespace))))
 	}
 	if !s.ServiceAccount.matches(as.ServiceAccount) {
-		mismatches = append(mismatches, mismatch{ErrOtherServiceAccount,
-			fmt.Sprintf("sealed for service account %s, asked for by %s", quote(s.ServiceAccount.exact), quote(as.ServiceAccount))})
+		mismatches = append(mismatches, fault.Fail(ErrOtherServiceAccount,
+			fmt.Errorf("sealed for service account %s, asked for by %s", quote(s.ServiceAccount.exact), quote(as.ServiceAccount))))
 	}
 	if !s.Object.matches(object) {
-		mismatches = append(mismatches, mismatch{ErrOtherObject,
-			fmt.Sprintf("sealed for object %s, asked for by object %s", quote(s.Object.exact), quote(object))})
+		mismatches = append(mismatches, fault.Fail(ErrOtherObject,
+			fmt.Errorf("sealed for object %s, asked for by object %s", quote(s.Object.exact), quote(object))))
 	}
 	if !s.NotAfter.IsZero() && now.After(s.NotAfter) {
-		mismatches = append(mismatches, mismatch{ErrExpired,
-			fmt.Sprintf("sealed value expired at %s, it is %s", s.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))})
+		mismatches = append(mismatches, fault.Fail(ErrExpired,
+			fmt.Errorf("sealed value expired at %s, it is %s", s.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))))
 	}
 	if len(mismatches) == 0 {
 		return nil
 	}
 	return joined(append(mismatches, errors.New("seal the value again for this workload")))
 }
-
-// mismatch is one reason why a scope does not match.
-type mismatch struct {
-	kind error
-	text string
-}
-
-func (m mismatch) Error() string { return m.text }
-func (m mismatch) Unwrap() error { return m.kind }
 
 // joined is all errs in one line, or nil if there are none.
 func joined(errs []error) error {
@@ -176,20 +169,16 @@ func wrongText(name string, limit int) string {
 // implementations agree.
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r <= 0x9f }
 
+var subdomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+
 // wrongSubdomain returns the problem with a DNS subdomain (RFC 1123), or "".
 // Kubernetes limits the whole name and not each label.
 func wrongSubdomain(name string, limit int) string {
-	if len(name) > limit {
+	switch {
+	case len(name) > limit:
 		return fmt.Sprintf("has %d bytes, at most %d are possible", len(name), limit)
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
-			return quote(name) + " is no Kubernetes name: lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part"
-		}
+	case !subdomain.MatchString(name):
+		return quote(name) + " is no Kubernetes name: lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part"
 	}
 	return ""
-}
-
-func notInLabel(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 }

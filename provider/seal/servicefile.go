@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
@@ -36,7 +37,7 @@ func ParseServiceKey(data []byte, types []key.Type) (*ServiceKey, error) {
 	if text := wrongCluster(file.Cluster); text != "" {
 		problems = append(problems, strict.Problem{Field: "cluster", Text: text})
 	}
-	opened, wrong := key.Open(types, file.Service, "service")
+	opened, wrong := key.Open(types, file.Service, proxy.Settings{}, "service")
 	if problems = append(problems, wrong...); len(problems) > 0 {
 		if opened != nil {
 			opened.Close()

@@ -110,13 +110,12 @@ type unwrappedKeys struct {
 
 	mu     sync.Mutex
 	keys   map[KeyID]*heldKey
-	sweep  *time.Timer // nil while there is nothing to forget
 	closed bool
 }
 
 type heldKey struct {
 	private hpke.PrivateKey
-	used    time.Time
+	forget  *time.Timer // reset at each use
 }
 
 // private returns a private key from the cache or the key service.
@@ -124,7 +123,7 @@ func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey)
 	u.mu.Lock()
 	held := u.keys[of.ID]
 	if held != nil {
-		held.used = time.Now()
+		held.forget.Reset(keepUnused)
 	}
 	u.mu.Unlock()
 	if held != nil {
@@ -192,43 +191,28 @@ func ringFailure(ctx context.Context, with *ServiceKey, id KeyID, err error) err
 	return service
 }
 
-// hold caches a private key. u.mu is held.
+// hold caches a private key until it was unused for keepUnused. u.mu is held.
 func (u *unwrappedKeys) hold(id KeyID, private hpke.PrivateKey) {
 	if u.closed {
 		return
 	}
-	u.keys[id] = &heldKey{private: private, used: time.Now()}
-	if u.sweep == nil {
-		u.sweep = time.AfterFunc(keepUnused, u.forgetUnused)
-	}
-}
-
-// forgetUnused drops keys unused for keepUnused and reschedules itself for the rest.
-func (u *unwrappedKeys) forgetUnused() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	next := time.Duration(-1)
-	for id, held := range u.keys {
-		left := keepUnused - time.Since(held.used)
-		if left <= 0 {
+	held := &heldKey{private: private}
+	held.forget = time.AfterFunc(keepUnused, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.keys[id] == held {
 			delete(u.keys, id)
-		} else if next < 0 || left < next {
-			next = left
 		}
-	}
-	u.sweep = nil
-	if next >= 0 && !u.closed {
-		u.sweep = time.AfterFunc(next, u.forgetUnused)
-	}
+	})
+	u.keys[id] = held
 }
 
 func (u *unwrappedKeys) forget() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
-	clear(u.keys)
-	if u.sweep != nil {
-		u.sweep.Stop()
-		u.sweep = nil
+	for _, held := range u.keys {
+		held.forget.Stop()
 	}
+	clear(u.keys)
 }

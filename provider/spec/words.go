@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -37,6 +38,30 @@ func (w Words) longest(prefix, field string) string {
 	return field
 }
 
+// mentioned are the native fields that a message mentions: those in backquotes, and
+// those with a dot, which are no words of a sentence.
+var mentioned = regexp.MustCompile("`[A-Za-z]+(?:\\.[A-Za-z]+)*`|\\b(?:auth|tls|options)\\.[A-Za-z]+\\b")
+
+// InText returns a message with the dialect's name of each native field that it
+// mentions, such as `version` or `auth.role`, and without the backquotes. A setting
+// that the dialect has no name for is the operator's to give. store is the store whose
+// settings are meant.
+func (w Words) InText(text, store string) string {
+	return mentioned.ReplaceAllStringFunc(text, func(found string) string {
+		field := strings.Trim(found, "`")
+		if name := w.longest("objects[].", field); name != field {
+			return name
+		}
+		prefix := "stores." + store + "."
+		name := strings.TrimPrefix(w.longest("", prefix+field), prefix)
+		isSetting := strings.HasPrefix(field, "auth.") || strings.HasPrefix(field, "tls.") && field != "tls.crt" && field != "tls.key"
+		if len(w) > 0 && name == field && isSetting && !strings.Contains(text, "operator's configuration") {
+			name += " of the store in the operator's configuration"
+		}
+		return name
+	})
+}
+
 // Number is the number that messages give object i: the place of its entry in the
 // class.
 func (c *Class) Number(i int) int {
@@ -46,15 +71,23 @@ func (c *Class) Number(i int) int {
 	return i + 1
 }
 
-// InDialect returns the problems with the dialect's names of fields and the numbers
-// of the class's entries.
+// InDialect returns the problems with the dialect's names of fields, those that the
+// texts mention included, and the numbers of the class's entries.
 func (c *Class) InDialect(problems Problems) Problems {
 	for i, p := range problems {
+		store := p.Store
 		if p.Object > 0 && p.Object <= len(c.Objects) {
+			if store == "" {
+				store = c.Objects[p.Object-1].Store
+			}
 			number := c.Number(p.Object - 1)
 			p.Field = strings.Replace(p.Field, fmt.Sprintf("objects[%d]", p.Object-1), fmt.Sprintf("objects[%d]", number-1), 1)
 			p.Object = number
 		}
+		if rest, ok := strings.CutPrefix(p.Field, "stores."); ok && store == "" {
+			store, _, _ = strings.Cut(rest, ".")
+		}
+		p.Text = c.Words.InText(p.Text, store)
 		p.Field = c.Words.Of(p.Field)
 		problems[i] = p
 	}

@@ -9,8 +9,10 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -41,6 +43,30 @@ type Settings struct {
 	// ByOperator is true if the store is named in the operator's
 	// configuration. Only then may it use credentials or files of the node.
 	ByOperator bool
+	// FromClass are the dotted names of the settings of such a store in which a
+	// class's value holds.
+	FromClass []string `json:",omitempty"`
+	// Network is how connections leave the node. Its rule holds for the addresses
+	// that a class chose; see Reach.
+	Network remote.Network
+}
+
+// Reach is the Network of an address that the settings of these dotted names lead
+// to: without the rule if they are all the operator's.
+func (s Settings) Reach(settings ...string) remote.Network {
+	if s.ByOperator && !slices.ContainsFunc(settings, func(name string) bool { return slices.Contains(s.FromClass, name) }) {
+		return remote.Network{Proxy: s.Network.Proxy}
+	}
+	return s.Network
+}
+
+// ReachNode is the Network of a service of the node's own, such as a cloud's metadata
+// service: directly, and without the rule unless a class chose the address.
+func (s Settings) ReachNode(setting string) remote.Network {
+	if !slices.Contains(s.FromClass, setting) {
+		return remote.Network{}
+	}
+	return s.Network.Node()
 }
 
 // Reference names one secret in a store.
@@ -86,6 +112,21 @@ type Value struct {
 	// memory, whatever the operator allows; zero if it has none. It is for
 	// values that are refused, not replaced, when their time is over.
 	NotAfter time.Time
+	// ChangesAt is when the store will replace the value, as it tells beforehand;
+	// zero if it does not. The value is read again then, though it is still within
+	// its refresh interval.
+	ChangesAt time.Time
+	// Issued says that the read made the value, so that reading again makes another
+	// and may end this one. It is then read again for its refresh interval alone, and
+	// not for a pod that starts. A value with a lease is always taken for one.
+	Issued bool
+	// Order is the number of the value's version, for a reference to the current
+	// one at a store that counts the versions of a secret upwards; zero for others.
+	// It tells the answer of a replica that lags behind. Made is when that version
+	// was made, and tells a secret that was made anew from that; zero if the store
+	// does not say.
+	Order int64
+	Made  time.Time
 	// Lease is the value's right to work, if it ends or must be renewed. A
 	// value with a lease belongs to the one pod that it was read for.
 	Lease *Lease

@@ -3,7 +3,7 @@
 // nothing. It never serves http.DefaultServeMux, to which imported packages add
 // handlers on their own.
 //
-// Start with Listen and New.
+// Start with New and Open.
 package admin
 
 import (
@@ -37,8 +37,8 @@ const (
 
 // Options are what a Server is made of.
 type Options struct {
-	// Metrics are served at /metrics.
-	Metrics prometheus.Gatherer
+	// Registry is served at /metrics; the server's own metrics are registered in it.
+	Registry *prometheus.Registry
 	// Ready says at /readyz whether the provider can be reached: nil if it
 	// can. It is asked once at a time, and its ctx ends after two seconds.
 	Ready func(ctx context.Context) error
@@ -47,17 +47,22 @@ type Options struct {
 }
 
 // Server is the listener's server.
-type Server struct{ http *http.Server }
+type Server struct {
+	http     *http.Server
+	opts     Options
+	failures prometheus.Counter
+}
 
 // Listen listens on a TCP address. With profiles it must be a loopback address,
-// because profiles tell more of a process than other machines should know.
+// because profiles tell more of a process than other machines should know. The error
+// wraps ErrAddress if the address can never be listened on.
 func Listen(address string, profiles bool) (net.Listener, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("admin address %s: must be host:port, such as %s: %w", address, DefaultAddress, err)
+		return nil, fmt.Errorf("%w %s: must be host:port, such as %s: %w", ErrAddress, address, DefaultAddress, err)
 	}
 	if profiles && !resolved.IP.IsLoopback() {
-		return nil, fmt.Errorf("admin address %s: profiles are served on loopback addresses only, such as %s", address, DefaultAddress)
+		return nil, fmt.Errorf("%w %s: profiles are served on loopback addresses only, such as %s", ErrAddress, address, DefaultAddress)
 	}
 	l, err := net.ListenTCP("tcp", resolved)
 	if err != nil {
@@ -66,10 +71,13 @@ func Listen(address string, profiles bool) (net.Listener, error) {
 	return l, nil
 }
 
+// ErrAddress means that an address is no address of an admin listener.
+var ErrAddress = errors.New("admin address")
+
 // New returns a Server that waits for Serve.
 func New(opts Options) *Server {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.Handle("GET /readyz", readiness(opts.Ready))
 	write := 30 * time.Second
@@ -81,20 +89,66 @@ func New(opts Options) *Server {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return &Server{&http.Server{
+	server := &Server{opts: opts, failures: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "lanyard_admin_listen_failures_total",
+		Help: "Times that the admin address could not be listened on; it is tried again.",
+	})}
+	opts.Registry.MustRegister(server.failures)
+	server.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      write,
 		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          log.New(firstLine{}, "", 0),
-	}}
+	}
+	return server
+}
+
+const (
+	// maxConnections is how many connections the listener has. One more ends the oldest
+	// of the client that has most.
+	maxConnections = 64
+	// The pauses between two tries to listen.
+	minPause, maxPause = time.Second, 30 * time.Second
+)
+
+// Open listens on an address for Run. What goes wrong is logged unless it wraps
+// ErrAddress: whoever serves secrets does not wait for its metrics, and Run tries again.
+func (s *Server) Open(address string) (net.Listener, error) {
+	l, err := Listen(address, s.opts.Profiles)
+	if err == nil || errors.Is(err, ErrAddress) {
+		return l, err
+	}
+	s.failures.Inc()
+	klog.ErrorS(nil, "The admin address cannot be listened on; metrics and probes are not served until it can", "cause", err.Error())
+	return nil, nil //nolint:nilnil // none yet
+}
+
+// Run serves on l, which Open returned, until Stop. While l is nil it tries to listen,
+// until ctx ends.
+func (s *Server) Run(ctx context.Context, address string, l net.Listener) error {
+	for pause := minPause; l == nil; pause = min(2*pause, maxPause) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		var err error
+		if l, err = Listen(address, s.opts.Profiles); err != nil {
+			s.failures.Inc()
+			l = nil
+			continue
+		}
+		klog.InfoS("The admin address is listened on", "admin", l.Addr().String())
+	}
+	return s.Serve(l)
 }
 
 // Serve answers on l, which it closes, until Stop; then the error is nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(newBounded(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin address: %w", err)
 	}
 	return nil

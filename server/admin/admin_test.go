@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 )
 
@@ -19,8 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T, opts Options) (server *Server, url string) {
 	t.Helper()
-	if opts.Metrics == nil {
-		opts.Metrics = prometheus.NewRegistry()
+	if opts.Registry == nil {
+		opts.Registry = prometheus.NewRegistry()
 	}
 	l, err := Listen("127.0.0.1:0", opts.Profiles)
 	if err != nil {
@@ -78,7 +79,7 @@ func TestMetricsAreThoseOfTheRegistry(t *testing.T) {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "lanyard_example_total", Help: "An example."})
 	registry.MustRegister(counter)
 	counter.Inc()
-	_, url := start(t, Options{Metrics: registry})
+	_, url := start(t, Options{Registry: registry})
 	if status, body := get(t, url+"/metrics"); status != http.StatusOK || !strings.Contains(body, "lanyard_example_total 1") {
 		t.Errorf("%d %s", status, body)
 	}
@@ -183,4 +184,123 @@ func TestStopBreaksOffWhatDoesNotEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	server.Stop(ctx)
+}
+
+// A client that holds as many connections as it can keeps no other out.
+func TestConnectionsAreBounded(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	b := newBounded(inner, 3)
+	dial := func(from string) (client net.Conn, server net.Conn) {
+		t.Helper()
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		client, err := dialer.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		server, err = b.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		return client, server
+	}
+	ended := func(client net.Conn) bool {
+		t.Helper()
+		_, err := client.Read(make([]byte, 1))
+		return err != nil
+	}
+	answers := func(client, server net.Conn) {
+		t.Helper()
+		if _, err := server.Write([]byte("x")); err != nil {
+			t.Errorf("a connection has ended: %v", err)
+		}
+		if ended(client) {
+			t.Error("a connection has ended")
+		}
+	}
+	kubelet, probe := dial("127.0.0.2")
+	oldest, _ := dial("127.0.0.1")
+	second, kept := dial("127.0.0.1")
+	third, newest := dial("127.0.0.1")
+	if !ended(oldest) {
+		t.Error("the oldest is still open")
+	}
+	answers(kubelet, probe)
+	answers(second, kept)
+	answers(third, newest)
+	if err := kept.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := kept.Close(); err == nil || b.count != 2 {
+		t.Errorf("%d connections count after one was closed twice, %v", b.count, err)
+	}
+	another, fourth := dial("127.0.0.3")
+	answers(kubelet, probe)
+	answers(third, newest)
+	answers(another, fourth)
+}
+
+func TestAnAddressInUseIsTriedAgain(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := taken.Addr().String()
+	registry := prometheus.NewRegistry()
+	server := New(Options{Registry: registry})
+	l, err := server.Open(address)
+	if l != nil || err != nil {
+		t.Fatalf("it listens or fails: %v, %v", l, err)
+	}
+	if n := testutil.ToFloat64(server.failures); n != 1 {
+		t.Errorf("%v failures are counted", n)
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Run(t.Context(), address, l) }()
+	var body string
+	for end := time.Now().Add(30 * time.Second); body == "" && time.Now().Before(end); {
+		resp, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			continue
+		}
+		content, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		_ = resp.Body.Close()
+		body = string(content)
+	}
+	if !strings.Contains(body, "lanyard_admin_listen_failures_total 1") {
+		t.Errorf("it does not serve: %s", body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	server.Stop(context.Background())
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAddressThatStaysInUseEndsWithTheProcess(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	server := New(Options{Registry: prometheus.NewRegistry()})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := server.Run(ctx, taken.Addr().String(), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := server.Open("no address"); !errors.Is(err, ErrAddress) {
+		t.Errorf("error %v", err)
+	}
 }

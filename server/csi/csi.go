@@ -79,7 +79,7 @@ func New(opts Options) *Server {
 	s.requestBytes.Store(opts.RequestBytes)
 	server := rpc.New(rpc.Options{
 		Program: program, PeerUIDs: opts.PeerUIDs, MaxMessage: maxMessage, MaxStreams: maxStreams,
-		Observe: s.observe, Metrics: opts.Metrics.rpc, Log: []any{"dialect", opts.Dialect},
+		Observe: s.observe, Stats: deliveries{}, Metrics: opts.Metrics.rpc, Log: []any{"dialect", opts.Dialect},
 	}, func(registrar grpc.ServiceRegistrar) {
 		v1alpha1.RegisterCSIDriverProviderServer(registrar, s)
 		grpc_health_v1.RegisterHealthServer(registrar, health{})

@@ -2,7 +2,7 @@ package kms
 
 import (
 	"context"
-	"net"
+
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
+	"github.com/lanyardhq/lanyard/server/socket"
 )
 
 // roundTripTime is that of a key service nearby.
@@ -30,7 +31,7 @@ func BenchmarkCalls(b *testing.B) {
 	}
 	server := New(Options{Ring: ring, Metrics: NewMetrics(prometheus.NewRegistry())})
 	path := filepath.Join(b.TempDir(), "kms.sock")
-	listener, err := net.Listen("unix", path)
+	listener, err := socket.Listen(b.Context(), path)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -33,8 +33,10 @@ type current struct {
 	// did; back is since when probes have seen an earlier one again.
 	order []string
 	back  time.Time
-	err   error     // why the last call failed; nil if it did not
-	good  time.Time // when a call last succeeded
+	// former are the keys that Status has named and does not name any more.
+	former []*kmsring.Entry
+	err    error     // why the last call failed; nil if it did not
+	good   time.Time // when a call last succeeded
 	// clock is a logical clock of calls, and announced its value when an Encrypt last
 	// set the key ID: the result of a probe that began before may be older.
 	clock, announced uint64
@@ -62,6 +64,11 @@ func (c *current) setRing(ring *kmsring.Ring) error {
 	same := ring.Same(c.entry)
 	if c.entry != nil && (same == nil || same.State == kmsring.StateRetired) {
 		return fmt.Errorf("key %s is what API servers write with now, because key %s has not worked yet; keep it with state read until that does", c.entry.Name, c.ring.Write(time.Now()).Name)
+	}
+	// Once every key of the ring has settled, this is what writes.
+	next := ring.Write(time.Now().Add(ring.Settle))
+	if next != same && slices.ContainsFunc(c.former, func(e *kmsring.Entry) bool { return ring.Same(e) == next }) {
+		return fmt.Errorf("key %s was the write key before key %s, and a key ID must not come back: API servers would take what was encrypted in between for up to date; leave both keys with state read, and add a copy of %s with its own name and epoch as the write key (see troubleshooting: write-key-comes-back)", next.Name, c.entry.Name, next.Name)
 	}
 	c.ring, c.entry = ring, same
 	c.metrics.ring(ring)
@@ -169,6 +176,9 @@ func (c *current) earlier(keyID, version string) bool {
 func (c *current) announce(entry *kmsring.Entry, keyID string) {
 	if c.entry != entry {
 		c.order = nil
+		if c.entry != nil {
+			c.former = append(c.former, c.entry)
+		}
 	}
 	if c.entry != entry || c.keyID != keyID {
 		c.sample, c.back = key.Ciphertext{}, time.Time{}

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 	"path"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/internal/outage"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/server/rpc"
 )
@@ -34,10 +37,12 @@ type Metrics struct {
 	keys       *prometheus.GaugeVec
 	healthy    prometheus.Gauge
 	rpc        *rpc.Metrics
+	services   *outage.Tracker // by the keys' names
 
-	mu    sync.Mutex
-	named []string // the keys that labels name
-	log   rate.Sometimes
+	mu      sync.Mutex
+	named   []string // the keys that labels name
+	writing string   // the key that is named
+	log     rate.Sometimes
 }
 
 // NewMetrics registers the metrics; a process can do so once for a registry.
@@ -62,8 +67,25 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "lanyard_kms_healthy", Help: "1 if API servers are told that all is well."}),
 		rpc:        rpc.NewMetrics(registry, program),
 	}
-	registry.MustRegister(m.calls, m.seconds, m.keyCalls, m.keySeconds, m.retries, m.write, m.keys, m.healthy)
+	up := gauge("lanyard_kms_key_up", "1 if the key's service answered the last call with it, 0 if it was unavailable.", "key")
+	m.services = outage.New(up, m.tell)
+	registry.MustRegister(up, m.calls, m.seconds, m.keyCalls, m.keySeconds, m.retries, m.write, m.keys, m.healthy)
 	return m
+}
+
+// tell logs that the service of a key has changed. What is said of the key that is
+// named, current.go logs.
+func (m *Metrics) tell(c outage.Change) {
+	m.mu.Lock()
+	writing := m.writing == c.Name
+	m.mu.Unlock()
+	switch {
+	case writing:
+	case c.Down:
+		klog.ErrorS(nil, "The key's service is down; what was encrypted with the key cannot be read until it answers", "key", c.Name, "since", c.Since.UTC().Format(time.RFC3339), "cause", bounded(c.Cause.Error()))
+	default:
+		klog.InfoS("The key's service answers again", "key", c.Name, "downSince", c.Since.UTC().Format(time.RFC3339))
+	}
 }
 
 // follow adds the age of the last good answer.
@@ -83,6 +105,10 @@ func (m *Metrics) ring(ring *kmsring.Ring) {
 	for state, n := range count {
 		m.keys.WithLabelValues(string(state)).Set(float64(n))
 	}
+	m.services.Keep(func(name string) bool {
+		entry := ring.ByName(name)
+		return entry != nil && entry.State != kmsring.StateRetired
+	})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, name := range m.named {
@@ -98,6 +124,9 @@ func (m *Metrics) ring(ring *kmsring.Ring) {
 
 // writes says which key is named, if one is, and whether it works.
 func (m *Metrics) writes(name string, healthy bool) {
+	m.mu.Lock()
+	m.writing = name
+	m.mu.Unlock()
 	m.write.Reset()
 	if name != "" {
 		m.write.WithLabelValues(name).Set(1)
@@ -112,6 +141,12 @@ func (m *Metrics) writes(name string, healthy bool) {
 func (m *Metrics) called(name, operation string, err error, took time.Duration) {
 	m.keyCalls.WithLabelValues(name, operation, word(err)).Inc()
 	m.keySeconds.WithLabelValues(operation).Observe(took.Seconds())
+	switch now := time.Now(); {
+	case errors.Is(err, fault.ErrUnavailable):
+		m.services.Failed(name, now.Add(-took), now, err)
+	case err == nil || errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDenied) || errors.Is(err, fault.ErrUnauthenticated):
+		m.services.Answered(name, now)
+	}
 }
 
 // observe counts and logs the API server's calls.

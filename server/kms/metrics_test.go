@@ -1,9 +1,15 @@
 package kms
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
@@ -77,4 +83,43 @@ func TestMetricsHaveNoLabelThatARequestChooses(t *testing.T) {
 	}
 	p.wantMetric("lanyard_kms_calls_total", "FailedPrecondition decrypt:50")
 	p.wantMetric("lanyard_panics_total", ":0")
+}
+
+// The write key's outage is told where it is found; that of a read key here.
+func TestTheStateOfEachKeyIsKnown(t *testing.T) {
+	var log bytes.Buffer
+	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log))))
+	t.Cleanup(klog.ClearLogger)
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, head+ringKey("a", "write", "")+ringKey("b", "read", ""))
+		p.probe()
+		p.wantMetric("lanyard_kms_key_up", "a:1")
+		old := p.sealed("seed")
+		if err := p.to(head + ringKey("a", "read", "") + ringKey("b", "write", "")); err != nil {
+			t.Fatal(err)
+		}
+		p.probe()
+		time.Sleep(time.Minute)
+		log.Reset()
+		p.failing(fault.ErrUnavailable, "a")
+		for range 3 {
+			if _, err := p.decrypt(old); err == nil {
+				t.Error("it decrypts")
+			}
+		}
+		p.wantMetric("lanyard_kms_key_up", "a:0 b:1")
+		p.keys.Fail(nil)
+		p.opens(old, "seed")
+		p.opens(old, "seed")
+		p.wantMetric("lanyard_kms_key_up", "a:1 b:1")
+		for _, want := range []string{`The key's service is down; what was encrypted with the key cannot be read until it answers" key="a"`, `The key's service answers again" key="a"`} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("%q is not told once:\n%s", want, &log)
+			}
+		}
+		if err := p.to(head + ringKey("a", "retired", "") + ringKey("b", "write", "")); err != nil {
+			t.Fatal(err)
+		}
+		p.wantMetric("lanyard_kms_key_up", "b:1")
+	})
 }

@@ -279,6 +279,43 @@ func TestRotationOfTheRingKeepsEveryCiphertextReadable(t *testing.T) {
 	p.opens(third, "three")
 }
 
+// Kubernetes forbids a key ID that comes back for another state.
+func TestAFormerWriteKeyComesBackAsAnotherKeyAlone(t *testing.T) {
+	p := start(t, head+ringKey("a", "write", "")+ringKey("b", "read", ""))
+	p.probe()
+	first := p.keyID()
+	b := head + ringKey("a", "read", "") + ringKey("b", "write", "")
+	if err := p.to(b); err != nil {
+		t.Fatal(err)
+	}
+	// While b has not written, nobody knows of it.
+	if err := p.to(head + ringKey("a", "write", "") + ringKey("b", "read", "")); err != nil {
+		t.Errorf("a change of mind is refused: %v", err)
+	}
+	if err := p.to(b); err != nil {
+		t.Fatal(err)
+	}
+	p.probe()
+	second := p.keyID()
+	for _, settle := range []string{"settle: 0s", "settle: 5m"} {
+		err := p.to(strings.Replace(head, "settle: 0s", settle, 1) + ringKey("a", "write", "") + ringKey("b", "read", ""))
+		if err == nil || !strings.Contains(err.Error(), "key a was the write key before key b, and a key ID must not come back") {
+			t.Errorf("%s: %v", settle, err)
+		}
+	}
+	if p.keyID() != second {
+		t.Error("the key ID changes all the same")
+	}
+	again := strings.Replace(ringKey("a", "write", ", epoch: 1"), "name: a", "name: a2", 1)
+	if err := p.to(head + ringKey("a", "read", "") + ringKey("b", "read", "") + again); err != nil {
+		t.Fatal(err)
+	}
+	p.probe()
+	if id := p.keyID(); id == first || id == second {
+		t.Errorf("the key ID %s comes back", id)
+	}
+}
+
 func TestANewWriteKeyThatDoesNotWorkChangesNothing(t *testing.T) {
 	p := start(t, head+ringKey("a", "write", "")+ringKey("b", "read", ""))
 	p.probe()

@@ -22,7 +22,9 @@ func TestMemoryLimitFollowsTheCacheUnlessTheEnvironmentSetsIt(t *testing.T) {
 			debug.SetGCPercent(100)
 			t.Setenv("GOMEMLIMIT", test.memory)
 			t.Setenv("GOGC", test.gc)
-			LimitMemory(24 << 20)
+			memory := LimitMemory(16 << 20)
+			memory.SetCache(18 << 20)
+			memory.SetBeside(4 << 20)
 			if got := debug.SetMemoryLimit(-1); got != test.limit {
 				t.Errorf("the limit is %d, want %d", got, test.limit)
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -83,33 +84,93 @@ func kind(info fs.FileInfo) string {
 	}
 }
 
-// lock takes the directory's lock and returns the function that gives it back.
-// The kernel gives it back too when the process ends.
-func lock(ctx context.Context, directory string) (unlock func(), err error) {
-	opened, err := os.Open(directory)
-	if err != nil {
-		return nil, fmt.Errorf("socket directory %s: %w", directory, cause(err))
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+const (
+	// lockTime is how long Listen waits for another process of Lanyard at the same path.
+	lockTime = 2 * time.Second
+	// lockRetry is how often it tries.
+	lockRetry = 10 * time.Millisecond
+)
+
+// lock keeps other processes of Lanyard from changing the socket at path until
+// unlock is called. The lock is a file beside the socket that only this user can
+// open. It is there while the lock is held; what a killed process leaves of it locks
+// nothing, because the kernel gives the lock back.
+//
+// Earlier versions locked the directory, which everyone who can read it can do too.
+// So that one of them and this one exclude each other while a node is upgraded, lock
+// takes that lock as well, but goes on without it when it cannot have it.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
+	directory := filepath.Dir(path)
+	name := filepath.Join(directory, "."+filepath.Base(path)+".lock")
 	for {
-		err = syscall.Flock(int(opened.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			// Closing the directory gives its lock back.
-			return func() { _ = opened.Close() }, nil //nolint:errcheck // read only
+		file, err := openLock(name)
+		if err != nil {
+			return nil, fmt.Errorf("socket %s: its lock file %s: %w", path, name, cause(err))
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			break
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil && stillAt(name, file) {
+			release := lockDirectory(ctx, directory)
+			return func() {
+				release()
+				// Removed before it is given back, so that none locks a file that is gone.
+				_ = os.Remove(name) //nolint:errcheck // it locks nothing once it is closed
+				_ = file.Close()    //nolint:errcheck // nothing was written
+			}, nil
+		}
+		_ = file.Close() //nolint:errcheck // nothing was written
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, fmt.Errorf("socket %s: its lock file %s cannot be locked: %w", path, name, cause(err))
 		}
 		select {
 		case <-ctx.Done():
-			_ = opened.Close() //nolint:errcheck // read only
-			return nil, fmt.Errorf("socket directory %s: another process holds its lock; find it with fuser or lslocks", directory)
-		case <-time.After(10 * time.Millisecond):
+			return nil, fmt.Errorf("socket %s: another process holds its lock %s; find it with fuser or lslocks", path, name)
+		case <-time.After(lockRetry):
 		}
 	}
-	_ = opened.Close() //nolint:errcheck // read only
-	return nil, fmt.Errorf("socket directory %s: cannot lock it: %w", directory, cause(err))
+}
+
+// openLock opens or makes a lock file. It refuses one that others can open, who could
+// hold its lock for ever.
+func openLock(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !trusted(owner(info))) {
+		err = errors.New("others than this process's user can open it; remove it")
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// stillAt says whether an open file is still the one at its path.
+func stillAt(path string, file *os.File) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Lstat(path)
+	return err == nil && os.SameFile(opened, now)
+}
+
+// lockDirectory waits for the lock of earlier versions until ctx ends.
+func lockDirectory(ctx context.Context, directory string) (release func()) {
+	opened, err := os.Open(directory)
+	if err != nil {
+		return func() {}
+	}
+	for syscall.Flock(int(opened.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(lockRetry):
+		}
+	}
+	return func() { _ = opened.Close() } //nolint:errcheck // it was only read
 }
 
 func trusted(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }

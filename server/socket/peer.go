@@ -30,6 +30,11 @@ type Peers struct {
 	Refused func(Peer)
 }
 
+// may says whether a peer may connect.
+func (p Peers) may(peer Peer) bool {
+	return peer.UID == 0 || int(peer.UID) == os.Geteuid() || slices.Contains(p.UIDs, peer.UID)
+}
+
 // Credentials are gRPC's transport credentials for a unix socket: they encrypt
 // nothing, for nothing leaves the kernel, and they end the connection if the
 // process at the other end does not run as one of peers. A server checks its
@@ -43,7 +48,7 @@ func (t transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 	if err != nil {
 		return nil, nil, err
 	}
-	if peer.UID != 0 && int(peer.UID) != os.Geteuid() && !slices.Contains(t.peers.UIDs, peer.UID) {
+	if !t.peers.may(peer) {
 		if t.peers.Refused != nil {
 			t.peers.Refused(peer)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
@@ -11,8 +12,8 @@ import (
 
 // peerOf asks the kernel who made the connection: SO_PEERCRED of unix(7).
 func peerOf(conn net.Conn) (Peer, error) {
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
+	socket, ok := conn.(syscall.Conn)
+	if !ok || conn.LocalAddr().Network() != "unix" {
 		return Peer{}, errors.New("not a unix socket")
 	}
 	raw, err := socket.SyscallConn()

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,13 +25,14 @@ import (
 const maxPath = 107
 
 // A Listener accepts connections on a unix socket. Close removes the socket's
-// file if it is still this Listener's own.
+// file if it is still this Listener's own; Watch makes the file again when it is gone.
 type Listener struct {
-	*net.UnixListener
 	path string
-	file os.FileInfo // nil for an abstract socket
-	once sync.Once
-	err  error
+
+	mu     sync.Mutex
+	inner  *net.UnixListener
+	file   os.FileInfo // nil for an abstract socket
+	closed bool
 }
 
 // Listen creates the socket at path with mode 0600 and listens on it. A socket
@@ -41,8 +41,8 @@ type Listener struct {
 // a link; and if others could replace the socket, because the directory is
 // neither root's nor the process's own or is writable for all.
 //
-// Processes that listen at one path at the same moment take turns, by a lock
-// on the directory, so that none removes the socket of the other.
+// Processes that listen at one path at the same moment take turns, by a lock file
+// that no other user can open, so that none removes the socket of the other.
 //
 // A path that begins with @ names an abstract socket, which has no file, no
 // mode and no owner, and ends with its last user: who may connect is decided by
@@ -58,34 +58,42 @@ func Listen(ctx context.Context, path string) (*Listener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a unix socket's may have %d; choose a shorter directory", path, len(path), maxPath)
 	}
-	directory := filepath.Dir(path)
-	if err := checkDirectory(directory); err != nil {
+	l := &Listener{path: path}
+	if l.inner, l.file, err = open(ctx, path); err != nil {
 		return nil, err
 	}
-	unlock, err := lock(ctx, directory)
+	return l, nil
+}
+
+// open makes the socket of a path.
+func open(ctx context.Context, path string) (*net.UnixListener, os.FileInfo, error) {
+	if err := checkDirectory(filepath.Dir(path)); err != nil {
+		return nil, nil, err
+	}
+	unlock, err := lock(ctx, path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer unlock()
 
 	if err := removeStale(ctx, path); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config := net.ListenConfig{Control: ownerOnly}
-	inner, err := config.Listen(ctx, "unix", path)
+	made, err := config.Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("socket %s: cannot listen: %w", path, cause(err))
+		return nil, nil, fmt.Errorf("socket %s: cannot listen: %w", path, cause(err))
 	}
-	l := &Listener{UnixListener: inner.(*net.UnixListener), path: path} //nolint:forcetypeassert // network "unix" has no other
-	l.SetUnlinkOnClose(false)
-	l.file, err = os.Lstat(path)
+	inner := made.(*net.UnixListener) //nolint:forcetypeassert // network "unix" has no other
+	inner.SetUnlinkOnClose(false)
+	file, err := os.Lstat(path)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("socket %s: vanished while it was made: %w", path, cause(err)), inner.Close())
+		return nil, nil, errors.Join(fmt.Errorf("socket %s: vanished while it was made: %w", path, cause(err)), inner.Close())
 	}
-	if excess := l.file.Mode().Perm() &^ 0o600; excess != 0 {
-		return nil, errors.Join(fmt.Errorf("socket %s: this kernel made it with mode %04o instead of 0600", path, l.file.Mode().Perm()), os.Remove(path), inner.Close())
+	if excess := file.Mode().Perm() &^ 0o600; excess != 0 {
+		return nil, nil, errors.Join(fmt.Errorf("socket %s: this kernel made it with mode %04o instead of 0600", path, file.Mode().Perm()), os.Remove(path), inner.Close())
 	}
-	return l, nil
+	return inner, file, nil
 }
 
 // listenAbstract is Listen in the abstract namespace of unix(7), in which the
@@ -102,46 +110,70 @@ func listenAbstract(ctx context.Context, name string) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: cannot listen: %w", name, cause(err))
 	}
-	return &Listener{UnixListener: inner.(*net.UnixListener), path: name}, nil //nolint:forcetypeassert // network "unix" has no other
+	return &Listener{inner: inner.(*net.UnixListener), path: name}, nil //nolint:forcetypeassert // network "unix" has no other
 }
 
 // Path is where the Listener listens, as an absolute path, or as the name of an
 // abstract socket with its @.
 func (l *Listener) Path() string { return l.path }
 
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+// Accept implements net.Listener. It goes on when Watch makes the socket again.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		inner := l.current()
+		conn, err := inner.Accept()
+		if err == nil || inner == l.current() {
+			return conn, err
+		}
+	}
+}
+
+func (l *Listener) current() *net.UnixListener {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inner
+}
+
 // Close ends Accept and removes the socket's file, unless another process has
 // put its own there meanwhile. Closing again changes nothing.
 func (l *Listener) Close() error {
-	l.once.Do(func() {
-		// The file goes first: as long as the socket is open its inode's number
-		// cannot pass to somebody else's file.
-		l.err = errors.Join(l.remove(), l.UnixListener.Close())
-	})
-	return l.err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	// The file goes first: as long as the socket is open its inode's number
+	// cannot pass to somebody else's file.
+	return errors.Join(l.remove(), l.inner.Close())
 }
 
+// remove removes the socket's file. The lock is not waited for longer than a
+// second, and not needed where the file is gone with its directory.
 func (l *Listener) remove() error {
-	if l.file == nil { // an abstract socket
+	if l.file == nil || !l.isOwn() { // an abstract socket has no file
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Dir(l.path))
+	unlock, err := lock(ctx, l.path)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	now, err := os.Lstat(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("socket %s: cannot look at it to remove it: %w", l.path, cause(err))
-	}
-	if !os.SameFile(now, l.file) {
+	if !l.isOwn() {
 		return nil
 	}
 	return os.Remove(l.path)
+}
+
+// isOwn says whether the file at the path is this Listener's socket.
+func (l *Listener) isOwn() bool {
+	now, err := os.Lstat(l.path)
+	return err == nil && os.SameFile(now, l.file)
 }
 
 // ownerOnly gives the socket its mode before bind makes the file, which Linux

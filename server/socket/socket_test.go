@@ -206,14 +206,93 @@ func TestAnAbstractSocketHasNoFile(t *testing.T) {
 	}
 }
 
-func TestListenGivesUpWhenTheDirectoryStaysLocked(t *testing.T) {
+func TestListenGivesUpWhenItsLockStaysHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		directory := temp(t)
-		unlock, err := lock(t.Context(), directory)
+		path := filepath.Join(temp(t), "lanyard.sock")
+		unlock, err := lock(t.Context(), path)
 		must(t, err)
 		defer unlock()
-		refused(t, filepath.Join(directory, "lanyard.sock"), "another process holds its lock")
+		refused(t, path, "another process holds its lock")
 	})
+}
+
+// flock opens a file as anyone may who can read it, and takes its lock.
+func flock(t *testing.T, path string) *os.File {
+	t.Helper()
+	file, err := os.Open(path)
+	must(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	must(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	return file
+}
+
+func TestALockThatOthersCanTakeStopsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := temp(t)
+		flock(t, directory)
+		l := listen(t, filepath.Join(directory, "lanyard.sock"))
+		if left, err := os.ReadDir(directory); err != nil || len(left) != 1 {
+			t.Errorf("beside the socket there are %v, %v", left, err)
+		}
+		must(t, l.Close())
+	})
+}
+
+func TestTheLockExcludesAnEarlierVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := temp(t)
+		path := filepath.Join(directory, "lanyard.sock")
+		old := flock(t, directory)
+		taken := make(chan func())
+		go func() {
+			unlock, err := lock(t.Context(), path)
+			if err != nil {
+				t.Error(err)
+			}
+			taken <- unlock
+		}()
+		synctest.Wait()
+		select {
+		case <-taken:
+			t.Fatal("it did not wait for the earlier version")
+		default:
+		}
+		must(t, old.Close())
+		unlock := <-taken
+		other, err := os.Open(directory)
+		must(t, err)
+		defer other.Close()
+		if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			t.Error("an earlier version can take its lock meanwhile")
+		}
+		unlock()
+		must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	})
+}
+
+func TestALockFileThatIsInTheWay(t *testing.T) {
+	for name, test := range map[string]struct {
+		make func(t *testing.T, lock string)
+		want string // empty: it listens
+	}{
+		"left by a killed process": {func(t *testing.T, lock string) { must(t, os.WriteFile(lock, nil, 0o600)) }, ""},
+		"that others can open": {func(t *testing.T, lock string) {
+			must(t, os.WriteFile(lock, nil, 0o600))
+			must(t, os.Chmod(lock, 0o604))
+		}, "others than this process's user can open it"},
+		"a pipe": {func(t *testing.T, lock string) { must(t, syscall.Mkfifo(lock, 0o600)) }, "remove it"},
+		"a link": {func(t *testing.T, lock string) { must(t, os.Symlink("/etc/passwd", lock)) }, "too many levels of symbolic links"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(temp(t), "lanyard.sock")
+			test.make(t, filepath.Join(filepath.Dir(path), ".lanyard.sock.lock"))
+			if test.want == "" {
+				listen(t, path)
+				return
+			}
+			refused(t, path, test.want)
+		})
+	}
 }
 
 func refused(t *testing.T, path, want string) {

@@ -1,15 +1,16 @@
 // Package defects holds faults that are planted into Lanyard one at a time, to
-// see that the scenarios notice: a suite that stays green whatever is broken
+// see that the scenarios and tests notice: a suite that stays green whatever is broken
 // tells nothing. Each is a patch to the product's own source.
 //
 // Its test holds each patch to still fit the source. Command cmd plants each and
-// runs the scenarios that have to go red.
+// runs the scenarios or the test that have to go red.
 package defects
 
 import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,8 +28,12 @@ var patches embed.FS
 type Defect struct {
 	// Name is the patch's, without .patch.
 	Name string
-	// Scenarios are those that have to notice, as go test's -run takes them.
-	Scenarios string
+	// Package is that of the product's test that has to notice, from the source's root;
+	// empty if scenarios have to.
+	Package string
+	// Tests are the scenarios or tests that have to notice, as go test's -run takes
+	// them.
+	Tests string
 	// Says matches what they print then, so that no other failure counts.
 	Says *regexp.Regexp
 }
@@ -36,12 +41,50 @@ type Defect struct {
 // All returns every defect.
 func All() []Defect {
 	return []Defect{
-		{"cache-without-identity", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
-		{"error-is-empty", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
-		{"version-stays", "^TestRotation$", regexp.MustCompile(`turning was written again and kept the version`)},
-		{"socket-for-all", "^TestSocketIsOutOfReach$", regexp.MustCompile(`the container may connect to lanyard\.sock`)},
-		{"only-what-changed", "^TestRotation$", regexp.MustCompile(`can't open '/secrets/turns/lasting'`)},
+		{"cache-without-identity", "", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
+		{"error-is-empty", "", "^TestVaultDown$", regexp.MustCompile(`pod stranger started, with what it may not have`)},
+		{"version-stays", "", "^TestRotation$", regexp.MustCompile(`turning was written again and kept the version`)},
+		{"socket-for-all", "", "^TestSocketIsOutOfReach$", regexp.MustCompile(`the container may connect to lanyard\.sock`)},
+		{"only-what-changed", "", "^TestRotation$", regexp.MustCompile(`can't open '/secrets/turns/lasting'`)},
+		{"fair-shares-off", "provider/share", "^TestAFreedUnitGoesToTheTenantThatHoldsTheFewest$", regexp.MustCompile(`holds \d+ units; the equal share is`)},
+		{"empty-answer-is-a-value", "provider/store/awssecrets", "^TestSecretsManagerMeetsTheStoreContract$", regexp.MustCompile(`SecretString left out: value 0 is ""`)},
+		{"another-keys-answer", "provider/key/aws", "^TestKMSMeetsTheContract$", regexp.MustCompile(`KeyId of another, .*: another key's answer was taken`)},
+		{"whole-answer-version", "provider/engine", "^TestAVersionStaysWhileAnotherFieldMoves$", regexp.MustCompile(`password moved though its bytes did not`)},
+		{"numbers-are-floats", "provider/render/jmespath", "^TestPropertySelects$", regexp.MustCompile(`big = "12345678901234567000", <nil>; want "12345678901234567890"`)},
+		{"silent-outage", "provider/engine", "^TestAnOutageIsToldOnceAndItsEndToo$", regexp.MustCompile(`The store is down; .* is not told once`)},
+		{"socket-stays-lost", "server/socket", "^TestALostSocketIsMadeAgain$", regexp.MustCompile(`nobody can connect`)},
 	}
+}
+
+// Notice runs the product's test in dir, where the defect is planted, and returns what
+// it printed about the defect. It is an error if the test does not go red, or for another
+// reason.
+func (d Defect) Notice(ctx context.Context, dir string) (string, error) {
+	tests := exec.CommandContext(ctx, "go", "test", "-trimpath", "-count=1", "-run", d.Tests, "./"+d.Package) //nolint:gosec // All's own texts
+	tests.Dir = dir
+	tests.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+	return d.noticed(tests)
+}
+
+// NoticeScenarios is Notice for the compiled scenarios, which find the lab by env.
+func (d Defect) NoticeScenarios(ctx context.Context, scenarios string, env ...string) (string, error) {
+	tests := exec.CommandContext(ctx, scenarios, "-test.run", d.Tests, "-test.v") //nolint:gosec // the caller compiled it
+	tests.Env = append(os.Environ(), env...)
+	return d.noticed(tests)
+}
+
+func (d Defect) noticed(tests *exec.Cmd) (string, error) {
+	output, err := tests.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "", fmt.Errorf("%s does not notice it:\n%s", d.Tests, output)
+	case !errors.As(err, &exit) || exit.ExitCode() != 1:
+		return "", fmt.Errorf("%s was broken off: %w\n%s", d.Tests, err, output)
+	case !d.Says.Match(output):
+		return "", fmt.Errorf("%s fails, but does not say %q:\n%s", d.Tests, d.Says, output)
+	}
+	return string(d.Says.Find(output)), nil
 }
 
 // Plant copies the product's source, as it is in this checkout, into dir, an

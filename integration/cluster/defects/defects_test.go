@@ -10,12 +10,20 @@ import (
 	"testing"
 )
 
+// A defect that a test of the product notices is planted and tested here too, since that
+// needs no lab.
 func TestEachDefectFitsTheSourceAndCompiles(t *testing.T) {
 	for _, defect := range All() {
 		t.Run(defect.Name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := defect.Plant(t.Context(), dir); err != nil {
 				t.Fatal(err)
+			}
+			if defect.Package != "" {
+				if _, err := defect.Notice(t.Context(), dir); err != nil {
+					t.Error(err)
+				}
+				return
 			}
 			build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-trimpath", "-buildvcs=false"}, patched(t, defect)...)...)
 			build.Dir = dir

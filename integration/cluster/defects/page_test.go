@@ -22,15 +22,32 @@ func TestPageNamesScenariosThatThereAreAndEachDefect(t *testing.T) {
 	}
 	for _, defect := range All() {
 		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(defect.Name) + "` \\|.*$").FindString(string(page))
-		for _, scenario := range strings.FieldsFunc(strings.Trim(defect.Scenarios, "^$()"), func(r rune) bool { return r == '|' }) {
+		for _, scenario := range strings.FieldsFunc(strings.Trim(defect.Tests, "^$()"), func(r rune) bool { return r == '|' }) {
 			if !strings.Contains(row, "`"+scenario+"`") {
 				t.Errorf("the page does not say that %s notices %s", scenario, defect.Name)
+			}
+			if !strings.Contains(row, "`"+defect.Package+"`") && defect.Package != "" {
+				t.Errorf("the page does not say that a test in %s notices %s", defect.Package, defect.Name)
 			}
 		}
 	}
 	files, err := filepath.Glob("../[ks]*/*_test.go") // scenarios and kms
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, defect := range All() {
+		if defect.Package == "" {
+			continue
+		}
+		folder, err := deployment.Source(strings.Split(defect.Package, "/")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, own...)
 	}
 	var tests strings.Builder
 	for _, file := range files {

@@ -71,6 +71,20 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A value changes, and whoever rolls out pods after it gets the new one, though the
+// refresh interval is long.
+func TestPodThatStartsHasWhatTheStoreHoldsNow(t *testing.T) {
+	s := beside(t)
+	s.put("db", map[string]any{"value": "before"})
+	s.proxiedClass("db", s.proxy(), "[{path: db, store: proxied, key: secret/data/$namespace/db, property: value}]", "refresh", "1h")
+	s.start(pod{Name: "first", Classes: []string{"db"}})
+	s.holds("first", "db", map[string]string{"db": "before"})
+	time.Sleep(6 * time.Second) // longer than cache.startAge
+	s.put("db", map[string]any{"value": "after"})
+	s.start(pod{Name: "second", Classes: []string{"db"}})
+	s.holds("second", "db", map[string]string{"db": "after"})
+}
+
 // writing tells one writing of a volume from another: the driver turns its link
 // ..data to another folder.
 type writing struct {

@@ -1,11 +1,15 @@
 package aws
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
@@ -24,7 +28,7 @@ func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.
 	agents := a.settings.Auth.agents()
 	for n, address := range agents {
 		provider := endpointcreds.New(address, func(o *endpointcreds.Options) {
-			o.HTTPClient, o.Retryer, o.AuthorizationToken = a.http, awssdk.NopRetryer{}, token.RevealString()
+			o.HTTPClient, o.Retryer, o.AuthorizationToken = wholeGrants{a.nodeHTTP}, awssdk.NopRetryer{}, token.RevealString()
 		})
 		share, cancel := shareOf(ctx, len(agents)-n)
 		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) *CallError {
@@ -45,6 +49,33 @@ func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.
 	return awssdk.Credentials{}, failed
 }
 
+// wholeGrants takes no answer of success that lacks credentials, on which the SDK
+// panics, or their end, without which it takes them for lasting.
+type wholeGrants struct{ endpointcreds.HTTPClient }
+
+// Do implements endpointcreds.HTTPClient.
+func (w wholeGrants) Do(req *http.Request) (*http.Response, error) {
+	resp, err := w.HTTPClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	var got struct {
+		AccessKeyID     string `json:"AccessKeyId"`
+		SecretAccessKey string
+		Token           string
+		Expiration      time.Time
+	}
+	if json.Unmarshal(body, &got) != nil || got.AccessKeyID == "" || got.SecretAccessKey == "" || got.Token == "" || got.Expiration.IsZero() {
+		return nil, failf(fault.ErrUnavailable, "it answered without whole credentials")
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
 // passedOn is how the agent passes on what the service EKS Auth refused with:
 // "[request ID]: (code): message, fault: client".
 // https://github.com/aws/eks-pod-identity-agent/blob/main/pkg/errors/errors.go
@@ -54,6 +85,10 @@ var passedOn = regexp.MustCompile(`(?s)^(?:\[[^\]]*\]: )?\((\w+)\): (.*), fault:
 // EKS Auth's or the agent's own, which the SDK hands on whole and without a code.
 // https://github.com/aws/eks-pod-identity-agent/blob/main/pkg/handlers/eks_credential_handler.go
 func agentSaid(err error, token secret.Bytes) *CallError {
+	var broken *CallError
+	if errors.As(err, &broken) {
+		return failf(broken.Kind, "%s", broken.Text)
+	}
 	var answered smithy.APIError
 	if !errors.As(err, &answered) || answered.ErrorCode() != "" {
 		return Explain(err, token)

@@ -29,10 +29,12 @@ const (
 type Access struct {
 	platform *Platform
 	settings Settings
-	node     *Node // nil for pods
-	http     *http.Client
-	trusted  string // digest of settings.TLS; empty for the system's authorities
-	release  func() // of the transport
+	node     *Node        // nil for pods
+	http     *http.Client // to the service
+	stsHTTP  *http.Client
+	nodeHTTP *http.Client
+	trusted  string // digest of settings.TLS and of the ways to credentials; may be empty
+	release  func() // of the transports
 	health   health // of the service
 	sts      health // of the STS, which may be well where the service is not
 }
@@ -41,25 +43,37 @@ type Access struct {
 // what the calls are counted under. It reads the certificate files that the settings
 // name, and makes no call. The error wraps fault.ErrInvalid.
 func (p *Platform) Connect(storeType string, settings Settings) (*Access, error) {
-	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS})
-	if err != nil {
-		return nil, err
+	a := &Access{platform: p, settings: settings, release: func() {}}
+	for _, way := range []struct {
+		client  **http.Client
+		network remote.Network
+	}{{&a.http, settings.Networks.Service}, {&a.stsHTTP, settings.Networks.STS}, {&a.nodeHTTP, settings.Networks.Node}} {
+		transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS, Network: way.network})
+		if err != nil {
+			a.release()
+			return nil, err
+		}
+		before := a.release
+		*way.client, a.release = transport.Client(storeType), func() { before(); release() }
 	}
-	trusted := ""
-	if settings.TLS != (remote.TLS{}) {
-		trusted = fmt.Sprintf(" %x", sha256.Sum256(fmt.Appendf(nil, "%#v", settings.TLS)))
+	ways := settings.Networks
+	ways.Service = remote.Network{}
+	if settings.TLS != (remote.TLS{}) || ways != (Networks{}) {
+		a.trusted = fmt.Sprintf(" %x", sha256.Sum256(fmt.Appendf(nil, "%#v %#v", settings.TLS, ways)))
 	}
-	return &Access{platform: p, settings: settings, http: transport.Client(storeType), trusted: trusted, release: release}, nil
+	return a, nil
 }
 
 // ConnectStore is Connect for a store whose fields are Settings and nothing else, which it
 // decodes and checks. byOperator says that the operator's configuration names the
-// store.
-func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool) (*Access, error) {
+// store, and service finds the endpoints that AWS has for it.
+func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool, over Networks, service EndpointOf) (*Access, error) {
 	settings := DefaultSettings()
 	problems := remote.Decode(fields, &settings)
+	settings.Networks = over
 	if len(problems) == 0 {
 		settings.Check(byOperator, &problems)
+		settings.CheckHosts(service, &problems)
 	}
 	if err := problems.Err(); err != nil {
 		return nil, err
@@ -198,7 +212,11 @@ func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []s
 		}
 		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
 		share, cancel := shareOf(ctx, left)
-		failed = a.attempt(share, retries, func(ctx context.Context) *CallError { return asFailure(call(ctx, target)) })
+		failed = a.attempt(share, retries, func(ctx context.Context) *CallError {
+			failed := asFailure(call(ctx, target))
+			failed.from(speaker(a.settings.Networks.Service, a.settings.Endpoint, target.Region))
+			return failed
+		})
 		cancel()
 		if failed == nil || !failed.credentials || renewed || !a.platform.credentials.Forget(key, granted) {
 			return failed
@@ -229,8 +247,11 @@ func (a *Access) attempt(ctx context.Context, retries int, try func(context.Cont
 		}
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable), After: failed.after}
 	})
-	if errors.Is(err, remote.ErrNoSlot) {
+	switch {
+	case errors.Is(err, remote.ErrNoSlot):
 		return &CallError{Kind: fault.ErrUnavailable, Text: err.Error(), cause: err}
+	case remote.IsRefused(err):
+		return &CallError{Kind: fault.ErrDenied, Text: err.Error(), cause: err}
 	}
 	return failed
 }

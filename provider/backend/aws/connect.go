@@ -74,7 +74,7 @@ type Platform struct {
 func New(opts Options) *Platform {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Platform{
-		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes}),
+		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
 		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -51,6 +52,12 @@ func failf(kind error, format string, args ...any) *CallError {
 	return &CallError{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
+// Incomplete is an answer of success that is not what was asked for, which no service
+// of AWS gives.
+func Incomplete(what string) *CallError {
+	return failf(fault.ErrUnavailable, "the answer %s, which AWS does not answer; look at what stands between the node and AWS", what)
+}
+
 // Explain turns what the SDK returned into a CallError. AWS's own message is
 // quoted without the secrets that were sent.
 func Explain(err error, sent ...secret.Bytes) *CallError {
@@ -63,10 +70,10 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 	return f
 }
 
-// answeredWith is Named without the secrets that were sent, where the status of
+// answeredWith is named without the secrets that were sent, where the status of
 // the answer may tell what a code that is not known does not.
 func answeredWith(code, text string, status int, sent ...secret.Bytes) *CallError {
-	f := Named(code, remote.Redact(text, sent...))
+	f := named(code, remote.Redact(text, sent...))
 	if errors.Is(f, fault.ErrInvalid) && passes(status) {
 		f.Kind = fault.ErrUnavailable
 	}
@@ -78,11 +85,11 @@ func passes(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 }
 
-// Named is what an error of this code and text means, by AWS's names for
+// named is what an error of this code and text means, by AWS's names for
 // errors, which the services share.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
-func Named(code, text string) *CallError {
+func named(code, text string) *CallError {
 	says := message.Excerpt(code)
 	if text != "" {
 		says += ": " + message.Excerpt(text)
@@ -115,6 +122,31 @@ func retryAfter(err error) time.Duration {
 		return remote.RetryAfter(answered.Response.Header)
 	}
 	return 0
+}
+
+// Named is what an error of this code and text means that stands in an answer beside
+// what went well.
+func (a *Access) Named(target Target, code, text string) *CallError {
+	f := named(code, text)
+	f.from(speaker(a.settings.Networks.Service, a.settings.Endpoint, target.Region))
+	return f
+}
+
+// from marks what a server that a class chose has said.
+func (f *CallError) from(server remote.Speaker) {
+	if f != nil && f.Code != "" && server.Host != "" {
+		f.Text = server.Chosen() + ", answered: " + f.Text
+	}
+}
+
+// speaker is who answers at an endpoint of the settings, in a region.
+func speaker(over remote.Network, endpoint, region string) remote.Speaker {
+	at := endpointIn(endpoint, region)
+	if at == nil {
+		return remote.Speaker{}
+	}
+	_, host, _ := strings.Cut(*at, "://")
+	return over.Speaker("AWS says", host) // below amazonaws.com there are load balancers of anybody
 }
 
 func statusOf(err error) int {

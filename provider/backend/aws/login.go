@@ -119,7 +119,7 @@ func sessionName(as identity.Identity) string {
 // that is meant, of whatever kind; the SDK refuses it beside a kind.
 func (a *Access) stsOptions(region string) sts.Options {
 	options := sts.Options{
-		Region: region, HTTPClient: a.http, Retryer: awssdk.NopRetryer{},
+		Region: region, HTTPClient: a.stsHTTP, Retryer: awssdk.NopRetryer{},
 		BaseEndpoint: endpointIn(a.settings.Auth.STSEndpoint, region),
 	}
 	if options.BaseEndpoint == nil {
@@ -141,6 +141,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 			share, cancel := shareOf(ctx, len(order)-n)
 			failed = a.attempt(share, 0, func(ctx context.Context) (failed *CallError) {
 				got, failed = ask(ctx, client)
+				failed.from(speaker(a.settings.Networks.STS, a.settings.Auth.STSEndpoint, regions[i]))
 				return failed
 			})
 			cancel()
@@ -159,13 +160,35 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 	if failed != nil {
 		return awssdk.Credentials{}, failed
 	}
-	if got == nil || got.AccessKeyId == nil || got.SecretAccessKey == nil || got.SessionToken == nil || got.Expiration == nil {
-		return awssdk.Credentials{}, failf(fault.ErrUnavailable, "STS answered without credentials; look at what stands between the node and AWS")
+	if got == nil {
+		got = &types.Credentials{}
 	}
-	return awssdk.Credentials{
-		AccessKeyID: *got.AccessKeyId, SecretAccessKey: *got.SecretAccessKey, SessionToken: *got.SessionToken,
-		CanExpire: true, Expires: *got.Expiration,
-	}, nil
+	return temporary(awssdk.Credentials{
+		AccessKeyID: awssdk.ToString(got.AccessKeyId), SecretAccessKey: awssdk.ToString(got.SecretAccessKey), SessionToken: awssdk.ToString(got.SessionToken),
+		CanExpire: true, Expires: awssdk.ToTime(got.Expiration),
+	}, "STS")
+}
+
+// temporary returns what by granted, if it is whole.
+func temporary(got awssdk.Credentials, by string) (awssdk.Credentials, *CallError) {
+	if got.AccessKeyID == "" || got.SecretAccessKey == "" || got.SessionToken == "" || !got.CanExpire || got.Expires.IsZero() {
+		return awssdk.Credentials{}, failf(fault.ErrUnavailable, "%s answered without whole credentials; look at what stands between the node and AWS", by)
+	}
+	return got, nil
+}
+
+// ofRole returns the credentials of an answer that is about the session of the role.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html
+func ofRole(got *types.Credentials, user *types.AssumedRoleUser, role, session string) (*types.Credentials, *CallError) {
+	if user == nil {
+		user = &types.AssumedRoleUser{}
+	}
+	is, asked := strings.Split(awssdk.ToString(user.Arn), ":"), strings.Split(role, ":")
+	name := role[strings.LastIndex(role, "/")+1:]
+	if len(is) != 6 || len(asked) != 6 || is[4] != asked[4] || is[5] != "assumed-role/"+name+"/"+session {
+		return nil, failf(fault.ErrUnavailable, "STS answered with the credentials of another role than %s; look at what stands between the node and AWS", message.Excerpt(role))
+	}
+	return got, nil
 }
 
 // keysUnreached is how STS says, under the code of tokens that it refuses, that it
@@ -187,7 +210,7 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 		RoleArn: &role, RoleSessionName: &session, WebIdentityToken: &raw,
 	})
 	if err == nil {
-		return answer.Credentials, nil
+		return ofRole(answer.Credentials, answer.AssumedRoleUser, role, session)
 	}
 	f := Explain(err, token)
 	f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: %s", message.Excerpt(role), f.Text)
@@ -216,7 +239,7 @@ func assumeNext(ctx context.Context, client *sts.Client, role, session string, a
 		o.Credentials = credentials.StaticCredentialsProvider{Value: as}
 	})
 	if err == nil {
-		return answer.Credentials, nil
+		return ofRole(answer.Credentials, answer.AssumedRoleUser, role, session)
 	}
 	f := Explain(err)
 	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", message.Excerpt(role), f.Text)

@@ -121,9 +121,8 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 		kind  error
 		texts []string
 	}{
-		"throttled by EKS Auth":      {awstest.Fail(429, "ThrottlingException", "Rate exceeded"), fault.ErrUnavailable, []string{"throttling", "Rate exceeded"}},
-		"throttled with another 400": {awstest.Fail(400, "ThrottlingException", "Rate exceeded"), fault.ErrUnavailable, []string{"throttling"}},
-		"throttled by the agent":     {awstest.Fail(429, "", "Too Many Requests. Slow down"), fault.ErrUnavailable, []string{"status 429: Too Many Requests. Slow down"}},
+		"throttled with another 400": {awstest.Fail(400, "ThrottlingException", "Rate exceeded"), fault.ErrUnavailable, []string{"throttling", "Rate exceeded"}},
+		"the agent failing":          {awstest.Fail(503, "", "Too Many Requests. Slow down"), fault.ErrUnavailable, []string{"status 503: Too Many Requests. Slow down"}},
 		"EKS Auth failing":           {awstest.Fail(500, "InternalServerException", "try later"), fault.ErrUnavailable, []string{"InternalServerException: try later"}},
 		"EKS Auth away":              {awstest.Fail(500, "", "operation error EKS Auth: dial tcp: i/o timeout"), fault.ErrUnavailable, []string{"i/o timeout", "eks-pod-identity-agent"}},
 		"keys out of reach":          {awstest.Fail(400, "", "JWT signature validation failed: cryptographic validation failed: key refresh failed: EOF"), fault.ErrUnavailable, []string{"key refresh failed"}},
@@ -155,6 +154,30 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 			}
 			if got := server.Calls("agent:GetCredentials"); got != want {
 				t.Errorf("%d calls, want %d", got, want)
+			}
+		})
+	}
+}
+
+// What is throttled with status 429 is tried again beyond the retries, while there is time.
+func TestAThrottledAgentIsAskedAgain(t *testing.T) {
+	for name, fail := range map[string]*awstest.Error{
+		"by EKS Auth":  awstest.Fail(429, "ThrottlingException", "Rate exceeded"),
+		"by the agent": awstest.Fail(429, "", "Too Many Requests. Slow down"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, platform := awstest.New(t), New(Options{})
+			t.Cleanup(platform.Close)
+			server.Add(awstest.Fault{Action: "agent:GetCredentials", Fail: fail, Times: 3})
+			settings := DefaultSettings()
+			settings.Region, settings.Retries = "eu-west-1", 1
+			settings.Auth.Method, settings.Auth.AgentEndpoint = methodPodIdentity, server.URL
+			err := opened(t, platform, settings).Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			if errors.Is(err, fault.ErrUnavailable) {
+				t.Error(err)
+			}
+			if got := server.Calls("agent:GetCredentials"); got != 4 {
+				t.Errorf("%d calls, want 4", got)
 			}
 		})
 	}

@@ -190,7 +190,7 @@ func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Cred
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, failed *CallError) {
 	client := imds.New(imds.Options{
-		HTTPClient: a.http, Retryer: awssdk.NopRetryer{}, Endpoint: a.node.MetadataEndpoint,
+		HTTPClient: a.nodeHTTP, Retryer: awssdk.NopRetryer{}, Endpoint: a.node.MetadataEndpoint,
 		ClientEnableState: imds.ClientEnabled, EnableFallback: awssdk.FalseTernary,
 	})
 	provider := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client })
@@ -199,7 +199,9 @@ func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, faile
 		if got, err = provider.Retrieve(ctx); err != nil {
 			return metadataFailure(err)
 		}
-		return nil
+		var failed *CallError
+		got, failed = temporary(got, "the instance metadata service")
+		return failed
 	})
 	return got, failed
 }

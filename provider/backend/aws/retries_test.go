@@ -41,7 +41,7 @@ func failing(t *testing.T, server *awstest.Server, as identity.Identity, role st
 
 func TestRetriesAreCounted(t *testing.T) {
 	for action, answer := range map[string]*awstest.Error{
-		"secretsmanager:GetSecretValue": awstest.Throttled(),
+		"secretsmanager:GetSecretValue": awstest.Fail(http.StatusInternalServerError, "InternalServiceError", "later"),
 		"sts:AssumeRoleWithWebIdentity": awstest.Fail(http.StatusServiceUnavailable, "ServiceUnavailable", "later"),
 	} {
 		t.Run(action, func(t *testing.T) {
@@ -72,9 +72,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := awstest.New(t)
 			as, role := podOf(t, server, "prod/web"), server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
-			throttled := awstest.Fail(http.StatusTooManyRequests, "ThrottlingException", "Rate exceeded")
-			throttled.RetryAfter = test.after
-			server.Add(awstest.Fault{Action: action, Fail: throttled})
+			later := awstest.Fail(http.StatusServiceUnavailable, "ServiceUnavailable", "later")
+			later.RetryAfter = test.after
+			server.Add(awstest.Fault{Action: action, Fail: later})
 			now := time.Now()
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(time.Until(now))

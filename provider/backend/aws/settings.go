@@ -30,7 +30,13 @@ type Settings struct {
 	TLS             remote.TLS    `yaml:"tls"`
 	Timeout         time.Duration `yaml:"timeout"`
 	Retries         int           `yaml:"retries"`
+
+	Networks Networks `yaml:"-"`
 }
+
+// Networks are the ways to the service, to STS, and to what the node itself answers:
+// the agent of EKS Pod Identity, the instance metadata service.
+type Networks struct{ Service, STS, Node remote.Network }
 
 // DefaultSettings are what holds where nobody says otherwise.
 func DefaultSettings() Settings {
@@ -62,12 +68,23 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 		}
 	}
 	checkEndpoint("endpoint", s.Endpoint, problems)
+	s.Networks.check("endpoint", s.Networks.Service, s.Endpoint, s.Region, problems)
+	s.Networks.check("auth.stsEndpoint", s.Networks.STS, s.Auth.STSEndpoint, s.Region, problems)
+	s.Networks.check("auth.agentEndpoint", s.Networks.Node, s.Auth.AgentEndpoint, s.Region, problems)
 	if s.Endpoint != "" && (s.FIPS || s.DualStack) {
 		problems.Add("endpoint", "leaves fips and dualStack without effect; name the endpoint that has them, or leave it out")
 	}
 	problems.CheckTries(s.Timeout, 100*time.Millisecond, s.Retries, maxRetries)
 	s.Auth.check(byOperator, problems)
 	s.TLS.Check(byOperator, false, problems.Add)
+}
+
+// check looks at an endpoint of the settings. One that needs a region which only the
+// call knows is looked at when it is dialled.
+func (Networks) check(field string, network remote.Network, endpoint, region string, problems *remote.Problems) {
+	if address := endpointIn(endpoint, region); address != nil && (region != "" || !strings.Contains(endpoint, regionPlace)) {
+		network.Rule.Check(field, *address, problems.Add)
+	}
 }
 
 const notRegion = "must be the name of a region, such as eu-west-1"

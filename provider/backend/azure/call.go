@@ -72,12 +72,20 @@ func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret
 	if remote.HasKind(err) {
 		return remote.Outcome{Err: err}
 	}
-	r, answered := asRefused(err, sent)
+	r, answered := asRefused(err, v.config.Network.Speaker("Key Vault says", v.dialledHost(), ownDomains()...), sent)
 	if !answered {
 		failed := unreachable(ctx, v.host, err)
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
 	}
 	return remote.Outcome{Err: r.explain(what, v.who()), Retry: passes(r.status), After: r.after}
+}
+
+// dialledHost is the host that answers for the vault.
+func (v *Vault) dialledHost() string {
+	if v.config.Endpoint != "" {
+		return v.config.Endpoint
+	}
+	return v.host
 }
 
 // Incomplete is the error for an answer that lacks what it must have.

@@ -21,6 +21,16 @@ func clouds() []cloud {
 	}
 }
 
+// ownDomains are the domains in which Azure's own servers are.
+func ownDomains() []string {
+	var domains []string
+	for _, c := range clouds() {
+		_, login, _ := strings.Cut(c.authority, "://login.")
+		domains = append(domains, login, c.vaults, c.hsms)
+	}
+	return domains
+}
+
 // cloudNamed finds a cloud by either of its names, in whatever case.
 func cloudNamed(name string) (cloud, bool) {
 	for _, c := range clouds() {

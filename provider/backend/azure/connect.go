@@ -68,13 +68,13 @@ type Pool struct {
 	observed   string
 	transports *remote.Transports
 
-	logins *remote.Shared[remote.TLS, *logins]
+	logins *remote.Shared[remote.Route, *logins]
 }
 
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes})}
+	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 	p.logins = remote.NewShared(p.openLogins, (*logins).close)
 	return p
 }
@@ -91,7 +91,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, releaseLogins, err := p.logins.Acquire(config.TLS)
+	logins, releaseLogins, err := p.logins.Acquire(remote.Route{TLS: config.TLS, Network: config.LoginNetwork})
 	if err != nil {
 		release()
 		return nil, err

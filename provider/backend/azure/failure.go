@@ -42,7 +42,7 @@ type refused struct {
 }
 
 // asRefused returns the refusal in an answer of Key Vault; false for other failures.
-func asRefused(err error, sent secret.Bytes) (refused, bool) {
+func asRefused(err error, from remote.Speaker, sent secret.Bytes) (refused, bool) {
 	var answer *azcore.ResponseError
 	if !errors.As(err, &answer) {
 		return refused{}, false
@@ -61,9 +61,7 @@ func asRefused(err error, sent secret.Bytes) (refused, bool) {
 	if said.Error.InnerError.Code != "" {
 		r.code = said.Error.InnerError.Code
 	}
-	if text := remote.Redact(said.Error.Message, sent); text != "" {
-		r.text = "; Key Vault says: " + message.Excerpt(text)
-	}
+	r.text = from.Said(said.Error.Message, sent)
 	return r, true
 }
 

@@ -175,10 +175,7 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 	}
 	// What follows is for Microsoft's support alone.
 	description, _, _ := strings.Cut(said.Description, "Trace ID:")
-	text := ""
-	if description = message.Excerpt(remote.Redact(description, sent)); description != "" {
-		text = "; Entra ID says: " + description
-	}
+	text := v.config.LoginNetwork.Speaker("Entra ID says", hostOf(v.config.AuthorityHost), ownDomains()...).Said(description, sent)
 	if passes(resp.StatusCode) || said.Error == "temporarily_unavailable" {
 		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), Retry: true, After: remote.RetryAfter(resp.Header)}
 	}

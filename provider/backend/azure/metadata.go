@@ -41,7 +41,7 @@ func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes,
 			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "auth.metadataEndpoint: is not a URL")}
 		}
 		req.Header.Set("Metadata", "true")
-		resp, err := v.logins.transport.Do(req)
+		resp, err := v.logins.metadata.Do(req)
 		if err != nil {
 			return remote.Outcome{Err: unreachable(ctx, hostOf(address), err), Retry: true}
 		}

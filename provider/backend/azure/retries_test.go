@@ -36,7 +36,7 @@ func TestRetriesAreCounted(t *testing.T) {
 		defaultAudience: {JWT: secret.NewString(issuer.Token(t, "prod/web", defaultAudience, time.Now().Add(time.Hour)))},
 	}}
 	for action, failing := range map[string]azuretest.Fault{
-		"get secrets": azuretest.Throttled(0),
+		"get secrets": {Status: http.StatusServiceUnavailable},
 		"token":       {Status: http.StatusServiceUnavailable},
 		"challenge":   {Status: http.StatusServiceUnavailable},
 	} {

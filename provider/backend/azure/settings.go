@@ -49,6 +49,10 @@ type Settings struct {
 	Timeout  time.Duration `yaml:"timeout"`
 	Retries  int           `yaml:"retries"`
 
+	// Network is the way to the vault, and LoginNetwork that to Entra ID.
+	Network      remote.Network `yaml:"-"`
+	LoginNetwork remote.Network `yaml:"-"`
+
 	byOperator bool // the operator's configuration names the store
 }
 
@@ -70,6 +74,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	s.fillCloud(problems)
 	s.checkWhich(problems)
 	s.AuthorityHost = strings.ToLower(problems.CheckURL("authorityHost", s.AuthorityHost, "https://login.microsoftonline.com", "https"))
+	s.checkReach(problems)
 	if s.Resource != "" {
 		s.Resource = strings.ToLower(problems.CheckURL("resource", s.Resource, "https://vault.azure.net", "https"))
 	}
@@ -85,6 +90,23 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	s.Auth.check(s.byOperator, problems)
 	s.TLS.Check(s.byOperator, false, problems.Add)
 	problems.CheckTries(s.Timeout, time.Second, s.Retries, maxRetries)
+}
+
+// checkReach looks at the addresses that are dialled.
+func (s *Settings) checkReach(problems *remote.Problems) {
+	s.LoginNetwork.Rule.Check("authorityHost", s.AuthorityHost, problems.Add)
+	if s.Endpoint != "" {
+		s.Network.Rule.Check("endpoint", s.Endpoint, problems.Add)
+		return
+	}
+	field := "address"
+	switch {
+	case s.Vault != "":
+		field = "vault"
+	case s.HSM != "":
+		field = "hsm"
+	}
+	s.Network.Rule.Check(field, s.Address, problems.Add)
 }
 
 var (
@@ -141,7 +163,7 @@ func (s *Settings) checkWhich(problems *remote.Problems) {
 		field, name = "hsm", s.HSM
 	}
 	if !vaultName.MatchString(name) || len(name) > 24 {
-		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into address")
+		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into `address` in the operator's configuration, or of a class of provider lanyard")
 	}
 	if !dnsName.MatchString(s.DNSSuffix) {
 		problems.Add("dnsSuffix", "must be a domain such as vault.azure.net")

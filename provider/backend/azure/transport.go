@@ -16,7 +16,7 @@ const maxAnswerBytes = 1 << 20
 // route is the way to the vault. The settings' endpoint is dialled for it, if they
 // name one.
 func (s *Settings) route() remote.Route {
-	route := remote.Route{TLS: s.TLS}
+	route := remote.Route{TLS: s.TLS, Network: s.Network}
 	if parsed, err := url.Parse(s.Address); err == nil && s.Endpoint != "" {
 		route.Address, route.Endpoint = remote.HostPort(parsed), s.Endpoint
 	}

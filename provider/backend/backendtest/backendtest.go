@@ -13,8 +13,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,10 +38,11 @@ func Listen(address string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(address, "0")) //nolint:noctx // it takes no time
 }
 
-// Ending returns the started server, which ends with the test; an error ends the
+// Ending starts a server at an address, which ends with the test; an error ends the
 // test.
-func Ending[S interface{ Close() }](t testing.TB, server S, err error) S {
+func Ending[S interface{ Close() }](t testing.TB, start func(address string) (S, error), address string) S {
 	t.Helper()
+	server, err := start(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +144,23 @@ func Wait(ctx context.Context, delay time.Duration) bool {
 	}
 }
 
+// Clock tells a server the time. The zero Clock is the machine's. It is safe for
+// concurrent use.
+type Clock struct {
+	now atomic.Pointer[func() time.Time]
+}
+
+// SetClock makes the server tell the time with now.
+func (c *Clock) SetClock(now func() time.Time) { c.now.Store(&now) }
+
+// Now is the server's time.
+func (c *Clock) Now() time.Time {
+	if now := c.now.Load(); now != nil {
+		return (*now)()
+	}
+	return time.Now()
+}
+
 // WriteJSON answers with a body of JSON.
 func WriteJSON(w http.ResponseWriter, status int, contentType string, body any) {
 	encoded, err := json.Marshal(body)
@@ -156,6 +176,13 @@ func WriteJSON(w http.ResponseWriter, status int, contentType string, body any) 
 func Write(w http.ResponseWriter, status int, body []byte) {
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:errcheck // the client has gone
+}
+
+// Truncate breaks off an answer in the middle of its body.
+func Truncate(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	Write(w, status, body[:len(body)/2])
+	panic(http.ErrAbortHandler) // closes the connection without a word
 }
 
 // Random returns so many random bytes.

@@ -40,7 +40,7 @@ type Call struct {
 
 // Make makes the call, and again if that may help. It holds a place among the
 // calls in flight at the endpoint only while a try is under way. The error is
-// nil, ctx's, a status of gRPC or what Do returned of its own; a refusal of the
+// nil, ctx's, that of a call that was not made, a status of gRPC or what Do returned of its own; a refusal of the
 // token has the code Unauthenticated.
 func (c Call) Make(ctx context.Context) error {
 	host := Host(c.Conn.Endpoint)
@@ -49,7 +49,7 @@ func (c Call) Make(ctx context.Context) error {
 		err := c.try(ctx)
 		return remote.Outcome{Err: err, Retry: passes(err), After: retryDelay(err)}
 	})
-	if errors.Is(err, remote.ErrNoSlot) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if errors.Is(err, remote.ErrNoSlot) || remote.IsRefused(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%s: %w", c.Resource, err)
 	}
 	return err

@@ -36,40 +36,67 @@ const (
 )
 
 // Links are the connections of one type of store or key service, one Link for
-// each set of authorities. They are safe for concurrent use.
+// each Way. They are safe for concurrent use.
 type Links struct {
-	*remote.Shared[remote.TLS, *Link]
+	*remote.Shared[Way, *Link]
+}
+
+// Way is whom to trust, and the networks of each service: of Secret Manager or Cloud
+// KMS, global and regional; of the identity services; and of the node's metadata
+// server.
+type Way struct {
+	TLS              remote.TLS
+	Global, Regional remote.Network
+	STS, IAM, OAuth  remote.Network
+	Node             remote.Network
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name. now tells the time to their caches.
-func NewLinks(name string, calls *remote.Calls, now func() time.Time) *Links {
-	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes})
+// and counted there under name. now tells the time to their caches. person is true for
+// who runs a command.
+func NewLinks(name string, calls *remote.Calls, now func() time.Time, person bool) *Links {
+	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes, Person: person})
 	return &Links{remote.NewShared(
-		func(trusted remote.TLS) (*Link, error) {
-			transport, release, err := transports.Acquire(remote.Route{TLS: trusted})
-			if err != nil {
-				return nil, err
+		func(way Way) (*Link, error) {
+			l := newLink(name, way, now)
+			for _, network := range []remote.Network{way.Global, way.Regional, way.STS, way.IAM, way.OAuth, way.Node} {
+				if l.transports[network] != nil {
+					continue
+				}
+				transport, release, err := transports.Acquire(remote.Route{TLS: way.TLS, Network: network})
+				if err != nil {
+					l.close()
+					return nil, err
+				}
+				l.transports[network] = transport
+				l.giveBack = append(l.giveBack, release)
 			}
-			return newLink(name, transport, release, now), nil
+			return l, nil
 		},
 		(*Link).close,
 	)}
 }
 
-// Link is the connections that trust one set of authorities: HTTP for Google's
+// Link is the connections of one Way: HTTP for Google's
 // identity services, and gRPC for each endpoint that is dialled; and the access
 // tokens that were got over them.
 type Link struct {
-	name      string
-	now       func() time.Time
-	transport *remote.Transport
-	giveBack  func() // of transport
+	name       string
+	way        Way
+	now        func() time.Time
+	transports map[remote.Network]*remote.Transport
+	giveBack   []func() // of transports
 
 	granted *credential.Cache[secret.Bytes] // access tokens
 	facts   *credential.Cache[string]       // what does not change from call to call
 
-	conns *remote.Shared[string, *remote.Conn] // by endpoint
+	conns *remote.Shared[dialled, *remote.Conn]
+}
+
+// dialled is what a gRPC connection leads to, and how.
+type dialled struct {
+	endpoint string
+	network  remote.Network
 }
 
 // Conn is a gRPC connection to one endpoint, which its users share.
@@ -81,11 +108,12 @@ type Conn struct {
 	Close func()
 
 	observed string // what its calls are counted as
+	over     remote.Network
 }
 
-func newLink(name string, transport *remote.Transport, release func(), now func() time.Time) *Link {
+func newLink(name string, way Way, now func() time.Time) *Link {
 	l := &Link{
-		name: name, now: now, transport: transport, giveBack: release,
+		name: name, way: way, now: now, transports: map[remote.Network]*remote.Transport{},
 		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
 		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
 	}
@@ -98,23 +126,25 @@ func newLink(name string, transport *remote.Transport, release func(), now func(
 func (l *Link) close() {
 	l.granted.Close()
 	l.facts.Close()
-	l.giveBack()
+	for _, release := range l.giveBack {
+		release()
+	}
 }
 
-// Connect returns the connection to a checked endpoint, which the caller closes
-// once. It makes no call: gRPC connects when the first is made.
-func (l *Link) Connect(endpoint string) (*Conn, error) {
-	conn, release, err := l.conns.Acquire(endpoint)
+// Connect returns the connection to a checked endpoint over a network of the Way, which
+// the caller closes once. It makes no call: gRPC connects when the first is made.
+func (l *Link) Connect(endpoint string, over remote.Network) (*Conn, error) {
+	conn, release, err := l.conns.Acquire(dialled{endpoint, over})
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name}, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name, over: over}, nil
 }
 
-func (l *Link) dial(endpoint string) (*remote.Conn, error) {
-	address, err := url.Parse(endpoint)
+func (l *Link) dial(to dialled) (*remote.Conn, error) {
+	address, err := url.Parse(to.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	return l.transport.DialGRPC(address, MaxAnswerBytes)
+	return l.transports[to.network].DialGRPC(address, MaxAnswerBytes)
 }

@@ -3,7 +3,6 @@ package gcp
 import (
 	"time"
 
-	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -14,11 +13,13 @@ const (
 	maxPause   = 10 * time.Second
 )
 
-// Said is what Google gave as its reason, without the secrets that were sent;
-// empty if it gave none.
-func Said(text string, sent ...secret.Bytes) string {
-	if text = remote.Redact(text, sent...); text == "" {
-		return ""
-	}
-	return "; Google says: " + message.Excerpt(text)
+// speaker is who answers at the host of an endpoint.
+func speaker(over remote.Network, endpoint string) remote.Speaker {
+	return over.Speaker("Google says", Host(endpoint), "googleapis.com")
+}
+
+// Said is what the connection's server gave as its reason, without the secrets that
+// were sent; empty if it gave none.
+func (c *Conn) Said(text string, sent ...secret.Bytes) string {
+	return speaker(c.over, c.Endpoint).Said(text, sent...)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -33,7 +34,7 @@ func FuzzReason(f *testing.F) {
 	f.Add([]byte(`{"error":{"message":7}}`))
 	f.Add([]byte(`<html>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		told := Said((&recorder{body: body}).reason(), secret.NewString("the-token"))
+		told := remote.Speaker{Host: "a.example.com"}.Said((&recorder{body: body}).reason(), secret.NewString("the-token"))
 		if len(told) > 10*400 || strings.ContainsAny(told, "\n\r\x1b") || strings.Contains(told, "the-token") || !utf8.ValidString(told) {
 			t.Errorf("%q is told as %q", body, told)
 		}

@@ -24,11 +24,13 @@ const maxLoginBytes = 64 << 10
 
 // callOf says what a call is for and what its failure means.
 type callOf struct {
-	what    string // in errors
-	refused string // the remedy when it is refused
-	kind    error  // of a refusal
-	sent    []secret.Bytes
-	local   bool // the server is the node's own and answers at once or never
+	what     string // in errors
+	refused  string // the remedy when it is refused
+	kind     error  // of a refusal
+	sent     []secret.Bytes
+	over     remote.Network
+	endpoint string
+	local    bool // the server is the node's own and answers at once or never
 }
 
 // call makes a call of an identity service, and again a bounded number of times
@@ -36,14 +38,14 @@ type callOf struct {
 // its context for golang.org/x/oauth2. The client notes what comes back, since
 // libraries put status and body into one text.
 func (s *Login) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
-	retries := s.Retries
+	retries, transport := s.Retries, s.Link.transports[c.over]
 	if c.local {
 		retries = min(retries, 1)
 	}
 	backoff := remote.Backoff{Timeout: s.Timeout, Retries: retries, First: firstPause, Max: maxPause}
 	var seen *recorder
 	err := backoff.Do(ctx, "the server", func(ctx context.Context) remote.Outcome {
-		client := s.Link.transport.Client(s.Link.name)
+		client := transport.Client(s.Link.name)
 		seen = &recorder{next: client.Transport}
 		client.Transport = seen
 		err := do(context.WithValue(ctx, oauth2.HTTPClient, client), client)
@@ -52,7 +54,7 @@ func (s *Login) call(ctx context.Context, c callOf, do func(context.Context, *ht
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, remote.ErrNoSlot), ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case errors.Is(err, remote.ErrNoSlot), remote.IsRefused(err), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return fmt.Errorf("%s: %w", c.what, err)
 	}
 	return seen.failure(s, c)
@@ -120,7 +122,7 @@ func (r *recorder) undecided() bool {
 
 // failure explains a call that failed for good.
 func (r *recorder) failure(s *Login, c callOf) error {
-	text := Said(r.reason(), c.sent...)
+	text := speaker(c.over, c.endpoint).Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:
 		return fault.Failf(fault.ErrInvalid, "%s: the request cannot be sent", c.what)

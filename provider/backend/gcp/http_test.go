@@ -16,12 +16,12 @@ import (
 // than one call may take.
 func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 	calls := remote.NewCalls(1)
-	link, giveBack, err := NewLinks("google", calls, nil).Acquire(remote.TLS{})
+	link, giveBack, err := NewLinks("google", calls, nil, false).Acquire(Way{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer giveBack()
-	conn, err := link.Connect("https://secretmanager.example.com")
+	conn, err := link.Connect("https://secretmanager.example.com", remote.Network{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (s *Login) impersonate(ctx context.Context, id identity.Identity, own secre
 		what: fmt.Sprintf("acting as service account %s at %s", account, Host(endpoint)),
 		refused: fmt.Sprintf("grant the pod's identity (%s in its workload identity pool) roles/iam.workloadIdentityUser on service account %s, and check that it exists%s",
 			subject(id), first, chain(delegates)),
-		kind: fault.ErrDenied, sent: []secret.Bytes{own},
+		kind: fault.ErrDenied, over: s.Link.way.IAM, endpoint: endpoint, sent: []secret.Bytes{own},
 	}, func(ctx context.Context, client *http.Client) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+"/v1/"+accountName(url.PathEscape(account))+":generateAccessToken", bytes.NewReader(text))
 		if err != nil {

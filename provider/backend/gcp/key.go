@@ -58,7 +58,7 @@ func (s *Login) keyToken(ctx context.Context, where string, content secret.Bytes
 	err := s.call(ctx, callOf{
 		what:    "login as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
 		refused: "check that the service account exists and is enabled, that the key was not deleted, and the node's clock",
-		kind:    fault.ErrUnauthenticated, sent: []secret.Bytes{content, secret.NewString(key.Key)},
+		kind:    fault.ErrUnauthenticated, over: s.Link.way.OAuth, endpoint: endpoint, sent: []secret.Bytes{content, secret.NewString(key.Key)},
 	}, func(ctx context.Context, _ *http.Client) error {
 		var err error
 		granted, err = (&jwt.Config{

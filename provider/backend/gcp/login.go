@@ -187,7 +187,7 @@ func (s *Login) federate(ctx context.Context, id identity.Identity) (secret.Byte
 		what: "the exchange of the pod's token at " + Host(auth.STSEndpoint),
 		refused: fmt.Sprintf("check that auth.audience (%s) names a workload identity pool and provider that exist and trust this cluster's issuer, and that they accept the audience %s of the pod's token; in pool %s the pod is %s",
 			message.Excerpt(audience), message.Excerpt(wanted), message.Excerpt(poolOf(audience)), subject(id)),
-		kind: fault.ErrUnauthenticated, sent: []secret.Bytes{token.JWT},
+		kind: fault.ErrUnauthenticated, over: s.Link.way.STS, endpoint: auth.STSEndpoint, sent: []secret.Bytes{token.JWT},
 	}, func(ctx context.Context, _ *http.Client) error {
 		source, err := externalaccount.NewTokenSource(ctx, externalaccount.Config{
 			Audience:             audience,

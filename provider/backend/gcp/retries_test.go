@@ -40,9 +40,10 @@ func TestRetriesAreCounted(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				link := newLink("gcp", transport, release, time.Now)
+				link := newLink("gcp", Way{}, time.Now)
+				link.transports[remote.Network{}], link.giveBack = transport, []func(){release}
 				t.Cleanup(link.close)
-				conn, err := link.Connect(server.Endpoint)
+				conn, err := link.Connect(server.Endpoint, remote.Network{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -27,44 +27,69 @@ type Outcome struct {
 	Err   error
 	Retry bool          // whether a retry may help
 	After time.Duration // the pause that the server asks for; zero if it asks for none
+	// Throttled says that the server refused the call because there were too many. A
+	// Transport notices HTTP status 429 by itself.
+	Throttled bool
 }
 
 // Do makes tries until one succeeds, fails in a way that no retry helps, or is
 // the last of the retries; the error is then that try's. The number of tries is
 // exact but for two reasons to stop before: ctx leaves no time for the next pause,
-// or the server asks for a pause longer than Max. If ctx ended during a try, the
-// error names peer and wraps ctx's; if the call had no slot, the error wraps
-// ErrNoSlot.
+// or the server asks for a pause longer than Max. A throttled try does not count: the
+// call waits, for as long as the server asks, while ctx's deadline leaves time. If ctx
+// ended during a try, the error names peer, has the text of the last try that had an
+// answer, and wraps ctx's; if the call had no slot, the error wraps ErrNoSlot; if a
+// DialRule refuses its address, it is an *AddressRefusedError.
 func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) Outcome) error {
-	for n := 0; ; n++ {
+	var last error
+	for n, retries := 0, 0; ; n++ {
 		limited := WithTimeout(ctx, b.Timeout)
 		got := try(limited)
-		missed := noSlot(limited)
+		missed := notMade(limited)
 		switch {
 		case got.Err == nil:
 			return nil
 		case missed != nil:
 			return missed
-		case errors.Is(got.Err, ErrNoSlot):
+		case errors.Is(got.Err, ErrNoSlot), IsRefused(got.Err):
 			return got.Err
 		case ctx.Err() != nil:
-			return fmt.Errorf("no answer from %s in the time given: %w", peer, ctx.Err())
-		case !got.Retry || n >= b.Retries || !b.pause(ctx, n, got.After):
+			return timeOver(ctx, peer, last)
+		case !got.Retry:
+			return got.Err
+		}
+		last = got.Err
+		longest := b.Max
+		if deadline, ok := ctx.Deadline(); ok && (got.Throttled || wasThrottled(limited)) {
+			longest = time.Until(deadline)
+		} else if retries++; retries > b.Retries {
+			return got.Err
+		}
+		if !b.pause(ctx, n, got.After, longest) {
 			return got.Err
 		}
 	}
 }
 
+// timeOver is the error of a call whose time ended during a try.
+func timeOver(ctx context.Context, peer string, last error) error {
+	before := ""
+	if last != nil {
+		before = fmt.Sprintf(" (the try before: %v)", last)
+	}
+	return fmt.Errorf("no answer from %s in the time given%s: %w", peer, before, ctx.Err())
+}
+
 // pause waits before retry n, counted from zero, and is false if there is no time
-// for it.
-func (b Backoff) pause(ctx context.Context, n int, asked time.Duration) bool {
+// for it or the server asks for a longer pause than longest.
+func (b Backoff) pause(ctx context.Context, n int, asked, longest time.Duration) bool {
 	// The jitter of half the mean in both directions stays within Max.
 	mean := b.Max * 2 / 3
 	if n < 30 {
 		mean = min(b.First<<n, mean)
 	}
 	delay := max(asked, mean/2+rand.N(mean+1))
-	if deadline, ok := ctx.Deadline(); asked > b.Max || ok && time.Until(deadline) <= delay {
+	if deadline, ok := ctx.Deadline(); asked > longest || ok && time.Until(deadline) <= delay {
 		return false
 	}
 	timer := time.NewTimer(delay)

@@ -11,19 +11,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // Calls bounds the calls in flight at each address that is dialled, over all
 // classes and identities, so that the pods of a node do not overload a store.
-// Addresses do not wait for each other. It is safe for concurrent use.
+// Addresses do not wait for each other, and the tenants of package share divide the
+// slots of an address, so that calls of one that do not end leave room for those of
+// the others. It is safe for concurrent use.
 type Calls struct {
 	// Observe, if set before the first call, is told of every call that
-	// ended: the type of store, the HTTP status (zero if there was no answer)
-	// and how long it took until the answer's header.
-	Observe func(storeType string, status int, took time.Duration)
+	// ended: its context, the type of store, the HTTP status (zero if there was
+	// no answer) and how long it took until the answer's header.
+	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
+	// Meter, if set before the first call, counts the slots of all addresses.
+	Meter *share.Meter
 
 	mu    sync.Mutex
 	limit int64
@@ -31,8 +34,10 @@ type Calls struct {
 }
 
 type slots struct {
-	*semaphore.Weighted
-	users int // calls that hold or wait for a slot
+	*share.Pool
+	users     int       // calls that hold or wait for a slot
+	allowed   float64   // how many calls the server seems to bear; at most the limit
+	throttled time.Time // when allowed was lowered
 }
 
 // NewCalls allows limit calls in flight at each address; limit is at least 1.
@@ -40,15 +45,24 @@ func NewCalls(limit int) *Calls {
 	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}}
 }
 
-// SetLimit changes the bound. Calls that already hold or wait for a slot
-// finish under the old one.
+// SetLimit changes the bound. Calls that already hold a slot keep it.
 func (c *Calls) SetLimit(limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limit != int64(max(limit, 1)) {
-		c.limit = int64(max(limit, 1))
-		c.slots = map[string]*slots{}
+	c.limit = int64(max(limit, 1))
+	for _, s := range c.slots {
+		s.allowed = float64(c.limit)
+		s.SetLimits(slotLimits(c.limit))
 	}
+}
+
+// stalled is how long a tenant waits before calls of others that do not end are no
+// longer its concern. Until then the limit holds for all tenants together.
+const stalled = 200 * time.Millisecond
+
+// slotLimits are the limits of one address.
+func slotLimits(limit int64) share.Limits {
+	return share.Limits{Capacity: limit, Guarantee: min(limit, share.Guarantee), Patience: stalled}
 }
 
 // ErrNoSlot means that a call was not made, because the concurrency limit of its
@@ -69,13 +83,14 @@ func (e *noSlotError) Error() string {
 
 func (e *noSlotError) Unwrap() []error { return []error{ErrNoSlot, fault.ErrUnavailable, e.cause} }
 
-// Acquire waits for a slot at the address and returns the function that gives
-// it back, to be called once. The error wraps ErrNoSlot.
+// Acquire waits for a slot at the address, for the tenant of ctx, and returns the
+// function that gives it back, to be called once. The error wraps ErrNoSlot.
 func (c *Calls) Acquire(ctx context.Context, address string) (release func(), err error) {
 	c.mu.Lock()
 	s, limit := c.slots[address], c.limit
 	if s == nil {
-		s = &slots{Weighted: semaphore.NewWeighted(c.limit)}
+		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit)), allowed: float64(c.limit)}
+		c.forget()
 		c.slots[address] = s
 	}
 	s.users++
@@ -84,15 +99,55 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	leave := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if s.users--; s.users == 0 && c.slots[address] == s {
+		if s.users--; s.users == 0 && s.allowed >= float64(c.limit) {
+			s.Close()
 			delete(c.slots, address)
 		}
 	}
-	if err := s.Acquire(ctx, 1); err != nil {
+	slot, err := s.Acquire(ctx, share.Of(ctx), 1)
+	if err != nil {
 		leave()
 		return nil, &noSlotError{address, limit, err}
 	}
-	return func() { s.Release(1); leave() }, nil
+	return func() { slot.Release(); leave() }, nil
+}
+
+// What is known of an address that throttles: it is kept for so long without calls, of so
+// many addresses, and one burst of refusals counts as one.
+const (
+	throttledKept = time.Minute
+	throttledMax  = 256
+	oneBurst      = 250 * time.Millisecond
+)
+
+// forget drops what is known of addresses without calls. It is entered with mu held.
+func (c *Calls) forget() {
+	for address, s := range c.slots {
+		if s.users == 0 && (time.Since(s.throttled) > throttledKept || len(c.slots) >= throttledMax) {
+			s.Close()
+			delete(c.slots, address)
+		}
+	}
+}
+
+// ended adapts the number of calls in flight to what the server at an address bears, as
+// TCP does: half as many once it throttles, and one more for each round without.
+func (c *Calls) ended(address string, throttled bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.slots[address]
+	limit := float64(c.limit)
+	switch {
+	case s == nil || !throttled && s.allowed >= limit:
+		return
+	case !throttled:
+		s.allowed = min(s.allowed+1/s.allowed, limit)
+	case time.Since(s.throttled) < oneBurst:
+		return
+	default:
+		s.allowed, s.throttled = max(s.allowed/2, 1), time.Now()
+	}
+	s.SetLimits(slotLimits(int64(s.allowed)))
 }
 
 // timeoutKey is the context's key for the allowance of WithTimeout.
@@ -100,8 +155,16 @@ type timeoutKey struct{}
 
 // allowance is how long each call may take, and why one was not made.
 type allowance struct {
-	timeout time.Duration
-	noSlot  atomic.Pointer[error]
+	timeout   time.Duration
+	notMade   atomic.Pointer[error]
+	throttled atomic.Bool
+}
+
+// wasThrottled is true if a call made with ctx, which is WithTimeout's, was answered
+// with HTTP status 429.
+func wasThrottled(ctx context.Context) bool {
+	allowed, ok := ctx.Value(timeoutKey{}).(*allowance)
+	return ok && allowed.throttled.Load()
 }
 
 // WithTimeout lets each call that goes through a Transport take so long, to the
@@ -111,12 +174,12 @@ func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
 	return context.WithValue(ctx, timeoutKey{}, &allowance{timeout: timeout})
 }
 
-// noSlot is the error, which wraps ErrNoSlot, of a call that was not made with
-// ctx, which is WithTimeout's; nil if each was made. The clients of AWS and Azure
-// keep no more of it than that ctx has ended.
-func noSlot(ctx context.Context) error {
+// notMade is the error of a call that was not made with ctx, which is WithTimeout's;
+// nil if each was made. It wraps ErrNoSlot, or is an *AddressRefusedError. Of the
+// first, the clients of AWS and Azure keep no more than that ctx has ended.
+func notMade(ctx context.Context) error {
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
-		if err := allowed.noSlot.Load(); err != nil {
+		if err := allowed.notMade.Load(); err != nil {
 			return *err
 		}
 	}
@@ -131,7 +194,7 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 		release, err := c.Acquire(req.Context(), dialled(req.URL))
 		if err != nil {
 			if limited {
-				allowed.noSlot.Store(&err)
+				allowed.notMade.Store(&err)
 			}
 			return nil, err
 		}
@@ -146,10 +209,20 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 		if err == nil {
 			status = resp.StatusCode
 		}
+		throttled := status == http.StatusTooManyRequests
+		if limited && throttled {
+			allowed.throttled.Store(true)
+		}
+		if err == nil {
+			c.ended(dialled(req.URL), throttled)
+		}
 		if c.Observe != nil {
-			c.Observe(storeType, status, time.Since(start))
+			c.Observe(req.Context(), storeType, status, time.Since(start))
 		}
 		if err != nil {
+			if limited && IsRefused(err) {
+				allowed.notMade.Store(&err)
+			}
 			release()
 			return nil, err
 		}

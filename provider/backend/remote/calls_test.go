@@ -14,7 +14,28 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
+
+// One tenant's calls do not end, at the address that others call too.
+func TestTenantsShareTheSlotsOfAnAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCalls(64)
+		ctx := share.With(t.Context(), "greedy")
+		for range 64 {
+			if _, err := c.Acquire(ctx, "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 30 {
+			release, err := c.Acquire(share.With(t.Context(), fmt.Sprint("other", i)), "a")
+			if err != nil {
+				t.Fatalf("tenant %d has no slot: %v", i, err)
+			}
+			defer release()
+		}
+	})
+}
 
 // gauge counts what is in flight and the most there ever was.
 type gauge struct{ now, most atomic.Int64 }
@@ -171,14 +192,15 @@ func TestSetLimitHoldsForCallsThatFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.SetLimit(2)
-		// The old call does not count against the new limit, nor is its slot
-		// lost or doubled when it comes back.
-		one, err1 := c.Acquire(t.Context(), "a")
-		two, err2 := c.Acquire(t.Context(), "a")
-		if err1 != nil || err2 != nil {
-			t.Fatal(err1, err2)
+		one, err := c.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
 		}
 		old()
+		two, err := c.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := c.Acquire(ctx, "a"); err == nil {
@@ -325,7 +347,7 @@ func TestTransportObservesEveryCall(t *testing.T) {
 		}
 		var calls []seen
 		c := NewCalls(1)
-		c.Observe = func(storeType string, status int, took time.Duration) {
+		c.Observe = func(_ context.Context, storeType string, status int, took time.Duration) {
 			calls = append(calls, seen{storeType, status, took})
 		}
 		answers := []int{200, 503, 0}

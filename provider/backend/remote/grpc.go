@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,7 +21,8 @@ type Conn struct {
 	*grpc.ClientConn
 
 	calls   *Calls
-	address string // that is dialled
+	address string                // that is dialled
+	refused atomic.Pointer[error] // of the last dial, if a DialRule refused it
 }
 
 // DialGRPC returns a connection to the server of a URL, in plain text if its scheme
@@ -32,10 +34,18 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 		secure = insecure.NewCredentials()
 	}
 	address := HostPort(endpoint)
-	conn, err := grpc.NewClient("dns:///"+address,
+	c := &Conn{calls: t.options.Calls, address: t.dialled(address)}
+	// The dialer gets the name, which DialRules and proxies know.
+	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(secure),
 		grpc.WithNoProxy(), // as for HTTP
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return t.dial(ctx, "tcp", address) }),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := t.dial(ctx, "tcp", address)
+			if c.refused.Store(nil); IsRefused(err) {
+				c.refused.Store(&err)
+			}
+			return conn, err
+		}),
 		grpc.WithDisableServiceConfig(), // nor has DNS a say in how calls are made
 		grpc.WithUserAgent("lanyard"),
 		grpc.WithIdleTimeout(idleConnection),
@@ -52,12 +62,13 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{ClientConn: conn, calls: t.options.Calls, address: t.dialled(address)}, nil
+	c.ClientConn = conn
+	return c, nil
 }
 
 // Call makes one call with do when it has a slot, within the timeout. It is
-// observed as the name, with what status makes of do's error. The error is do's, or
-// wraps ErrNoSlot.
+// observed as the name, with what status makes of do's error. The error is do's,
+// wraps ErrNoSlot, or is an *AddressRefusedError.
 func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration, status func(error) int, do func(context.Context) error) error {
 	release, err := c.calls.Acquire(ctx, c.address)
 	if err != nil {
@@ -68,8 +79,11 @@ func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration,
 	defer cancel()
 	start := time.Now()
 	err = do(ctx)
+	if refused := c.refused.Load(); err != nil && refused != nil {
+		return *refused
+	}
 	if c.calls.Observe != nil {
-		c.calls.Observe(observed, status(err), time.Since(start))
+		c.calls.Observe(ctx, observed, status(err), time.Since(start))
 	}
 	return err
 }

@@ -47,10 +47,10 @@ func (t *TLS) Check(byOperator, oneServer bool, add func(field, format string, a
 		}
 	}
 	if sources > 1 {
-		add("tls.caCert", "give one of caCert, caCertFile and caCertDir")
+		add("tls.caCert", "give one of `tls.caCert`, `tls.caCertFile` and `tls.caCertDir`")
 	}
 	if (t.ClientCertFile == "") != (t.ClientKeyFile == "") {
-		add("tls.clientCertFile", "give clientCertFile and clientKeyFile together")
+		add("tls.clientCertFile", "give `tls.clientCertFile` and `tls.clientKeyFile` together")
 	}
 	switch {
 	case !oneServer && t.ServerName != "":

@@ -19,6 +19,8 @@ const (
 	maxHeaderBytes = 64 << 10
 	// dialTime bounds opening one connection, without its handshake.
 	dialTime = 5 * time.Second
+	// keepAlive is the interval of TCP's own probes.
+	keepAlive = 30 * time.Second
 )
 
 // Options are what all Transports of one product have in common.
@@ -27,14 +29,19 @@ type Options struct {
 	Calls *Calls
 	// MaxAnswer is the maximum size of an answer's body in bytes.
 	MaxAnswer int64
-	// Dial opens every connection; nil means a net.Dialer.
+	// Dial opens the connections for which there is no DialRule; nil means a
+	// net.Dialer.
 	Dial Dial
+	// Person is true where a person runs a command: calls then go through the proxy of
+	// the environment, as those of the person's other tools do.
+	Person bool
 }
 
 // Route is which connections are made, and how. Those with equal Routes share
 // them.
 type Route struct {
-	TLS TLS
+	TLS     TLS
+	Network Network
 	// Address is a host and port for which Endpoint, another, is dialled; empty
 	// if each is dialled as it is. TLS checks the name of Address.
 	Address, Endpoint string
@@ -47,7 +54,7 @@ type Transports struct{ shared *Shared[Route, *Transport] }
 // NewTransports returns Transports without connections.
 func NewTransports(options Options) *Transports {
 	if options.Dial == nil {
-		options.Dial = (&net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second}).DialContext
+		options.Dial = (&net.Dialer{Timeout: dialTime, KeepAlive: keepAlive}).DialContext
 	}
 	return &Transports{NewShared(
 		func(route Route) (*Transport, error) {
@@ -55,7 +62,11 @@ func NewTransports(options Options) *Transports {
 			if err != nil {
 				return nil, fault.Fail(fault.ErrInvalid, err)
 			}
-			return newTransport(options, route, trust), nil
+			dialer, err := newDialer(route.Network, options.Dial, options.Person)
+			if err != nil {
+				return nil, fault.Fail(fault.ErrInvalid, err)
+			}
+			return newTransport(options, route, trust, dialer), nil
 		},
 		func(t *Transport) { t.pool.CloseIdleConnections() },
 	)}
@@ -72,13 +83,15 @@ type Transport struct {
 	options Options
 	route   Route
 	trust   *Trust
+	dialer  *dialer
 	pool    *http.Transport
 }
 
-func newTransport(options Options, route Route, trust *Trust) *Transport {
-	t := &Transport{options: options, route: route, trust: trust}
+func newTransport(options Options, route Route, trust *Trust, dialer *dialer) *Transport {
+	t := &Transport{options: options, route: route, trust: trust, dialer: dialer}
 	t.pool = &http.Transport{
-		// No Proxy: the node's environment has no say in where tokens go.
+		// No Proxy: dial knows the operator's, and the node's environment has no
+		// say in where tokens go.
 		DialContext:            t.dial,
 		DialTLSContext:         trust.DialTLS(t.dial),
 		ForceAttemptHTTP2:      true,
@@ -95,7 +108,7 @@ func newTransport(options Options, route Route, trust *Trust) *Transport {
 
 // dial opens the connection for an address: the one place that does.
 func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return t.options.Dial(ctx, network, t.dialled(address))
+	return t.dialer.dial(ctx, network, t.dialled(address))
 }
 
 // dialled is the host and port that are dialled for an address.
@@ -120,7 +133,7 @@ func (t *Transport) RoundTripper(observed string) http.RoundTripper {
 	return t.options.Calls.Transport(observed, func(to *url.URL) string { return t.dialled(HostPort(to)) }, roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := t.pool.RoundTrip(req)
 		if err == nil {
-			bound(resp, t.options.MaxAnswer)
+			bound(req.Context(), resp, t.options.MaxAnswer)
 		}
 		return resp, err
 	}))

@@ -151,7 +151,7 @@ func TestAnswersAreBounded(t *testing.T) {
 			if test.announced {
 				resp.ContentLength = int64(test.size)
 			}
-			bound(resp, limit)
+			bound(t.Context(), resp, limit)
 			got, err := io.ReadAll(resp.Body)
 			var large *TooLargeError
 			switch {
@@ -181,7 +181,7 @@ func TestTLSSettings(t *testing.T) {
 		"the operator's files":             {TLS{CACertDir: "/ca", ClientCertFile: "/c", ClientKeyFile: "/k"}, true, false, ""},
 		"a relative path":                  {TLS{CACertDir: "ca"}, true, false, "tls.caCertDir must be an absolute path on the node"},
 		"two sources":                      {TLS{CACert: "PEM", CACertDir: "/ca"}, true, false, "tls.caCert give one of"},
-		"a certificate without a key":      {TLS{ClientCertFile: "/c"}, true, false, "tls.clientCertFile give clientCertFile and clientKeyFile together"},
+		"a certificate without a key":      {TLS{ClientCertFile: "/c"}, true, false, "tls.clientCertFile give `tls.clientCertFile` and `tls.clientKeyFile` together"},
 		"a name for one server":            {TLS{ServerName: "a"}, false, true, ""},
 		"a name for several":               {TLS{ServerName: "a"}, true, false, "tls.serverName has no place here"},
 		"no verification of several":       {TLS{InsecureSkipVerify: true}, true, false, "tls.insecureSkipVerify has no place here"},

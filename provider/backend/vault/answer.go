@@ -83,6 +83,9 @@ func ParseAnswer(path string, body []byte) (*Answer, error) {
 	if json.Unmarshal(body, &a) != nil {
 		return nil, errShape
 	}
+	if a.WrapInfo != nil && (*a.WrapInfo)[0] != '{' {
+		return nil, errShape
+	}
 	if string(a.Data) == "null" {
 		a.Data = nil
 	}

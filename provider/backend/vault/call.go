@@ -28,6 +28,7 @@ type client struct {
 	http      *http.Client
 	address   *url.URL
 	namespace string
+	from      remote.Speaker
 	backoff   remote.Backoff
 }
 
@@ -46,6 +47,7 @@ func newClient(config *Settings, calls *http.Client) (*client, error) {
 		http:      calls,
 		address:   address,
 		namespace: config.Namespace,
+		from:      config.Network.Speaker(says, address.Host),
 		backoff:   remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
 	}, nil
 }
@@ -88,7 +90,10 @@ type Response struct {
 	Status int
 	Answer *Answer // nil if the body was empty or not an answer of Vault's
 	Broken error   // why Answer is nil
+	// Location is where a redirect that is not followed leads to, without the query.
+	Location string
 
+	from   remote.Speaker
 	logsIn bool           // again, some time after it was refused
 	sent   []secret.Bytes // with the request; never repeated in an error
 }
@@ -137,8 +142,11 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	case err != nil:
 		return nil, c.unreachable(ctx, err)
 	}
-	resp := &Response{Status: got.StatusCode, sent: r.sent()}
+	resp := &Response{Status: got.StatusCode, from: c.from, sent: r.sent()}
 	resp.Answer, resp.Broken = ParseAnswer(r.Path, body)
+	if to, err := got.Location(); err == nil && got.StatusCode/100 == 3 {
+		resp.Location = message.Excerpt((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: to.Path}).String())
+	}
 	if passing, executed := passingStatus(got.StatusCode); passing {
 		return nil, outcome{
 			err:    resp.unavailable(),

@@ -65,14 +65,14 @@ type Pool struct {
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes})}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
 // the certificate files that they name. It makes no call. The error wraps
 // fault.ErrInvalid.
 func (p *Pool) Connect(settings *Settings) (*Connection, error) {
-	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS})
+	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS, Network: settings.Network})
 	if err != nil {
 		return nil, err
 	}

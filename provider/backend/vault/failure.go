@@ -1,13 +1,12 @@
 package vault
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/internal/message"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
@@ -15,14 +14,33 @@ import (
 // without the secrets that were sent, which some engines repeat; empty if it
 // gave none.
 func (r *Response) Said() string {
+	from := r.from
+	from.Says = says
+	return from.Said(r.reasons(), r.sent...)
+}
+
+// says introduces Vault's own words.
+const says = "Vault says"
+
+// reasons are what Vault gave as its reasons, as it gave them.
+func (r *Response) reasons() string {
 	if r.Answer == nil {
 		return ""
 	}
-	text := remote.Redact(strings.Join(slices.Concat(r.Answer.Errors, r.Answer.Warnings), "; "), r.sent...)
-	if text == "" {
+	return strings.Join(slices.Concat(r.Answer.Errors, r.Answer.Warnings), "; ")
+}
+
+// Redirected explains a redirect that is not followed, because the token or the login
+// must not go where it leads; empty for all other answers.
+func (r *Response) Redirected() string {
+	if r.Status/100 != 3 {
 		return ""
 	}
-	return `; Vault says: ` + message.Excerpt(text)
+	to := "to nowhere"
+	if r.Location != "" {
+		to = "to " + r.Location
+	}
+	return fmt.Sprintf("the server redirects (%d) %s, where no token may go; let `address` be that of Vault itself: its scheme, its active node, without a page for people to log in between", r.Status, to)
 }
 
 // SaidOfDenial is Said for a status 403, without what only repeats the status. It
@@ -32,7 +50,7 @@ func (r *Response) SaidOfDenial() string {
 	if r.logsIn {
 		remedy = changedRole
 	}
-	rest := strings.NewReplacer("; Vault says: ", "", "1 error occurred:", "", "permission denied", "", "*", "").Replace(text)
+	rest := strings.NewReplacer("1 error occurred:", "", "permission denied", "", "*", "").Replace(r.reasons())
 	if strings.TrimSpace(rest) == "" {
 		return remedy
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -58,6 +57,9 @@ func (s *sessions) login(ctx context.Context, as identity.Identity) (*Session, e
 		return nil, fault.Failf(fault.ErrUnauthenticated, "login as %s: Vault asks for a second factor, which no pod has; exempt the role from MFA", s.who())
 	case granted == nil || granted.ClientToken == "":
 		return nil, fault.Failf(fault.ErrUnavailable, "login as %s: Vault answered %d without a token; look at what stands between the node and Vault", s.who(), resp.Status)
+	// Only root tokens do not end, and no login gives one.
+	case granted.LeaseDuration <= 0:
+		return nil, fault.Failf(fault.ErrUnavailable, "login as %s: Vault does not say when the token ends; look at what stands between the node and Vault", s.who())
 	}
 	return newSession(secret.NewString(granted.ClientToken), granted, start, true), nil
 }
@@ -90,7 +92,7 @@ func (s *sessions) credentials(ctx context.Context, as identity.Identity) (map[s
 // jwt is the node's own token where the settings name one, and else the pod's.
 func (s *sessions) jwt(ctx context.Context, as identity.Identity) (secret.Bytes, error) {
 	if s.auth.JWTFile != "" {
-		token, err := readCredential(s.auth.JWTFile)
+		token, err := readJWT(s.auth.JWTFile)
 		if err != nil {
 			return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "auth.jwtFile: %v", err)
 		}
@@ -157,14 +159,14 @@ func (s *sessions) adopt(ctx context.Context, token secret.Bytes) (*Session, err
 			s.who(), resp.Status)
 	}
 	var about struct {
-		TTL       Seconds `json:"ttl"`
-		Renewable bool    `json:"renewable"`
-		NumUses   int     `json:"num_uses"`
+		TTL       *Seconds `json:"ttl"` // zero for one that does not end
+		Renewable bool     `json:"renewable"`
+		NumUses   int      `json:"num_uses"`
 	}
-	if resp.Answer == nil || json.Unmarshal(resp.Answer.Data, &about) != nil {
+	if resp.Answer == nil || json.Unmarshal(resp.Answer.Data, &about) != nil || about.TTL == nil {
 		return nil, fault.Failf(fault.ErrUnavailable, "Vault does not say how long %s lives; look at what stands between the node and Vault", s.who())
 	}
-	granted := &Auth{LeaseDuration: about.TTL, Renewable: about.Renewable && time.Duration(about.TTL) > 0, NumUses: about.NumUses}
+	granted := &Auth{LeaseDuration: *about.TTL, Renewable: about.Renewable && *about.TTL > 0, NumUses: about.NumUses}
 	return newSession(token, granted, start, false), nil
 }
 
@@ -174,8 +176,14 @@ func (s *sessions) asLogin(err error) error { return fmt.Errorf("login as %s: %w
 // refused explains a login that Vault does not accept.
 func (s *sessions) refused(resp *Response) error {
 	text := resp.Said()
+	if redirected := resp.Redirected(); redirected != "" {
+		return fault.Failf(fault.ErrInvalid, "login as %s: %s", s.who(), redirected)
+	}
 	if resp.Status == http.StatusNotFound {
-		return fault.Failf(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in this namespace; set auth.mount to where it is%s", s.who(), message.Excerpt(s.auth.Mount), text)
+		if s.client.namespace == "" {
+			return fault.Failf(fault.ErrInvalid, "login as %s: no auth method is enabled at auth/%s in the root namespace; set auth.mount to where it is, or `namespace`%s", s.who(), message.Excerpt(s.auth.Mount), text)
+		}
+		return fault.Failf(fault.ErrInvalid, "login as %s: there is no namespace %s, or no auth method is enabled at auth/%s in it; check `namespace` and auth.mount%s", s.who(), message.Excerpt(s.client.namespace), message.Excerpt(s.auth.Mount), text)
 	}
 	return fault.Failf(fault.ErrUnauthenticated, "login as %s: refused (%d)%s; check %s", s.who(), resp.Status, text, s.remedy())
 }

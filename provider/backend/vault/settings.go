@@ -28,6 +28,9 @@ type Settings struct {
 	Timeout   time.Duration `yaml:"timeout"` // of one try of one call
 	Retries   int           `yaml:"retries"` // of one call, after the first try
 
+	// Network is the way to the address.
+	Network remote.Network `yaml:"-"`
+
 	byOperator bool // they stand in the operator's configuration
 }
 
@@ -87,6 +90,7 @@ func (s *Settings) checkAddress(problems *remote.Problems) {
 	}
 	if checked := problems.CheckURL("address", s.Address, example, "https", "http"); checked != "" {
 		s.Address = checked
+		s.Network.Rule.Check("address", s.Address, problems.Add)
 	}
 }
 

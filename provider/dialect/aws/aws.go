@@ -54,11 +54,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	p.Unknown(parameters, known())
 	p.slash = p.translation()
 	class := &spec.Class{Words: words(), Stores: map[string]map[string]any{}}
-	if text, ok := parameters[parameterObjects]; ok {
-		class.Objects = p.objects(text)
-	} else {
-		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
-	}
+	class.Objects = p.objects()
 	settings := p.store()
 	for _, o := range class.Objects {
 		if _, ok := class.Stores[o.Store]; ok || o.Store == "" {
@@ -70,16 +66,15 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 			class.Stores[o.Store]["type"] = "aws-parameter-store"
 		}
 	}
-	class.Idle = p.idle
+	class.Idle = p.Idle
 	return class, p.Err()
 }
 
-// parser collects problems, and fields without effect.
+// parser collects problems.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string
 	slash      string // what a slash in a file's name becomes; empty keeps it
-	idle       spec.Problems
 }
 
 // store returns the class's settings of its stores besides their types: only those,
@@ -112,7 +107,7 @@ func (p *parser) store() map[string]any {
 		return settings
 	}
 	if address != "" {
-		p.idle = append(p.idle, spec.Problem{Field: parameterAddressType, Text: "has no effect without " + parameterPodIdentity})
+		p.NoEffect(parameterAddressType, "has no effect without "+parameterPodIdentity)
 	}
 	return settings
 }

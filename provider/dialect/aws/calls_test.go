@@ -110,7 +110,7 @@ func TestEveryFailedObjectIsToldWithItsStoreAndKeyAndRemedy(t *testing.T) {
 	}
 	for _, want := range []string{
 		"5 of 6 objects failed",
-		"object 1 (part): secretsmanager: property nothing",
+		"object 1 (part): secretsmanager: jmesPath nothing of MySecret",
 		"object 2 (missing): secretsmanager: GetSecretValue missing in us-east-1: AWS says ResourceNotFoundException",
 		"object 3 (Rotated): secretsmanager: GetSecretValue Rotated in us-east-1: permission denied",
 		"need secretsmanager:GetSecretValue on the secret",

@@ -49,8 +49,8 @@ type failover struct {
 	Label   dialect.Text `yaml:"objectVersionLabel"`
 }
 
-func (p *parser) objects(given string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameterObjects, given, func(e entry) string { return string(e.Name) })
+func (p *parser) objects() []spec.Object {
+	list := dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) })
 	objects := make([]spec.Object, 0, len(list))
 	for i, e := range list {
 		objects = append(objects, p.object(i, e)...)

@@ -42,18 +42,12 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	} else {
 		class.Objects = p.objects(name, parameters[parameterObjects])
 	}
-	class.Idle = p.idle
+	class.Idle = p.Idle
 	return class, p.Err()
 }
 
-// parser collects problems, and fields without effect.
+// parser collects problems.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string // without the spaces around their values
-	idle       spec.Problems
-}
-
-// noEffect records a parameter that the original accepts and ignores.
-func (p *parser) noEffect(parameter, why string) {
-	p.idle = append(p.idle, spec.Problem{Field: parameter, Text: why})
 }

@@ -79,10 +79,7 @@ func (p *parser) entry(store string, i int, text inner, lines []string) spec.Obj
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
 	at := func(field string, line, column int, said string) {
-		problem := spec.Problem{Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: e.file(), Text: said}
-		if field != "" {
-			problem.Field += "." + field
-		}
+		problem := dialect.InEntry(parameterObjects, i, e.file(), field, said)
 		problem.Line, problem.Column = text.outside(lines, line, column)
 		p.Add(problem)
 	}

@@ -104,7 +104,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	}
 	for _, old := range []string{parameterGroup, parameterSubscription} {
 		if p.parameters[old] != "" {
-			p.noEffect(old, "has no effect since version 0.0.4 of the original")
+			p.NoEffect(old, "has no effect since version 0.0.4 of the original")
 		}
 	}
 	auth := map[string]any{}
@@ -115,12 +115,12 @@ func (p *parser) store() (name string, settings map[string]any) {
 			auth["identityID"] = id
 		}
 		if p.parameters[parameterClient] != "" {
-			p.noEffect(parameterClient, "has no effect beside "+parameterNode)
+			p.NoEffect(parameterClient, "has no effect beside "+parameterNode)
 		}
 	} else {
 		settings["type"] = "azure-key-vault" // which the class describes in full
 		if p.parameters[parameterNodeID] != "" {
-			p.noEffect(parameterNodeID, "has no effect without "+parameterNode)
+			p.NoEffect(parameterNodeID, "has no effect without "+parameterNode)
 		}
 		// Without a client the pod's own credentials name the identity.
 		if id := p.parameters[parameterClient]; id != "" {
@@ -138,7 +138,7 @@ func (p *parser) tenant(settings map[string]any) {
 	tenant, older := p.parameters[parameterTenant], p.parameters[parameterOlderTenant]
 	switch {
 	case tenant != "" && older != "" && tenant != older:
-		p.noEffect(parameterOlderTenant, "has no effect beside "+parameterTenant)
+		p.NoEffect(parameterOlderTenant, "has no effect beside "+parameterTenant)
 	case tenant == "":
 		tenant = older
 	}
@@ -176,7 +176,7 @@ func (p *parser) cloud(settings map[string]any) {
 		p.Wrong(parameterCloud, "must be one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud and AzureStackCloud")
 	}
 	if file != "" {
-		p.noEffect(parameterEnvironment, "has no effect without "+parameterCloud+" AzureStackCloud")
+		p.NoEffect(parameterEnvironment, "has no effect without "+parameterCloud+" AzureStackCloud")
 	}
 }
 

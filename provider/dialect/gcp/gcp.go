@@ -13,7 +13,6 @@
 package gcp
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
@@ -60,30 +59,18 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	}
 	class.Stores = map[string]map[string]any{p.store: {}}
 	class.Defaults = map[string]map[string]any{p.store: implied}
-	if text, ok := parameters[parameterSecrets]; ok {
-		class.Objects = p.secrets(text)
-	} else {
-		p.Wrong(parameterSecrets, "missing; list what the volume is to hold")
-	}
+	class.Objects = p.secrets(parameters)
 	class.Words = p.words()
-	class.Idle = p.idle
+	class.Idle = p.Idle
 	return class, p.Err()
 }
 
-// parser collects problems, and fields without effect.
+// parser collects problems.
 type parser struct {
 	dialect.Reader
 	store    string
-	idle     spec.Problems
 	fileName bool // some entry is named by fileName, and none by path
 	yaml     bool // some entry takes a key from YAML, and none from JSON
-}
-
-// noEffect records a field that the original accepts and ignores.
-func (p *parser) noEffect(i int, id, field, why string) {
-	p.idle = append(p.idle, spec.Problem{
-		Field: fmt.Sprintf("%s[%d].%s", parameterSecrets, i, field), Object: i + 1, ID: id, Text: why,
-	})
 }
 
 // words maps the engine's fields to names in the class.
@@ -108,8 +95,8 @@ func (p *parser) words() spec.Words {
 }
 
 // secrets parses the list of secrets.
-func (p *parser) secrets(text string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameterSecrets, text, func(e entry) string { return e.file() })
+func (p *parser) secrets(parameters map[string]string) []spec.Object {
+	list := dialect.Entries(&p.Reader, parameters, parameterSecrets, func(e entry) string { return e.file() })
 	paths, jsonKeys := 0, 0
 	objects := make([]spec.Object, len(list))
 	for i, e := range list {

@@ -38,12 +38,7 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	if text, ok := parameters[parameterStores]; ok {
 		p.YAML(parameterStores, text, &class.Stores, nil)
 	}
-	text, ok := parameters[parameterObjects]
-	if !ok {
-		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
-	} else {
-		class.Objects = p.objects(text)
-	}
+	class.Objects = p.objects(parameters)
 	return class, p.Err()
 }
 
@@ -79,8 +74,8 @@ type fields struct {
 	Options  map[string]any `yaml:"options"`
 }
 
-func (p *parser) objects(text string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameterObjects, text, func(e fields) string { return spec.Object{Path: e.Path, Name: e.Name}.ID() })
+func (p *parser) objects(parameters map[string]string) []spec.Object {
+	list := dialect.Entries(&p.Reader, parameters, parameterObjects, func(e fields) string { return spec.Object{Path: e.Path, Name: e.Name}.ID() })
 	objects := make([]spec.Object, len(list))
 	for i, f := range list {
 		objects[i] = spec.Object{

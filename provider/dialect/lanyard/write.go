@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -74,10 +75,8 @@ func verify(class *spec.Class, parameters map[string]string) error {
 		was := class.Objects[i]
 		was.Entry = 0
 		if i >= len(again.Objects) || !same(again.Objects[i], was) {
-			problems = append(problems, spec.Problem{
-				Field: fmt.Sprintf("%s[%d]", parameterObjects, i), Object: i + 1, ID: was.ID(),
-				Text: "holds what the native syntax reads differently, such as a number with a fraction of zero or a line break at an end",
-			})
+			problems = append(problems, dialect.InEntry(parameterObjects, i, was.ID(), "",
+				"holds what the native syntax reads differently, such as a number with a fraction of zero or a line break at an end"))
 		}
 	}
 	if len(problems) > 0 {

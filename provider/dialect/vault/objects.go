@@ -2,7 +2,6 @@ package vault
 
 import (
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -38,8 +37,8 @@ type entry struct {
 	Encoding   dialect.Text       `yaml:"encoding"`
 }
 
-func (p *parser) objects(given string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameterObjects, given, func(e entry) string { return string(e.Name) })
+func (p *parser) objects() []spec.Object {
+	list := dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) })
 	objects := make([]spec.Object, len(list))
 	for i, e := range list {
 		objects[i] = p.object(i, e)
@@ -55,7 +54,7 @@ func (p *parser) object(i int, e entry) spec.Object {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	}
 	idle := func(field, why string) {
-		p.noEffect(spec.Problem{Field: fmt.Sprintf("%s[%d].%s", parameterObjects, i, field), Object: i + 1, ID: string(e.Name), Text: why})
+		p.Idle = append(p.Idle, dialect.InEntry(parameterObjects, i, string(e.Name), field, why))
 	}
 	misread := p.Misread(i)
 	if e.Name == "" && !misread {

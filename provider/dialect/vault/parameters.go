@@ -128,7 +128,7 @@ func (p *parser) tls() map[string]any {
 	drop := func(setting, parameter, because string) {
 		if _, given := tls[setting]; given {
 			delete(tls, setting)
-			p.noEffect(spec.Problem{Field: parameter, Text: because})
+			p.NoEffect(parameter, because)
 		}
 	}
 	if strings.HasPrefix(strings.ToLower(p.parameters[parameterAddress]), "http://") {

@@ -33,21 +33,13 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 	class.Defaults = map[string]map[string]any{StoreName: {
 		"type": "vault", "auth": map[string]any{"method": "kubernetes"},
 	}}
-	if text, ok := parameters[parameterObjects]; ok {
-		class.Objects = p.objects(text)
-	} else {
-		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
-	}
-	class.Idle = p.idle
+	class.Objects = p.objects()
+	class.Idle = p.Idle
 	return class, p.Err()
 }
 
-// parser collects problems, and fields without effect.
+// parser collects problems.
 type parser struct {
 	dialect.Reader
 	parameters map[string]string
-	idle       spec.Problems
 }
-
-// noEffect records a setting that the original accepts and ignores.
-func (p *parser) noEffect(problem spec.Problem) { p.idle = append(p.idle, problem) }

@@ -34,6 +34,12 @@ func NewIssuer(t testing.TB, name string, others *Issuers) *Issuer {
 	return &Issuer{name: name, signer: signer}
 }
 
+// NewIssuer returns an issuer that is trusted, for tests that have no other.
+func (i *Issuers) NewIssuer(t testing.TB) *Issuer {
+	t.Helper()
+	return NewIssuer(t, i.Own, i)
+}
+
 // Subject is what the tokens of a service account, as "namespace/name", name.
 func Subject(account string) string {
 	return "system:serviceaccount:" + strings.Replace(account, "/", ":", 1)

@@ -24,6 +24,9 @@ var (
 // Issuers are the issuers whose tokens are believed, with their keys: the zero
 // Issuers are none. It is safe for concurrent use.
 type Issuers struct {
+	// Own is the name of those that NewIssuer makes.
+	Own string
+
 	mu   sync.Mutex
 	keys map[string][]crypto.PublicKey // by issuer
 }

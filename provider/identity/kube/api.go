@@ -40,14 +40,16 @@ type api struct {
 func newAPI(connect func() (*rest.Config, error)) (*api, error) {
 	config, err := connect()
 	if err != nil {
-		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+		return nil, fmt.Errorf("the API server cannot be asked: %w", err)
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "lanyard"
+	// client-go would follow the environment.
+	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy
 	client, err := rest.HTTPClientFor(config)
 	base, _, baseErr := rest.DefaultServerUrlFor(config)
 	if err := cmp.Or(err, baseErr); err != nil {
-		return nil, fmt.Errorf("the API server cannot be asked for a token: %w", err)
+		return nil, fmt.Errorf("the API server cannot be asked: %w", err)
 	}
 	// A redirect must not send the provider's own token elsewhere.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -84,7 +86,8 @@ type ownClaims struct {
 	Issuer     string       `json:"iss"`
 	Audiences  jwt.Audience `json:"aud"`
 	Kubernetes struct {
-		Node struct {
+		Namespace string `json:"namespace"`
+		Node      struct {
 			Name string `json:"name"`
 		} `json:"node"`
 	} `json:"kubernetes.io"`

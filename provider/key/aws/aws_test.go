@@ -174,12 +174,25 @@ func TestKMSMeetsTheContract(t *testing.T) {
 				if strings.Contains(arn, ":alias/") {
 					elsewhere = frankfurt
 				}
+				anothers := map[string]string{"arn:aws:kms": "arn:aws:iam"}
+				if !strings.Contains(arn, ":alias/") {
+					anothers[f.key] = f.kms.Create(t, ireland, false)
+				}
 				same := settings(arn, map[string]any{"region": ireland})
 				return &keytest.Fixture{
 					Type: f.typ, Settings: settings(arn, nil), Other: settings(f.kms.Create(t, elsewhere, false), nil), SameKey: &same,
 					Identity: as, OtherCallers: others, TellsVersion: true,
-					Rotate:          func(t *testing.T) { f.kms.Rotate(t, f.key) },
-					Fail:            func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
+					Rotate: func(t *testing.T) { f.kms.Rotate(t, f.key) },
+					Fail:   func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
+					Answers: &keytest.Answers{
+						Settings: settings(arn, map[string]any{"retries": 0}), Rewrite: f.Rewrite,
+						Values: []string{"CiphertextBlob", "Plaintext"}, Free: []string{"EncryptionAlgorithm", "KeyMaterialId"},
+						Others: anothers,
+						OtherVersions: func(made key.Ciphertext) map[string]string {
+							_, material, _ := strings.Cut(made.Version, "#")
+							return map[string]string{f.key: f.kms.Create(t, ireland, false), material: strings.Repeat("0f", 32)}
+						},
+					},
 					InvalidSettings: map[string]key.Settings{"key timeout retries": settings("alias/kms", map[string]any{"timeout": "1ns", "retries": 1000})},
 					Planted:         f.tokens,
 				}

@@ -100,13 +100,15 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 			return explain(err)
 		}
 		defer clear(answer.Plaintext)
-		by, ok := parseARN(awssdk.ToString(answer.KeyId))
-		reported := awssdk.ToString(answer.KeyMaterialId)
-		if !ok || by.String() != used.String() || reported != "" && material != "" && reported != material {
-			return fault.Failf(fault.ErrInvalid, "KMS decrypted with another key or key material than the ciphertext names")
+		if by, ok := parseARN(awssdk.ToString(answer.KeyId)); !ok || by.String() != used.String() {
+			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key than it was told to, which cannot be")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
-			return fault.Failf(fault.ErrInvalid, "%v", err)
+			return fault.Failf(fault.Of(err).Err, "%v", err)
+		}
+		// What opens is as it was made, with the material that it names.
+		if reported := awssdk.ToString(answer.KeyMaterialId); reported != "" && material != "" && reported != material {
+			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key material than that of the ciphertext, which cannot be")
 		}
 		return nil
 	})

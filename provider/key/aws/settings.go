@@ -37,6 +37,7 @@ func parseSettings(given key.Settings) (*settings, arn, remote.Problems) {
 	} else {
 		config.checkRegions(parsed, &problems)
 	}
+	config.Networks = aws.Networks{Service: given.Network(), STS: given.Network()}
 	config.Check(given.ByOperator, &problems)
 	config.checkNode(given.ByOperator, &problems)
 	return config, parsed, problems

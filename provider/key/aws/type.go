@@ -52,7 +52,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, err
 	}
 	if given.NameOnly {
-		return key.Named(nameOf(arn)), nil
+		return key.Named(nameOf(arn), ""), nil
 	}
 	access, err := t.open(config)
 	if err != nil {

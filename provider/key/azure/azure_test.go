@@ -171,13 +171,22 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 				}
 				other, same, broken := settings(of), settings(of), settings(of)
 				other.Fields["key"] = "other"
+				withoutRetries := settings(of)
+				withoutRetries.Fields["retries"] = 0
 				same.Fields["key"] = "KMS"
 				maps.Copy(broken.Fields, map[string]any{"key": "kms/1", "algorithm": "RSA1_5", "timeout": "0s"})
 				return &keytest.Fixture{
 					Type: azure.NewType(azure.Options{}), Settings: settings(of), Other: other, SameKey: &same,
 					Identity: as, OtherCallers: others, TellsVersion: true,
-					Rotate:          func(t *testing.T) { rotate(t, "kms") },
-					Fail:            func(*testing.T) { f.azure.Add(azuretest.Fault{Drop: true}) },
+					Rotate: func(t *testing.T) { rotate(t, "kms") },
+					Fail:   func(*testing.T) { f.azure.Add(azuretest.Fault{Drop: true}) },
+					Answers: &keytest.Answers{
+						Settings: withoutRetries, Rewrite: f.azure.Rewrite,
+						Others: map[string]string{"/keys/kms": "/keys/other", "https://kms-": "https://other-"},
+						OtherVersions: func(made key.Ciphertext) map[string]string {
+							return map[string]string{made.Version: strings.Repeat("0f", 16)}
+						},
+					},
 					InvalidSettings: map[string]key.Settings{"key algorithm timeout": broken},
 					Planted:         f.tokens,
 				}
@@ -253,7 +262,7 @@ func TestAnswersThatCannotBeTrusted(t *testing.T) {
 		})
 	}
 	repair := f.azure.Add(azuretest.Fault{Action: "unwrapkey", Body: `{"kid":"` + kid + `","value":"AAAA"}`})
-	if plain, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrInvalid) || plain.Len() != 0 {
+	if plain, err := opened.Decrypt(t.Context(), node, made, scope); !errors.Is(err, fault.ErrUnavailable) || plain.Len() != 0 {
 		t.Errorf("a data key that is short: %d bytes, error %v", plain.Len(), err)
 	}
 	repair()

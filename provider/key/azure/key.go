@@ -38,6 +38,10 @@ func (k *azureKey) identifier() string { return identifier(k.vault.Address(), k.
 // identifier is the key's in Key Vault, without a version.
 func identifier(vault, name string) string { return strings.ToLower(vault + "/keys/" + name) }
 
+// Fixed implements key.Fixed: Key Vault unwraps only with the algorithm that it wrapped
+// with, which the ciphertext does not say.
+func (k *azureKey) Fixed() string { return k.algorithm }
+
 // UsesNode implements key.NodeUser.
 func (k *azureKey) UsesNode() bool { return k.vault.UsesNode() }
 
@@ -78,7 +82,7 @@ func (k *azureKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	defer clear(dataKey)
 	plain, err := sealed.Open(k.Name(), dataKey, bound)
 	if err != nil {
-		return secret.Bytes{}, k.fail(fault.ErrInvalid, err.Error())
+		return secret.Bytes{}, k.fail(fault.Of(err).Err, err.Error())
 	}
 	if err := key.CheckPlaintext(plain); err != nil {
 		return secret.Bytes{}, err
@@ -108,11 +112,11 @@ func (k *azureKey) wrap(ctx context.Context, as identity.Identity, dataKey []byt
 		if err != nil {
 			return err
 		}
-		var ok bool
-		if version, ok = k.versionIn(answer.KID); !ok || len(answer.Result) == 0 || len(answer.Result) > envelope.MaxWrapped {
+		used, ok := k.versionIn(answer.KID)
+		if !ok || len(answer.Result) == 0 || len(answer.Result) > envelope.MaxWrapped {
 			return k.vault.Incomplete(what)
 		}
-		wrapped = answer.Result
+		wrapped, version = answer.Result, used
 		return nil
 	})
 	return wrapped, version, err

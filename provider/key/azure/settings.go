@@ -41,6 +41,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problem
 		}
 		config.AsPerson(&problems)
 	}
+	config.Network, config.LoginNetwork = given.Network(), given.Network()
 	config.Check(given.ByOperator, &problems)
 	if !keyName.MatchString(config.Key) {
 		problems.Add("key", "must be the name of a key without a version: at most 127 letters, digits and dashes")

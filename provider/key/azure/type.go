@@ -47,7 +47,7 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, err
 	}
 	if given.NameOnly {
-		return key.Named(nameOf(identifier(config.Address, config.Key))), nil
+		return key.Named(nameOf(identifier(config.Address, config.Key)), config.Algorithm), nil
 	}
 	return t.open(config)
 }

@@ -101,10 +101,11 @@ func Parse(ciphertext key.Ciphertext) (*Envelope, error) {
 }
 
 // Open decrypts with the unwrapped data key, for the key with the name. The error
-// wraps fault.ErrInvalid if the envelope was altered, or has another key or context.
+// wraps fault.ErrInvalid if the envelope was altered, or has another key or context, and
+// fault.ErrUnavailable if no key service unwraps such a data key.
 func (e *Envelope) Open(name string, dataKey []byte, bound key.Context) ([]byte, error) {
 	if len(dataKey) != dataKeyBytes {
-		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the unwrapped data key is %d bytes long; it must have %d", len(dataKey), dataKeyBytes))
+		return nil, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key service answered with a data key of %d bytes; it must have %d", len(dataKey), dataKeyBytes))
 	}
 	aead, err := newAEAD(dataKey)
 	if err != nil {

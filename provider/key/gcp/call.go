@@ -39,7 +39,7 @@ func (k *kmsKey) call(ctx context.Context, as identity.Identity, operation strin
 // refusal explains a failed call.
 // https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1#keymanagementservice
 func (k *kmsKey) refusal(operation string, st *status.Status, token secret.Bytes, who string) error {
-	host, why := gcp.Host(k.config.Endpoint), gcp.Said(st.Message(), token)
+	host, why := gcp.Host(k.config.Endpoint), k.conn.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
 		return k.fail(fault.ErrNotFound, "there is no such key%s", why)

@@ -111,8 +111,13 @@ func TestCloudKMSMeetsTheContract(t *testing.T) {
 				return &keytest.Fixture{
 					Type: gcp.NewType(gcp.Options{}), Settings: settings(kmsName, nil), Other: settings(other, nil), SameKey: &same,
 					Identity: as, OtherCallers: others,
-					Rotate:          func(*testing.T) { c.PutKey(kmsName) },
-					Fail:            func(*testing.T) { c.Stop() },
+					Rotate: func(*testing.T) { c.PutKey(kmsName) },
+					Fail:   func(*testing.T) { c.Stop() },
+					Answers: &keytest.Answers{
+						Settings: settings(kmsName, map[string]any{"retries": 0}), Rewrite: c.Rewrite,
+						Free:   []string{"protectionLevel", "usedPrimary"},
+						Others: map[string]string{kmsName: other, "/shop/": "/elsewhere/"},
+					},
 					InvalidSettings: map[string]key.Settings{"key timeout retries": settings("kms", map[string]any{"timeout": "1ns", "retries": 100})},
 					Planted:         append(c.tokens, "ya29."),
 				}

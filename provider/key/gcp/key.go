@@ -133,18 +133,21 @@ func (k *kmsKey) client() kmspb.KeyManagementServiceClient {
 var versionForm = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 
 // versionIn is the version that a resource name tells, if it is one of this
-// key. The project may be spelled otherwise than in the settings.
+// key. The project may be its number where the settings have its ID, or the reverse.
 func (k *kmsKey) versionIn(name string) (string, bool) {
 	named, number, ok := strings.Cut(name, "/cryptoKeyVersions/")
 	if !ok || !versionForm.MatchString(number) {
 		return "", false
 	}
 	got, want := keyForm.FindStringSubmatch(named), keyForm.FindStringSubmatch(k.config.Key)
-	if got == nil || got[2] != want[2] {
+	if got == nil || got[2] != want[2] || got[1] != want[1] && isNumber(got[1]) == isNumber(want[1]) {
 		return "", false
 	}
 	return number, true
 }
+
+// isNumber tells a project's number from its ID, which begins with a letter.
+func isNumber(project string) bool { return strings.Trim(project, "0123456789") == "" }
 
 // damaged is an answer that must not be used, and may come whole another time.
 func (k *kmsKey) damaged(text string) error {

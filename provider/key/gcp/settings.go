@@ -28,6 +28,8 @@ type settings struct {
 	Auth     gcp.Auth      `yaml:"auth"`
 	Timeout  time.Duration `yaml:"timeout"` // of one try of one call
 	Retries  int           `yaml:"retries"` // of one call, after the first try
+
+	way gcp.Way
 }
 
 // keyForm is the resource name of a key. A project may be spelled by its ID or
@@ -43,6 +45,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problem
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	config.way = gcp.Way{TLS: config.TLS, Global: given.Network(), STS: given.Network(), IAM: given.Network(), OAuth: given.Network()}
 	if !keyForm.MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}

@@ -52,7 +52,7 @@ type Type struct {
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now)}
+	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now, opts.Person != nil)}
 }
 
 // Name is "gcp".
@@ -66,17 +66,17 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, problems.Err()
 	}
 	if given.NameOnly {
-		return key.Named((&kmsKey{config: config}).Name()), nil
+		return key.Named((&kmsKey{config: config}).Name(), ""), nil
 	}
 	return t.open(config)
 }
 
 func (t *Type) open(config *settings) (key.Key, error) {
-	link, release, err := t.links.Acquire(config.TLS)
+	link, release, err := t.links.Acquire(config.way)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.Connect(config.Endpoint)
+	conn, err := link.Connect(config.Endpoint, config.way.Global)
 	if err != nil {
 		release()
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -15,7 +16,7 @@ import (
 func roundTrips(t *testing.T, s *subject) {
 	contexts := []key.Context{nil, scope, {"größe": "☃ and spaces"}}
 	for i, size := range []int{1, 2, 15, 16, 17, 31, 32, 33, 190, 191, 255, 256, 1024, 4095, key.MaxPlaintext} {
-		plaintext, bound := random(size), contexts[i%len(contexts)]
+		plaintext, bound := backendtest.Random(size), contexts[i%len(contexts)]
 		s.decrypt(t, s.encrypt(t, plaintext, bound), bound, plaintext)
 	}
 	// No byte terminates a plaintext or is trimmed.
@@ -109,8 +110,8 @@ func otherKey(t *testing.T, s *subject) {
 
 func garbage(t *testing.T, s *subject) {
 	for what, data := range map[string][]byte{
-		"one byte": {0}, "text": []byte("not a ciphertext"), "random bytes": random(200),
-		"zeros": make([]byte, 200), "the most bytes": random(key.MaxCiphertext), "a path": []byte("../../sys/raw"),
+		"one byte": {0}, "text": []byte("not a ciphertext"), "random bytes": backendtest.Random(200),
+		"zeros": make([]byte, 200), "the most bytes": backendtest.Random(key.MaxCiphertext), "a path": []byte("../../sys/raw"),
 	} {
 		s.refuses(t, what, key.Ciphertext{Data: data}, scope, append(unauthentic, fault.ErrNotFound)...)
 	}

@@ -4,8 +4,6 @@ package keytest
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -45,6 +43,8 @@ type Fixture struct {
 	Fail func(t *testing.T)
 	// FailKinds are the kinds of error after Fail; nil means unavailable.
 	FailKinds []error
+	// Answers damages what the server answers; nil only for a key that has no Fail.
+	Answers *Answers
 
 	// InvalidSettings are settings that Open must refuse in one error that names the
 	// fields: those of the map's key, separated by spaces.
@@ -80,6 +80,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		"refuses other callers, also after the right one came":      others,
 		"gives up when the caller does":                             cancelled,
 		"says so when the service cannot be reached":                unreachable,
+		"takes no answer that is damaged or another's":              answers,
 		"is safe for concurrent use":                                concurrent,
 		"names itself the same each time and shows nothing secret":  names,
 		"says whether it is for the node or for pods":               users,
@@ -169,17 +170,4 @@ func (s *subject) wantNothingSecret(t *testing.T, printed string) {
 			t.Errorf("%q shows a secret", printed)
 		}
 	}
-}
-
-func random(size int) []byte {
-	b := make([]byte, size)
-	_, _ = rand.Read(b)
-	return b
-}
-
-// cancelledContext returns a cancelled context.
-func cancelledContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
 }

@@ -71,6 +71,7 @@ func TestLocalKeyMeetsTheContract(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
+			Answers: keytest.NoServer,
 			InvalidSettings: map[string]key.Settings{
 				"file":                     {ByOperator: true},
 				"file absolute":            {Fields: map[string]any{"file": "keys"}, ByOperator: true},

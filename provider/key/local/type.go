@@ -50,7 +50,7 @@ func (*Type) Open(from key.Settings) (key.Key, error) {
 	}
 	opened := &localKey{path: filepath.Clean(s.File)}
 	if from.NameOnly {
-		return key.Named(opened.Name()), nil
+		return key.Named(opened.Name(), ""), nil
 	}
 	return opened, nil
 }

@@ -34,6 +34,10 @@ func (k *vaultKey) Name() string {
 	return "vault " + k.settings.KnownAs + " " + namespace + " " + k.path("keys")
 }
 
+// Fixed implements key.Fixed: Vault decrypts only with the binding that it encrypted
+// with. It is not in the name, which is hashed into the key IDs of stored data.
+func (k *vaultKey) Fixed() string { return k.settings.Binding }
+
 // path returns the API path of an operation with the key.
 func (k *vaultKey) path(operation string) string {
 	return k.settings.Mount + "/" + operation + "/" + k.settings.Key
@@ -118,7 +122,7 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 		return "", k.refused("keys", resp)
 	}
 	var described description
-	if !data(resp, &described) {
+	if !data(resp, &described) || !described.whole() {
 		return "", k.broken("the key's description")
 	}
 	if reason := described.unfit(k.settings.Binding); reason != "" {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/internal/proxy/proxytest"
 	"github.com/lanyardhq/lanyard/provider/backend/person"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -53,6 +55,21 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 			}
 		})
 	}
+	t.Run("and through the person's proxy", func(t *testing.T) {
+		via := proxytest.Start(t)
+		via.Route = func(string) string { return strings.TrimPrefix(f.URL, "http://") }
+		t.Setenv("HTTPS_PROXY", via.URL)
+		t.Setenv("VAULT_ADDR", "http://vault.example.com:8200")
+		t.Setenv("VAULT_TOKEN", f.token)
+		opened, err := vault.NewType(vault.Options{Person: person.Vault()}).Open(key.Settings{Fields: map[string]any{"key": "kms", "binding": "associatedData"}, ByOperator: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(opened.Close)
+		if _, err := opened.Encrypt(t.Context(), node, secret.NewString("v"), scope); err != nil || !slices.Equal(via.Asked(), []string{"vault.example.com:8200"}) {
+			t.Errorf("error %v, and the proxy was asked for %q", err, via.Asked())
+		}
+	})
 	t.Run("and never sent where only the settings say", func(t *testing.T) {
 		for name, fields := range map[string]map[string]any{
 			"address: is not the Vault that your token is for": {"key": "kms", "address": "https://elsewhere.example.com"},

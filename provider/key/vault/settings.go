@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -45,6 +46,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, remote.
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	config.Network = given.Network()
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place here: commands use your own credentials; remove it and log in with vault login, or set VAULT_TOKEN (see troubleshooting: command-credentials)")
@@ -55,7 +57,7 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, remote.
 	if !vault.CleanPath(config.Mount) || strings.ContainsFunc(config.Mount, vault.NotPathText) || len(config.Mount) > vault.MaxNameBytes {
 		problems.Add("mount", "must be the path that the Transit engine is enabled at, such as %s, without slashes around it", defaultMount)
 	}
-	if !keyName(config.Key) {
+	if !keyName.MatchString(config.Key) || len(config.Key) > vault.MaxNameBytes {
 		problems.Add("key", "must be the name of a Transit key: letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit")
 	}
 	bindings := []string{bindDerived, bindAssociatedData, bindPayload}
@@ -71,11 +73,6 @@ func parseSettings(given key.Settings, person *vault.Person) (*settings, remote.
 	return config, problems
 }
 
-// keyName reports whether Vault accepts the name of a key, in one spelling. With ..
-// or % the path would address something else.
-func keyName(name string) bool {
-	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
-	return name != "" && len(name) <= vault.MaxNameBytes &&
-		alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1])) &&
-		!strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && !strings.ContainsRune("._-", r) })
-}
+// keyName is the form in which Vault accepts the name of a key, in one spelling. With
+// .. or % the path would address something else.
+var keyName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?$`)

@@ -15,9 +15,10 @@ import (
 // https://developer.hashicorp.com/vault/api-docs/secret/transit#read-key
 type description struct {
 	Type          string `json:"type"`
-	Derived       bool   `json:"derived"`
-	Convergent    bool   `json:"convergent_encryption"`
+	Derived       *bool  `json:"derived"`
 	LatestVersion int    `json:"latest_version"`
+	// Convergent is told of derived keys alone, because no others can be.
+	Convergent *bool `json:"convergent_encryption"`
 	// Imported needs Vault 1.11.
 	Imported *bool `json:"imported_key"`
 }
@@ -26,18 +27,21 @@ type description struct {
 // with the public key can create those of RSA keys.
 var authenticated = []string{"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305"}
 
+// whole is true if the description tells all that unfit asks.
+func (d description) whole() bool {
+	return d.Type != "" && d.LatestVersion > 0 && d.Derived != nil && (!*d.Derived || d.Convergent != nil)
+}
+
 // unfit returns why the key must not be used with the binding, or "".
 func (d description) unfit(binding string) string {
 	switch {
-	case d.LatestVersion < 1:
-		return "Vault does not tell its latest version"
 	case !slices.Contains(authenticated, d.Type):
 		return "is of the type " + message.Excerpt(d.Type) + "; it must be one of " + strings.Join(authenticated, ", ")
-	case d.Convergent:
+	case d.Convergent != nil && *d.Convergent:
 		return "encrypts convergently: the same plaintext gives the same ciphertext, which shows what is equal; make a key without convergent_encryption"
-	case binding == bindDerived && !d.Derived:
+	case binding == bindDerived && !*d.Derived:
 		return "is not derived, so Vault would ignore the context; make a key with derived=true, or set binding to associatedData"
-	case binding != bindDerived && d.Derived:
+	case binding != bindDerived && *d.Derived:
 		return "is derived; set binding to derived"
 	case binding == bindAssociatedData && d.Imported == nil:
 		return "is in a Vault that is too old for binding associatedData, which needs 1.13; set binding to derived or payload"

@@ -45,7 +45,8 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 		return nil, err
 	}
 	if given.NameOnly {
-		return key.Named((&vaultKey{settings: config}).Name()), nil
+		named := &vaultKey{settings: config}
+		return key.Named(named.Name(), named.Fixed()), nil
 	}
 	connection, err := t.pool.Connect(&config.Settings)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -30,15 +31,17 @@ const (
 )
 
 // Service is a key.Type named memory. Its settings are "key", the key's name,
-// and "note", which changes nothing.
+// "binding", which stands for what decides how ciphertexts are made, and "note",
+// which changes nothing.
 type Service struct {
 	mu    sync.Mutex
 	keys  map[string]*keyState
 	fault func(ctx context.Context, keyName, operation string) error
 	alter func(keyName string, plaintext []byte) []byte
 	pad   int
-	calls map[string]int
+	calls backendtest.Counter // by key and operation
 	open  int
+	via   proxy.Settings
 }
 
 type keyState struct {
@@ -49,7 +52,7 @@ type keyState struct {
 
 // New returns a Service without keys; one is made when it is first opened.
 func New() *Service {
-	return &Service{keys: map[string]*keyState{}, calls: map[string]int{}}
+	return &Service{keys: map[string]*keyState{}}
 }
 
 // Name is "memory".
@@ -60,6 +63,8 @@ func (s *Service) Open(settings key.Settings) (key.Key, error) {
 	var fields struct {
 		Key  string `yaml:"key"`
 		Note string `yaml:"note"`
+		// Binding is what Fixed says.
+		Binding string `yaml:"binding"`
 	}
 	if err := strict.DecodeMap(settings.Fields, &fields); err != nil {
 		return nil, fault.Fail(fault.ErrInvalid, err)
@@ -68,7 +73,7 @@ func (s *Service) Open(settings key.Settings) (key.Key, error) {
 		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "key", Text: "is missing, or not the operator's"}})
 	}
 	if settings.NameOnly {
-		return key.Named("memory:" + fields.Key), nil
+		return key.Named("memory:"+fields.Key, fields.Binding), nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +82,15 @@ func (s *Service) Open(settings key.Settings) (key.Key, error) {
 		s.rotate(fields.Key)
 	}
 	s.open++
-	return &memoryKey{service: s, name: fields.Key}, nil
+	s.via = settings.Proxy
+	return &memoryKey{service: s, name: fields.Key, binding: fields.Binding}, nil
+}
+
+// Proxy is that of the key that was opened last.
+func (s *Service) Proxy() proxy.Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.via
 }
 
 // Rotate gives the key a new version.
@@ -142,9 +155,7 @@ func (s *Service) Pad(n int) {
 
 // Calls is how many calls of an operation were made with the key.
 func (s *Service) Calls(keyName, operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[keyName+" "+operation]
+	return s.calls.Calls(keyName + " " + operation)
 }
 
 // Opened is how many keys are open.
@@ -157,12 +168,15 @@ func (s *Service) Opened() int {
 type memoryKey struct {
 	service *Service
 	name    string
+	binding string
 
 	mu     sync.Mutex
 	closed bool
 }
 
 func (k *memoryKey) Name() string { return "memory:" + k.name }
+
+func (k *memoryKey) Fixed() string { return k.binding }
 
 func (k *memoryKey) Close() {
 	k.mu.Lock()
@@ -189,7 +203,7 @@ func (k *memoryKey) begin(ctx context.Context, as identity.Identity, operation s
 	}
 	s := k.service
 	s.mu.Lock()
-	s.calls[k.name+" "+operation]++
+	s.calls.Count(k.name + " " + operation)
 	fault := s.fault
 	s.mu.Unlock()
 	if fault != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // compare evaluates a comparison: of anything for equality, of numbers for order.
@@ -24,20 +26,24 @@ func (e *evaluation) compare(node parsing.ASTNode, value any) (any, error) {
 		same, err := e.equal(left, right)
 		return !same, err
 	}
-	l, lok := number(left)
-	r, rok := number(right)
+	l, lok := left.(json.Number)
+	r, rok := right.(json.Number)
 	if !lok || !rok {
 		return nil, nil
 	}
+	order, err := e.order(l, r)
+	if err != nil {
+		return nil, err
+	}
 	switch node.Value {
 	case parsing.TOKLT:
-		return l < r, nil
+		return order < 0, nil
 	case parsing.TOKLTE:
-		return l <= r, nil
+		return order <= 0, nil
 	case parsing.TOKGT:
-		return l > r, nil
+		return order > 0, nil
 	}
-	return l >= r, nil
+	return order >= 0, nil
 }
 
 // equal compares two values in depth.
@@ -84,29 +90,26 @@ func (e *evaluation) equal(left, right any) (bool, error) {
 			}
 		}
 		return true, nil
-	case json.Number, float64:
-		return equalNumbers(left, right), nil
+	case json.Number:
+		r, ok := right.(json.Number)
+		if !ok {
+			return false, nil
+		}
+		order, err := e.order(l, r)
+		return err == nil && order == 0, err
 	}
 	return left == right, nil // null and booleans
 }
 
-func equalNumbers(left, right any) bool {
-	l, ok := left.(json.Number)
-	if r, also := right.(json.Number); ok && also && isInteger(l) && isInteger(r) {
-		return l == r
-	}
-	lf, _ := number(left)
-	rf, ok := number(right)
-	return ok && lf == rf
-}
-
-// order compares two strings or two numbers for sorting.
+// order compares two strings or two numbers.
 func (e *evaluation) order(left, right any) (int, error) {
 	if l, ok := left.(string); ok {
 		r := right.(string)
 		return cmp.Compare(l, r), e.Read(min(len(l), len(r)))
 	}
-	l, _ := number(left)
-	r, _ := number(right)
-	return cmp.Compare(l, r), e.Work(1)
+	l, r := left.(json.Number), right.(json.Number)
+	if err := e.Read(len(l) + len(r)); err != nil {
+		return 0, err
+	}
+	return render.CompareNumbers(l, r)
 }

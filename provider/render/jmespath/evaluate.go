@@ -15,9 +15,9 @@ import (
 // numbers, visits objects in the order of their keys, and never changes or
 // quotes what it is given.
 //
-// Values are what render.ParseJSON makes, and float64 for the numbers that stand in
-// the expression. They are shared freely, so that the tree that a result seems
-// to be can be far larger than its memory; see render.AppendJSON.
+// Values are what render.ParseJSON makes, so every number is a json.Number. They
+// are shared freely, so that the tree that a result seems to be can be far larger
+// than its memory; see render.AppendJSON.
 type evaluation struct {
 	render.Budget
 	functions map[string]function

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -33,12 +33,12 @@ func (f function) takes() string {
 // functions are the functions by name. None is left out, and none changes
 // its arguments.
 var functions = map[string]function{
-	"abs":         {args: 1, call: numeric("abs", math.Abs)},
+	"abs":         {args: 1, call: numeric("abs", absolute)},
 	"avg":         {args: 1, call: average},
-	"ceil":        {args: 1, call: numeric("ceil", math.Ceil)},
+	"ceil":        {args: 1, call: numeric("ceil", func(n json.Number) (json.Number, error) { return render.Whole(n, true) })},
 	"contains":    {args: 2, call: contains},
 	"ends_with":   {args: 2, call: textual("ends_with", strings.HasSuffix)},
-	"floor":       {args: 1, call: numeric("floor", math.Floor)},
+	"floor":       {args: 1, call: numeric("floor", func(n json.Number) (json.Number, error) { return render.Whole(n, false) })},
 	"join":        {args: 2, call: join},
 	"keys":        {args: 1, call: keysOf},
 	"length":      {args: 1, call: length},
@@ -64,21 +64,26 @@ var functions = map[string]function{
 func wants(function, what string) error { return fmt.Errorf("%s: wants %s", function, what) }
 
 // numeric is a function of one number.
-func numeric(name string, f func(float64) float64) func(*evaluation, []any) (any, error) {
-	return func(_ *evaluation, args []any) (any, error) {
-		n, ok := number(args[0])
+func numeric(name string, f func(json.Number) (json.Number, error)) func(*evaluation, []any) (any, error) {
+	return func(e *evaluation, args []any) (any, error) {
+		n, ok := args[0].(json.Number)
 		if !ok {
 			return nil, wants(name, "a number")
 		}
-		if n, ok := args[0].(json.Number); ok && isInteger(n) {
-			// abs, ceil and floor of a whole number keep every digit.
-			if name == "abs" {
-				return json.Number(strings.TrimPrefix(string(n), "-")), nil
-			}
-			return n, nil
+		if err := e.Read(len(n)); err != nil {
+			return nil, err
 		}
-		return f(n), nil
+		result, err := f(n)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return result, nil
 	}
+}
+
+// absolute keeps every digit.
+func absolute(n json.Number) (json.Number, error) {
+	return json.Number(strings.TrimPrefix(string(n), "-")), nil
 }
 
 // textual is a test of two strings.
@@ -172,14 +177,16 @@ func valuesOf(e *evaluation, args []any) (any, error) {
 func length(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case string:
-		return float64(utf8.RuneCountInString(v)), e.Read(len(v))
+		return count(utf8.RuneCountInString(v)), e.Read(len(v))
 	case []any:
-		return float64(len(v)), nil
+		return count(len(v)), nil
 	case map[string]any:
-		return float64(len(v)), nil
+		return count(len(v)), nil
 	}
 	return nil, wants("length", "a string, a list or an object")
 }
+
+func count(n int) json.Number { return json.Number(strconv.Itoa(n)) }
 
 func mapped(e *evaluation, args []any) (any, error) {
 	list, ok := args[1].([]any)
@@ -265,7 +272,7 @@ func toArray(e *evaluation, args []any) (any, error) {
 // toNumber keeps the digits of a string that is a number.
 func toNumber(e *evaluation, args []any) (any, error) {
 	switch v := args[0].(type) {
-	case json.Number, float64:
+	case json.Number:
 		return v, nil
 	case string:
 		if len(v) > 1000 || v == "" || strings.TrimLeft(v[:1], "-0123456789") != "" || !json.Valid([]byte(v)) {

@@ -64,9 +64,16 @@ func parseExpression(expr string) (root parsing.ASTNode, err error) {
 			err = errors.New("not a JMESPath expression: it ends too early or holds a character that must be quoted")
 		}
 	}()
-	root, err = parsing.NewParser().Parse(expr)
-	if err == nil {
+	numbered, literals, err := numberLiterals(expr)
+	if err != nil {
+		return root, err
+	}
+	if root, err = parsing.NewParser().Parse(numbered); err == nil {
+		putLiterals(&root, literals)
 		return root, nil
+	}
+	if _, inExpr := parsing.NewParser().Parse(expr); inExpr != nil {
+		err = inExpr // its column is that of the author's text
 	}
 	var syntax parsing.SyntaxError
 	if errors.As(err, &syntax) {
@@ -74,9 +81,9 @@ func parseExpression(expr string) (root parsing.ASTNode, err error) {
 		if rest := expr[at:]; rest != "" {
 			return root, fmt.Errorf("not a JMESPath expression from column %d on: %.32q", at+1, rest)
 		}
-		return root, errors.New("not a JMESPath expression: it ends too early")
+		return root, errEndsTooEarly
 	}
-	return root, errors.New("not a JMESPath expression: a literal in it is not JSON, or a number is too large")
+	return root, errors.New("not a JMESPath expression: a name in it is not JSON text, or a number is too large")
 }
 
 // looksLikeName tells the name of a single key, such as tls.crt or my-key, from
@@ -108,6 +115,9 @@ func (p *Expression) Apply(value []byte) ([]byte, error) {
 	if selected == nil {
 		if object, ok := parsed.(map[string]any); ok && looksLikeName(p.text) && object[p.text] != nil {
 			return nil, fmt.Errorf("%w; the value has a key of this very name: to select it, quote it: %s", render.ErrNothing, quoteName(p.text))
+		}
+		if reason := whyNothing(p.root, parsed); reason != "" {
+			return nil, fmt.Errorf("%w: %s", render.ErrNothing, reason)
 		}
 		return nil, render.ErrNothing
 	}

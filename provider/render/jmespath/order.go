@@ -1,9 +1,13 @@
 package jmespath
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // call evaluates a function's arguments and calls it.
@@ -25,7 +29,7 @@ func (e *evaluation) sortable(values []any) (bool, error) {
 	for _, value := range values {
 		if _, ok := value.(string); ok {
 			texts++
-		} else if _, ok := number(value); ok {
+		} else if _, ok := value.(json.Number); ok {
 			numbers++
 		}
 	}
@@ -139,29 +143,49 @@ func (e *evaluation) extreme(name string, sign int, elements, keys []any) (any, 
 	return elements[best], nil
 }
 
-func sum(e *evaluation, args []any) (any, error) { return e.total("sum", args[0]) }
-
-func average(e *evaluation, args []any) (any, error) {
-	sum, err := e.total("avg", args[0])
-	list, _ := args[0].([]any)
-	if err != nil || len(list) == 0 {
+func sum(e *evaluation, args []any) (any, error) {
+	numbers, err := e.numbers("sum", args[0])
+	if err != nil {
 		return nil, err
 	}
-	return sum / float64(len(list)), nil
+	sum, err := render.Sum(numbers)
+	if err != nil {
+		return nil, fmt.Errorf("sum: %w", err)
+	}
+	return sum, nil
 }
 
-func (e *evaluation) total(name string, arg any) (float64, error) {
+func average(e *evaluation, args []any) (any, error) {
+	numbers, err := e.numbers("avg", args[0])
+	if err != nil || len(numbers) == 0 {
+		return nil, err
+	}
+	mean, err := render.Mean(numbers)
+	if err != nil {
+		return nil, fmt.Errorf("avg: %w", err)
+	}
+	return mean, nil
+}
+
+// numbers returns a list of numbers, and takes the steps for adding them.
+func (e *evaluation) numbers(name string, arg any) ([]json.Number, error) {
 	list, ok := arg.([]any)
 	if !ok {
-		return 0, wants(name, "a list of numbers")
+		return nil, wants(name, "a list of numbers")
 	}
-	sum := 0.0
-	for _, element := range list {
-		n, ok := number(element)
+	if err := e.Grow(elementBytes * len(list)); err != nil {
+		return nil, err
+	}
+	numbers := make([]json.Number, len(list))
+	for i, element := range list {
+		n, ok := element.(json.Number)
 		if !ok {
-			return 0, wants(name, "a list of numbers")
+			return nil, wants(name, "a list of numbers")
 		}
-		sum += n
+		if err := e.Work(2 + len(n)/render.BytesPerStep); err != nil {
+			return nil, err
+		}
+		numbers[i] = n
 	}
-	return sum, e.Work(1 + len(list))
+	return numbers, nil
 }

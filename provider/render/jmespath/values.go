@@ -1,11 +1,5 @@
 package jmespath
 
-import (
-	"encoding/json"
-	"strconv"
-	"strings"
-)
-
 func index(value any, i int) any {
 	list, _ := value.([]any)
 	if i < 0 {
@@ -72,19 +66,3 @@ func isTrue(value any) bool {
 	}
 	return true
 }
-
-// number returns a value as a float, which is exact enough to order numbers by.
-func number(value any) (float64, bool) {
-	switch v := value.(type) {
-	case float64:
-		return v, true
-	case json.Number:
-		// What is out of range becomes infinite, which still orders right.
-		f, _ := strconv.ParseFloat(string(v), 64) //nolint:errcheck // see above
-		return f, true
-	}
-	return 0, false
-}
-
-// isInteger tells numbers whose digits alone say which number they are.
-func isInteger(n json.Number) bool { return !strings.ContainsAny(string(n), ".eE") && n != "-0" }

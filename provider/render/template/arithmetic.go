@@ -3,48 +3,52 @@ package template
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"reflect"
 	"strconv"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // integer reads a whole number; text may be one, because values are text.
 func integer(v any) (int, error) {
-	notWhole := errors.New("it takes whole numbers of up to 64 bits")
-	switch v := v.(type) {
-	case string:
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			return 0, notWhole
+	n, ok := number(v)
+	if text, isText := v.(string); isText {
+		if whole, err := strconv.Atoi(text); err == nil {
+			return whole, nil
 		}
-		return n, nil
-	case json.Number:
-		return integer(string(v))
-	case float64:
-		if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-			return 0, notWhole
-		}
-		return int(v), nil
 	}
-	if r := reflect.ValueOf(v); r.IsValid() && r.CanInt() {
-		return int(r.Int()), nil
+	if whole, fits := render.Integer(n); ok && fits && whole == int64(int(whole)) {
+		return int(whole), nil
 	}
-	return 0, notWhole
+	return 0, errors.New("it takes whole numbers of up to 64 bits")
 }
 
-func toFloat(v any) (float64, error) {
+// number returns a number's digits.
+func number(v any) (json.Number, bool) {
 	switch v := v.(type) {
-	case float64:
-		return v, nil
 	case json.Number:
-		f, err := strconv.ParseFloat(string(v), 64)
-		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-			return 0, errors.New("it takes a number")
-		}
-		return f, nil
+		return v, true
+	case float64:
+		return json.Number(render.FormatFloat(v)), true
 	}
-	n, err := integer(v)
-	return float64(n), err
+	if r := reflect.ValueOf(v); r.IsValid() && r.CanInt() {
+		return json.Number(strconv.FormatInt(r.Int(), 10)), true
+	}
+	return "", false
+}
+
+// toFloat returns a number as a float, if its digits are those of the number.
+func toFloat(v any) (float64, error) {
+	n, ok := number(v)
+	if !ok {
+		return 0, errors.New("it takes a number")
+	}
+	if f, err := strconv.ParseFloat(string(n), 64); err == nil {
+		if order, err := render.CompareNumbers(n, json.Number(render.FormatFloat(f))); err == nil && order == 0 {
+			return f, nil
+		}
+	}
+	return 0, errors.New("a number has more digits than %e, %f and %g keep; print it as it is, or with %s")
 }
 
 var errOverflow = errors.New("the result does not fit 64 bits")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	gotemplate "text/template"
+	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider/render"
 )
@@ -16,7 +17,23 @@ import (
 const maxTransient = 6 * render.MaxBytes
 
 // execution is one execution of a template.
-type execution struct{ render.Budget }
+type execution struct {
+	render.Budget
+	reserve  func(bytes int64) error
+	reserved int64
+}
+
+// make reserves what a call makes while it works, beside what is kept of the calls
+// before.
+func (x *execution) make(transient int) error {
+	kept := templateBytes - x.Bytes
+	missing := int64(kept+transient) - x.reserved
+	if x.reserve == nil || missing <= 0 {
+		return nil
+	}
+	x.reserved += missing
+	return x.reserve(missing)
+}
 
 // callError is why a function failed. Reason holds no part of a value.
 type callError struct {
@@ -82,13 +99,16 @@ func (x *execution) bounded(name string, f function) any {
 
 func (x *execution) call(f function, inner reflect.Value, args []reflect.Value) (result reflect.Value, err error) {
 	plain := spread(args, inner.Type().IsVariadic())
-	s, err := x.measure(plain)
+	s, err := x.measure(plain, f.bytes)
 	if err != nil {
 		return result, err
 	}
 	cost := f.cost(plain, s)
 	if cost > maxTransient {
 		return result, fmt.Errorf("%w: it would make too much text", render.ErrTooLarge)
+	}
+	if err := x.make(cost); err != nil {
+		return result, err
 	}
 	// Sprig's functions panic on arguments that they cannot take, and may quote
 	// them in errors.
@@ -115,6 +135,8 @@ func (x *execution) call(f function, inner reflect.Value, args []reflect.Value) 
 	return results[0], x.Grow(cost)
 }
 
+var errNotText = errors.New("the value holds bytes that are not UTF-8, so it is no text; b64enc, print and what compares take any bytes")
+
 var errArguments = errors.New("it does not take these arguments")
 
 // spread returns a call's arguments one by one.
@@ -138,15 +160,17 @@ func spread(args []reflect.Value, variadic bool) []any {
 type size struct {
 	bytes   int
 	entries int
+	anyByte bool // text need not be UTF-8
 }
 
 // scalarBytes is the maximum size of a number or a boolean as text, and more than a
 // list or an object adds to its elements.
 const scalarBytes = 32
 
-// measure takes the steps for looking at all of the arguments.
-func (x *execution) measure(args []any) (size, error) {
-	var s size
+// measure takes the steps for looking at all of the arguments, and refuses text that
+// is not UTF-8 unless the function takes any bytes.
+func (x *execution) measure(args []any, anyByte bool) (size, error) {
+	s := size{anyByte: anyByte}
 	for _, arg := range args {
 		if err := x.visit(arg, &s); err != nil {
 			return s, err
@@ -163,6 +187,9 @@ func (x *execution) visit(v any, s *size) error {
 	switch v := v.(type) {
 	case string:
 		s.bytes += len(v)
+		if !s.anyByte && !utf8.ValidString(v) {
+			return errNotText
+		}
 		return nil
 	case json.Number:
 		s.bytes += len(v)
@@ -200,6 +227,9 @@ func visitObject[T any](x *execution, object map[string]T, s *size) error {
 	}
 	for key, value := range object {
 		s.bytes += len(key)
+		if !s.anyByte && !utf8.ValidString(key) {
+			return errNotText
+		}
 		if err := x.visit(value, s); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // indexOf is index: it goes into objects by key and into lists by place, and
@@ -72,7 +73,11 @@ func sliced(v any, places ...any) (any, error) {
 		return nil, errors.New("the places are not in order or not within the text or list")
 	}
 	if s, ok := v.(string); ok {
-		return s[bounds[0]:bounds[1]], nil
+		part := s[bounds[0]:bounds[1]]
+		if !utf8.ValidString(part) && utf8.ValidString(s) {
+			return nil, errors.New("a place is inside a character; places count bytes")
+		}
+		return part, nil
 	}
 	list, err := elements(v)
 	if err != nil {

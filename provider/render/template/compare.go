@@ -2,13 +2,13 @@ package template
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
-	"reflect"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // The comparisons of templates. They are this package's own so that they can
-// be charged for, and so that numbers from JSON compare as numbers.
+// be charged for, and so that numbers from JSON compare as numbers, with all their digits.
 
 var errComparison = errors.New("it compares text with text, numbers with numbers, and true and false with each other")
 
@@ -40,26 +40,12 @@ func ordered(a, b any) (int, error) {
 		}
 		return cmp.Compare(a, b), nil
 	}
-	if !isNumber(a) || !isNumber(b) {
+	l, ok := number(a)
+	r, also := number(b)
+	if !ok || !also {
 		return 0, errComparison
 	}
-	// Whole numbers keep all their digits, others are as exact as floats are.
-	ai, aErr := integer(a)
-	bi, bErr := integer(b)
-	if aErr == nil && bErr == nil {
-		return cmp.Compare(ai, bi), nil
-	}
-	af, aErr := toFloat(a)
-	bf, bErr := toFloat(b)
-	return cmp.Compare(af, bf), errors.Join(aErr, bErr)
-}
-
-func isNumber(v any) bool {
-	switch v.(type) {
-	case json.Number, float64:
-		return true
-	}
-	return reflect.ValueOf(v).CanInt()
+	return render.CompareNumbers(l, r)
 }
 
 // eq is true if a equals any of the others.

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,14 +33,33 @@ var (
 	noValue      = regexp.MustCompile(`(?:invalid value; expected [\w.\[\] {}]+|nil pointer evaluating [\w.\[\] {}]+)$`)
 )
 
-// parseError gives the line and what the parser says about the text.
-func parseError(err error) error {
+// fieldWithSigns is a name after a dot that cannot stand there as it is.
+var fieldWithSigns = regexp.MustCompile(`(?:^|[\s({|,=])(\$?)\.([\pL_][\pL\d_.]*[-/:@+~%#][^\s(){}|"` + "`" + `]*)`)
+
+// parseError gives the line and what the parser says about the text, and how to write
+// the name that it stumbles over.
+func parseError(err error, text string) error {
 	message := err.Error()
-	if place := parsePlace.FindStringSubmatch(message); place != nil {
-		return fmt.Errorf("template line %s: %s", place[1], message[len(place[0]):])
+	place := parsePlace.FindStringSubmatch(message)
+	if place == nil {
+		return errors.New("not a template")
 	}
-	return errors.New("not a template")
+	hint := ""
+	line, _ := strconv.Atoi(place[1]) //nolint:errcheck // the pattern holds digits
+	if lines := strings.Split(text, "\n"); line <= len(lines) {
+		for _, action := range actions.FindAllString(lines[line-1], -1) {
+			if m := fieldWithSigns.FindStringSubmatch(action[2:]); m != nil {
+				top := cmp.Or(m[1], ".")
+				hint = fmt.Sprintf("; write {{ index %s %.130q }}", top, m[2])
+				break
+			}
+		}
+	}
+	return fmt.Errorf("template line %s: %s%s", place[1], message[len(place[0]):], hint)
 }
+
+// actions are what stands in braces on one line.
+var actions = regexp.MustCompile(`\{\{.*?(?:\}\}|$)`)
 
 // executeError gives the line, the column and the reason, in words that hold no
 // part of a value. The names of objects are not secret.
@@ -78,7 +98,7 @@ func reason(message string, values map[string]string) string {
 		return nothingNamed(m[1], values)
 	}
 	if m := missingField.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("text or a number has no field %.130s; use fromJson to make an object of JSON text", m[1])
+		return fmt.Sprintf("text or a number has no field %.130s; use fromJson to make an object of JSON text, and {{ index . \"name\" }} for an object whose name holds a dot", m[1])
 	}
 	if m := wrongCount.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("%s: wrong number of arguments: %s", m[1], m[2])

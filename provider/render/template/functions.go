@@ -13,6 +13,9 @@ type function struct {
 	// cost is at least the bytes of the result that are not shared with an
 	// argument. It is asked before the call.
 	cost func(args []any, size size) int
+	// bytes tells functions that keep every byte of text that is not UTF-8. All
+	// others get none: they would read, cut or replace what is no character.
+	bytes bool
 	// sprig tells Sprig's functions, whose errors are not to be shown.
 	sprig bool
 }
@@ -77,6 +80,14 @@ var functions = sync.OnceValue(func() map[string]function {
 	fromSprig(costOfIndent, "indent", "nindent")
 	fromSprig(costOfReplace, "replace")
 	fromSprig(costOfSplit, "split", "splitList")
+
+	for _, name := range []string{
+		"eq", "ne", "lt", "le", "gt", "ge", "index", "len", "print", "println", "slice", "toString", "dict", "default", "hasKey", "b64enc", "list",
+	} {
+		f := byName[name]
+		f.bytes = true
+		byName[name] = f
+	}
 
 	all := sprig.GenericFuncMap()
 	for name, f := range byName {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // verbs are those that a template may use.
@@ -81,7 +82,11 @@ func argumentOf(verb byte, arg any) (any, error) {
 		if isText || isTruth {
 			return nil, fmt.Errorf("%%%c takes a number; use int to make one of text", verb)
 		}
-		return integer(arg)
+		n, err := integer(arg)
+		if verb == 'c' && (n < 0 || n > utf8.MaxRune || !utf8.ValidRune(rune(n))) {
+			return nil, errors.New("%c takes the number of a character")
+		}
+		return n, err
 	case 'e', 'f', 'g', 'E', 'F', 'G':
 		if isText || isTruth {
 			return nil, fmt.Errorf("%%%c takes a number", verb)

@@ -1,9 +1,14 @@
 package template
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"text/template/parse"
+
+	"github.com/lanyardhq/lanyard/provider/render"
 )
 
 // templateName stands in the messages of text/template, from which
@@ -27,6 +32,7 @@ type rewriter struct {
 	tree  *parse.Tree
 	calls map[string]bool
 	names map[string]bool
+	paths map[string]bool // names with what follows them after a dot
 	depth int
 	nodes int // visited so far
 }
@@ -139,16 +145,37 @@ func (r *rewriter) arg(arg parse.Node, atTop bool) error {
 		return r.arg(n.Node, atTop)
 	case *parse.IdentifierNode:
 		r.calls[n.Ident] = true
+	case *parse.NumberNode:
+		return r.exactLiteral(n)
 	case *parse.FieldNode:
 		if atTop {
 			r.names[n.Ident[0]] = true
+			r.paths[strings.Join(n.Ident, ".")] = true
 		}
 	case *parse.VariableNode:
 		if n.Ident[0] == "$" && len(n.Ident) > 1 {
 			r.names[n.Ident[1]] = true
+			r.paths[strings.Join(n.Ident[1:], ".")] = true
 		}
 	}
 	return nil
+}
+
+// exactLiteral refuses a number that text/template would round, and one that is
+// neither whole nor decimal.
+func (r *rewriter) exactLiteral(n *parse.NumberNode) error {
+	if _, err := strconv.ParseInt(n.Text, 0, 64); err == nil || n.Text[0] == '\'' {
+		return nil
+	}
+	digits := json.Number(strings.TrimPrefix(n.Text, "+"))
+	if n.IsFloat {
+		if order, err := render.CompareNumbers(digits, json.Number(render.FormatFloat(n.Float64))); err == nil && order == 0 {
+			return nil
+		}
+	}
+	location, _ := r.tree.ErrorContext(n)
+	line := strings.Split(location, ":")[1]
+	return fmt.Errorf("template line %s: the number %.40s is not decimal, or has more digits than a template keeps; write it as text", line, n.Text)
 }
 
 func isIdentifier(node parse.Node, name string) bool {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	gotemplate "text/template"
 	"text/template/parse"
 
@@ -29,6 +30,7 @@ type Template struct {
 	tree  *parse.Tree
 	calls []string // the functions that the text uses
 	names []string
+	paths []string // names with what follows them after a dot
 }
 
 // Parse parses the text of a text/template. It knows the functions of
@@ -41,17 +43,17 @@ func Parse(text string) (*Template, error) {
 	}
 	trees, err := parse.Parse(templateName, text, "", "", parsedNames())
 	if err != nil {
-		return nil, parseError(err)
+		return nil, parseError(err, text)
 	}
 	tree := trees[templateName]
 	if len(trees) != 1 || tree == nil {
 		return nil, errors.New("define and block are not supported; write the text where it is used")
 	}
-	r := rewriter{tree: tree, calls: map[string]bool{}, names: map[string]bool{}}
+	r := rewriter{tree: tree, calls: map[string]bool{}, names: map[string]bool{}, paths: map[string]bool{}}
 	if err := r.rewrite(); err != nil {
 		return nil, err
 	}
-	return &Template{tree: tree, calls: slices.Sorted(maps.Keys(r.calls)), names: slices.Sorted(maps.Keys(r.names))}, nil
+	return &Template{tree: tree, calls: slices.Sorted(maps.Keys(r.calls)), names: slices.Sorted(maps.Keys(r.names)), paths: slices.Sorted(maps.Keys(r.paths))}, nil
 }
 
 // Names returns the names of the objects that the text refers to as a field of
@@ -59,17 +61,33 @@ func Parse(text string) (*Template, error) {
 // that is behind an if may be missing when the template is executed.
 func (t *Template) Names() []string { return t.names }
 
+// Misnamed returns the name that the template means by one that no object has: in
+// {{ .tls.crt }} that of the object tls.crt, which has to be written
+// {{ index . "tls.crt" }}. It is empty if no known name fits.
+func (t *Template) Misnamed(name string, known func(string) bool) string {
+	for _, path := range t.paths {
+		for path != name && strings.HasPrefix(path, name+".") {
+			if known(path) {
+				return path
+			}
+			path = path[:strings.LastIndexByte(path, '.')]
+		}
+	}
+	return ""
+}
+
 // Execute returns the template's text over the values of objects, by name. It
 // is an error to use a name that values lacks, to print nothing or a list, and
 // to give a function what it cannot take: a template yields the whole file or
 // none. The error holds no part of a value, and wraps render.ErrTooLarge if a bound
-// was passed.
-func (t *Template) Execute(values map[string]string) ([]byte, error) {
+// was passed. reserve, unless nil, is called before memory is made, with what is made at
+// the same time beside what was reserved before; its error ends the execution.
+func (t *Template) Execute(values map[string]string, reserve func(bytes int64) error) ([]byte, error) {
 	top := make(map[string]any, len(values))
 	for name, value := range values {
 		top[name] = value
 	}
-	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}}
+	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}, reserve: reserve}
 	executable, err := gotemplate.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
 	if err != nil {
 		return nil, errors.New("the template cannot be executed")

@@ -27,7 +27,7 @@ func execute(text string, values map[string]string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parse: %w", err)
 	}
-	got, err := t.Execute(values)
+	got, err := t.Execute(values, nil)
 	return string(got), err
 }
 
@@ -85,38 +85,115 @@ func TestTemplate(t *testing.T) {
 
 func TestTemplateThatDoesNotParse(t *testing.T) {
 	for text, says := range map[string]string{
-		"a\n{{ .user":                  "line 2: unclosed action",
-		"{{ nope .user }}":             `function "nope" not defined`,
-		"{{ $x }}":                     "undefined variable",
-		"{{ if }}x{{ end }}":           "line 1: ",
-		"{{ end }}":                    "unexpected {{end}}",
-		`{{ define "x" }}y{{ end }}`:   "define and block are not supported",
-		`{{ block "x" . }}y{{ end }}`:  "not supported",
-		`{{ template "x" }}`:           "template is not supported",
-		`{{ template "template" . }}`:  "template is not supported",
-		"{{ break }}":                  "outside",
-		"{{ env \"HOME\" }}":           `function "env" not defined`,
-		"{{ expandenv \"$HOME\" }}":    "not defined",
-		"{{ getHostByName \"db\" }}":   "not defined",
-		"{{ now }}":                    "not defined",
-		"{{ randAlphaNum 8 }}":         "not defined",
-		"{{ uuidv4 }}":                 "not defined",
-		"{{ genPrivateKey \"rsa\" }}":  "not defined",
-		"{{ bcrypt .user }}":           "not defined",
-		"{{ call .user }}":             "not defined",
-		"{{ set . \"a\" 1 }}":          "not defined",
-		"{{ until 9 }}":                "not defined",
-		"{{ regexMatch \"a\" .user }}": "not defined",
-		"{{ repeat 9 .user }}":         "not defined",
-		"{{ _step 1 }}":                "not defined",
-		"{{ _print .user }}":           "not defined",
-		strings.Repeat("x", 64<<10+1):  "65537 bytes",
+		"a\n{{ .user":                           "line 2: unclosed action",
+		"{{ .db-pass }}":                        `bad character U+002D '-'; write {{ index . "db-pass" }}`,
+		"{{ .db/user }}":                        `write {{ index . "db/user" }}`,
+		"a\n{{ .user }}{{ $.db-pass | quote }}": `line 2: bad character U+002D '-'; write {{ index $ "db-pass" }}`,
+		"{{ .config/tls.crt }}":                 `write {{ index . "config/tls.crt" }}`,
+		"{{ printf \"%s\" .a@b }}":              `write {{ index . "a@b" }}`,
+		"{{ (.a-b) }}":                          `write {{ index . "a-b" }}`,
+		"{{if .a-b}}x{{end}}":                   `write {{ index . "a-b" }}`,
+		"{{ $x := .a-b }}":                      `write {{ index . "a-b" }}`,
+		"{{ nope .user }}":                      `function "nope" not defined`,
+		"{{ $x }}":                              "undefined variable",
+		"{{ if }}x{{ end }}":                    "line 1: ",
+		"{{ end }}":                             "unexpected {{end}}",
+		`{{ define "x" }}y{{ end }}`:            "define and block are not supported",
+		`{{ block "x" . }}y{{ end }}`:           "not supported",
+		`{{ template "x" }}`:                    "template is not supported",
+		`{{ template "template" . }}`:           "template is not supported",
+		"{{ break }}":                           "outside",
+		"{{ env \"HOME\" }}":                    `function "env" not defined`,
+		"{{ expandenv \"$HOME\" }}":             "not defined",
+		"{{ getHostByName \"db\" }}":            "not defined",
+		"{{ now }}":                             "not defined",
+		"{{ randAlphaNum 8 }}":                  "not defined",
+		"{{ uuidv4 }}":                          "not defined",
+		"{{ genPrivateKey \"rsa\" }}":           "not defined",
+		"{{ bcrypt .user }}":                    "not defined",
+		"{{ call .user }}":                      "not defined",
+		"{{ set . \"a\" 1 }}":                   "not defined",
+		"{{ until 9 }}":                         "not defined",
+		"{{ regexMatch \"a\" .user }}":          "not defined",
+		"{{ repeat 9 .user }}":                  "not defined",
+		"{{ _step 1 }}":                         "not defined",
+		"{{ _print .user }}":                    "not defined",
+		strings.Repeat("x", 64<<10+1):           "65537 bytes",
 		strings.Repeat("{{ if .a }}", 300) + strings.Repeat("{{ end }}", 300):      "nested deeper",
 		"{{ " + strings.Repeat("(", 300) + ".a" + strings.Repeat(")", 300) + " }}": "nested deeper",
 	} {
 		_, err := Parse(text)
 		if err == nil || !strings.Contains(err.Error(), says) || len(err.Error()) > 400 {
 			t.Errorf("Parse(%.60q) = %v; want an error that says %q", text, err, says)
+		}
+	}
+}
+
+// Bytes that are no text pass unchanged or not at all.
+func TestTemplateRefusesBytesThatAreNoText(t *testing.T) {
+	values := map[string]string{"b": "a\xffb", "e": "\xc3\x28", "s": "\xed\xa0\x80", "é": "é", "nul": "a\x00b"}
+	for name, f := range functions() {
+		if f.bytes {
+			continue
+		}
+		text, ok := map[string]string{
+			"replace": `{{ replace "a" .b "c" }}`, "split": `{{ split "a" .b }}`, "splitList": `{{ splitList .b "a" | join "" }}`, "join": `{{ join "," (list .b "c") }}`,
+			"printf": `{{ printf "%s" .b }}`, "indent": `{{ indent 2 .b }}`, "nindent": `{{ nindent 2 .b }}`, "contains": `{{ contains "a" .b }}`,
+			"hasPrefix": `{{ hasPrefix "a" .b }}`, "hasSuffix": `{{ hasSuffix "b" .b }}`, "trimPrefix": `{{ trimPrefix "a" .b }}`, "trimSuffix": `{{ trimSuffix "a" .b }}`,
+			"add": `{{ add .b 1 }}`, "sub": `{{ sub .b 1 }}`,
+		}[name]
+		if !ok {
+			text = "{{ " + name + " .b }}"
+		}
+		for _, text := range []string{text, strings.ReplaceAll(text, ".b", ".e"), strings.ReplaceAll(text, ".b", ".s"), strings.ReplaceAll(text, ".b", `"\xff"`)} {
+			if got, err := execute(text, values); err == nil || got != "" || !strings.Contains(err.Error(), name+": the value holds bytes that are not UTF-8") {
+				t.Errorf("%s = %q, %v", text, got, err)
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"{{ .b }}": values["b"], "{{ print .b .e }}": "a\xffb\xc3(", "{{ println .b }}": "a\xffb\n", "{{ toString .b }}": "a\xffb", "{{ .b | b64enc }}": "Yf9i",
+		"{{ .b | b64enc | b64dec }}": "a\xffb", "{{ len .b }}": "3", `{{ slice .b 1 2 }}`: "\xff", "{{ eq .b .b }}{{ ne .b .e }}{{ lt .b .e }}": "truetruetrue",
+		`{{ index (list .b) 0 }}{{ (dict "x" .e).x }}`: "a\xffb\xc3(", `{{ default .b "" }}`: "a\xffb", `{{ hasKey . .b }}`: "false", "{{ slice .é 0 2 }}": "é", "{{ print .nul }}": "a\x00b",
+		`{{ range list .b }}{{ . }}{{ end }}`: "a\xffb",
+	} {
+		if got, err := execute(text, values); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		"{{ .b | lower }}": "lower: the value holds bytes", `{{ toJson (dict "a" .b) }}`: "not UTF-8", `{{ toJson (dict .b "a") }}`: "not UTF-8", "{{ slice .é 1 }}": "inside a character",
+		"{{ html .nul }}": "U+0000", `{{ printf "%c" 1114112 }}`: "number of a character", `{{ printf "%c" 55296 }}`: "number of a character", `{{ printf "%c" 4294967361 }}`: "number of a character",
+	} {
+		if got, err := execute(text, values); err == nil || got != "" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, says)
+		}
+	}
+}
+
+// Numbers of JSON keep their digits, and compare by all of them.
+func TestTemplateIsExact(t *testing.T) {
+	values := map[string]string{"j": `{"a":9007199254740993,"b":9007199254740992,"c":1.10,"d":1e2,"e":1e400,"f":0.1,"g":-0,"h":3.141592653589793238,"i":5.0,"k":0.30000000000000001}`}
+	const j = "{{ $j := fromJson .j }}"
+	for text, want := range map[string]string{
+		"{{ eq $j.a $j.b }}{{ gt $j.a $j.b }}": "falsetrue", "{{ eq $j.a 9007199254740993 }}": "true", "{{ eq $j.a 9007199254740992 }}": "false",
+		"{{ $j.a }} {{ $j.c }} {{ $j.d }} {{ $j.e }} {{ $j.g }}": "9007199254740993 1.10 1e2 1e400 -0", "{{ toJson $j.c }}{{ toJson (list $j.d) }}": "1.10[1e2]",
+		"{{ eq $j.d 100 }}{{ eq $j.d 100.0 }}{{ eq $j.g 0 }}": "truetruetrue", "{{ lt 100 $j.e }}": "true", "{{ eq $j.f 0.1 }}": "true", "{{ eq $j.k 0.3 }}": "false",
+		`{{ printf "%.2f" $j.c }}`: "1.10", `{{ printf "%d" $j.a }}`: "9007199254740993", "{{ int $j.i }}{{ int $j.d }}": "5100", "{{ add $j.a 1 }}": "9007199254740994",
+		`{{ printf "%s %v %q" $j.a $j.c $j.d }}`: `9007199254740993 1.10 "1e2"`, `{{ toString $j.e | quote }}`: `"1e400"`, "{{ eq 1 1.0 }}": "true", "{{ 1e3 }}": "1000",
+		"{{ eq 0x1F 31 }}{{ eq 1_000 1000 }}": "truetrue",
+	} {
+		if got, err := execute(j+text, values); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		`{{ printf "%.2f" $j.a }}`: "more digits", `{{ printf "%.2f" $j.h }}`: "more digits", `{{ printf "%e" $j.e }}`: "more digits", "{{ int $j.c }}": "whole numbers", "{{ int $j.e }}": "whole numbers",
+		"{{ 9007199254740993.0 }}": "template line 1: the number 9007199254740993.0", "\n{{ if eq $j.a 0.30000000000000001 }}{{ end }}": "template line 2: the number", "{{ 1i }}": "not decimal",
+		"{{ 0x1p-2 }}": "not decimal", "{{ 12345678901234567890 }}": "more digits", `{{ range 9007199254740993.0 }}{{ end }}`: "more digits",
+	} {
+		if got, err := execute(j+text, values); err == nil || got != "" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s = %q, %v; want %q", text, got, err, says)
 		}
 	}
 }
@@ -248,6 +325,25 @@ func TestTemplateNames(t *testing.T) {
 	}
 }
 
+func TestTemplateMisnamed(t *testing.T) {
+	known := func(name string) bool { return name == "tls.crt" || name == "a.b.c" || name == "plain" }
+	for text, want := range map[string]string{
+		"{{ .tls.crt }}": "tls.crt", "{{ $.tls.crt }}": "tls.crt", "{{ .tls.crt.x }}": "tls.crt", "{{ .tls.key }}": "", "{{ .tls }}": "", "{{ .a.b.c }}": "a.b.c", "{{ range .l }}{{ .tls.crt }}{{ end }}": "",
+	} {
+		parsed, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, name := range parsed.Names() {
+			got += parsed.Misnamed(name, known)
+		}
+		if got != want {
+			t.Errorf("%s means %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTemplateIsSafeForConcurrentUse(t *testing.T) {
 	parsed, err := Parse(`{{ range 20 }}{{ .| printf "%d" }}{{ end }}{{ .a | upper }}`)
 	if err != nil {
@@ -256,7 +352,7 @@ func TestTemplateIsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
-			got, err := parsed.Execute(map[string]string{"a": fmt.Sprintf("x%d", i)})
+			got, err := parsed.Execute(map[string]string{"a": fmt.Sprintf("x%d", i)}, nil)
 			if want := fmt.Sprintf("X%d", i); err != nil || !strings.HasSuffix(string(got), want) {
 				t.Errorf("Execute = %q, %v", got, err)
 			}
@@ -365,7 +461,7 @@ func FuzzTemplate(f *testing.F) {
 			return
 		}
 		var got []byte
-		if used := rendertest.Allocated(func() { got, err = parsed.Execute(values) }); used > 256<<20 {
+		if used := rendertest.Allocated(func() { got, err = parsed.Execute(values, nil) }); used > 256<<20 {
 			t.Errorf("%d MiB were allocated", used>>20)
 		}
 		if err != nil && (got != nil || strings.Contains(err.Error(), planted)) {
@@ -374,7 +470,7 @@ func FuzzTemplate(f *testing.F) {
 		if len(got) > render.MaxBytes {
 			t.Errorf("%d bytes", len(got))
 		}
-		if again, _ := parsed.Execute(values); string(again) != string(got) {
+		if again, _ := parsed.Execute(values, nil); string(again) != string(got) {
 			t.Errorf("%q and then %q", got, again)
 		}
 	})

@@ -78,17 +78,18 @@ func squoted(values ...any) (string, error) {
 	return strings.Join(all, " "), err
 }
 
-func escaped(escape func(string) string) func(any) (string, error) {
-	return func(v any) (string, error) {
-		s, err := text(v)
-		return escape(s), err
+func escapeHTML(v any) (string, error) {
+	s, err := text(v)
+	if strings.ContainsRune(s, 0) {
+		return "", errors.New("HTML cannot express the character U+0000")
 	}
+	return gotemplate.HTMLEscapeString(s), err
 }
 
-var (
-	escapeHTML  = escaped(gotemplate.HTMLEscapeString)
-	escapeQuery = escaped(func(s string) string { return gotemplate.URLQueryEscaper(s) })
-)
+func escapeQuery(v any) (string, error) {
+	s, err := text(v)
+	return gotemplate.URLQueryEscaper(s), err
+}
 
 // elements returns what a list holds.
 func elements(list any) ([]any, error) {

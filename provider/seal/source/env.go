@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 )
 
@@ -69,19 +70,10 @@ func (p *envParser) statement() {
 	p.add(line, "", name, value)
 }
 
+var nameForm = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z_0-9.-]*`)
+
 // name takes a name; empty if there is none.
-func (p *envParser) name() string {
-	n := 0
-	for n < len(p.rest) {
-		b := p.rest[n]
-		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '_'
-		if !letter && (n == 0 || (b < '0' || b > '9') && b != '.' && b != '-') {
-			break
-		}
-		n++
-	}
-	return string(p.advance(n))
-}
+func (p *envParser) name() string { return string(p.advance(len(nameForm.Find(p.rest)))) }
 
 // value takes a value and leaves nothing of its line but a comment, or says
 // what is wrong.

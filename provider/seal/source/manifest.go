@@ -6,10 +6,11 @@ import (
 	"errors"
 	"io"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/internal/strict"
 )
 
 // Secrets reads native Secret manifests: YAML or JSON documents of kind Secret,
@@ -26,14 +27,14 @@ func Secrets(data []byte) (values []Value, namespace string, err error) {
 	m := &manifestReader{collector: c}
 	secrets := m.secrets(data)
 	for i, s := range secrets {
-		namespace := text(find(find(s, "metadata"), "namespace"))
+		namespace := text(s, "metadata.namespace")
 		if i > 0 && namespace != m.namespace {
 			m.wrong(s.Line, "metadata.namespace", "is another one than that of the Secret before, and one class is in one namespace; divide the file")
 		}
 		m.namespace = namespace
 		folder := ""
 		if len(secrets) > 1 {
-			folder = text(find(find(s, "metadata"), "name")) + "/"
+			folder = text(s, "metadata.name") + "/"
 			if folder == "/" {
 				m.wrong(s.Line, "metadata.name", "is missing; it is the Secret's folder where a file holds several")
 			}
@@ -57,13 +58,13 @@ func (m *manifestReader) secrets(data []byte) []*yaml.Node {
 	var found []*yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	for {
-		var document yaml.Node
-		err := decoder.Decode(&document)
+		document, err := strict.Next(decoder)
 		if errors.Is(err, io.EOF) {
 			return found
 		}
-		if err != nil {
-			m.wrong(lineOf(err), "", "is not valid YAML")
+		var problems strict.Problems
+		if errors.As(err, &problems) {
+			m.problems = append(m.problems, problems...)
 			return nil
 		}
 		if len(document.Content) > 0 {
@@ -72,27 +73,16 @@ func (m *manifestReader) secrets(data []byte) []*yaml.Node {
 	}
 }
 
-// lineOf is the line that an error of the YAML package tells, or zero. Its words
-// are left out, because they can quote what is there.
-func lineOf(err error) int {
-	match := regexp.MustCompile(`line (\d+)`).FindStringSubmatch(err.Error())
-	if match == nil {
-		return 0
-	}
-	line, _ := strconv.Atoi(match[1]) //nolint:errcheck // the pattern holds digits
-	return line
-}
-
 // unfold returns a Secret, or the Secrets of a list.
 func (m *manifestReader) unfold(node *yaml.Node) []*yaml.Node {
-	switch kind, version := text(find(node, "kind")), text(find(node, "apiVersion")); {
+	switch kind, version := text(node, "kind"), text(node, "apiVersion"); {
 	case kind == "Secret" && version != "v1":
 		m.wrong(node.Line, "apiVersion", "must be v1")
 	case kind == "Secret":
 		return []*yaml.Node{node}
 	case (kind == "List" || kind == "SecretList") && version == "v1":
 		var found []*yaml.Node
-		if items := find(node, "items"); items != nil && items.Kind == yaml.SequenceNode {
+		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
 			for _, item := range items.Content {
 				found = append(found, m.unfold(item)...)
 			}
@@ -105,7 +95,7 @@ func (m *manifestReader) unfold(node *yaml.Node) []*yaml.Node {
 // secret adds the values of one Secret.
 func (m *manifestReader) secret(s *yaml.Node, folder string) {
 	before := len(m.values)
-	kind := text(find(s, "type"))
+	kind := text(s, "type")
 	had, keys := map[string]bool{}, map[string]bool{}
 	for i := 0; s.Kind == yaml.MappingNode && i+1 < len(s.Content); i += 2 {
 		field, value := s.Content[i], s.Content[i+1]
@@ -162,13 +152,12 @@ func (m *manifestReader) entries(field string, entries *yaml.Node, kind, folder 
 	}
 }
 
-// isKey is true for what the API server takes as a key of a Secret.
+// keyForm is that of a Secret's keys at the API server, which refuses "." and what
+// begins with ".." besides.
+var keyForm = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+
 func isKey(key *yaml.Node) bool {
-	name := key.Value
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	}
-	return key.Kind == yaml.ScalarNode && name != "" && len(name) <= 253 && name != "." && !strings.HasPrefix(name, "..") && !strings.ContainsFunc(name, odd)
+	return key.Kind == yaml.ScalarNode && keyForm.MatchString(key.Value) && key.Value != "." && !strings.HasPrefix(key.Value, "..")
 }
 
 // The types of Secrets whose keys are fixed.
@@ -205,23 +194,11 @@ func pathOf(kind, key string) string {
 	return key
 }
 
-// find returns a member of a map; nil if there is none.
-func find(mapping *yaml.Node, name string) *yaml.Node {
-	if mapping == nil || mapping.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i].Kind == yaml.ScalarNode && mapping.Content[i].Value == name {
-			return mapping.Content[i+1]
-		}
-	}
-	return nil
-}
-
-// text is a scalar's text; empty for anything else.
-func text(node *yaml.Node) string {
-	if node == nil || node.Kind != yaml.ScalarNode {
+// text is the text of a scalar below node; empty for anything else.
+func text(node *yaml.Node, field string) string {
+	_, value, ok := strict.Find(node, field)
+	if !ok || value.Kind != yaml.ScalarNode {
 		return ""
 	}
-	return node.Value
+	return value.Value
 }

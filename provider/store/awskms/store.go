@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -119,6 +120,9 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		answer, err := s.clients.In(target.Region).Decrypt(ctx, input, target.KMS)
 		if err != nil {
 			return explained(aws.Explain(err))
+		}
+		if len(answer.Plaintext) == 0 || awssdk.ToString(answer.KeyId) == "" {
+			return aws.Incomplete("has no plaintext or no key")
 		}
 		value = store.Value{Data: secret.New(answer.Plaintext), Version: version(q)}
 		return nil

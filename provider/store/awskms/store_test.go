@@ -90,6 +90,10 @@ func TestKMSMeetsTheStoreContract(t *testing.T) {
 			Put: func(t *testing.T, _, value string) store.Reference {
 				return store.Reference{Key: f.encrypt(t, value, nil)}
 			},
+			Answers: &storetest.Answers{
+				Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
+				Rewrite:  f.Rewrite, Values: []string{"Plaintext"},
+			},
 			Invalid: map[string]store.Reference{
 				"no key":                  {},
 				"no base64":               {Key: "secret/data"},

@@ -11,7 +11,11 @@
 package awskms
 
 import (
+	"context"
 	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	endpoints "github.com/aws/smithy-go/endpoints"
 
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -57,7 +61,9 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
+	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
 	config.Check(given.ByOperator, &problems)
+	config.CheckHosts(endpointOf, &problems)
 	if config.Key != "" && (len(config.Key) > maxKey || !keyForm.MatchString(config.Key)) {
 		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/secrets")
 	}
@@ -69,4 +75,8 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 		return nil, err
 	}
 	return newStore(access, config.Key), nil
+}
+
+func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
+	return kms.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, kms.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -38,25 +36,25 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	}
 	var at aws.Target
 	var asked []string
-	var found map[string]*types.Parameter
+	var answers found
 	denied := false // in whichever region
 	err := s.access.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
-		found, err = s.get(ctx, target, asked)
+		answers, err = s.get(ctx, target, asked)
 		denied = denied || errors.Is(err, fault.ErrDenied)
 		return err
 	})
 	alone := make([]int, 0, len(refs))
 	for i := range refs {
 		w := queries[i].In(at)
-		parameter, ok := found[spelled(w)]
+		parameter := answers[spelled(w)]
 		switch {
 		case results[i].Err != nil:
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
-		case err == nil && ok:
-			results[i].Value = valueOf(parameter)
+		case err == nil && parameter != nil:
+			results[i].Value, results[i].Err = valueOf(parameter, w, at)
 		case err == nil && !at.Failover && slices.Contains(asked, spelled(w)):
 			failed := missing()
 			failed.Text = "GetParameters " + message.Excerpt(spelled(w)) + " in " + at.Region + ": " + failed.Text

@@ -36,9 +36,15 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 			if err != nil {
 				return explained(aws.Explain(err))
 			}
+			if answer.Parameters == nil {
+				return aws.Incomplete("has no list of parameters")
+			}
 			for i := range answer.Parameters {
-				name := strings.TrimPrefix(awssdk.ToString(answer.Parameters[i].Name), strings.TrimSuffix(path, "/")+"/")
-				fields[name] = awssdk.ToString(answer.Parameters[i].Value)
+				name, below := strings.CutPrefix(awssdk.ToString(answer.Parameters[i].Name), strings.TrimSuffix(path, "/")+"/")
+				if !below || name == "" || awssdk.ToString(answer.Parameters[i].Value) == "" {
+					return aws.Incomplete("has a parameter without a value, or one from elsewhere")
+				}
+				fields[name] = *answer.Parameters[i].Value
 			}
 			if next = answer.NextToken; awssdk.ToString(next) != "" {
 				continue

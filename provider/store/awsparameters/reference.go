@@ -81,7 +81,7 @@ func (q query) checkPath(problems *remote.Problems) {
 	case !strings.HasPrefix(q.First.Name, "/") || !strings.HasPrefix(q.Failover.Name, "/"):
 		problems.Add("key", "must begin with a slash when options.path is true")
 	case selector(q.First) != "" || selector(q.Failover) != "":
-		problems.Add("options.path", "reads the current versions alone; leave version and label out")
+		problems.Add("options.path", "reads the current versions alone; leave `version` and `options.label` out")
 	}
 }
 
@@ -94,7 +94,7 @@ func check(w aws.Wanted, key, version, labelField string, problems *remote.Probl
 	case strings.HasPrefix(w.Name, "arn:") && !parameterARN.MatchString(w.Name):
 		problems.Add(key, "is not the ARN of a parameter, such as arn:aws:ssm:eu-west-1:111122223333:parameter/prod/db")
 	case strings.Contains(w.Name, ":") && !strings.HasPrefix(w.Name, "arn:"):
-		problems.Add(key, "must not hold a colon; a version goes into version, a label into options.label")
+		problems.Add(key, "must not hold a colon; a version goes into `version`, a label into `options.label`")
 	case !strings.HasPrefix(w.Name, "arn:") && !parameterName.MatchString(w.Name):
 		problems.Add(key, "must be a parameter's ARN, or its name: letters, digits and /_.-")
 	}
@@ -106,6 +106,6 @@ func check(w aws.Wanted, key, version, labelField string, problems *remote.Probl
 		problems.Add(labelField, "must be a label: at most %d letters, digits, dots, dashes and underscores, the first of them no digit", maxLabel)
 	}
 	if w.Version != "" && w.Label != "" {
-		problems.Add(version, "a parameter is read at a version or at a label; leave one of the two out")
+		problems.Add(version, "a parameter is read at a version or at a label; leave `version` or `options.label` out")
 	}
 }

@@ -62,41 +62,57 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		if err != nil {
 			return err
 		}
-		parameter, ok := found[spelled(w)]
-		if !ok {
-			return missing()
-		}
-		value = valueOf(parameter)
-		return nil
+		value, err = valueOf(found[spelled(w)], w, target)
+		return err
 	})
 	return value, err
 }
 
-// get makes one call and returns the parameters by how they were asked for.
+// found is the answer to what was asked for: a parameter, or nil if the service says
+// that there is none.
+type found map[string]*types.Parameter
+
+// get makes one call and returns the answers by how they were asked for. One to each is
+// there, or there is an error.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []string) (map[string]*types.Parameter, error) {
+func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []string) (found, error) {
 	answer, err := s.clients.In(target.Region).GetParameters(ctx, &ssm.GetParametersInput{Names: asked, WithDecryption: awssdk.Bool(true)}, as(target))
 	if err != nil {
 		return nil, explained(aws.Explain(err))
 	}
-	found := make(map[string]*types.Parameter, len(asked))
+	found := make(found, len(asked))
+	for _, name := range answer.InvalidParameters {
+		found[name] = nil
+	}
 	for i := range answer.Parameters {
 		parameter := &answer.Parameters[i]
 		for _, name := range []*string{parameter.Name, parameter.ARN} {
 			found[awssdk.ToString(name)+awssdk.ToString(parameter.Selector)] = parameter
 		}
 	}
+	for _, name := range asked {
+		if parameter, ok := found[name]; !ok || parameter != nil && (awssdk.ToString(parameter.Value) == "" || parameter.Version < 1) {
+			return nil, aws.Incomplete("lacks a parameter that was asked for, its value or its version")
+		}
+	}
 	return found, nil
 }
 
-// valueOf is a parameter's value. A parameter that was deleted and made anew
+// valueOf is a parameter's value; without one, the error says that it is missing. A parameter that was deleted and made anew
 // counts its versions from one again, so that the time belongs to the version.
-func valueOf(parameter *types.Parameter) store.Value {
+func valueOf(parameter *types.Parameter, w aws.Wanted, target aws.Target) (store.Value, error) {
+	if parameter == nil {
+		return store.Value{}, missing()
+	}
 	version := strconv.FormatInt(parameter.Version, 10)
 	if parameter.LastModifiedDate != nil {
 		version += "-" + strconv.FormatInt(parameter.LastModifiedDate.Unix(), 10)
 	}
-	return store.Value{Data: secret.NewString(awssdk.ToString(parameter.Value)), Version: version}
+	value := store.Value{Data: secret.NewString(*parameter.Value), Version: version}
+	if selector(w) == "" && !target.Failover { // each region counts by itself
+		value.Order, value.Made = parameter.Version, awssdk.ToTime(parameter.LastModifiedDate)
+	}
+	return value, nil
 }
 
 // missing is what an invalid parameter is: the service does not tell a missing

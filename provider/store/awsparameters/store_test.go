@@ -112,6 +112,10 @@ func TestTheParameterStoreMeetsTheStoreContract(t *testing.T) {
 				f.PutParameter(ireland, "/prod/"+name, "SecureString", value)
 				return store.Reference{Key: "/prod/" + name}
 			},
+			Answers: &storetest.Answers{
+				Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
+				Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
+			},
 			Missing: store.Reference{Key: "/prod/missing"},
 			Invalid: map[string]store.Reference{
 				"no key":                  {},
@@ -164,8 +168,13 @@ func TestVersionsLabelsTypesAndARNs(t *testing.T) {
 		"ARN without path":   {store.Reference{Key: "arn:aws:ssm:eu-west-1:111122223333:parameter/plain"}, "text"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := mustRead(t, s, web, test.ref).Data.RevealString(); got != test.want {
+			value := mustRead(t, s, web, test.ref)
+			if got := value.Data.RevealString(); got != test.want {
 				t.Errorf("= %q, want %q", got, test.want)
+			}
+			// A version or label is asked for by name, and has no order.
+			if current := test.ref.Version == "" && test.ref.Options == nil; (value.Order > 0) != current || value.Made.IsZero() == current {
+				t.Errorf("order %d, made %v", value.Order, value.Made)
 			}
 		})
 	}
@@ -288,8 +297,8 @@ func TestParametersFailOverToTheNextRegion(t *testing.T) {
 		t.Errorf("the ARN = %q", got)
 	}
 	results := s.ReadBatch(t.Context(), web, []store.Reference{{Key: "/db"}, {Key: "/none"}})
-	if results[0].Err != nil {
-		t.Error(results[0].Err)
+	if results[0].Err != nil || results[0].Value.Order != 0 {
+		t.Errorf("%v, order %d of another region's versions", results[0].Err, results[0].Value.Order)
 	}
 	// That the second region lacks it says nothing of the first.
 	wantFailure(t, results[1].Err, fault.ErrUnavailable, "/none", ireland)

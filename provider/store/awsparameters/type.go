@@ -11,6 +11,11 @@
 package awsparameters
 
 import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	endpoints "github.com/aws/smithy-go/endpoints"
+
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -33,9 +38,14 @@ func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
 // Open checks the settings, which docs/stores/aws.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
-	access, err := t.platform.ConnectStore(typeName, given.Fields, given.ByOperator)
+	over := aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
+	access, err := t.platform.ConnectStore(typeName, given.Fields, given.ByOperator, over, endpointOf)
 	if err != nil {
 		return nil, err
 	}
 	return newStore(access), nil
+}
+
+func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
+	return ssm.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, ssm.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }

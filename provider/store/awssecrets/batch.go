@@ -10,7 +10,6 @@ import (
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
@@ -135,16 +134,19 @@ func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string
 		}
 		for i := range answer.SecretValues {
 			held := &answer.SecretValues[i]
-			value := valueOf(held.SecretString, held.SecretBinary, held.VersionId)
+			value, err := valueOf(held.SecretString, held.SecretBinary, held.VersionId)
+			if err != nil {
+				return nil, err
+			}
 			for _, id := range ids {
-				if names(id, held) {
+				if names(id, held.Name, held.ARN) {
 					found[id] = entry{value: value}
 				}
 			}
 		}
 		for _, failed := range answer.Errors {
 			id := awssdk.ToString(failed.SecretId)
-			found[id] = entry{failed: explained(aws.Named(awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
+			found[id] = entry{failed: explained(s.access.Named(target, awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
 		}
 		if next = answer.NextToken; awssdk.ToString(next) == "" {
 			break
@@ -155,10 +157,10 @@ func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string
 
 // names says whether the ID is the secret's: its name, its ARN, or its ARN
 // without the dash and six characters that Secrets Manager adds.
-func names(id string, held *types.SecretValueEntry) bool {
+func names(id string, name, ofARN *string) bool {
 	const added = len("-a1b2c3")
-	arn := awssdk.ToString(held.ARN)
-	return id == awssdk.ToString(held.Name) || id == arn ||
+	arn := awssdk.ToString(ofARN)
+	return id == awssdk.ToString(name) || id == arn ||
 		strings.HasPrefix(id, "arn:") && len(arn) == len(id)+added && strings.HasPrefix(arn, id+"-")
 }
 

@@ -19,6 +19,10 @@ func TestSecretsManagerMeetsTheStoreContract(t *testing.T) {
 				f.PutSecret(ireland, name, value)
 				return store.Reference{Key: name}
 			},
+			Answers: &storetest.Answers{
+				Settings: f.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
+				Rewrite:  f.Rewrite, Values: []string{"SecretString", "SecretValues.*.SecretString"},
+			},
 			Missing: store.Reference{Key: "prod/missing"},
 			Invalid: map[string]store.Reference{
 				"no key":                  {},

@@ -66,19 +66,27 @@ func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref stor
 		if err != nil {
 			return explained(aws.Explain(err))
 		}
-		value = valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)
-		return nil
+		if w.Version != "" && w.Version != awssdk.ToString(answer.VersionId) || !names(w.Name, answer.Name, answer.ARN) {
+			return aws.Incomplete("is of another secret or version")
+		}
+		value, err = valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)
+		return err
 	})
 	return value, err
 }
 
-// valueOf is a secret's value: its text, or else its bytes.
-func valueOf(text *string, binary []byte, version *string) store.Value {
+// valueOf is a secret's value: its text, or else its bytes. It has one of the two, of
+// at least one byte.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+func valueOf(text *string, binary []byte, version *string) (store.Value, error) {
 	data := secret.New(binary)
 	if text != nil {
 		data = secret.NewString(*text)
 	}
-	return store.Value{Data: data, Version: awssdk.ToString(version)}
+	if data.Len() == 0 || awssdk.ToString(version) == "" {
+		return store.Value{}, aws.Incomplete("has no value or no version")
+	}
+	return store.Value{Data: data, Version: *version}, nil
 }
 
 func optional(text string) *string {

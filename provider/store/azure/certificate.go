@@ -3,14 +3,12 @@ package azure
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"strings"
-
-	"software.sslmate.com/src/go-pkcs12"
+	"slices"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -38,6 +36,9 @@ func parseBundle(value, contentType string) (*bundle, error) {
 		certs []*x509.Certificate
 		err   error
 	)
+	if len(value) > maxBundleBytes {
+		return nil, fault.Failf(fault.ErrInvalid, "the certificate with its chain has %d bytes, and at most %d are read; import it again with its own chain alone", len(value), maxBundleBytes)
+	}
 	switch contentType {
 	case contentTypePFX:
 		key, certs, err = fromPFX(value)
@@ -45,6 +46,9 @@ func parseBundle(value, contentType string) (*bundle, error) {
 		key, certs, err = fromPEM(value)
 	default:
 		return nil, fault.Failf(fault.ErrInvalid, "this is not the secret of a certificate: its content type is %q, and not %s or %s", message.Excerpt(contentType), contentTypePFX, contentTypePEM)
+	}
+	if err == nil {
+		err = checkSizes(key, certs)
 	}
 	if err != nil {
 		return nil, err
@@ -63,26 +67,6 @@ func parseBundle(value, contentType string) (*bundle, error) {
 		return nil, fault.Failf(fault.ErrInvalid, "the private key is of a kind that PKCS #8 has no form for")
 	}
 	return b, nil
-}
-
-// fromPFX reads PKCS #12 in base64, which Key Vault gives out without a
-// password.
-func fromPFX(value string) (any, []*x509.Certificate, error) {
-	raw, err := base64.StdEncoding.DecodeString(value)
-	if err != nil {
-		return nil, nil, fault.Failf(fault.ErrInvalid, "the value is said to be a PFX, and is not base64")
-	}
-	key, leaf, others, err := pkcs12.DecodeChain(raw, "")
-	switch {
-	case errors.Is(err, pkcs12.ErrIncorrectPassword), errors.Is(err, pkcs12.ErrDecryption):
-		return nil, nil, fault.Failf(fault.ErrInvalid, "the PFX is protected by a password, which Key Vault's own never are; import it as a certificate with its password, so that Key Vault takes it off")
-	case err != nil && strings.Contains(err.Error(), "private key missing"):
-		return nil, nil, fault.Failf(fault.ErrInvalid, "the PFX holds no private key: the certificate's policy does not let it be exported; let it, or ask for options.part leaf")
-	case err != nil:
-		// The library's words may quote what it found.
-		return nil, nil, fault.Failf(fault.ErrInvalid, "the value is said to be a PFX and cannot be read as one; import the certificate again")
-	}
-	return key, append([]*x509.Certificate{leaf}, others...), nil
 }
 
 func fromPEM(value string) (key any, certs []*x509.Certificate, err error) {
@@ -130,6 +114,38 @@ func checkCertificate(der []byte) error {
 	return nil
 }
 
+// The bounds of what a certificate's secret may hold: far more than any chain in use,
+// and little enough that its signatures are checked in a moment.
+const (
+	maxBundleBytes      = 64 << 10 // Key Vault's own bound is 25 kB
+	maxCertificates     = 50
+	maxCertificateBytes = 16 << 10
+	maxRSABits          = 16 << 10
+)
+
+// checkSizes refuses what is too costly to compute with. The key may be nil.
+func checkSizes(key any, certs []*x509.Certificate) error {
+	if len(certs) > maxCertificates {
+		return fault.Failf(fault.ErrInvalid, "there are %d certificates, and at most %d are read; import the certificate again with its own chain alone", len(certs), maxCertificates)
+	}
+	publics := []any{}
+	if signer, ok := key.(crypto.Signer); ok {
+		publics = append(publics, signer.Public())
+	}
+	for _, cert := range certs {
+		if len(cert.Raw) > maxCertificateBytes {
+			return fault.Failf(fault.ErrInvalid, "a certificate has %d bytes, and at most %d are read", len(cert.Raw), maxCertificateBytes)
+		}
+		publics = append(publics, cert.PublicKey)
+	}
+	for _, public := range publics {
+		if rsa, ok := public.(*rsa.PublicKey); ok && rsa.N.BitLen() > maxRSABits {
+			return fault.Failf(fault.ErrInvalid, "an RSA key has %d bits, and at most %d are read", rsa.N.BitLen(), maxRSABits)
+		}
+	}
+	return nil
+}
+
 // certificateOf finds the certificate of a private key; nil if there is none.
 func certificateOf(key any, certs []*x509.Certificate) *x509.Certificate {
 	signer, ok := key.(crypto.Signer)
@@ -162,25 +178,41 @@ func ordered(certs []*x509.Certificate, leaf *x509.Certificate) []*x509.Certific
 	}
 	chain := []*x509.Certificate{leaf}
 	for at := leaf; at != nil; {
-		child := at
-		at = nil
-		for i, parent := range rest {
-			if signed(child, parent) {
-				chain, rest = append(chain, parent), append(rest[:i:i], rest[i+1:]...)
-				at = parent
-				break
-			}
+		i := issuerOf(at, rest)
+		if i < 0 {
+			break
 		}
+		at = rest[i]
+		chain, rest = append(chain, at), slices.Delete(rest, i, i+1)
 	}
 	return append(chain, rest...)
 }
 
-// signed is true if parent issued child. A signature by a method that is too
-// weak to be checked is taken for what it says.
-func signed(child, parent *x509.Certificate) bool {
-	if !bytes.Equal(child.RawIssuer, parent.RawSubject) {
-		return false
+// maxCandidates bounds the certificates whose key is tried for one signature, so that
+// many of one name cost no more than a few.
+const maxCandidates = 4
+
+// issuerOf finds the issuer of a certificate; below zero if it is not among them.
+func issuerOf(child *x509.Certificate, among []*x509.Certificate) int {
+	tried := 0
+	for i, parent := range among {
+		if !bytes.Equal(child.RawIssuer, parent.RawSubject) ||
+			len(child.AuthorityKeyId) > 0 && len(parent.SubjectKeyId) > 0 && !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId) {
+			continue
+		}
+		if tried++; tried > maxCandidates {
+			break
+		}
+		if signed(child, parent) {
+			return i
+		}
 	}
+	return -1
+}
+
+// signed is true if the key of parent signed child. A signature by a method that is
+// too weak to be checked is taken for what it says.
+func signed(child, parent *x509.Certificate) bool {
 	var weak x509.InsecureAlgorithmError
 	err := parent.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
 	return err == nil || errors.As(err, &weak)

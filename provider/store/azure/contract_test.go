@@ -26,6 +26,7 @@ func TestItKeepsTheContractOfStores(t *testing.T) {
 				f.vault.Put(name, value)
 				return store.Reference{Key: "secrets/" + name}
 			},
+			Answers: &storetest.Answers{Settings: f.settings(map[string]any{"retries": 0}), Rewrite: f.azure.Rewrite, Values: []string{"value"}},
 			Missing: store.Reference{Key: "secrets/missing"},
 			Invalid: map[string]store.Reference{
 				"no key":                    {},

@@ -74,7 +74,7 @@ func (s *azureStore) listVersions(ctx context.Context, as identity.Identity, q *
 	var all []listed
 	for n := 0; pages.more(); n++ {
 		if n == maxPages {
-			return nil, fault.Failf(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave the history out", q, 25*maxPages)
+			return nil, fault.Failf(fault.ErrInvalid, "%s: has more than %d versions, which are too many to look through; purge the old ones, or leave `options.history` out", q, 25*maxPages)
 		}
 		err := s.vault.Call(ctx, as, q, func(ctx context.Context) error {
 			page, err := pages.next(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
@@ -39,7 +40,7 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	if err != nil {
 		return secret.Bytes{}, "", err
 	}
-	if got.Value == nil || got.ID == nil || got.ID.Version() == "" {
+	if got.Value == nil || !q.isAnsweredBy(text(got.ID)) {
 		return secret.Bytes{}, "", s.vault.Incomplete(&asked)
 	}
 	contentType := ""
@@ -52,6 +53,23 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 		return secret.Bytes{}, "", fmt.Errorf("%s: %w", asked.String(), err)
 	}
 	return data, got.ID.Version(), nil
+}
+
+// isAnsweredBy says whether the ID in an answer, which is its address, is about what was
+// asked for. A name is the same in any case.
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#object-identifiers
+func (q *query) isAnsweredBy(id string) bool {
+	parts := strings.Split(strings.TrimPrefix(id, "https://"), "/")
+	return len(parts) == 4 && strings.EqualFold(parts[2], q.name) && parts[3] != "" && (q.version == "" || parts[3] == q.version)
+}
+
+// text is an ID as text; empty if there is none. The SDK's own methods panic on one that
+// is none.
+func text[ID ~string](id *ID) string {
+	if id == nil {
+		return ""
+	}
+	return string(*id)
 }
 
 // choose returns what of a secret's value the query asks for. backs is true
@@ -69,7 +87,7 @@ func (q *query) choose(value, contentType string, backs bool) (secret.Bytes, err
 		return secret.NewString(value), nil
 	}
 	if q.format == formatPFX {
-		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave options.format out")
+		return secret.Bytes{}, fault.Failf(fault.ErrInvalid, "the certificate is held as PEM, not as PFX; leave `options.format` out")
 	}
 	b, err := parseBundle(value, contentType)
 	if err != nil {
@@ -89,7 +107,7 @@ func (s *azureStore) readKey(ctx context.Context, as identity.Identity, q *query
 	if err != nil {
 		return secret.Bytes{}, "", err
 	}
-	if got.Key == nil || got.Key.KID == nil || got.Key.KID.Version() == "" {
+	if got.Key == nil || !q.isAnsweredBy(text(got.Key.KID)) {
 		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	text, err := publicPEM(got.Key)
@@ -111,7 +129,7 @@ func (s *azureStore) readLeaf(ctx context.Context, as identity.Identity, q *quer
 	if err != nil {
 		return secret.Bytes{}, "", err
 	}
-	if got.ID == nil || got.ID.Version() == "" {
+	if !q.isAnsweredBy(text(got.ID)) {
 		return secret.Bytes{}, "", s.vault.Incomplete(q)
 	}
 	if len(got.CER) == 0 {

@@ -68,7 +68,7 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	case !slices.Contains(kinds, kind):
 		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", message.Excerpt(ref.Key))
 	case !objectName.MatchString(name):
-		problems.Add("key", "must be %s/ and a name of at most 127 letters, digits and dashes; the version goes into version", kind)
+		problems.Add("key", "names the %s wrongly: an object's name in the vault has at most 127 letters, digits and dashes, and its version goes into `version`", strings.TrimSuffix(kind, "s"))
 	case hsm && kind != kindKeys:
 		problems.Add("key", "a Managed HSM has keys alone: keys/<name>")
 	}
@@ -105,7 +105,7 @@ func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 	}
 	switch {
 	case q.format == formatPFX && q.kind == kindSecrets:
-		problems.Add("options.format", "pfx is what a secret of a certificate holds as it is; leave format out")
+		problems.Add("options.format", "pfx is what a secret of a certificate holds as it is; leave `options.format` out")
 	case q.format != "" && q.kind == kindKeys:
 		problems.Add("options.format", "is not for keys/, which are always PEM")
 	case q.format == formatPFX && q.part != partAll:

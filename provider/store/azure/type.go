@@ -59,6 +59,8 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := azure.DefaultSettings()
 	problems := remote.Decode(given.Fields, &settings)
 	if len(problems) == 0 {
+		settings.Network = given.Reach("address", "dnsSuffix", "endpoint", "environmentFile")
+		settings.LoginNetwork = given.Reach("authorityHost", "environmentFile")
 		settings.Check(given.ByOperator, &problems)
 	}
 	if err := problems.Err(); err != nil {

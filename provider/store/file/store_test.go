@@ -77,6 +77,7 @@ func TestContract(t *testing.T) {
 				write(t, filepath.Join(root, "dir", name), value)
 				return store.Reference{Key: "dir/" + name}
 			},
+			Answers: storetest.NoServer,
 			Missing: store.Reference{Key: "dir/missing"},
 			Invalid: map[string]store.Reference{
 				"no key":             {},

@@ -36,15 +36,15 @@ func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token s
 		return value, false, nil
 	}
 	if st, ok := status.FromError(err); ok && ctx.Err() == nil {
-		return store.Value{}, st.Code() == codes.Unauthenticated, s.refusal(q, st, token, who)
+		return store.Value{}, st.Code() == codes.Unauthenticated, s.refusal(conn, q, st, token, who)
 	}
 	return store.Value{}, false, err
 }
 
 // refusal explains a failed call.
-func (s *gcpStore) refusal(q *query, st *status.Status, token secret.Bytes, who string) error {
+func (s *gcpStore) refusal(conn *gcp.Conn, q *query, st *status.Status, token secret.Bytes, who string) error {
 	host := gcp.Host(s.config.at(q.location))
-	why := gcp.Said(st.Message(), token)
+	why := conn.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
 		return fault.Failf(fault.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)

@@ -32,6 +32,10 @@ func TestMeetsTheStoreContract(t *testing.T) {
 						c.Put(parent+"/secrets/"+name, []byte(value))
 						return store.Reference{Key: parent + "/secrets/" + name}
 					},
+					Answers: &storetest.Answers{
+						Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
+						Rewrite:  c.Rewrite,
+					},
 					Missing: store.Reference{Key: parent + "/secrets/missing"},
 					Invalid: map[string]store.Reference{
 						"no key":              {},

@@ -144,12 +144,13 @@ func TestWhatCannotPassIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestAPayloadWithoutAChecksumIsTaken(t *testing.T) {
+func TestAPayloadWithoutAChecksumIsNotTaken(t *testing.T) {
 	c := newCloud(t)
-	s := c.open(t, gcp.Options{}, unchanged)
+	s := c.open(t, gcp.Options{}, func(fields, _ map[string]any) { fields["retries"] = 0 })
 	c.Put(db, []byte("one"))
 	c.Add(gcptest.Fault{Method: access, Unchecked: true})
-	wantValue(t, s, c.web, store.Reference{Key: db}, "one")
+	_, err := read(t, s, c.web, store.Reference{Key: db})
+	wantError(t, err, fault.ErrUnavailable, "without a CRC32C checksum")
 }
 
 func TestAnAnswerThatIsTooLargeIsRefused(t *testing.T) {
@@ -167,7 +168,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	c := newCloud(t)
 	seen := map[int]int{}
 	calls := remote.NewCalls(1)
-	calls.Observe = func(storeType string, status int, _ time.Duration) {
+	calls.Observe = func(_ context.Context, storeType string, status int, _ time.Duration) {
 		if storeType != "google-secret-manager" {
 			t.Errorf("counted for %q", storeType)
 		}

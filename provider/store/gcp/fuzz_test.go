@@ -42,7 +42,7 @@ func FuzzReference(f *testing.F) {
 
 func FuzzYAML(f *testing.F) {
 	for _, seed := range []string{
-		"a: b", "- 1\n- 0x1", "a: &x [1]\nb: *x", "{a: {b: ~}}", "a: |\n  text", "? x\n: y", "a: !!binary aGk=", "a: .inf", "\xff", "a: 1e999", "a: 'b\nc'", "&a [*a]", "<<: {a: 1}",
+		"a: b", "- 1\n- 0x1", "a: &x [1]\nb: *x", "{a: {b: ~}}", "a: |\n  text", "? x\n: y", "a: !!binary aGk=", "a: !!bool yes", "a: !!bool ''", "a: !!int '0x1'", "!!null a: b", "a: !!binary /w==", "a: !x y", "a: .inf", "\xff", "a: 1e999", "a: 'b\nc'", "&a [*a]", "<<: {a: 1}",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -25,16 +25,19 @@ func TestVersions(t *testing.T) {
 	c.Put(db, []byte("two"))
 	c.SetAlias(db, "stable", 1)
 	number := "projects/" + gcptest.Number("shop") + "/secrets/db/versions/"
-	for version, want := range map[string]struct{ value, version string }{
-		"":       {"two", number + "2"},
-		"latest": {"two", number + "2"},
-		"1":      {"one", number + "1"},
-		"stable": {"one", number + "1"},
+	for version, want := range map[string]struct {
+		value, version string
+		order          int64
+	}{
+		"":       {"two", number + "2", 2},
+		"latest": {"two", number + "2", 2},
+		"1":      {"one", number + "1", 0},
+		"stable": {"one", number + "1", 0},
 	} {
 		t.Run(version, func(t *testing.T) {
 			got := wantValue(t, s, c.web, store.Reference{Key: db, Version: version}, want.value)
-			if got.Version != want.version {
-				t.Errorf("version %q, want the name that it stands for, %q", got.Version, want.version)
+			if got.Version != want.version || got.Order != want.order {
+				t.Errorf("version %q, order %d; want the name that it stands for, %q, and %d", got.Version, got.Order, want.version, want.order)
 			}
 		})
 	}
@@ -105,6 +108,12 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 		"nested":      {"a: {b: [1, x]}", `{"a":{"b":[1,"x"]}}`},
 		"aliases":     {"a: &x secret\nb: *x", `{"a":"secret","b":"secret"}`},
 		"block":       {"key: |\n  -----BEGIN-----\n  <&>\n", `{"key":"-----BEGIN-----\n<&>\n"}`},
+		"binary":      {"k: !!binary aGVsbG8=\nl: !!binary |\n  aGVs\n  bG8=\nm: !!binary ''", `{"k":"hello","l":"hello","m":""}`},
+		"tags":        {"a: !!str 123\nb: !!int '7'\nc: !!bool 'true'\nd: !!null ''\ne: !!float 1\nf: !!str yes\ng: !!seq [1]\nh: !!map {a: 1}", `{"a":"123","b":7,"c":true,"d":null,"e":1,"f":"yes","g":[1],"h":{"a":1}}`},
+		"old words":   {"a: on\nb: off\nc: No\nd: Y\ne: 017\nf: 0o17\ng: .inf\nh: .NaN\ni: +1\nj: 1e5", `{"a":"on","b":"off","c":"No","d":"Y","e":"017","f":"0o17","g":".inf","h":".NaN","i":"+1","j":1e5}`},
+		"a time":      {"a: 2001-12-14t21:59:43.10-05:00\nb: !!timestamp 2001-12-14", `{"a":"2001-12-14t21:59:43.10-05:00","b":"2001-12-14"}`},
+		"digits":      {"a: 9007199254740993\nb: 1.10\nc: 1e400", `{"a":9007199254740993,"b":1.10,"c":"1e400"}`},
+		"other keys":  {"1: a\ntrue: b\n2024-01-31: c", `{"1":"a","2024-01-31":"c","true":"b"}`},
 		"JSON itself": {`{"a": "b"}`, `{"a":"b"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,13 +122,29 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 		})
 	}
 	for name, text := range map[string]string{
-		"nothing":       "",
-		"two documents": "a: planted\n---\nb: planted",
-		"not YAML":      "a: [planted",
-		"twice":         "planted: 1\nplanted: 2",
-		"a merge":       "a: &x {b: planted}\nc:\n  <<: *x",
-		"a bomb":        "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
-		"a list as key": "? [a]\n: planted",
+		"nothing":            "",
+		"two documents":      "a: planted\n---\nb: planted",
+		"not YAML":           "a: [planted",
+		"twice":              "planted: 1\nplanted: 2",
+		"a merge":            "a: &x {b: planted}\nc:\n  <<: *x",
+		"a bomb":             "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
+		"a bomb of text":     "a: &a " + strings.Repeat("x", 30_000) + "\nb: [" + strings.Repeat("*a,", 100) + "]",
+		"no base64":          "planted: !!binary pla!nted",
+		"binary no text":     "planted: !!binary /w==",
+		"another bool":       "planted: !!bool yes",
+		"an empty bool":      "planted: !!bool ''",
+		"another int":        "planted: !!int planted",
+		"an object as int":   "planted: !!int 'a: 1'",
+		"another null":       "planted: !!null planted",
+		"a tag of one's own": "planted: !planted x",
+		"a set":              "planted: !!set {a, b}",
+		"an ordered map":     "planted: !!omap [a: 1]",
+		"twice as text":      "1: planted\n'1': planted",
+		"null as key":        "~: planted",
+		"binary as key":      "!!binary aGk=: planted",
+		"a merge of a list":  "a: &x {b: planted}\nc: {<<: [*x]}",
+		"itself":             "&a [*a]",
+		"a list as key":      "? [a]\n: planted",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.Put(db, []byte(text))

@@ -79,7 +79,7 @@ func (s *settings) parent(key string, q *query, problems *remote.Problems) strin
 	}
 	parts := strings.Split(key, "/")
 	if n := len(parts); n > 2 && parts[n-2] == "versions" {
-		return wrong("must end with the secret's name; the version goes into the field version")
+		return wrong("must end with the secret's name; the version goes into `version`")
 	}
 	project := s.Project
 	switch {

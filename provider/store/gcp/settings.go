@@ -32,6 +32,8 @@ type settings struct {
 	Auth             gcp.Auth      `yaml:"auth"`
 	Timeout          time.Duration `yaml:"timeout"`
 	Retries          int           `yaml:"retries"`
+
+	way gcp.Way
 }
 
 // isProject says whether a text can be a project's ID, with the domain that old
@@ -67,6 +69,11 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
+	config.way = gcp.Way{
+		TLS: config.TLS, Global: given.Reach("endpoint"), Regional: given.Reach("regionalEndpoint"),
+		STS: given.Reach("auth.stsEndpoint"), IAM: given.Reach("auth.iamEndpoint"), OAuth: given.Reach("auth.oauthEndpoint"),
+		Node: given.ReachNode("auth.metadataEndpoint"),
+	}
 	if config.Project != "" && !isProject(config.Project) {
 		problems.Add("project", badProject)
 	}
@@ -77,6 +84,7 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
+	config.checkReach(&problems)
 	problems.CheckTries(config.Timeout, time.Second, config.Retries, maxRetries)
 	return config, problems
 }
@@ -87,4 +95,16 @@ func (s *settings) at(location string) string {
 		return s.Endpoint
 	}
 	return strings.ReplaceAll(s.RegionalEndpoint, gcp.LocationMark, location)
+}
+
+// checkReach looks at the addresses that are known before a call.
+func (s *settings) checkReach(problems *remote.Problems) {
+	s.way.Global.Rule.Check("endpoint", s.Endpoint, problems.Add)
+	if regional := s.at(s.Location); regional != s.Endpoint {
+		s.way.Regional.Rule.Check("regionalEndpoint", regional, problems.Add)
+	}
+	s.way.STS.Rule.Check("auth.stsEndpoint", s.Auth.STSEndpoint, problems.Add)
+	if s.Auth.ServiceAccount != "" {
+		s.way.IAM.Rule.Check("auth.iamEndpoint", s.Auth.IAMEndpoint, problems.Add)
+	}
 }

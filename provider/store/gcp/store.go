@@ -72,7 +72,11 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 	if len(s.conns) >= maxLocations {
 		return nil, fault.Failf(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", maxLocations)
 	}
-	conn, err := s.link.Connect(endpoint)
+	over := s.config.way.Global
+	if endpoint != s.config.Endpoint {
+		over = s.config.way.Regional
+	}
+	conn, err := s.link.Connect(endpoint, over)
 	if err != nil {
 		return nil, err
 	}

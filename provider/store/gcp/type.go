@@ -53,7 +53,7 @@ type Type struct {
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, clusterAllowed: opts.ClusterAllowed, links: gcp.NewLinks(typeName, opts.Calls, opts.Now)}
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, clusterAllowed: opts.ClusterAllowed, links: gcp.NewLinks(typeName, opts.Calls, opts.Now, false)}
 }
 
 // Name is "google-secret-manager".
@@ -84,7 +84,7 @@ func (t *Type) Open(settings store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	link, release, err := t.links.Acquire(config.TLS)
+	link, release, err := t.links.Acquire(config.way)
 	if err != nil {
 		return nil, err
 	}

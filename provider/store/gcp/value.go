@@ -2,6 +2,8 @@ package gcp
 
 import (
 	"hash/crc32"
+	"path"
+	"strconv"
 	"strings"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -22,9 +24,12 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 		return store.Value{}, damaged(q, "Secret Manager answered without a payload; look at what stands between the node and Google")
 	}
 	data := payload.GetData()
-	// Every version has a checksum, whoever made it; an emulator may have none.
+	// Every version has a checksum, whoever made it.
 	// https://cloud.google.com/secret-manager/docs/data-integrity
-	if payload.DataCrc32C != nil && *payload.DataCrc32C != int64(crc32.Checksum(data, castagnoli)) {
+	if payload.DataCrc32C == nil {
+		return store.Value{}, damaged(q, "Secret Manager answered without a CRC32C checksum of the payload; look at what stands between the node and Google")
+	}
+	if *payload.DataCrc32C != int64(crc32.Checksum(data, castagnoli)) {
 		return store.Value{}, damaged(q, "the payload does not fit its CRC32C checksum, so it was damaged on its way; look at what stands between the node and Google")
 	}
 	if !q.isAnsweredBy(answer.GetName()) {
@@ -37,7 +42,12 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 		}
 		data = asJSON
 	}
-	return store.Value{Data: secret.New(data), Version: answer.GetName()}, nil
+	value := store.Value{Data: secret.New(data), Version: answer.GetName()}
+	if q.version == latest {
+		// isAnsweredBy has seen that it ends with a number.
+		value.Order, _ = strconv.ParseInt(path.Base(answer.GetName()), 10, 64) //nolint:errcheck // one that is too large has no order
+	}
+	return value, nil
 }
 
 // isAnsweredBy says whether a version's resource name is what q asks for. The

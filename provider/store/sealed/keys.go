@@ -3,6 +3,7 @@ package sealed
 import (
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -29,54 +30,51 @@ type keySettings struct {
 }
 
 // openKeys opens the keys and returns all problems. The caller closes the opened keys
-// even if there are problems.
-func openKeys(given []keySettings, types []key.Type) (opened []*seal.ServiceKey, problems strict.Problems) {
-	add := func(field, format string, args ...any) {
-		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-	}
+// even if there are problems. Calls go through the proxy.
+func openKeys(given []keySettings, types []key.Type, via proxy.Settings) (opened []*seal.ServiceKey, problems strict.Problems) {
 	if len(given) > maxKeys {
-		add("keys", "has %d keys, at most %d are possible", len(given), maxKeys)
+		problems.Add("keys", "has %d keys, at most %d are possible", len(given), maxKeys)
 		return nil, problems
 	}
 	names := map[string]int{}
 	for i, k := range given {
 		at := fmt.Sprintf("keys[%d]", i)
 		if text := seal.WrongServiceKeyName(k.Name); text != "" {
-			add(at+".name", "%s", text)
+			problems.Add(at+".name", "%s", text)
 			continue
 		}
 		if first, twice := names[k.Name]; twice {
-			add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
+			problems.Add(at+".name", "is the name of keys[%d] too; give each key a name of its own", first)
 			continue
 		}
 		names[k.Name] = i
 		switch k.OpenAs {
 		case "", openAsPod, openAsNode:
 		default:
-			add(at+".openAs", "must be pod, which asks the key service as the pod, or node")
+			problems.Add(at+".openAs", "must be pod, which asks the key service as the pod, or node")
 		}
 		asNode := k.OpenAs == openAsNode
 		if asNode && hasPlaceholder(k.Service) {
-			add(at+".service", "has a placeholder for the pod's namespace or service account, but openAs is node; remove the placeholder, or set openAs to pod")
+			problems.Add(at+".service", "has a placeholder for the pod's namespace or service account, but openAs is node; remove the placeholder, or set openAs to pod")
 			continue
 		}
-		service, wrong := openService(types, k.Service, at+".service")
+		service, wrong := openService(types, k.Service, via, at+".service")
 		if problems = append(problems, wrong...); len(wrong) > 0 {
 			continue
 		}
 		if user, knows := service.(key.NodeUser); knows && user.UsesNode() != asNode {
 			service.Close()
 			if asNode {
-				add(at+".openAs", "is node, but the key's settings log in as the pod; remove openAs, or use settings that log in as the node")
+				problems.Add(at+".openAs", "is node, but the key's settings log in as the pod; remove openAs, or use settings that log in as the node")
 			} else {
-				add(at+".openAs", "is pod, the default, but the key's settings log in as the node; set openAs to node, or use settings that log in as the pod")
+				problems.Add(at+".openAs", "is pod, the default, but the key's settings log in as the node; set openAs to node, or use settings that log in as the pod")
 			}
 			continue
 		}
 		named, err := seal.NewServiceKey(k.Name, service, asNode)
 		if err != nil {
 			service.Close()
-			add(at+".name", "%s", err)
+			problems.Add(at+".name", "%s", err)
 			continue
 		}
 		opened = append(opened, named)

@@ -29,24 +29,21 @@ type sealerSettings struct {
 // there is no policy.
 func (s *settings) signatures() (*seal.Signatures, strict.Problems) {
 	var problems strict.Problems
-	add := func(field, format string, args ...any) {
-		problems = append(problems, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-	}
 	if len(s.Sealers) == 0 && len(s.Unsigned) > 0 {
-		add("unsigned", "is the exception to sealers, of which there are none; remove it, or name sealers")
+		problems.Add("unsigned", "is the exception to sealers, of which there are none; remove it, or name sealers")
 	}
 	if len(s.Sealers) > maxSealers {
-		add("sealers", "has %d sealers, at most %d are possible", len(s.Sealers), maxSealers)
+		problems.Add("sealers", "has %d sealers, at most %d are possible", len(s.Sealers), maxSealers)
 		return nil, problems
 	}
 	patterns := func(field string, given []string) {
 		if len(given) > maxPatterns {
-			add(field, "has %d namespaces, at most %d are possible; use * for any text", len(given), maxPatterns)
+			problems.Add(field, "has %d namespaces, at most %d are possible; use * for any text", len(given), maxPatterns)
 			return
 		}
 		for i, pattern := range given {
 			if text := seal.WrongNamespacePattern(pattern); text != "" {
-				add(fmt.Sprintf("%s[%d]", field, i), "%s", text)
+				problems.Add(fmt.Sprintf("%s[%d]", field, i), "%s", text)
 			}
 		}
 	}
@@ -56,14 +53,14 @@ func (s *settings) signatures() (*seal.Signatures, strict.Problems) {
 		at := fmt.Sprintf("sealers[%d]", i)
 		key, err := seal.ParseSealerKey(sealer.Name, sealer.Public)
 		if err != nil {
-			add(at, "%s", err)
+			problems.Add(at, "%s", err)
 			continue
 		}
 		if slices.ContainsFunc(found.Trusted, func(other seal.TrustedSealer) bool { return other.Key.Name() == sealer.Name }) {
-			add(at+".name", "is another sealer's too; give each sealer a name of its own")
+			problems.Add(at+".name", "is another sealer's too; give each sealer a name of its own")
 		}
 		if len(sealer.Namespaces) == 0 {
-			add(at+".namespaces", `is missing; name the namespaces that it may seal for, or "*" for all`)
+			problems.Add(at+".namespaces", `is missing; name the namespaces that it may seal for, or "*" for all`)
 		}
 		patterns(at+".namespaces", sealer.Namespaces)
 		found.Trusted = append(found.Trusted, seal.TrustedSealer{Key: key, Namespaces: sealer.Namespaces})

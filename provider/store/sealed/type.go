@@ -10,7 +10,9 @@
 package sealed
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
@@ -23,6 +25,9 @@ import (
 type Options struct {
 	// Now tells the time for values that expire; nil means time.Now.
 	Now func() time.Time
+	// Elsewhere is true where a configuration is checked on another machine than the
+	// node that it is for: a key ring that is not there is passed over.
+	Elsewhere bool
 	// KeyTypes are the kinds of key service that there are.
 	KeyTypes []key.Type
 }
@@ -85,12 +90,12 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 	}
 	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
 	var wrong strict.Problems
-	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes)
+	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes, from.Network.Proxy)
 	problems = append(problems, wrong...)
 	// A wrapped ring cannot be checked without its key.
 	if s.KeyRing != "" && len(wrong) == 0 {
 		ring, err := openRing(s.KeyRing, opened.services)
-		if err != nil {
+		if err != nil && !(t.opts.Elsewhere && errors.Is(err, fs.ErrNotExist)) {
 			problems = append(problems, strict.Problem{Field: "keyRing", Text: err.Error()})
 		}
 		opened.ring = ring

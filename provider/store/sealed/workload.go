@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -27,13 +30,13 @@ const maxWorkloads = 1024
 
 // openService opens the key: one for all workloads or, with placeholders, one for
 // each.
-func openService(types []key.Type, service map[string]any, at string) (key.Key, strict.Problems) {
+func openService(types []key.Type, service map[string]any, via proxy.Settings, at string) (key.Key, strict.Problems) {
 	if !hasPlaceholder(service) {
-		return key.Open(types, service, at)
+		return key.Open(types, service, via, at)
 	}
-	k := &workloadKey{types: types, service: service, opened: map[workload]*workloadEntry{}}
+	k := &workloadKey{types: types, service: service, via: via, opened: map[workload]*workloadEntry{}}
 	// A problem of the settings affects every workload.
-	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), at)
+	sample, problems := key.Open(types, k.settingsOf(workload{namespace: "default", account: "default"}), via, at)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -54,6 +57,7 @@ type workload struct{ namespace, account string }
 type workloadKey struct {
 	types   []key.Type
 	service map[string]any
+	via     proxy.Settings
 	name    string
 
 	mu     sync.Mutex
@@ -122,7 +126,7 @@ func (k *workloadKey) acquire(as identity.Identity) (own key.Key, release func()
 	defer k.mu.Unlock()
 	found := k.opened[who]
 	if found == nil {
-		made, problems := key.Open(k.types, k.settingsOf(who), "service")
+		made, problems := key.Open(k.types, k.settingsOf(who), k.via, "service")
 		if len(problems) > 0 {
 			return nil, nil, fault.Fail(fault.ErrInvalid, problems)
 		}
@@ -180,8 +184,8 @@ func replaceIn(value any, replacer *strings.Replacer) any {
 		}
 		return replaced
 	case []any:
-		replaced := make([]any, len(value))
-		for i, item := range value {
+		replaced := slices.Clone(value)
+		for i, item := range replaced {
 			replaced[i] = replaceIn(item, replacer)
 		}
 		return replaced
@@ -190,22 +194,7 @@ func replaceIn(value any, replacer *strings.Replacer) any {
 }
 
 // hasPlaceholder reports whether any text of the settings has one.
-func hasPlaceholder(value any) bool {
-	switch value := value.(type) {
-	case string:
-		return strings.Contains(value, namespacePlaceholder) || strings.Contains(value, accountPlaceholder)
-	case map[string]any:
-		for _, field := range value {
-			if hasPlaceholder(field) {
-				return true
-			}
-		}
-	case []any:
-		for _, item := range value {
-			if hasPlaceholder(item) {
-				return true
-			}
-		}
-	}
-	return false
+func hasPlaceholder(settings map[string]any) bool {
+	without := replaceIn(settings, strings.NewReplacer(namespacePlaceholder, "", accountPlaceholder, ""))
+	return !reflect.DeepEqual(without, any(settings))
 }

@@ -44,6 +44,12 @@ type Fixture struct {
 	// Fail makes the store unreachable until the test ends; nil for a store
 	// that cannot be.
 	Fail func(t *testing.T)
+	// Answers damages what the store's server answers; nil only for a store that has
+	// none.
+	Answers *Answers
+	// Refused returns a reference that the server refuses with a reason in its own
+	// words. Network needs it.
+	Refused func(t *testing.T) store.Reference
 	// Want turns a value given to Put into what Read must return; nil if it
 	// comes back unchanged.
 	Want func(value string) string
@@ -224,6 +230,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 	})
 
 	runBatches(t, start)
+	runAnswers(t, start)
 
 	t.Run("shows no value and no token when printed", func(t *testing.T) {
 		f, s := start(t)

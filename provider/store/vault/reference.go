@@ -84,7 +84,7 @@ func checkKey(key string, problems *remote.Problems) {
 	case len(key) > vault.MaxNameBytes:
 		problems.Add("key", "is %d bytes long; the most is %d", len(key), vault.MaxNameBytes)
 	case strings.Contains(key, "?"):
-		problems.Add("key", "must not hold a ?; arguments go into options.query")
+		problems.Add("key", "must not hold a ?; arguments go into `options.query`")
 	case strings.HasPrefix(key, "v1/") || strings.HasPrefix(key, "/v1/"):
 		problems.Add("key", "must begin after /v1/")
 	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
@@ -169,7 +169,7 @@ func (q *query) setVersion(version string, problems *remote.Problems) {
 	case q.writes() || q.method == methodList:
 		problems.Add("version", "goes with reading a secret of KV version 2 only, not with options.method %s", q.method)
 	case q.params.Has("version"):
-		problems.Add("options.query.version", "the object's version says it already; leave one of the two out")
+		problems.Add("options.query.version", "`version` says it already; leave one of the two out")
 	default:
 		q.params.Set("version", version)
 	}

@@ -45,6 +45,10 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	if value.Lease, err = s.leaseOf(q, resp.Answer, asked.Session, as, asked.Start); err != nil {
 		return store.Value{}, err
 	}
+	value.Issued = q.writes()
+	if value.Lease == nil && value.ChangesAt.IsZero() && !q.writes() {
+		value.ChangesAt = rotation(resp.Answer.Data, asked.Start)
+	}
 	return value, nil
 }
 

@@ -53,6 +53,7 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := vault.DefaultSettings()
 	problems := remote.Decode(given.Fields, &settings)
 	if len(problems) == 0 {
+		settings.Network = given.Reach("address")
 		settings.Check(given.ByOperator, &problems)
 	}
 	if err := problems.Err(); err != nil {

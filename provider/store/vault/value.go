@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -27,9 +28,13 @@ type versioned struct {
 }
 
 // asVersioned recognises a response of KV version 2 by its shape: only data and
-// metadata, the latter with version and creation time.
-func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, ok bool) {
-	outer := fields(data)
+// metadata, the latter with version and creation time. A secret of KV version 1 that
+// looks so has a lease duration, which those of version 2 never have.
+func asVersioned(a *vault.Answer) (value json.RawMessage, meta versioned, ok bool) {
+	outer := fields(a.Data)
+	if a.LeaseDuration > 0 {
+		return nil, meta, false
+	}
 	if len(outer) != 2 || outer["data"] == nil || outer["metadata"] == nil {
 		return nil, meta, false
 	}
@@ -42,6 +47,18 @@ func asVersioned(data json.RawMessage) (value json.RawMessage, meta versioned, o
 	return outer["data"], meta, true
 }
 
+// brokenData says whether an answer's data is none, or a part of what KV version 2
+// answers.
+func brokenData(a *vault.Answer) bool {
+	outer := fields(a.Data)
+	for name := range outer {
+		if name != "data" && name != "metadata" {
+			return false
+		}
+	}
+	return a.LeaseDuration == 0 && a.LeaseID == ""
+}
+
 // id is unique for each version, even if the secret was deleted with its metadata and
 // versions restart at one.
 func (v versioned) id() string {
@@ -52,15 +69,33 @@ func (v versioned) id() string {
 	return strconv.FormatInt(v.Version, 10) + "-" + strconv.FormatInt(created.UnixNano(), 36)
 }
 
+// value is the value of a version. A pinned one has no order: another may be asked
+// for next.
+func (v versioned) value(q *query, data json.RawMessage) store.Value {
+	value := store.Value{Data: secret.New(data), Version: v.id()}
+	if q.pinned == "" {
+		value.Order = v.Version
+		value.Made, _ = time.Parse(time.RFC3339Nano, v.CreatedTime) //nolint:errcheck // asVersioned has parsed it
+	}
+	// With delete_version_after the end of a version is known when it is made.
+	if end, err := time.Parse(time.RFC3339Nano, v.DeletionTime); err == nil {
+		value.ChangesAt = end.Add(rotationLag)
+	}
+	return value
+}
+
 // gone explains a version without data, such as a deleted one; nil for other
 // responses.
 func gone(q *query, a *vault.Answer) error {
 	if a == nil {
 		return nil
 	}
-	data, meta, ok := asVersioned(a.Data)
+	data, meta, ok := asVersioned(a)
 	if !ok || !isNull(data) {
 		return nil
+	}
+	if !meta.Destroyed && meta.DeletionTime == "" {
+		return fault.Failf(fault.ErrUnavailable, "%s: version %d is neither deleted nor has it data, which Vault does not answer; look at what stands between the node and Vault", message.Excerpt(q.key), meta.Version)
 	}
 	if meta.Destroyed {
 		return fault.Failf(fault.ErrNotFound, "%s: version %d is destroyed for good; name another version, or write a new one", message.Excerpt(q.key), meta.Version)
@@ -92,19 +127,45 @@ func valueOf(q *query, resp *vault.Response) (store.Value, error) {
 		return store.Value{}, err
 	}
 	if q.method == http.MethodGet && !q.params.Has("list") {
-		if data, meta, ok := asVersioned(a.Data); ok && q.whole {
+		data, meta, ok := asVersioned(a)
+		switch {
+		case ok && q.whole:
 			return wholeAnswer(where, a)
-		} else if ok {
-			return store.Value{Data: secret.New(data), Version: meta.id()}, nil
+		case ok:
+			return meta.value(q, data), nil
+		case brokenData(a):
+			return store.Value{}, fault.Failf(fault.ErrUnavailable, "%s: the answer has no data, or a part of it, which Vault does not answer; look at what stands between the node and Vault", where)
 		}
 	}
 	if q.pinned != "" {
-		return store.Value{}, fault.Failf(fault.ErrInvalid, "version: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave version out", message.Excerpt(q.key))
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "`version`: %s is not a secret of KV version 2 (a key there looks like secret/data/prod/db), so it has no versions; leave `version` out", message.Excerpt(q.key))
 	}
 	if q.whole {
 		return wholeAnswer(where, a)
 	}
 	return store.Value{Data: secret.New(a.Data)}, nil
+}
+
+// rotationLag is how long after the time that Vault told a value is read again.
+const rotationLag = time.Second
+
+// maxRotation is the longest time to a rotation that is taken for one.
+const maxRotation = 100 * 365 * 24 * time.Hour
+
+// rotation returns when Vault will rotate the password of a static role, whose
+// answer says how many seconds are left; zero for other answers.
+// https://developer.hashicorp.com/vault/api-docs/secret/databases#get-static-credentials
+// https://developer.hashicorp.com/vault/api-docs/secret/ldap#static-role-passwords
+func rotation(data json.RawMessage, start time.Time) time.Time {
+	told := fields(data)
+	if told["rotation_period"] == nil && told["rotation_schedule"] == nil && told["last_vault_rotation"] == nil {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseFloat(strings.Trim(string(told["ttl"]), `"`), 64)
+	if err != nil || !(seconds >= 0 && seconds <= maxRotation.Seconds()) {
+		return time.Time{}
+	}
+	return start.Add(time.Duration(seconds*float64(time.Second)) + rotationLag)
 }
 
 // nothing explains a success without a value. A write may have none by design; for a

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
 const (
@@ -222,7 +222,7 @@ func (r *resourceRun) tally(object v1.ObjectMeta, do func() (outcome, error)) {
 		case err != nil:
 			report.Failed++
 			if len(report.Failures) < maxFailures {
-				report.Failures = append(report.Failures, Failure{objectName(object), reason(err)})
+				report.Failures = append(report.Failures, Failure{objectName(object), message.Excerpt(err.Error())})
 			}
 		case result == rewritten:
 			report.Rewritten++
@@ -236,18 +236,6 @@ func (r *resourceRun) tally(object v1.ObjectMeta, do func() (outcome, error)) {
 			report.Skipped++
 		}
 	})
-}
-
-// reason is what the API server said, shortened and without control characters:
-// a webhook may say anything.
-func reason(err error) string {
-	const maxText = 500
-	text := err.Error()
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "…"
-	}
-	quoted := strconv.Quote(text)
-	return quoted[1 : len(quoted)-1]
 }
 
 // count changes the report and reports progress.

@@ -52,6 +52,30 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* The name of the Secret with the key of versions; nothing if none is used. */}}
+{{- define "lanyard.versionKeySecret" -}}
+{{- $named := dig "cache" "versionKeySecret" "" .Values.config -}}
+{{- if $named -}}
+{{- $named -}}
+{{- else if and (not (dig "cache" "versionKeyFile" "" .Values.config)) (or .Values.versionKey.create .Values.versionKey.secret) -}}
+{{- default (printf "%s-version-key" (include "lanyard.fullname" .)) .Values.versionKey.secret -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The operator's configuration, with what the chart itself says. */}}
+{{- define "lanyard.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- with include "lanyard.versionKeySecret" . -}}
+{{- $_ := set $config "cache" (merge (dict "versionKeySecret" .) (get $config "cache" | default dict)) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* "true" if the provider needs a token for the API server. */}}
+{{- define "lanyard.usesAPIServer" -}}
+{{- if or (include "lanyard.tokenRequest" .) (include "lanyard.readObjects" .) (include "lanyard.versionKeySecret" .) -}}true{{- else -}}false{{- end -}}
+{{- end -}}
+
 {{/* "true" if the provider may ask the API server for tokens, else nothing. */}}
 {{- define "lanyard.tokenRequest" -}}
 {{- if dig "policy" "tokenRequest" false .Values.config -}}true{{- end -}}

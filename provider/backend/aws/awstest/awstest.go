@@ -41,6 +41,12 @@ type Server struct {
 	// "secretsmanager:BatchGetSecretValue", "ssm:GetParameters",
 	// "sts:AssumeRoleWithWebIdentity", "agent:GetCredentials".
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
+	// Logins changes the answers of STS, the agent and the metadata service.
+	Logins backendtest.Rewriting
+	// Clock tells the end of tokens and sessions.
+	backendtest.Clock
 
 	// URL is the endpoint of every service in every region.
 	URL string
@@ -54,7 +60,6 @@ type Server struct {
 	faults   backendtest.Faults[Fault]
 
 	mu         sync.Mutex
-	clock      func() time.Time
 	roles      map[string]Role
 	sessions   map[string]*session // by access key ID
 	pods       map[string]string   // associations of Pod Identity: role by "namespace/name"
@@ -86,15 +91,13 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s, err := Start(address)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, Start, address)
 }
 
 // NewTLS is New over TLS. The authority that signed its certificate is in Authority.
 func NewTLS(t testing.TB) *Server {
 	t.Helper()
-	s, err := start("127.0.0.1", (*httptest.Server).StartTLS)
-	backendtest.Ending(t, s, err)
+	s := backendtest.Ending(t, startTLS, "127.0.0.1")
 	s.Authority = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
 	return s
 }
@@ -103,10 +106,12 @@ func NewTLS(t testing.TB) *Server {
 // machine. It ends with Close.
 func Start(address string) (*Server, error) { return start(address, (*httptest.Server).Start) }
 
+func startTLS(address string) (*Server, error) { return start(address, (*httptest.Server).StartTLS) }
+
 func start(address string, listen func(*httptest.Server)) (*Server, error) {
 	s := &Server{
-		clock: time.Now,
-		roles: map[string]Role{}, sessions: map[string]*session{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		roles:   map[string]Role{}, sessions: map[string]*session{},
 		pods: map[string]string{}, regions: map[string]*region{},
 	}
 	s.handlers = map[string]Handler{
@@ -116,7 +121,8 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
 	}
 	var err error
-	if s.http, err = backendtest.NewServer(address, s); err != nil {
+	values := s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })
+	if s.http, err = backendtest.NewServer(address, s.Logins.Rewriter(values, grants)); err != nil {
 		return nil, err
 	}
 	listen(s.http)
@@ -126,6 +132,12 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 
 // Close ends the server.
 func (s *Server) Close() { s.http.Close() }
+
+// grants is true of requests for credentials, which are not those for what leads to
+// them.
+func grants(r *http.Request) bool {
+	return r.Header.Get("X-Amz-Target") == "" && r.Method != http.MethodPut && !strings.HasSuffix(r.URL.Path, "/security-credentials/")
+}
 
 // ServeHTTP tells the protocols apart.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -170,15 +182,8 @@ func (s *Server) ExpireSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, granted := range s.sessions {
-		granted.expires = s.clock().Add(-time.Second)
+		granted.expires = s.Now().Add(-time.Second)
 	}
-}
-
-// SetClock makes the server tell the time with now.
-func (s *Server) SetClock(now func() time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clock = now
 }
 
 // CallsIn is Calls for the actions of signed services in one region.

@@ -2,7 +2,6 @@ package awstest
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
@@ -41,8 +40,9 @@ func (s *Server) find(region, action string, truncate bool) *Fault {
 	})
 }
 
-// fault makes the call go wrong, and returns true if it has been answered.
-func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action string) bool {
+// fault counts a call and makes it go wrong; true if it has been answered.
+func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action string, fail func(http.ResponseWriter, *Error)) bool {
+	s.Count(action)
 	f := s.find(region, action, false)
 	if f == nil {
 		return false
@@ -52,38 +52,39 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action st
 	}
 	switch {
 	case f.Drop:
-		drop(w)
+		panic(http.ErrAbortHandler) // closes the connection without a word
 	case f.Fail == nil:
 		return false
-	case isAgent(action):
-		writeAgentError(w, f.Fail.Status, f.Fail.Code, f.Fail.Message)
-	case isXML(action):
-		writeXMLError(w, f.Fail)
-	default:
-		writeJSONError(w, f.Fail)
 	}
+	fail(w, f.Fail)
 	return true
 }
 
-// drop closes the connection.
-func drop(w http.ResponseWriter) {
-	hijacker, ok := w.(http.Hijacker)
-	if !ok {
-		return
-	}
-	conn, _, err := hijacker.Hijack()
-	if err == nil {
-		_ = conn.Close() //nolint:errcheck // it is to be broken
-	}
+// protocol is how a service writes its answers and errors.
+type protocol struct {
+	contentType string
+	encode      func(answer any) ([]byte, error)
+	fail        func(http.ResponseWriter, *Error)
 }
 
-// write answers with encoded, or with half of it.
-func (s *Server) write(w http.ResponseWriter, region, action string, encoded []byte) {
-	if s.find(region, action, true) == nil {
-		_, _ = w.Write(encoded) //nolint:errcheck // the client has gone
+// respond writes what answer returns, unless the call meets a fault.
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, region, action string, as protocol, answer func() (any, *Error)) {
+	if s.fault(w, r, region, action, as.fail) {
 		return
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(encoded)))
-	_, _ = w.Write(encoded[:len(encoded)/2]) //nolint:errcheck // the client has gone
-	drop(w)
+	content, failed := answer()
+	if failed != nil {
+		as.fail(w, failed)
+		return
+	}
+	encoded, err := as.encode(content)
+	if err != nil {
+		as.fail(w, Fail(http.StatusInternalServerError, "InternalFailure", err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", as.contentType)
+	if s.find(region, action, true) != nil {
+		backendtest.Truncate(w, http.StatusOK, encoded)
+	}
+	backendtest.Write(w, http.StatusOK, encoded)
 }

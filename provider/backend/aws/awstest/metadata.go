@@ -32,8 +32,7 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(metadataToken)) //nolint:errcheck // the client has gone
 		return
 	}
-	s.Count(action)
-	if s.fault(w, r, "", action) {
+	if s.fault(w, r, "", action, writeJSONError) {
 		return
 	}
 	s.mu.Lock()

@@ -80,6 +80,9 @@ func servicePrefix(service string) string {
 	return service + "."
 }
 
+// jsonType is the content type of AWS JSON 1.1.
+const jsonType = "application/x-amz-json-1.1"
+
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, target string, body []byte) {
 	signature, failed := ParseSignature(r)
 	if failed != nil {
@@ -88,55 +91,39 @@ func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, target string
 	}
 	_, name, _ := strings.Cut(target, ".")
 	action := signature.Service + ":" + name
-	s.Count(action)
 	s.regional.Count(signature.Region + " " + action)
-	if s.fault(w, r, signature.Region, action) {
-		return
-	}
-	caller, failed := s.caller(r, signature, body)
-	if failed != nil {
-		writeJSONError(w, failed)
-		return
-	}
-	handler := s.handlers[target]
-	if handler == nil || !strings.HasPrefix(target, servicePrefix(signature.Service)) {
-		writeJSONError(w, Fail(http.StatusBadRequest, "UnknownOperationException", "the service signed for has no operation "+target))
-		return
-	}
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-amz-json-1.1") {
-		writeJSONError(w, Fail(http.StatusNotFound, "UnknownOperationException", "content type "+r.Header.Get("Content-Type")))
-		return
-	}
-	answer, failed := handler(caller, body)
-	if failed != nil {
-		writeJSONError(w, failed)
-		return
-	}
-	encoded, err := json.Marshal(answer)
-	if err != nil {
-		writeJSONError(w, Fail(http.StatusInternalServerError, "InternalServiceError", err.Error()))
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	s.write(w, signature.Region, action, encoded)
+	s.respond(w, r, signature.Region, action, protocol{jsonType, json.Marshal, writeJSONError}, func() (any, *Error) {
+		caller, failed := s.caller(r, signature, body)
+		if failed != nil {
+			return nil, failed
+		}
+		handler := s.handlers[target]
+		switch given := r.Header.Get("Content-Type"); {
+		case handler == nil || !strings.HasPrefix(target, servicePrefix(signature.Service)):
+			return nil, Fail(http.StatusBadRequest, "UnknownOperationException", "the service signed for has no operation "+target)
+		case !strings.HasPrefix(given, jsonType):
+			return nil, Fail(http.StatusNotFound, "UnknownOperationException", "content type "+given)
+		}
+		return handler(caller, body)
+	})
 }
 
 // caller finds out who signed a request.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/CommonErrors.html
 func (s *Server) caller(r *http.Request, signature *Signature, body []byte) (Caller, *Error) {
 	s.mu.Lock()
-	granted, now := s.sessions[signature.AccessKeyID], s.clock()
+	granted := s.sessions[signature.AccessKeyID]
 	s.mu.Unlock()
 	if granted == nil || r.Header.Get("X-Amz-Security-Token") != granted.token {
 		return Caller{}, Fail(http.StatusBadRequest, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
-	if failed := signature.Verify(r, body, granted.secret, now); failed != nil {
+	if failed := signature.Verify(r, body, granted.secret, s.Now()); failed != nil {
 		return Caller{}, failed
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.signatures++
-	if !now.Before(granted.expires) {
+	if !s.Now().Before(granted.expires) {
 		return Caller{}, Fail(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	}
 	return Caller{ARN: granted.arn, RoleARN: granted.role, Region: signature.Region, Service: signature.Service, Header: r.Header, role: s.roles[granted.role]}, nil
@@ -154,7 +141,7 @@ func writeJSONError(w http.ResponseWriter, failed *Error) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(failed.RetryAfter.Seconds())))
 	}
 	w.Header().Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
-	backendtest.WriteJSON(w, failed.Status, "application/x-amz-json-1.1", map[string]string{"__type": failed.Code, "message": failed.Message})
+	backendtest.WriteJSON(w, failed.Status, jsonType, map[string]string{"__type": failed.Code, "message": failed.Message})
 }
 
 // decode reads a request of JSON.

@@ -1,27 +1,24 @@
 package awstest
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // Signature is what a request says of who signed it, and for what.
 type Signature struct {
 	AccessKeyID string
-	Date        string // YYYYMMDD
 	Region      string
 	Service     string
 
 	headers []string
-	mac     string
 }
 
 // The bounds and names of Signature Version 4.
@@ -54,21 +51,20 @@ func ParseSignature(r *http.Request) (*Signature, *Error) {
 		return nil, incomplete
 	}
 	return &Signature{
-		AccessKeyID: scope[0], Date: scope[1], Region: scope[2], Service: scope[3],
-		headers: strings.Split(fields["SignedHeaders"], ";"), mac: fields["Signature"],
+		AccessKeyID: scope[0], Region: scope[2], Service: scope[3], headers: strings.Split(fields["SignedHeaders"], ";"),
 	}, nil
 }
 
 // Verify says whether the request, whose body this is, was signed with the
-// secret key: the host, the target and every x-amz header must be part of what
-// was signed, and the date must be now.
+// secret key, by signing it again with the SDK's own signer: the host, the target
+// and every x-amz header must be part of what was signed, and the date must be now.
 func (s *Signature) Verify(r *http.Request, body []byte, secretKey string, now time.Time) *Error {
 	invalid := func(text string) *Error { return Fail(http.StatusBadRequest, "InvalidSignatureException", text) }
 	stamp := r.Header.Get("X-Amz-Date")
 	signed, err := time.Parse(stampLayout, stamp)
 	switch {
-	case err != nil || !strings.HasPrefix(stamp, s.Date):
-		return invalid("the date of the request and of the credential scope do not agree")
+	case err != nil:
+		return invalid("the request has no date")
 	case now.Sub(signed).Abs() > maxSkew:
 		return invalid("Signature expired: " + stamp + " is not within 5 min. of the service's time")
 	case !slices.Contains(s.headers, "host"):
@@ -79,57 +75,18 @@ func (s *Signature) Verify(r *http.Request, body []byte, secretKey string, now t
 			return invalid(name + " must be a signed header")
 		}
 	}
-	digest := sha256.Sum256([]byte(s.canonical(r, body)))
-	toSign := strings.Join([]string{
-		algorithm, stamp, strings.Join([]string{s.Date, s.Region, s.Service, terminator}, "/"), hex.EncodeToString(digest[:]),
-	}, "\n")
-	key := []byte("AWS4" + secretKey)
-	for _, part := range []string{s.Date, s.Region, s.Service, terminator} {
-		key = sum(key, part)
+	again := r.Clone(r.Context())
+	again.Header = http.Header{}
+	for _, name := range s.headers {
+		if values := r.Header.Values(name); len(values) > 0 {
+			again.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+		}
 	}
-	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum(key, toSign))), []byte(s.mac)) != 1 {
+	digest := sha256.Sum256(body)
+	credentials := aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: secretKey}
+	err = v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(digest[:]), s.Service, s.Region, signed)
+	if err != nil || again.Header.Get("Authorization") != r.Header.Get("Authorization") {
 		return invalid("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
 	}
 	return nil
-}
-
-func sum(key []byte, text string) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(text))
-	return mac.Sum(nil)
-}
-
-// canonical is the request in the one form that both sides sign.
-func (s *Signature) canonical(r *http.Request, body []byte) string {
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	lines := []string{r.Method, strings.ReplaceAll(url.PathEscape(path), "%2F", "/"), canonicalQuery(r.URL.Query())}
-	for _, name := range s.headers {
-		values := r.Header.Values(name)
-		switch name {
-		case "host":
-			values = []string{r.Host}
-		case "content-length":
-			values = []string{r.Header.Get("Content-Length")}
-			if values[0] == "" {
-				values[0] = strconv.FormatInt(r.ContentLength, 10)
-			}
-		}
-		for i, value := range values {
-			values[i] = strings.Join(strings.Fields(value), " ")
-		}
-		lines = append(lines, name+":"+strings.Join(values, ","))
-	}
-	digest := sha256.Sum256(body)
-	return strings.Join(append(lines, "", strings.Join(s.headers, ";"), hex.EncodeToString(digest[:])), "\n")
-}
-
-// canonicalQuery sorts by name and then by value; a space is %20.
-func canonicalQuery(query url.Values) string {
-	for name := range query {
-		slices.Sort(query[name])
-	}
-	return strings.ReplaceAll(query.Encode(), "+", "%20")
 }

@@ -20,9 +20,6 @@ type session struct {
 	expires           time.Time
 }
 
-// isXML tells the one service here that answers with XML.
-func isXML(action string) bool { return strings.HasPrefix(action, "sts:") }
-
 // serveQuery is STS, which speaks the query protocol.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -31,38 +28,28 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte)
 		writeXMLError(w, Fail(http.StatusBadRequest, "InvalidAction", "not a call of STS"))
 		return
 	}
-	action := "sts:" + form.Get("Action")
-	s.Count(action)
-	if s.fault(w, r, "", action) {
-		return
-	}
-	var granted *session
-	var failed *Error
-	switch form.Get("Action") {
-	case "AssumeRoleWithWebIdentity":
-		granted, failed = s.assumeWithToken(form)
-	case "AssumeRole":
-		granted, failed = s.assumeAsRole(r, form, body)
-	default:
-		failed = Fail(http.StatusBadRequest, "InvalidAction", "Could not find operation "+form.Get("Action"))
-	}
-	if failed != nil {
-		writeXMLError(w, failed)
-		return
-	}
-	encoded, err := xml.Marshal(assumed(form.Get("Action"), granted))
-	if err != nil {
-		writeXMLError(w, Fail(http.StatusInternalServerError, "InternalFailure", err.Error()))
-		return
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	s.write(w, "", action, encoded)
+	action := form.Get("Action")
+	s.respond(w, r, "", "sts:"+action, protocol{"text/xml", asText, writeXMLError}, func() (any, *Error) {
+		assume := map[string]func(*http.Request, url.Values, []byte) (*session, *Error){
+			"AssumeRoleWithWebIdentity": s.assumeWithToken, "AssumeRole": s.assumeAsRole,
+		}[action]
+		if assume == nil {
+			return nil, Fail(http.StatusBadRequest, "InvalidAction", "Could not find operation "+action)
+		}
+		granted, failed := assume(r, form, body)
+		if failed != nil {
+			return nil, failed
+		}
+		return assumed(action, granted), nil
+	})
 }
+
+func asText(answer any) ([]byte, error) { return fmt.Append(nil, answer), nil }
 
 // assumeWithToken checks the token with the keys of its issuer, its audience
 // and its end, and that the role trusts its service account.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors
-func (s *Server) assumeWithToken(form url.Values) (*session, *Error) {
+func (s *Server) assumeWithToken(_ *http.Request, form url.Values, _ []byte) (*session, *Error) {
 	account, failed := s.verifyToken(form.Get("WebIdentityToken"), "sts.amazonaws.com")
 	if failed != nil {
 		return nil, failed
@@ -108,7 +95,7 @@ func (s *Server) grant(roleARN, name string) (*session, *Error) {
 	role := roleARN[strings.LastIndex(roleARN, "/")+1:]
 	granted := &session{
 		id: "ASIA" + random(8), secret: random(20), token: random(64), role: roleARN,
-		arn: "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + name, expires: s.clock().Add(time.Hour),
+		arn: "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + name, expires: s.Now().Add(time.Hour),
 	}
 	s.sessions[granted.id] = granted
 	return granted, nil
@@ -117,36 +104,16 @@ func (s *Server) grant(roleARN, name string) (*session, *Error) {
 // random is so many random bytes as text.
 func random(bytes int) string { return fmt.Sprintf("%X", backendtest.Random(bytes)) }
 
-// assumedResponse is the answer of both actions.
-type assumedResponse struct {
-	XMLName xml.Name
-	Result  assumedResult
-}
-
-type assumedResult struct {
-	XMLName     xml.Name
-	Credentials struct {
-		AccessKeyID     string `xml:"AccessKeyId"`
-		SecretAccessKey string
-		SessionToken    string
-		Expiration      string
-	}
-	AssumedRoleUser struct {
-		Arn           string
-		AssumedRoleID string `xml:"AssumedRoleId"`
-	}
-}
-
-func assumed(action string, granted *session) assumedResponse {
-	answer := assumedResponse{XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: action + "Response"}}
-	answer.Result.XMLName.Local = action + "Result"
-	answer.Result.Credentials.AccessKeyID = granted.id
-	answer.Result.Credentials.SecretAccessKey = granted.secret
-	answer.Result.Credentials.SessionToken = granted.token
-	answer.Result.Credentials.Expiration = granted.expires.UTC().Format(time.RFC3339)
-	answer.Result.AssumedRoleUser.Arn = granted.arn
-	answer.Result.AssumedRoleUser.AssumedRoleID = "AROA:session"
-	return answer
+// assumed is the answer of both actions. None of its texts needs an escape in XML.
+func assumed(action string, granted *session) string {
+	return fmt.Sprintf(`<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult>
+<Credentials>
+<AccessKeyId>%[2]s</AccessKeyId><SecretAccessKey>%[3]s</SecretAccessKey><SessionToken>%[4]s</SessionToken>
+<Expiration>%[5]s</Expiration>
+</Credentials>
+<AssumedRoleUser><Arn>%[6]s</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser>
+</%[1]sResult></%[1]sResponse>`,
+		action, granted.id, granted.secret, granted.token, granted.expires.UTC().Format(time.RFC3339), granted.arn)
 }
 
 func writeXMLError(w http.ResponseWriter, failed *Error) {

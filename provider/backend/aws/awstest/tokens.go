@@ -3,28 +3,18 @@ package awstest
 import (
 	"errors"
 	"net/http"
-	"testing"
 
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 )
 
-// IssuerName is the issuer that the tokens of NewIssuer name.
+// IssuerName is the issuer that the tokens of Server.NewIssuer name.
 const IssuerName = "https://oidc.eks.example.com/id/TEST"
-
-// NewIssuer returns an issuer whose tokens the server trusts, for tests that
-// have no other.
-func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
-	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
-}
 
 // verifyToken returns the service account, as "namespace/name", of a token that
 // is right for the audience.
 func (s *Server) verifyToken(raw, audience string) (string, *Error) {
 	invalid := func(text string) *Error { return Fail(http.StatusBadRequest, "InvalidIdentityToken", text) }
 	claims, err := s.Verify(raw)
-	s.mu.Lock()
-	now := s.clock()
-	s.mu.Unlock()
 	switch {
 	case errors.Is(err, identitytest.ErrMalformed):
 		return "", invalid("The ID Token provided is not a valid JWT.")
@@ -36,7 +26,7 @@ func (s *Server) verifyToken(raw, audience string) (string, *Error) {
 		return "", invalid("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
 	case !claims.Audience.Contains(audience):
 		return "", invalid("Incorrect token audience")
-	case claims.Expiry == nil || !now.Before(claims.Expiry.Time()):
+	case claims.Expiry == nil || !s.Now().Before(claims.Expiry.Time()):
 		return "", Fail(http.StatusBadRequest, "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")
 	}
 	account, ok := identitytest.Account(claims.Subject)

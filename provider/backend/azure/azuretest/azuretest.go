@@ -24,7 +24,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
@@ -32,6 +31,9 @@ import (
 
 // Tenant is the tenant that all vaults and applications are in.
 const Tenant = "72f988bf-0000-4000-8000-2d7cd011db47"
+
+// LoginName is a name of Entra ID's that the server's certificate has.
+const LoginName = "login.vault.example.com"
 
 // Server is Azure. It is safe for concurrent use.
 type Server struct {
@@ -41,6 +43,12 @@ type Server struct {
 	// "challenge" for a call without a token, "get secrets", "list keys",
 	// "wrapkey" and so on.
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
+	// Logins changes the answers of Entra ID and the metadata service that grant tokens.
+	Logins backendtest.Rewriting
+	// Clock tells the end of tokens.
+	backendtest.Clock
 
 	// Endpoint is the host and port that takes the calls to all vaults.
 	Endpoint string
@@ -56,7 +64,6 @@ type Server struct {
 	signing       *ecdsa.PrivateKey // of access tokens, which nobody but the server reads
 
 	mu         sync.Mutex
-	clock      func() time.Time
 	apps       map[string]*app   // by client ID
 	machine    map[string]bool   // the client IDs of the machine's identities
 	system     string            // that of the machine's own
@@ -73,8 +80,7 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 // reach its loopback address, such as pods.
 func NewAt(t testing.TB, address string) *Server {
 	t.Helper()
-	s, err := Start(address)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, Start, address)
 }
 
 // Start starts a server for a program that is no test, at an IP address of this
@@ -85,7 +91,8 @@ func Start(address string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: key, clock: time.Now, pageSize: 25,
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		signing: key, pageSize: 25,
 		apps: map[string]*app{}, machine: map[string]bool{},
 		vaults: map[string]*Vault{}, challenges: map[string]string{},
 	}
@@ -93,13 +100,15 @@ func Start(address string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.secure, err = backendtest.NewServer(address, http.HandlerFunc(s.serve)); err != nil {
+	values := s.Rewriter(http.HandlerFunc(s.serve), func(r *http.Request) bool { return r.Host != s.Endpoint })
+	grants := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/token") }
+	if s.secure, err = backendtest.NewServer(address, s.Logins.Rewriter(values, grants)); err != nil {
 		return nil, err
 	}
 	s.secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	s.secure.EnableHTTP2 = true
 	s.secure.StartTLS()
-	if s.plain, err = backendtest.NewServer(address, http.HandlerFunc(s.serveMetadata)); err != nil {
+	if s.plain, err = backendtest.NewServer(address, s.Logins.Rewriter(http.HandlerFunc(s.serveMetadata), grants)); err != nil {
 		s.secure.Close()
 		return nil, err
 	}
@@ -140,7 +149,7 @@ func serverCertificate(address string) (tls.Certificate, *x509.Certificate, erro
 // serve tells the services apart by the host that is asked for.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	host, _, _ := strings.Cut(r.Host, ":")
-	if r.Host == s.Endpoint {
+	if r.Host == s.Endpoint || host == LoginName {
 		s.serveEntra(w, r)
 		return
 	}
@@ -152,19 +161,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.serveVault(w, r, vault)
-}
-
-// SetClock makes the server tell the time with now.
-func (s *Server) SetClock(now func() time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clock = now
-}
-
-func (s *Server) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clock()
 }
 
 // SetPageSize sets how many versions a page of a list has; Key Vault's have 25.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -65,7 +64,7 @@ func (s *Server) serveEntra(w http.ResponseWriter, r *http.Request) {
 	named, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch path {
 	case "v2.0/.well-known/openid-configuration":
-		s.answering(w, r, "discovery", func(w http.ResponseWriter) { s.discover(w, named) })
+		s.answering(w, r, "discovery", func(w http.ResponseWriter) { s.discover(w, r.Host, named) })
 	case "oauth2/v2.0/token":
 		s.answering(w, r, "token", func(w http.ResponseWriter) { s.grant(w, r, named) })
 	default:
@@ -75,12 +74,12 @@ func (s *Server) serveEntra(w http.ResponseWriter, r *http.Request) {
 
 // discover answers OpenID Connect's discovery.
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#fetch-the-openid-configuration-document
-func (s *Server) discover(w http.ResponseWriter, tenant string) {
+func (s *Server) discover(w http.ResponseWriter, host, tenant string) {
 	if tenant != Tenant {
 		refuseLogin(w, http.StatusBadRequest, "invalid_tenant", 90002, "Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.")
 		return
 	}
-	base := s.Authority + "/" + tenant
+	base := "https://" + host + "/" + tenant
 	answer(w, map[string]any{
 		"issuer": base + "/v2.0", "token_endpoint": base + "/oauth2/v2.0/token", "authorization_endpoint": base + "/oauth2/v2.0/authorize",
 	})
@@ -143,9 +142,9 @@ func (s *Server) checkAssertion(known *app, raw string) (code int, text string) 
 		return 700027, "The certificate with identifier used to sign the client assertion is not registered on application."
 	}
 	s.mu.Lock()
-	federated, now := known.federated, s.clock()
+	federated := known.federated
 	s.mu.Unlock()
-	if claims.Expiry == nil || !now.Before(claims.Expiry.Time()) {
+	if claims.Expiry == nil || !s.Now().Before(claims.Expiry.Time()) {
 		return 700024, "Client assertion is not within its valid time range."
 	}
 	for _, f := range federated {
@@ -163,7 +162,7 @@ const tokenLife = time.Hour
 // texts is true.
 func (s *Server) issue(w http.ResponseWriter, clientID, resource string, texts bool) {
 	s.mu.Lock()
-	audience, now := s.audience, s.clock()
+	audience, now := s.audience, s.Now()
 	s.mu.Unlock()
 	if audience == "" {
 		audience = resource
@@ -201,11 +200,5 @@ func refuseLogin(w http.ResponseWriter, status int, kind string, code int, text 
 	})
 }
 
-// IssuerName is the issuer that the tokens of NewIssuer name.
+// IssuerName is the issuer that the tokens of Server.NewIssuer name.
 const IssuerName = "https://oidc.example.com/cluster"
-
-// NewIssuer returns an issuer whose tokens the server trusts, for tests that
-// have no other.
-func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
-	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
-}

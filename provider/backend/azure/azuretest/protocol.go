@@ -76,7 +76,7 @@ func (s *Server) checkToken(r *http.Request, v *Vault) (clientID, wrong string) 
 	switch want := v.resource(); {
 	case !claims.Audience.Contains(want):
 		return "", fmt.Sprintf("AKV10022: Invalid audience. Expected %s, found: %s.", want, strings.Join(claims.Audience, " "))
-	case claims.Expiry == nil || !s.now().Before(claims.Expiry.Time()):
+	case claims.Expiry == nil || !s.Now().Before(claims.Expiry.Time()):
 		return "", "[TokenExpired] Error validating token: the lifetime is over."
 	}
 	return claims.AppID, ""

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 // account is a service account of Google's.
 type account struct {
-	users map[string]bool // principals that may act as it
+	users []string // principals that may act as it
 	keys  map[string]*rsa.PublicKey
 }
 
@@ -29,11 +30,7 @@ func Account(email string) string { return "serviceAccount:" + email }
 func (s *Server) PutAccount(email string, users ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	made := &account{users: map[string]bool{}, keys: map[string]*rsa.PublicKey{}}
-	for _, user := range users {
-		made.users[user] = true
-	}
-	s.accounts[email] = made
+	s.accounts[email] = &account{users: users, keys: map[string]*rsa.PublicKey{}}
 }
 
 // NewKey makes a key of a service account, as the file that Google writes.
@@ -60,7 +57,7 @@ func (s *Server) NewKey(t testing.TB, email string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accounts[email] == nil {
-		s.accounts[email] = &account{users: map[string]bool{}, keys: map[string]*rsa.PublicKey{}}
+		s.accounts[email] = &account{keys: map[string]*rsa.PublicKey{}}
 	}
 	s.accounts[email].keys[id] = &key.PublicKey
 	return text
@@ -98,7 +95,7 @@ func (s *Server) generateAccessToken(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, next := range append(body.Delegates, "projects/-/serviceAccounts/"+email) {
 		next = strings.TrimPrefix(next, "projects/-/serviceAccounts/")
-		if acts := s.accounts[next]; acts == nil || !acts.users[caller] {
+		if acts := s.accounts[next]; acts == nil || !slices.Contains(acts.users, caller) {
 			fail(w, http.StatusForbidden, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
 			return
 		}

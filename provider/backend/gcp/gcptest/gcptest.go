@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ type Server struct {
 	// Counter counts calls by method: "AccessSecretVersion", "token" (STS),
 	// "generateAccessToken", "assertion" (OAuth) or "metadata".
 	backendtest.Counter
+	// Rewriting changes the answers to calls that read values.
+	backendtest.Rewriting
+	// Logins changes the answers that grant tokens, for requests whose paths end with
+	// LoginsAt.
+	Logins   backendtest.Rewriting
+	LoginsAt string
 
 	// Endpoint and RegionalEndpoint are those of Secret Manager and Cloud KMS;
 	// Identity is that of all other services.
@@ -77,25 +84,27 @@ func New(t testing.TB) *Server { t.Helper(); return NewAt(t, "127.0.0.1") }
 
 // NewAt is New at another IP address of this machine, for those who cannot
 // reach its loopback address, such as pods.
-func NewAt(t testing.TB, address string) *Server { t.Helper(); return ending(t, address, false) }
+func NewAt(t testing.TB, address string) *Server {
+	t.Helper()
+	return backendtest.Ending(t, Start, address)
+}
 
 // NewTLS starts a server with TLS, whose certificates Authority has signed.
-func NewTLS(t testing.TB) *Server { t.Helper(); return ending(t, "127.0.0.1", true) }
-
-// ending is a server that ends with the test.
-func ending(t testing.TB, address string, secure bool) *Server {
+func NewTLS(t testing.TB) *Server {
 	t.Helper()
-	s, err := start(address, secure)
-	return backendtest.Ending(t, s, err)
+	return backendtest.Ending(t, startTLS, "127.0.0.1")
 }
 
 // Start starts a server without TLS for a program that is no test, at an IP
 // address of this machine. It ends with Close.
 func Start(address string) (*Server, error) { return start(address, false) }
 
+func startTLS(address string) (*Server, error) { return start(address, true) }
+
 func start(address string, secure bool) (*Server, error) {
 	s := &Server{
-		life: time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
+		Issuers: identitytest.Issuers{Own: IssuerName},
+		life:    time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
 		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
@@ -105,7 +114,7 @@ func start(address string, secure bool) (*Server, error) {
 	mux.HandleFunc("POST /token", s.assertion)
 	mux.HandleFunc("GET /computeMetadata/v1/{path...}", s.metadata)
 	var err error
-	if s.identity, err = backendtest.NewServer(address, mux); err != nil {
+	if s.identity, err = backendtest.NewServer(address, s.Logins.Rewriter(mux, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, s.LoginsAt) })); err != nil {
 		return nil, err
 	}
 	if secure {
@@ -169,7 +178,7 @@ func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err 
 
 // newGRPC returns a server of Secret Manager and Cloud KMS.
 func (s *Server) newGRPC(regional bool, options ...grpc.ServerOption) *grpc.Server {
-	server := grpc.NewServer(options...)
+	server := grpc.NewServer(append(options, grpc.UnaryInterceptor(s.rewrite))...)
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
 	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	return server

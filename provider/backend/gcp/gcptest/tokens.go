@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
@@ -109,11 +108,5 @@ func (s *Server) verify(raw string, provider Provider) (account, problem string)
 	return account, ""
 }
 
-// IssuerName is the issuer that the tokens of NewIssuer name.
+// IssuerName is the issuer that the tokens of Server.NewIssuer name.
 const IssuerName = "https://container.googleapis.com/v1/projects/shop/locations/europe-west3/clusters/one"
-
-// NewIssuer returns an issuer whose tokens the server trusts, for tests that
-// have no other.
-func (s *Server) NewIssuer(t testing.TB) *identitytest.Issuer {
-	return identitytest.NewIssuer(t, IssuerName, &s.Issuers)
-}

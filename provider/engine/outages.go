@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/outage"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
+)
+
+// classDefined stands in logs and metrics for all stores that classes define.
+const classDefined = "class-defined"
+
+// storeLabel is the name of a store in logs and metrics: the operator's, or
+// classDefined.
+func storeLabel(config *config.Config, name string) string {
+	if _, named := config.Stores[name]; named {
+		return name
+	}
+	return classDefined
+}
+
+// outages tell which stores are up, from the results of reads and renewals.
+type outages struct {
+	*outage.Tracker
+	now func() time.Time
+	// staleOnError is how long values may stand in.
+	staleOnError func() time.Duration
+}
+
+// newOutages returns outages that the log tells of unless silent.
+func newOutages(registry prometheus.Registerer, now func() time.Time, silent bool, staleOnError func() time.Duration) *outages {
+	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "lanyard_store_up",
+		Help: "1 if the store answered the last read, 0 if it was unavailable, by the operator's name of the store.",
+	}, []string{"store"})
+	registry.MustRegister(up)
+	o := &outages{now: now, staleOnError: staleOnError}
+	tell := o.tell
+	if silent {
+		tell = func(outage.Change) {}
+	}
+	o.Tracker = outage.New(up, tell)
+	return o
+}
+
+// tell logs that a store has changed.
+func (o *outages) tell(c outage.Change) {
+	if !c.Down {
+		klog.InfoS("The store answers again", "store", c.Name, "downSince", c.Since.UTC().Format(time.RFC3339), "downFor", o.now().Sub(c.Since).Round(time.Second))
+		return
+	}
+	standIn := "not at all: cache.staleOnError is 0"
+	if stale := o.staleOnError(); stale > 0 {
+		// A value that was due right then is the first that may not any more.
+		standIn = c.Since.Add(stale).UTC().Format(time.RFC3339)
+	}
+	klog.ErrorS(nil, "The store is down; values that were read before stand in for a while", "store", c.Name, "since", c.Since.UTC().Format(time.RFC3339), "standInUntil", standIn, "cause", message.Excerpt(c.Cause.Error()))
+}
+
+// note takes in the result of a read or a renewal that began at a time.
+func (o *outages) note(store string, began time.Time, err error) {
+	switch {
+	case errors.Is(err, remote.ErrNoSlot) || errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrNoToken):
+		// The store was not asked, or nobody waited for its answer.
+	case errors.Is(err, fault.ErrUnavailable):
+		o.Failed(store, began, o.now(), err)
+	case err == nil || errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDenied) || errors.Is(err, fault.ErrUnauthenticated):
+		o.Answered(store, o.now())
+	}
+}
