@@ -14,7 +14,7 @@ LINTED := $(MODULES) integration/cluster integration/mlog
 # Two files each, and the dependencies of the driver and of Vault: minutes of facts.
 LINTED_FAST := integration/driver integration/vault
 
-.PHONY: help check prepare golden golden-check freeze run build image manifests test unit integration e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
+.PHONY: help check hostile prepare golden golden-check freeze run build image manifests test unit integration e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ check: ## in two minutes: lint of what differs from BASE (default: origin/main),
 	@.ci/changed $(BASE) | awk '{ of[$$1] = of[$$1] " " $$2 } END { for (m in of) print m of[m] }' | while read -r module packages; do \
 		(cd $$module && $(LINT_ENV) $(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml $$packages) || exit 1; done
 	@CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go test ./...
+
+hostile: ## the attacks of a hostile tenant on a provider with the chart's defaults, and of a hostile client on the KMS plugin, as a table; wants an idle machine
+	@.ci/prepare test
+	@cd integration && go test -count 1 -v -timeout 20m ./hostile -timed -each 5s -together 75s
 
 prepare: ## looks for all that test and e2e need, and installs it as root on Debian
 	@.ci/prepare test && .ci/prepare e2e

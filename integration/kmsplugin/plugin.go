@@ -140,6 +140,9 @@ func (p *Plugin) Calls(ctx context.Context, method string) (int, error) {
 	return 0, nil
 }
 
+// AdminAddress is where its metrics are; empty for nowhere.
+func (p *Plugin) AdminAddress() string { return p.admin }
+
 // Command is another command of the binary, in the plugin's own surroundings.
 func (p *Plugin) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.Vault.binary, args...) //nolint:gosec,noctx // built here; callers end it

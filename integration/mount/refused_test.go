@@ -140,7 +140,7 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 	}{
 		"bad base64": {
 			"{path: second, store: vault, key: secret/data/web/db, property: value, encoding: base64}", codes.InvalidArgument,
-			"object 2 (second): vault: encoding: the value is not base64 (standard alphabet, padded with =): wrong at byte 7 of 7",
+			"object 2 (second): vault: encoding of secret/data/web/db: the value is not base64 (standard alphabet, padded with =): wrong at byte 7 of 7",
 		},
 		"expression that fails": {
 			"{path: second, store: vault, key: secret/data/web/db, property: 'abs(value)'}", codes.InvalidArgument,
@@ -148,7 +148,7 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 		},
 		"expression that selects nothing": {
 			"{path: second, store: vault, key: secret/data/web/db, property: absent}", codes.NotFound,
-			"object 2 (second): vault: property absent: selects nothing",
+			"object 2 (second): vault: property absent of secret/data/web/db: selects nothing",
 		},
 		"template that fails": {
 			"{path: second, template: '{{ index .good 99 }}'}", codes.InvalidArgument,

@@ -20,7 +20,7 @@ func TestAnAnswerThatIsNotWholeIsNoLogin(t *testing.T) {
 	}
 	const (
 		id      = "<AccessKeyId>ASIA</AccessKeyId>"
-		secret  = "<SecretAccessKey>s</SecretAccessKey>" //nolint:gosec // it is none
+		secret  = "<SecretAccessKey>s</SecretAccessKey>"
 		token   = "<SessionToken>t</SessionToken>"
 		expires = "<Expiration>2100-01-01T00:00:00Z</Expiration>"
 		user    = "<AssumedRoleUser><Arn>" + arn + "</Arn></AssumedRoleUser>"

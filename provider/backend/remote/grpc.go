@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 )
 
 // idleConnection is after how long a gRPC connection without calls is closed.
@@ -50,6 +51,7 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 		grpc.WithUserAgent("lanyard"),
 		grpc.WithIdleTimeout(idleConnection),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithUnaryInterceptor(reserveAnswer),
 		// A service that was away is noticed to be back within seconds.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
@@ -64,6 +66,19 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 	}
 	c.ClientConn = conn
 	return c, nil
+}
+
+// reserveAnswer reserves the memory of an answer, which gRPC reads whole, before anyone
+// looks at it.
+func reserveAnswer(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if err := invoke(ctx, method, req, reply, conn, opts...); err != nil {
+		return err
+	}
+	answer, ok := reply.(proto.Message)
+	if reserve, bounded := ctx.Value(reserveKey{}).(func(int64) error); bounded && ok {
+		return reserve(int64(proto.Size(answer)) * costOfByte)
+	}
+	return nil
 }
 
 // Call makes one call with do when it has a slot, within the timeout. It is

@@ -67,7 +67,7 @@ func TestACallThatIsThrottledWaitsWithinItsTime(t *testing.T) {
 							if err != nil {
 								return remote.Outcome{Err: err}
 							}
-							resp.Body.Close() //nolint:gosec // it is empty
+							resp.Body.Close()
 							if resp.StatusCode != http.StatusOK {
 								return remote.Outcome{Err: errors.New("throttled"), Retry: true, After: remote.RetryAfter(resp.Header)}
 							}

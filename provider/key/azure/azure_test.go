@@ -259,6 +259,9 @@ func TestAnswersThatCannotBeTrusted(t *testing.T) {
 			if !errors.Is(err, fault.ErrUnavailable) || len(again.Data) != 0 {
 				t.Errorf("Encrypt: %d bytes, error %v", len(again.Data), err)
 			}
+			if name == "another vault" && !strings.Contains(err.Error(), "a key at other.vault.azure.net, and the one that was asked for is at kms-kv.vault.azure.net") {
+				t.Errorf("the hosts are not named: %v", err)
+			}
 		})
 	}
 	repair := f.azure.Add(azuretest.Fault{Action: "unwrapkey", Body: `{"kid":"` + kid + `","value":"AAAA"}`})

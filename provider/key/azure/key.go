@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/url"
 	"regexp"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -114,7 +116,7 @@ func (k *azureKey) wrap(ctx context.Context, as identity.Identity, dataKey []byt
 		}
 		used, ok := k.versionIn(answer.KID)
 		if !ok || len(answer.Result) == 0 || len(answer.Result) > envelope.MaxWrapped {
-			return k.vault.Incomplete(what)
+			return k.wrongAnswer(what, answer.KID)
 		}
 		wrapped, version = answer.Result, used
 		return nil
@@ -136,7 +138,7 @@ func (k *azureKey) unwrap(ctx context.Context, as identity.Identity, sealed *env
 		}
 		used, ok := k.versionIn(answer.KID)
 		if !ok || used != sealed.Version || len(answer.Result) == 0 {
-			return k.vault.Incomplete(what)
+			return k.wrongAnswer(what, answer.KID)
 		}
 		dataKey = answer.Result
 		return nil
@@ -163,6 +165,19 @@ func (k *azureKey) versionIn(id *azkeys.ID) (string, bool) {
 	}
 	version, ok := strings.CutPrefix(strings.ToLower(string(*id)), k.identifier()+"/")
 	return version, ok && versionForm.MatchString(version)
+}
+
+// wrongAnswer is the error for an answer that is incomplete or of another key. It names
+// the host of another vault, which the setting address has to fit.
+func (k *azureKey) wrongAnswer(what operation, id *azkeys.ID) error {
+	if id != nil {
+		expected, err := url.Parse(k.identifier())
+		named, wrong := url.Parse(strings.ToLower(string(*id)))
+		if err == nil && wrong == nil && named.Host != "" && named.Host != expected.Host {
+			return fault.Failf(fault.ErrUnavailable, "%s: the answer is of a key at %s, and the one that was asked for is at %s; let `address` be the vault's own, or look at what stands between the node and Azure", what, message.Excerpt(named.Host), expected.Host)
+		}
+	}
+	return k.vault.Incomplete(what)
 }
 
 // checkCaller keeps the node's login for the node, and a pod's login for pods.

@@ -82,36 +82,42 @@ func (f *fixture) encrypt(t *testing.T, value string, context map[string]string)
 }
 
 func TestKMSMeetsTheStoreContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Fixture {
-		f := newFixture(t)
-		stranger := f.pod(t, "prod/stranger")
-		return &storetest.Fixture{
-			Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
-			Put: func(t *testing.T, _, value string) store.Reference {
-				return store.Reference{Key: f.encrypt(t, value, nil)}
-			},
-			Answers: &storetest.Answers{
-				Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
-				Rewrite:  f.Rewrite, Values: []string{"Plaintext"},
-			},
-			Invalid: map[string]store.Reference{
-				"no key":                  {},
-				"no base64":               {Key: "secret/data"},
-				"a ciphertext too large":  {Key: base64.StdEncoding.EncodeToString(make([]byte, 7000))},
-				"a version":               {Key: "AAAA", Version: "1"},
-				"an unknown option":       {Key: "AAAA", Options: map[string]any{"contxt": map[string]any{}}},
-				"a context that is text":  {Key: "AAAA", Options: map[string]any{"context": "app=web"}},
-				"a context with a number": {Key: "AAAA", Options: map[string]any{"context": map[string]any{"n": 1}}},
-				"a context too large":     {Key: "AAAA", Options: map[string]any{"context": map[string]any{"a": strings.Repeat("x", 9000)}}},
-			},
-			InvalidSettings: map[string]store.Settings{
-				"key":    f.settings(func(fields map[string]any) { fields["key"] = "alias/secrets" }),
-				"region": f.settings(func(fields map[string]any) { fields["region"] = "x" }),
-				"kye":    f.settings(func(fields map[string]any) { fields["kye"] = f.key }),
-			},
-			Fail: func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
-		}
-	})
+	storetest.Run(t, contract)
+}
+
+func FuzzAnswers(f *testing.F) { storetest.Fuzz(f, contract) }
+
+// contract is the store under test.
+func contract(t *testing.T) *storetest.Fixture {
+	t.Helper()
+	f := newFixture(t)
+	stranger := f.pod(t, "prod/stranger")
+	return &storetest.Fixture{
+		Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
+		Put: func(t *testing.T, _, value string) store.Reference {
+			return store.Reference{Key: f.encrypt(t, value, nil)}
+		},
+		Answers: &storetest.Answers{
+			Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
+			Rewrite:  f.Rewrite, Values: []string{"Plaintext"},
+		},
+		Invalid: map[string]store.Reference{
+			"no key":                  {},
+			"no base64":               {Key: "secret/data"},
+			"a ciphertext too large":  {Key: base64.StdEncoding.EncodeToString(make([]byte, 7000))},
+			"a version":               {Key: "AAAA", Version: "1"},
+			"an unknown option":       {Key: "AAAA", Options: map[string]any{"contxt": map[string]any{}}},
+			"a context that is text":  {Key: "AAAA", Options: map[string]any{"context": "app=web"}},
+			"a context with a number": {Key: "AAAA", Options: map[string]any{"context": map[string]any{"n": 1}}},
+			"a context too large":     {Key: "AAAA", Options: map[string]any{"context": map[string]any{"a": strings.Repeat("x", 9000)}}},
+		},
+		InvalidSettings: map[string]store.Settings{
+			"key":    f.settings(func(fields map[string]any) { fields["key"] = "alias/secrets" }),
+			"region": f.settings(func(fields map[string]any) { fields["region"] = "x" }),
+			"kye":    f.settings(func(fields map[string]any) { fields["kye"] = f.key }),
+		},
+		Fail: func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
+	}
 }
 
 func read(t *testing.T, f *fixture, s store.Store, ref store.Reference) (string, error) {

@@ -3,6 +3,7 @@ package awsparameters
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -91,11 +92,32 @@ func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []str
 		}
 	}
 	for _, name := range asked {
+		if _, ok := found[name]; !ok {
+			found.adopt(name)
+		}
 		if parameter, ok := found[name]; !ok || parameter != nil && (awssdk.ToString(parameter.Value) == "" || parameter.Version < 1) {
 			return nil, aws.Incomplete("lacks a parameter that was asked for, its value or its version")
 		}
 	}
 	return found, nil
+}
+
+// adopt takes an answer without a selector for the one to name, which has one, if its
+// version is the one that was asked for. Emulators of the service leave the selector out.
+// A label is not in the answer, and the service was asked for one version of each name.
+func (f found) adopt(name string) {
+	at := strings.LastIndexByte(name, ':')
+	if at < 0 {
+		return
+	}
+	parameter := f[name[:at]]
+	if parameter == nil || parameter.Selector != nil {
+		return
+	}
+	version, err := strconv.ParseInt(name[at+1:], 10, 64)
+	if err != nil || version == parameter.Version {
+		f[name] = parameter
+	}
 }
 
 // valueOf is a parameter's value; without one, the error says that it is missing. A parameter that was deleted and made anew

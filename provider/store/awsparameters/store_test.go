@@ -103,44 +103,50 @@ func wantFailure(t *testing.T, err, kind error, texts ...string) {
 func option(name string, value any) map[string]any { return map[string]any{name: value} }
 
 func TestTheParameterStoreMeetsTheStoreContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Fixture {
-		f := newFixture(t)
-		stranger := f.pod(t, "prod/stranger")
-		return &storetest.Fixture{
-			Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
-			Put: func(_ *testing.T, name, value string) store.Reference {
-				f.PutParameter(ireland, "/prod/"+name, "SecureString", value)
-				return store.Reference{Key: "/prod/" + name}
-			},
-			Answers: &storetest.Answers{
-				Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
-				Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
-			},
-			Missing: store.Reference{Key: "/prod/missing"},
-			Invalid: map[string]store.Reference{
-				"no key":                  {},
-				"a colon":                 {Key: "/prod/db:3"},
-				"another service's ARN":   {Key: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:x-AbCdEf"},
-				"another region's ARN":    {Key: "arn:aws:ssm:us-east-1:111122223333:parameter/x"},
-				"version zero":            {Key: "db", Version: "0"},
-				"label as version":        {Key: "db", Version: "prod"},
-				"number as label":         {Key: "db", Options: option("label", "3")},
-				"version and label":       {Key: "db", Version: "3", Options: option("label", "prod")},
-				"unknown option":          {Key: "db", Options: option("lable", "prod")},
-				"path without a slash":    {Key: "db", Options: option("path", true)},
-				"path with a version":     {Key: "/db", Version: "1", Options: option("path", true)},
-				"path that is a text":     {Key: "/db", Options: option("path", "true")},
-				"recursive without path":  {Key: "/db", Options: option("recursive", true)},
-				"failover without a key":  {Key: "db", Options: option("failover", map[string]any{"label": "x"})},
-				"failover that is a text": {Key: "db", Options: option("failover", "db")},
-			},
-			InvalidSettings: map[string]store.Settings{
-				"region": f.settings(func(fields map[string]any) { fields["region"] = "Ireland" }),
-				"regoin": f.settings(func(fields map[string]any) { fields["regoin"] = ireland }),
-			},
-			Fail: func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
-		}
-	})
+	storetest.Run(t, contract)
+}
+
+func FuzzAnswers(f *testing.F) { storetest.Fuzz(f, contract) }
+
+// contract is the store under test.
+func contract(t *testing.T) *storetest.Fixture {
+	t.Helper()
+	f := newFixture(t)
+	stranger := f.pod(t, "prod/stranger")
+	return &storetest.Fixture{
+		Type: f.typ, Settings: f.settings(nil), Identity: f.pod(t, "prod/web"), Stranger: &stranger,
+		Put: func(_ *testing.T, name, value string) store.Reference {
+			f.PutParameter(ireland, "/prod/"+name, "SecureString", value)
+			return store.Reference{Key: "/prod/" + name}
+		},
+		Answers: &storetest.Answers{
+			Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
+			Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
+		},
+		Missing: store.Reference{Key: "/prod/missing"},
+		Invalid: map[string]store.Reference{
+			"no key":                  {},
+			"a colon":                 {Key: "/prod/db:3"},
+			"another service's ARN":   {Key: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:x-AbCdEf"},
+			"another region's ARN":    {Key: "arn:aws:ssm:us-east-1:111122223333:parameter/x"},
+			"version zero":            {Key: "db", Version: "0"},
+			"label as version":        {Key: "db", Version: "prod"},
+			"number as label":         {Key: "db", Options: option("label", "3")},
+			"version and label":       {Key: "db", Version: "3", Options: option("label", "prod")},
+			"unknown option":          {Key: "db", Options: option("lable", "prod")},
+			"path without a slash":    {Key: "db", Options: option("path", true)},
+			"path with a version":     {Key: "/db", Version: "1", Options: option("path", true)},
+			"path that is a text":     {Key: "/db", Options: option("path", "true")},
+			"recursive without path":  {Key: "/db", Options: option("recursive", true)},
+			"failover without a key":  {Key: "db", Options: option("failover", map[string]any{"label": "x"})},
+			"failover that is a text": {Key: "db", Options: option("failover", "db")},
+		},
+		InvalidSettings: map[string]store.Settings{
+			"region": f.settings(func(fields map[string]any) { fields["region"] = "Ireland" }),
+			"regoin": f.settings(func(fields map[string]any) { fields["regoin"] = ireland }),
+		},
+		Fail: func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
+	}
 }
 
 func TestVersionsLabelsTypesAndARNs(t *testing.T) {

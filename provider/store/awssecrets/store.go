@@ -2,7 +2,6 @@ package awssecrets
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -105,10 +104,10 @@ func explained(f *aws.CallError) *aws.CallError {
 	case "ResourceNotFoundException":
 		f.Text += "; check the name, the account and the region"
 	case "InvalidRequestException":
-		if strings.Contains(f.Text, "deletion") {
-			f.Kind = fault.ErrNotFound
-			f.Text += "; restore it (aws secretsmanager restore-secret), or take it out of the class"
-		}
+		// To a read, the state that AWS means is that of a secret marked deleted,
+		// whatever the words; the other causes that the page names are of writes.
+		f.Kind = fault.ErrNotFound
+		f.Text += "; the secret is marked for deletion: restore it (aws secretsmanager restore-secret), or take it out of the class"
 	case "DecryptionFailure":
 		f.Kind = fault.ErrDenied
 		f.Text += "; check that the secret's KMS key is enabled and that the role has kms:Decrypt on it"

@@ -14,65 +14,73 @@ func TestMeetsTheStoreContract(t *testing.T) {
 	t.Parallel()
 	for kind, parent := range map[string]string{"global": project, "regional": project + "/locations/europe-west3"} {
 		t.Run(kind, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) *storetest.Fixture {
-				c := newCloud(t)
-				stranger := c.pod(t, "stranger", pool)
-				wrong := func(change func(fields, auth map[string]any)) store.Settings { return c.settings(change) }
-				byClass := func(change func(fields, auth map[string]any)) store.Settings {
-					settings := c.settings(change)
-					settings.ByOperator = false
-					return settings
-				}
-				return &storetest.Fixture{
-					Type:     gcp.NewType(gcp.Options{}),
-					Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 1 }),
-					Identity: c.web,
-					Stranger: &stranger,
-					Put: func(_ *testing.T, name, value string) store.Reference {
-						c.Put(parent+"/secrets/"+name, []byte(value))
-						return store.Reference{Key: parent + "/secrets/" + name}
-					},
-					Answers: &storetest.Answers{
-						Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
-						Rewrite:  c.Rewrite,
-					},
-					Missing: store.Reference{Key: parent + "/secrets/missing"},
-					Invalid: map[string]store.Reference{
-						"no key":              {},
-						"name without a home": {Key: "db"},
-						"another resource":    {Key: "projects/shop/topics/db"},
-						"parent folder":       {Key: "projects/shop/secrets/.."},
-						"version in the key":  {Key: parent + "/secrets/db/versions/1"},
-						"version zero":        {Key: parent + "/secrets/db", Version: "0"},
-						"version with a path": {Key: parent + "/secrets/db", Version: "1/../2"},
-						"location":            {Key: "projects/shop/locations/evil.example.com/secrets/db"},
-						"unknown option":      {Key: parent + "/secrets/db", Options: map[string]any{"formt": "yaml"}},
-						"unknown format":      {Key: parent + "/secrets/db", Options: map[string]any{"format": "toml"}},
-					},
-					InvalidSettings: map[string]store.Settings{
-						"projct":                wrong(func(fields, _ map[string]any) { fields["projct"] = "shop" }),
-						"project":               wrong(func(fields, _ map[string]any) { fields["project"] = "My Project" }),
-						"location":              wrong(func(fields, _ map[string]any) { fields["location"] = "a.b" }),
-						"endpoint":              wrong(func(fields, _ map[string]any) { fields["endpoint"] = "secretmanager" }),
-						"regionalEndpoint":      wrong(func(fields, _ map[string]any) { fields["regionalEndpoint"] = "https://u:p@x" }),
-						"timeout":               wrong(func(fields, _ map[string]any) { fields["timeout"] = "1ms" }),
-						"retries":               wrong(func(fields, _ map[string]any) { fields["retries"] = 100 }),
-						"tls.caCert":            wrong(func(fields, _ map[string]any) { fields["tls"] = map[string]any{"caCert": "x"} }),
-						"tls.caCertFile":        wrong(func(fields, _ map[string]any) { fields["tls"] = map[string]any{"caCertFile": "/nonexistent"} }),
-						"auth.method":           wrong(func(_, auth map[string]any) { auth["method"] = "workload" }),
-						"auth.audience":         wrong(func(_, auth map[string]any) { auth["audience"] = "shop.svc.id.goog" }),
-						"auth.serviceAccount":   wrong(func(_, auth map[string]any) { auth["serviceAccount"] = "../x" }),
-						"auth.delegates":        wrong(func(_, auth map[string]any) { auth["delegates"] = []any{"a@b.c"} }),
-						"auth.keyFile":          wrong(func(_, auth map[string]any) { auth["keyFile"] = "/key.json" }),
-						"auth.stsEndpoint":      wrong(func(_, auth map[string]any) { auth["stsEndpoint"] = "ftp://x" }),
-						"auth.metadataEndpoint": byClass(func(_, auth map[string]any) { auth["metadataEndpoint"] = "https://x" }),
-						"auth.keyCredential":    byClass(func(_, auth map[string]any) { auth["keyCredential"] = "key.json" }),
-						"auth.iamEndpoint":      byClass(unchanged), // plain text
-					},
-					Fail: func(*testing.T) { c.Stop() },
-				}
-			})
+			storetest.Run(t, func(t *testing.T) *storetest.Fixture { return contract(t, parent) })
 		})
+	}
+}
+
+func FuzzAnswers(f *testing.F) {
+	storetest.Fuzz(f, func(t *testing.T) *storetest.Fixture { return contract(t, project) })
+}
+
+// contract is the store under test, whose secrets are those of the parent.
+func contract(t *testing.T, parent string) *storetest.Fixture {
+	t.Helper()
+	c := newCloud(t)
+	stranger := c.pod(t, "stranger", pool)
+	wrong := func(change func(fields, auth map[string]any)) store.Settings { return c.settings(change) }
+	byClass := func(change func(fields, auth map[string]any)) store.Settings {
+		settings := c.settings(change)
+		settings.ByOperator = false
+		return settings
+	}
+	return &storetest.Fixture{
+		Type:     gcp.NewType(gcp.Options{}),
+		Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 1 }),
+		Identity: c.web,
+		Stranger: &stranger,
+		Put: func(_ *testing.T, name, value string) store.Reference {
+			c.Put(parent+"/secrets/"+name, []byte(value))
+			return store.Reference{Key: parent + "/secrets/" + name}
+		},
+		Answers: &storetest.Answers{
+			Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
+			Rewrite:  c.Rewrite,
+		},
+		Missing: store.Reference{Key: parent + "/secrets/missing"},
+		Invalid: map[string]store.Reference{
+			"no key":              {},
+			"name without a home": {Key: "db"},
+			"another resource":    {Key: "projects/shop/topics/db"},
+			"parent folder":       {Key: "projects/shop/secrets/.."},
+			"version in the key":  {Key: parent + "/secrets/db/versions/1"},
+			"version zero":        {Key: parent + "/secrets/db", Version: "0"},
+			"version with a path": {Key: parent + "/secrets/db", Version: "1/../2"},
+			"location":            {Key: "projects/shop/locations/evil.example.com/secrets/db"},
+			"unknown option":      {Key: parent + "/secrets/db", Options: map[string]any{"formt": "yaml"}},
+			"unknown format":      {Key: parent + "/secrets/db", Options: map[string]any{"format": "toml"}},
+		},
+		InvalidSettings: map[string]store.Settings{
+			"projct":                wrong(func(fields, _ map[string]any) { fields["projct"] = "shop" }),
+			"project":               wrong(func(fields, _ map[string]any) { fields["project"] = "My Project" }),
+			"location":              wrong(func(fields, _ map[string]any) { fields["location"] = "a.b" }),
+			"endpoint":              wrong(func(fields, _ map[string]any) { fields["endpoint"] = "secretmanager" }),
+			"regionalEndpoint":      wrong(func(fields, _ map[string]any) { fields["regionalEndpoint"] = "https://u:p@x" }),
+			"timeout":               wrong(func(fields, _ map[string]any) { fields["timeout"] = "1ms" }),
+			"retries":               wrong(func(fields, _ map[string]any) { fields["retries"] = 100 }),
+			"tls.caCert":            wrong(func(fields, _ map[string]any) { fields["tls"] = map[string]any{"caCert": "x"} }),
+			"tls.caCertFile":        wrong(func(fields, _ map[string]any) { fields["tls"] = map[string]any{"caCertFile": "/nonexistent"} }),
+			"auth.method":           wrong(func(_, auth map[string]any) { auth["method"] = "workload" }),
+			"auth.audience":         wrong(func(_, auth map[string]any) { auth["audience"] = "shop.svc.id.goog" }),
+			"auth.serviceAccount":   wrong(func(_, auth map[string]any) { auth["serviceAccount"] = "../x" }),
+			"auth.delegates":        wrong(func(_, auth map[string]any) { auth["delegates"] = []any{"a@b.c"} }),
+			"auth.keyFile":          wrong(func(_, auth map[string]any) { auth["keyFile"] = "/key.json" }),
+			"auth.stsEndpoint":      wrong(func(_, auth map[string]any) { auth["stsEndpoint"] = "ftp://x" }),
+			"auth.metadataEndpoint": byClass(func(_, auth map[string]any) { auth["metadataEndpoint"] = "https://x" }),
+			"auth.keyCredential":    byClass(func(_, auth map[string]any) { auth["keyCredential"] = "key.json" }),
+			"auth.iamEndpoint":      byClass(unchanged), // plain text
+		},
+		Fail: func(*testing.T) { c.Stop() },
 	}
 }
 

@@ -292,10 +292,31 @@ func valueBehind(t *testing.T, between func(w http.ResponseWriter, path string) 
 	return value, then(value)
 }
 
+// Where a redirect leads is said, without what stands behind a question mark.
+func TestARedirectNamesItsTarget(t *testing.T) {
+	err := refusal(&query{key: "secret/data/a", method: http.MethodGet}, "role", &vault.Response{Status: 302, Location: "https://sso.example.com/login"})
+	if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "GET secret/data/a: the server redirects (302) to https://sso.example.com/login, where no token may go") {
+		t.Error(err)
+	}
+}
+
+// A policy of KV version 2 says nothing of the path without data/.
+func TestADenialSuggestsTheKeyOfKVVersion2(t *testing.T) {
+	for key, want := range map[string]string{
+		"secret/shop/db": "if the engine is KV version 2, the key is secret/data/shop/db", "kv/a": "the key is kv/data/a",
+		"secret/data/shop/db": "", "database/creds/app": "", "database/static-creds/app": "", "pki/issue/web": "", "secret": "", "secret/metadata/a": "",
+	} {
+		err := refusal(&query{key: key, method: http.MethodGet}, "role", &vault.Response{Status: 403})
+		if !errors.Is(err, fault.ErrDenied) || strings.Contains(err.Error(), "KV version 2") != (want != "") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
 	a, _ := vault.ParseAnswer("secret/prod/db", []byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
 	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vault.Response{Status: 404, Answer: a})
-	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") {
+	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") || !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("error %q does not say what the key is", err)
 	}
 }
