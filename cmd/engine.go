@@ -82,7 +82,7 @@ func engineFor(config config.Config, registry prometheus.Registerer, cluster *se
 	mayRead := func() bool { return e.Engine.Config().Policy.ReadObjects }
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
-	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, MayAsk: mayRead}
+	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, ClusterAllowed: mayRead}
 	options := engine.Options{
 		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
 		Once: cluster == nil,

@@ -35,7 +35,7 @@ func podKeyTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.P
 		keyvault.NewType(keyvault.Options{Tokens: tokens, Calls: calls}),
 		keyaws.NewType(amazon),
 		keyazure.NewType(keyazure.Options{Tokens: tokens, Calls: calls}),
-		keygcp.NewType(keygcp.Options{Tokens: tokens, Calls: calls, Cluster: google.Cluster, MayAsk: google.MayAsk}),
+		keygcp.NewType(keygcp.Options{Tokens: tokens, Calls: calls, Cluster: google.Cluster, ClusterAllowed: google.ClusterAllowed}),
 		keylocal.NewType(),
 	}
 }

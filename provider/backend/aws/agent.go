@@ -70,7 +70,7 @@ func (w wholeGrants) Do(req *http.Request) (*http.Response, error) {
 		Expiration      time.Time
 	}
 	if json.Unmarshal(body, &got) != nil || got.AccessKeyID == "" || got.SecretAccessKey == "" || got.Token == "" || got.Expiration.IsZero() {
-		return nil, Failf(fault.ErrUnavailable, "it answered without whole credentials")
+		return nil, failf(fault.ErrUnavailable, "it answered without whole credentials")
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
@@ -87,7 +87,7 @@ var passedOn = regexp.MustCompile(`(?s)^(?:\[[^\]]*\]: )?\((\w+)\): (.*), fault:
 func agentSaid(err error, token secret.Bytes) *CallError {
 	var broken *CallError
 	if errors.As(err, &broken) {
-		return Failf(broken.Kind, "%s", broken.Text)
+		return failf(broken.Kind, "%s", broken.Text)
 	}
 	var answered smithy.APIError
 	if !errors.As(err, &answered) || answered.ErrorCode() != "" {
@@ -97,7 +97,7 @@ func agentSaid(err error, token secret.Bytes) *CallError {
 	if parts := passedOn.FindStringSubmatch(text); parts != nil {
 		return answeredWith(parts[1], parts[2], status, token)
 	}
-	f := Failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
+	f := failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
 	switch {
 	case passes(status) || strings.Contains(text, "key refresh failed"):
 		f.Kind = fault.ErrUnavailable
@@ -115,7 +115,7 @@ func agentFailure(err error, token secret.Bytes) *CallError {
 	switch {
 	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = fault.ErrUnauthenticated, false
-		f.Text += "; the kubelet passes a new token when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock"
+		f.Text += "; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock"
 	case f.Code == "InvalidTokenException":
 		f.Kind = fault.ErrUnauthenticated
 		f.Text += "; the agent takes tokens of this cluster for the audience " + agentAudience

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods, and which address of the node's agent is asked.
@@ -34,8 +35,8 @@ const (
 // https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
 const roleAnnotation = "eks.amazonaws.com/role-arn"
 
-// mostChained bounds a chain of roles.
-const mostChained = 4
+// maxChained bounds a chain of roles.
+const maxChained = 4
 
 // Auth says how a pod's identity becomes credentials.
 type Auth struct {
@@ -67,7 +68,7 @@ func isRole(arn string) bool { return len(arn) <= 2048 && roleARN.MatchString(ar
 
 const notRole = "must be the ARN of a role, such as arn:aws:iam::111122223333:role/web"
 
-func (a *Auth) check(byOperator bool, problems *Problems) {
+func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	methods := []string{methodWebIdentity, methodPodIdentity}
 	if !slices.Contains(methods, a.Method) {
 		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
@@ -76,8 +77,8 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 	if a.Role != "" && !isRole(a.Role) {
 		problems.Add("auth.role", notRole)
 	}
-	if len(a.Chain) > mostChained {
-		problems.Add("auth.chain", "has %d roles; the most is %d", len(a.Chain), mostChained)
+	if len(a.Chain) > maxChained {
+		problems.Add("auth.chain", "has %d roles; the maximum is %d", len(a.Chain), maxChained)
 	}
 	for _, role := range a.Chain {
 		if !isRole(role) {
@@ -106,7 +107,7 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 	}
 }
 
-// audience is that of the token to exchange.
+// audience returns the audience of the token to exchange.
 func (a *Auth) audience() string {
 	switch {
 	case a.Audience != "":

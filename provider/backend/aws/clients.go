@@ -1,6 +1,11 @@
 package aws
 
-import "sync"
+import (
+	"sync"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+)
 
 // Clients are a service's clients, one for each region, made when they are
 // first needed. It is safe for concurrent use.
@@ -26,3 +31,14 @@ func (c *Clients[C]) In(region string) C {
 	}
 	return client
 }
+
+// KMS returns the client of KMS in a region, without repetitions of its own.
+func (a *Access) KMS(region string, further ...func(*kms.Options)) *kms.Client {
+	return kms.New(kms.Options{
+		Region: region, BaseEndpoint: a.Endpoint(region), HTTPClient: a.HTTP(), Retryer: awssdk.NopRetryer{},
+		EndpointOptions: kms.EndpointResolverOptions{UseFIPSEndpoint: a.FIPS(), UseDualStackEndpoint: a.DualStack()},
+	}, further...)
+}
+
+// KMS makes a call of KMS with the target's credentials.
+func (t Target) KMS(o *kms.Options) { o.Credentials = t.Credentials }

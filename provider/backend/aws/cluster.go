@@ -2,11 +2,11 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
@@ -24,7 +24,7 @@ const regionLabel = "topology.kubernetes.io/region"
 // annotatedRole is the role of the service account's annotation.
 func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (string, error) {
 	if p.cluster == nil {
-		return "", Failf(fault.ErrInvalid, "no role is named; give auth.role, the ARN of the role that the service account may assume")
+		return "", fault.Failf(fault.ErrInvalid, "no role is named; give auth.role, the ARN of the role that the service account may assume")
 	}
 	// Of the identity, the name alone decides.
 	key := credential.Key{Identity: identity.Key{Namespace: as.Namespace, ServiceAccount: as.ServiceAccount}, Issuer: roleAnnotation}
@@ -32,11 +32,11 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 		role, err := p.cluster.Annotation(ctx, as.Namespace, as.ServiceAccount, roleAnnotation)
 		switch {
 		case err != nil:
-			return "", withKind(err)
+			return "", remote.ClusterFailure(err)
 		case role == "":
-			return "", Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
+			return "", fault.Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
 		case !isRole(role):
-			return "", Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), notRole)
+			return "", fault.Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), notRole)
 		}
 		return role, nil
 	})
@@ -45,15 +45,15 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 // nodeRegion is the region of the node's label.
 func (p *Platform) nodeRegion(ctx context.Context) (string, error) {
 	if p.cluster == nil {
-		return "", Failf(fault.ErrInvalid, "no region is named; give region, such as eu-west-1")
+		return "", fault.Failf(fault.ErrInvalid, "no region is named; give region, such as eu-west-1")
 	}
 	return p.fact(ctx, credential.Key{Issuer: regionLabel}, regionFor, func(ctx context.Context) (string, error) {
 		region, err := p.cluster.NodeLabel(ctx, regionLabel)
 		switch {
 		case err != nil:
-			return "", withKind(err)
-		case !IsRegion(region):
-			return "", Failf(fault.ErrInvalid, "no region is named, and the node's label %s names none of AWS; give region in the class or the configuration", regionLabel)
+			return "", remote.ClusterFailure(err)
+		case !isRegion(region):
+			return "", fault.Failf(fault.ErrInvalid, "no region is named, and the node's label %s names none of AWS; give region in the class or the configuration", regionLabel)
 		}
 		return region, nil
 	})
@@ -68,18 +68,4 @@ func (p *Platform) fact(ctx context.Context, key credential.Key, life time.Durat
 		return "", err
 	}
 	return known.Credential, nil
-}
-
-// withKind makes sure that an error says whether it may pass by itself. That the
-// service account or the node is gone must not pass for a missing secret.
-func withKind(err error) error {
-	if errors.Is(err, fault.ErrNotFound) {
-		return &CallError{Kind: fault.ErrUnauthenticated, Text: err.Error()}
-	}
-	for _, kind := range []error{fault.ErrInvalid, fault.ErrUnauthenticated, fault.ErrDenied} {
-		if errors.Is(err, kind) {
-			return &CallError{Kind: kind, Text: err.Error()}
-		}
-	}
-	return &CallError{Kind: fault.ErrUnavailable, Text: err.Error()}
 }

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -28,8 +30,9 @@ type CallError struct {
 	// Code is AWS's own name for the error; empty if there was no answer.
 	Code string
 
-	credentials bool // it is the credentials that were refused
-	everywhere  bool // another region would fail alike
+	credentials bool          // it is the credentials that were refused
+	everywhere  bool          // another region would fail alike
+	after       time.Duration // what Retry-After asks for
 	cause       error
 }
 
@@ -44,15 +47,15 @@ func (f *CallError) Unwrap() []error {
 	return []error{f.Kind}
 }
 
-// Failf makes a CallError of a kind.
-func Failf(kind error, format string, args ...any) *CallError {
+// failf makes a CallError of a kind.
+func failf(kind error, format string, args ...any) *CallError {
 	return &CallError{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
 // Incomplete is an answer of success that is not what was asked for, which no service
 // of AWS gives.
 func Incomplete(what string) *CallError {
-	return Failf(fault.ErrUnavailable, "the answer %s, which AWS does not answer; look at what stands between the node and AWS", what)
+	return failf(fault.ErrUnavailable, "the answer %s, which AWS does not answer; look at what stands between the node and AWS", what)
 }
 
 // Explain turns what the SDK returned into a CallError. AWS's own message is
@@ -62,7 +65,9 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 	if !errors.As(err, &answered) || answered.ErrorCode() == "" {
 		return unanswered(err)
 	}
-	return answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+	f := answeredWith(answered.ErrorCode(), answered.ErrorMessage(), statusOf(err), sent...)
+	f.after = retryAfter(err)
+	return f
 }
 
 // answeredWith is named without the secrets that were sent, where the status of
@@ -75,7 +80,7 @@ func answeredWith(code, text string, status int, sent ...secret.Bytes) *CallErro
 	return f
 }
 
-// passes tells the statuses of failures that may pass by themselves.
+// passes reports whether a failure with the status may pass by itself.
 func passes(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 }
@@ -108,6 +113,15 @@ func named(code, text string) *CallError {
 		f.Kind = fault.ErrUnavailable
 	}
 	return f
+}
+
+// retryAfter is the pause that the answer asks for; zero if it asks for none.
+func retryAfter(err error) time.Duration {
+	var answered *smithyhttp.ResponseError
+	if errors.As(err, &answered) && answered.Response != nil && answered.Response.Response != nil {
+		return remote.RetryAfter(answered.Response.Header)
+	}
+	return 0
 }
 
 // Named is what an error of this code and text means that stands in an answer beside
@@ -156,19 +170,21 @@ func unanswered(err error) *CallError {
 	}
 	switch {
 	case errors.As(err, &large):
-		return Failf(fault.ErrInvalid, "%v", large)
+		return failf(fault.ErrInvalid, "%v", large)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return Failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
+		return failf(fault.ErrUnavailable, "AWS%s did not answer in time", host)
 	case at != nil:
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
+		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return Failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
+		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
 	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
-		return Failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+		f := failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
+		f.after = retryAfter(err)
+		return f
 	case statusOf(err) != 0:
-		return Failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
+		return failf(fault.ErrInvalid, "what answers in the place of AWS refuses the call with status %d; check endpoint", statusOf(err))
 	}
-	return Failf(fault.ErrInvalid, "the call cannot be made: %s", message.Excerpt(err.Error()))
+	return failf(fault.ErrInvalid, "the call cannot be made: %s", message.Excerpt(err.Error()))
 }
 
 // innermost is the innermost text, without the names of the SDK's layers.

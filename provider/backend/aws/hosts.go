@@ -15,13 +15,13 @@ type EndpointOf func(ctx context.Context, region *string, fips, dualStack *bool)
 
 // CheckHosts notes the regions whose endpoints the rules of the Networks refuse, where
 // the settings name none. It makes no call.
-func (s *Settings) CheckHosts(service EndpointOf, problems *Problems) {
+func (s *Settings) CheckHosts(service EndpointOf, problems *remote.Problems) {
 	for i, region := range append([]string{s.Region}, s.FailoverRegions...) {
 		field := "region"
 		if i > 0 {
 			field = fmt.Sprintf("failoverRegions[%d]", i-1)
 		}
-		if !IsRegion(region) {
+		if !isRegion(region) {
 			continue
 		}
 		if s.Endpoint == "" {
@@ -33,7 +33,7 @@ func (s *Settings) CheckHosts(service EndpointOf, problems *Problems) {
 	}
 }
 
-func (s *Settings) checkHost(field, region string, network remote.Network, of EndpointOf, problems *Problems) {
+func (s *Settings) checkHost(field, region string, network remote.Network, of EndpointOf, problems *remote.Problems) {
 	found, err := of(context.Background(), &region, &s.FIPS, &s.DualStack)
 	if err == nil {
 		network.Rule.Check(field, found.URI.String(), problems.Add)

@@ -70,7 +70,7 @@ func TestAnAnswerThatIsNotWholeIsNoLogin(t *testing.T) {
 				if test.method != methodPodIdentity {
 					settings.Auth.Role, settings.Auth.STSEndpoint = role, server.URL
 				}
-				access, err := platform.Open("test", settings)
+				access, err := platform.Connect("test", settings)
 				if test.node != nil {
 					node := *test.node
 					if node.Method == methodWebIdentityFile {
@@ -78,13 +78,13 @@ func TestAnAnswerThatIsNotWholeIsNoLogin(t *testing.T) {
 					} else {
 						node.MetadataEndpoint = server.URL
 					}
-					access, err = platform.OpenAsNode("test", settings, node)
+					access, err = platform.ConnectAsNode("test", settings, node)
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer access.Close()
-				err = access.Do(t.Context(), pod, "Test", func(_ context.Context, target Target) error {
+				err = access.Call(t.Context(), pod, "Test", func(_ context.Context, target Target) error {
 					granted, err := target.Credentials.Retrieve(t.Context())
 					used = err == nil && granted.HasKeys() && time.Until(granted.Expires) > 0
 					return err

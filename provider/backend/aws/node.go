@@ -18,6 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -54,14 +55,14 @@ type Node struct {
 }
 
 // Check notes what is wrong with the settings, which stand in the field node.
-func (n *Node) Check(problems *Problems) {
+func (n *Node) Check(problems *remote.Problems) {
 	methods := []string{methodInstanceRole, methodWebIdentityFile}
 	if !slices.Contains(methods, n.Method) {
 		problems.Add("node.method", "%s", strict.Unknown("method", message.Excerpt(n.Method), methods))
 		return
 	}
-	if len(n.Chain) > mostChained {
-		problems.Add("node.chain", "has %d roles; the most is %d", len(n.Chain), mostChained)
+	if len(n.Chain) > maxChained {
+		problems.Add("node.chain", "has %d roles; the maximum is %d", len(n.Chain), maxChained)
 	}
 	if slices.ContainsFunc(n.Chain, func(role string) bool { return !roleARN.MatchString(role) }) {
 		problems.Add("node.chain", "each %s", notRole)
@@ -85,23 +86,23 @@ func (n *Node) Check(problems *Problems) {
 	}
 }
 
-// methodPerson is no method that settings can name: see OpenAsPerson.
+// methodPerson is no method that settings can name: see ConnectAsPerson.
 const methodPerson = "person"
 
 // KnowsPerson is true if the Platform finds the credentials of who runs the
 // command.
 func (p *Platform) KnowsPerson() bool { return p.person != nil }
 
-// OpenAsPerson is OpenAsNode with the credentials of Options.Person.
-func (p *Platform) OpenAsPerson(storeType string, settings Settings) (*Access, error) {
-	return p.OpenAsNode(storeType, settings, Node{Method: methodPerson})
+// ConnectAsPerson is ConnectAsNode with the credentials of Options.Person.
+func (p *Platform) ConnectAsPerson(storeType string, settings Settings) (*Access, error) {
+	return p.ConnectAsNode(storeType, settings, Node{Method: methodPerson})
 }
 
-// OpenAsNode is Open for what the node does on its own behalf: every call is
-// made with the node's credentials, whatever identity Do is given. node has
+// ConnectAsNode is Connect for what the node does on its own behalf: every call is
+// made with the node's credentials, whatever identity Call is given. node has
 // passed Check.
-func (p *Platform) OpenAsNode(storeType string, settings Settings, node Node) (*Access, error) {
-	access, err := p.Open(storeType, settings)
+func (p *Platform) ConnectAsNode(storeType string, settings Settings, node Node) (*Access, error) {
+	access, err := p.Connect(storeType, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
 	found, err := a.platform.person.Retrieve(ctx)
 	if err != nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
+		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
 	}
 	if !found.CanExpire {
 		found.Expires = a.platform.now().Add(personTime)
@@ -173,7 +174,7 @@ const personTime = time.Hour
 func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {
 	content, err := nodefile.Read(a.node.TokenFile, maxTokenBytes)
 	if err != nil {
-		return awssdk.Credentials{}, Failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
+		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
 	}
 	token := secret.NewString(strings.TrimSpace(string(content)))
 	got, failed := a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {

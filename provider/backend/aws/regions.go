@@ -9,8 +9,8 @@ import (
 // A region that was unavailable is asked last for this long, so that the reads
 // of a node do not all wait for it, and so that it is found to be back soon.
 const (
-	restLeast = 20 * time.Second
-	restMost  = 40 * time.Second
+	minRest = 20 * time.Second
+	maxRest = 40 * time.Second
 )
 
 // health is which regions of one store were unavailable lately.
@@ -57,7 +57,7 @@ func (h *health) failed(region, why string, now time.Time) {
 	if h.until == nil {
 		h.until, h.text = map[string]time.Time{}, map[string]string{}
 	}
-	h.until[region] = now.Add(restLeast + rand.N(restMost-restLeast))
+	h.until[region] = now.Add(minRest + rand.N(maxRest-minRest))
 	h.text[region] = why
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/smithy-go"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
@@ -33,7 +34,7 @@ func TestARegionThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 	if why, resting := h.resting("a", now); !resting || why != "why" || !h.doubtful("a") {
 		t.Errorf("a: %q, resting %v", why, resting)
 	}
-	now = now.Add(restMost)
+	now = now.Add(maxRest)
 	want(0, 1, 2)
 	if !h.doubtful("a") {
 		t.Error("a is trusted before it has answered")
@@ -50,8 +51,8 @@ func TestNamesOfRegions(t *testing.T) {
 		"": false, "eu-west": false, "EU-WEST-1": false, "eu-west-1.evil.example.com": false, "eu-west-1/": false, "eu west 1": false, "eu-west-1\n": false,
 		"aa" + strings.Repeat("-aaaaaaaaaaaa", 3) + "-1": false,
 	} {
-		if got := IsRegion(name); got != want {
-			t.Errorf("IsRegion(%q) = %v, want %v", name, got, want)
+		if got := isRegion(name); got != want {
+			t.Errorf("isRegion(%q) = %v, want %v", name, got, want)
 		}
 	}
 }
@@ -69,7 +70,7 @@ func TestEndpointsNameTheRegionThatIsAsked(t *testing.T) {
 		t.Error("AWS's own endpoint is named")
 	}
 	for _, wrong := range []string{"vpce.example.com", "ftp://host", "https://", "https://user:planted@host", "https://host/path", "https://host?x", "https://host#x", "https://%zz"} {
-		var problems Problems
+		var problems remote.Problems
 		checkEndpoint("endpoint", wrong, &problems)
 		if len(problems) != 1 || strings.Contains(problems[0].Text, "planted") {
 			t.Errorf("checkEndpoint(%q): %v", wrong, problems)

@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -36,7 +35,7 @@ const (
 	defaultSecretCredential = "clientsecret"
 )
 
-// Auth says as whom to read.
+// Auth is the settings below auth: which identity reads.
 type Auth struct {
 	Method string `yaml:"method"`
 
@@ -51,8 +50,8 @@ type Auth struct {
 	ClientSecretCredential string `yaml:"clientSecretCredential"`
 
 	// IdentityID is the client ID of the user-assigned identity of the node's
-	// machine; empty means the machine's own. MetadataEndpoint is where its
-	// tokens are had. For managedIdentity.
+	// machine; empty means the machine's own. MetadataEndpoint issues its
+	// tokens. For managedIdentity.
 	IdentityID       string `yaml:"identityID"`
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
 
@@ -62,7 +61,7 @@ type Auth struct {
 // AsPerson lets the settings log in as the Person of the Pool's Options, whatever
 // they say of a login. The person's tokens go to Azure's own hosts alone, because
 // settings may lie in a repository where others write too. It comes before Check.
-func (s *Settings) AsPerson(problems *Problems) {
+func (s *Settings) AsPerson(problems *remote.Problems) {
 	s.Auth = Auth{Method: methodPerson, person: true}
 	for _, set := range []struct {
 		field string
@@ -82,7 +81,7 @@ func (s *Settings) AsPerson(problems *Problems) {
 }
 
 // fieldsOf are the fields of a method beside method itself and the audience,
-// which has a default and cannot be told from it.
+// whose default and a given value look the same.
 func fieldsOf(method string) []string {
 	switch method {
 	case methodServicePrincipal:
@@ -96,7 +95,7 @@ func fieldsOf(method string) []string {
 // UsesNode is true if the node's identity reads, and not the pod's own.
 func (a *Auth) UsesNode() bool { return a.Method == methodManagedIdentity || a.person }
 
-// implied is the method that the other fields speak of. The node's identity is
+// implied returns the method that the other fields belong to. The node's identity is
 // never implied.
 func (a *Auth) implied() string {
 	if a.ClientID != "" && a.ClientIDCredential == "" && a.ClientSecretCredential == "" {
@@ -105,7 +104,7 @@ func (a *Auth) implied() string {
 	return methodServicePrincipal
 }
 
-func (a *Auth) check(byOperator bool, problems *Problems) {
+func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -143,15 +142,12 @@ func (a *Auth) check(byOperator bool, problems *Problems) {
 		if a.MetadataEndpoint == "" {
 			a.MetadataEndpoint = defaultMetadataEndpoint
 		}
-		if parsed, err := url.Parse(a.MetadataEndpoint); err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
-			problems.Add("auth.metadataEndpoint", "must be a URL without a path, such as %s", defaultMetadataEndpoint)
-		}
-		a.MetadataEndpoint = strings.TrimSuffix(a.MetadataEndpoint, "/")
+		a.MetadataEndpoint = problems.CheckURL("auth.metadataEndpoint", a.MetadataEndpoint, defaultMetadataEndpoint, "http", "https")
 	}
 }
 
 // refuseForeign reports fields of other methods, and text that no field holds.
-func (a *Auth) refuseForeign(problems *Problems) {
+func (a *Auth) refuseForeign(problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"clientID", a.ClientID},

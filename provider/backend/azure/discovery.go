@@ -33,8 +33,8 @@ type metadata struct {
 	expires time.Time
 }
 
-// mostTenants bounds the tenants whose metadata is kept.
-const mostTenants = 64
+// maxTenants bounds the tenants whose metadata is kept.
+const maxTenants = 64
 
 const discoveryPath = "/v2.0/.well-known/openid-configuration"
 
@@ -70,7 +70,7 @@ func (d *discovery) find(url string) []byte {
 func (d *discovery) put(url string, body []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.kept == nil || len(d.kept) >= mostTenants {
+	if d.kept == nil || len(d.kept) >= maxTenants {
 		d.kept = map[string]metadata{} // they are asked for again
 	}
 	d.kept[url] = metadata{body, d.now().Add(discoveryLife)}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/lanyardhq/lanyard/internal/nodefile"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // customCloud is what Azure's tools call a cloud that an environment file
@@ -24,7 +25,7 @@ type environment struct {
 }
 
 // fillEnvironment sets what the environment file says and nobody else does.
-func (s *Settings) fillEnvironment(problems *Problems) {
+func (s *Settings) fillEnvironment(problems *remote.Problems) {
 	const field = "environmentFile"
 	switch {
 	case !s.byOperator:

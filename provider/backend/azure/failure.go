@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ type refused struct {
 	after     time.Duration // what Retry-After asks for
 }
 
-// asRefused tells an answer of Key Vault's from other failures.
+// asRefused returns the refusal in an answer of Key Vault; false for other failures.
 func asRefused(err error, from remote.Speaker, sent secret.Bytes) (refused, bool) {
 	var answer *azcore.ResponseError
 	if !errors.As(err, &answer) {
@@ -66,7 +65,7 @@ func asRefused(err error, from remote.Speaker, sent secret.Bytes) (refused, bool
 	return r, true
 }
 
-// passes tells the statuses that may pass by themselves.
+// passes reports whether a failure with the status may pass by itself.
 func passes(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
@@ -115,7 +114,7 @@ func (r refused) wants() string {
 	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", message.Excerpt(c.tenant), message.Excerpt(c.resource))
 }
 
-// unreachable explains a call without an answer. The error itself is told only
+// unreachable explains a call without an answer. The text of err is quoted only
 // where it is the network's, since what a decoder says may quote a value.
 func unreachable(ctx context.Context, host string, err error) error {
 	var (
@@ -134,18 +133,9 @@ func unreachable(ctx context.Context, host string, err error) error {
 	case errors.As(err, &missing) && missing.IsNotFound:
 		return fault.Failf(fault.ErrUnavailable, "there is no host %s; check the vault's name and cloud, and the private DNS zone if the vault has a private endpoint", host)
 	case errors.As(err, &wrapped):
-		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s%s", host, message.Excerpt(wrapped.Err.Error()), tlsRemedy(err))
+		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s", host, message.Excerpt(wrapped.Err.Error()))
 	case errors.As(err, &network):
 		return fault.Failf(fault.ErrUnavailable, "%s cannot be reached: %s", host, message.Excerpt(network.Error()))
 	}
 	return fault.Failf(fault.ErrUnavailable, "%s answered with what is not an answer of Azure's, or broke off; look at what stands between the node and Azure", host)
-}
-
-// tlsRemedy says which setting is about a failed handshake.
-func tlsRemedy(err error) string {
-	var authority x509.UnknownAuthorityError
-	if errors.As(err, &authority) {
-		return "; if that is its own certificate, give the authority that signed it in tls.caCert"
-	}
-	return ""
 }

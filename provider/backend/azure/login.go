@@ -205,7 +205,7 @@ func (v *Vault) remedy(description string, as identity.Identity) string {
 	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, message.Excerpt(v.config.Auth.Audience))
 }
 
-// who describes in errors as whom the store reads.
+// who describes in errors the identity that the store reads with.
 func (v *Vault) who() string {
 	auth := v.config.Auth
 	switch {

@@ -1,9 +1,7 @@
 package azure
 
 import (
-	"fmt"
 	"net"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -11,15 +9,13 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
-	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 10 * time.Second
-	mostTimeout    = time.Minute
 	defaultRetries = 3
-	mostRetries    = 8
+	maxRetries     = 8
 	defaultCloud   = "public"
 	maxTextBytes   = 1024
 )
@@ -60,35 +56,14 @@ type Settings struct {
 	byOperator bool // the operator's configuration names the store
 }
 
-// Problems collects what is wrong with settings or references.
-type Problems strict.Problems
-
-// Add notes what is wrong with a field.
-func (p *Problems) Add(field, format string, args ...any) {
-	*p = append(*p, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
-}
-
-// Err is nil if there are none, and else wraps fault.ErrInvalid.
-func (p *Problems) Err() error {
-	if len(*p) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", fault.ErrInvalid, strict.Problems(*p))
-}
-
 // DefaultSettings are the settings before anything is decoded into them.
 func DefaultSettings() Settings {
 	return Settings{Cloud: defaultCloud, Timeout: defaultTimeout, Retries: defaultRetries, Auth: Auth{Audience: defaultAudience}}
 }
 
-// Decode reads fields into a struct and returns all that cannot be read.
-func Decode(fields map[string]any, into any) Problems {
-	return Problems(strict.DecodeMap(fields, into))
-}
-
 // Check completes the settings and notes all that is wrong with them.
 // byOperator is true if they stand in the operator's configuration.
-func (s *Settings) Check(byOperator bool, problems *Problems) {
+func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	s.byOperator = byOperator
 	before := len(*problems)
 	if s.EnvironmentFile != "" {
@@ -98,10 +73,10 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 	}
 	s.fillCloud(problems)
 	s.checkWhich(problems)
-	s.AuthorityHost = checkURL("authorityHost", s.AuthorityHost, "https://login.microsoftonline.com", problems)
+	s.AuthorityHost = strings.ToLower(problems.CheckURL("authorityHost", s.AuthorityHost, "https://login.microsoftonline.com", "https"))
 	s.checkReach(problems)
 	if s.Resource != "" {
-		s.Resource = checkURL("resource", s.Resource, "https://vault.azure.net", problems)
+		s.Resource = strings.ToLower(problems.CheckURL("resource", s.Resource, "https://vault.azure.net", "https"))
 	}
 	if _, _, err := net.SplitHostPort(s.Endpoint); s.Endpoint != "" && err != nil {
 		problems.Add("endpoint", "must be a host and a port, such as 10.0.0.4:443")
@@ -114,16 +89,11 @@ func (s *Settings) Check(byOperator bool, problems *Problems) {
 	}
 	s.Auth.check(s.byOperator, problems)
 	s.TLS.Check(s.byOperator, false, problems.Add)
-	if s.Timeout < time.Second || s.Timeout > mostTimeout {
-		problems.Add("timeout", "must be between 1s and %s", mostTimeout)
-	}
-	if s.Retries < 0 || s.Retries > mostRetries {
-		problems.Add("retries", "must be between 0 and %d", mostRetries)
-	}
+	problems.CheckTries(s.Timeout, time.Second, s.Retries, maxRetries)
 }
 
 // checkReach looks at the addresses that are dialled.
-func (s *Settings) checkReach(problems *Problems) {
+func (s *Settings) checkReach(problems *remote.Problems) {
 	s.LoginNetwork.Rule.Check("authorityHost", s.AuthorityHost, problems.Add)
 	if s.Endpoint != "" {
 		s.Network.Rule.Check("endpoint", s.Endpoint, problems.Add)
@@ -148,7 +118,7 @@ var (
 )
 
 // fillCloud sets what the cloud says and nobody else does.
-func (s *Settings) fillCloud(problems *Problems) {
+func (s *Settings) fillCloud(problems *remote.Problems) {
 	c, known := cloudNamed(s.Cloud)
 	if strings.EqualFold(s.Cloud, customCloud) && s.DNSSuffix != "" && s.AuthorityHost != "" {
 		return
@@ -173,7 +143,7 @@ func (s *Settings) fillCloud(problems *Problems) {
 }
 
 // checkWhich makes the address of whichever way it was given.
-func (s *Settings) checkWhich(problems *Problems) {
+func (s *Settings) checkWhich(problems *remote.Problems) {
 	given := 0
 	for _, text := range []string{s.Vault, s.HSM, s.Address} {
 		if text != "" {
@@ -185,7 +155,7 @@ func (s *Settings) checkWhich(problems *Problems) {
 		return
 	}
 	if s.Address != "" {
-		s.Address = checkURL("address", s.Address, "https://my-vault.vault.azure.net", problems)
+		s.Address = strings.ToLower(problems.CheckURL("address", s.Address, "https://my-vault.vault.azure.net", "https"))
 		return
 	}
 	field, name := "vault", s.Vault
@@ -199,25 +169,4 @@ func (s *Settings) checkWhich(problems *Problems) {
 		problems.Add("dnsSuffix", "must be a domain such as vault.azure.net")
 	}
 	s.Address = "https://" + strings.ToLower(name) + "." + strings.ToLower(s.DNSSuffix)
-}
-
-// checkURL returns an https URL without anything after its port.
-func checkURL(field, text, example string, problems *Problems) string {
-	// The parser's own error repeats the text, which may hold a password.
-	parsed, err := url.Parse(text)
-	switch {
-	case err != nil:
-		problems.Add(field, "is not a URL; must be one such as %s", example)
-	case parsed.User != nil:
-		problems.Add(field, "must not hold a user name or password; how to log in is said in auth")
-	case parsed.Scheme != "https":
-		problems.Add(field, "must begin with https://, such as %s: tokens are not sent in plain text", example)
-	case parsed.Hostname() == "":
-		problems.Add(field, "names no host; must be a URL such as %s", example)
-	case strings.TrimSuffix(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
-		problems.Add(field, "must not go beyond the port: no path, no ?, no #; such as %s", example)
-	default:
-		return "https://" + strings.ToLower(parsed.Host)
-	}
-	return ""
 }

@@ -30,8 +30,10 @@ import (
 const (
 	// maxKeys is how many keys are kept at once. The one that was asked for the
 	// longest ago makes room.
-	maxKeys        = 4096
-	defaultTimeout = 30 * time.Second
+	maxKeys = 4096
+	// defaultTimeout leaves room for the pauses of all retries that settings can ask
+	// for: those of Azure take up to a minute.
+	defaultTimeout = 90 * time.Second
 	// idle is for how long a credential that nobody asks for is kept.
 	idle = time.Hour
 	// retryAfter is how soon after a failed renewal the next is tried, while
@@ -40,9 +42,9 @@ const (
 	// forgetEvery is how often a refusal may cost a key a new exchange, which
 	// shows whether the credential or the right is what is missing.
 	forgetEvery = time.Minute
-	// leewayMost is how long before its end a credential is not handed out any
+	// maxLeeway is how long before its end a credential is not handed out any
 	// more, so that it does not end on its way. Short lives have a tenth.
-	leewayMost = time.Minute
+	maxLeeway = time.Minute
 )
 
 // Key is whose credential it is, and what for. Two callers share a credential
@@ -61,7 +63,7 @@ type Key struct {
 
 // Options are what a Cache is made of.
 type Options struct {
-	// Timeout bounds one exchange; zero means 30 seconds.
+	// Timeout bounds one exchange; zero means 90 seconds.
 	Timeout time.Duration
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time

@@ -156,7 +156,7 @@ func newGrant[C any](got C, expires, now time.Time) *Grant[C] {
 	g := &Grant[C]{Credential: got, Expires: expires}
 	if life := expires.Sub(now); !expires.IsZero() && life > 0 {
 		g.renewAt = now.Add(life/10*7 + rand.N(life/10+1))
-		g.lastUse = expires.Add(-min(life/10, leewayMost))
+		g.lastUse = expires.Add(-min(life/10, maxLeeway))
 	}
 	return g
 }

@@ -36,8 +36,8 @@ type Cluster interface {
 // account is the service account of Google's that the pod acts as, and the
 // delegates: as configured, else as the pod's service account says. It is empty
 // if neither names one.
-func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []string, error) {
-	if s.Auth.ServiceAccount != "" || !s.Auth.Annotations || s.Cluster == nil || !s.mayAsk() {
+func (s *Login) account(ctx context.Context, id identity.Identity) (string, []string, error) {
+	if s.Auth.ServiceAccount != "" || !s.Auth.Annotations || s.Cluster == nil || !s.clusterAllowed() {
 		return s.Auth.ServiceAccount, s.Auth.Delegates, nil
 	}
 	account, err := s.annotation(ctx, id, accountAnnotation)
@@ -53,16 +53,16 @@ func (s *SignIn) account(ctx context.Context, id identity.Identity) (string, []s
 	}
 	var delegates []string
 	bad := func(name string) bool { return !isAccount(name) }
-	if json.Unmarshal([]byte(text), &delegates) != nil || len(delegates) > mostDelegates || slices.ContainsFunc(delegates, bad) {
-		return "", nil, wrongAnnotation(id, delegatesAnnotation, fmt.Sprintf("must be a JSON list of at most %d service accounts' e-mail addresses", mostDelegates))
+	if json.Unmarshal([]byte(text), &delegates) != nil || len(delegates) > maxDelegates || slices.ContainsFunc(delegates, bad) {
+		return "", nil, wrongAnnotation(id, delegatesAnnotation, fmt.Sprintf("must be a JSON list of at most %d service accounts' e-mail addresses", maxDelegates))
 	}
 	return account, delegates, nil
 }
 
-func (s *SignIn) mayAsk() bool { return s.MayAsk == nil || s.MayAsk() }
+func (s *Login) clusterAllowed() bool { return s.ClusterAllowed == nil || s.ClusterAllowed() }
 
 // annotation is what the pod's service account has under the name.
-func (s *SignIn) annotation(ctx context.Context, id identity.Identity, name string) (string, error) {
+func (s *Login) annotation(ctx context.Context, id identity.Identity, name string) (string, error) {
 	// Of the identity, the name alone decides.
 	key := credential.Key{Identity: identity.Key{Namespace: id.Namespace, ServiceAccount: id.ServiceAccount}, Issuer: name}
 	fact, err := s.Link.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {

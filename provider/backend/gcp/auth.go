@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // The auth methods.
@@ -18,7 +19,7 @@ const (
 	// MethodMetadata asks the node's metadata server for the identity that the
 	// provider itself runs as.
 	MethodMetadata = "metadata"
-	// MethodKeyFile signs in with a service account's key on the node.
+	// MethodKeyFile logs in with a service account's key on the node.
 	MethodKeyFile = "keyFile"
 	// methodPerson is no method that settings can name: see AsPerson.
 	methodPerson = "person"
@@ -32,8 +33,8 @@ const (
 	defaultMetadata = "http://169.254.169.254"
 )
 
-// mostDelegates bounds a chain of service accounts.
-const mostDelegates = 8
+// maxDelegates bounds a chain of service accounts.
+const maxDelegates = 8
 
 // Auth says how an identity becomes an access token: the settings below auth.
 type Auth struct {
@@ -76,7 +77,7 @@ type Person struct {
 	Source oauth2.TokenSource
 }
 
-// AsPerson lets the settings sign in as Options.Person, whatever they say of it.
+// AsPerson lets the settings log in as Options.Person, whatever they say of it.
 // It comes before Check.
 func (a *Auth) AsPerson() { *a = Auth{Method: methodPerson, person: true} }
 
@@ -88,14 +89,14 @@ func DefaultAuth() Auth {
 	}
 }
 
-// UsesNode is true if the node's credentials sign in, and not the pod's own.
+// UsesNode is true if the node's credentials log in, and not the pod's own.
 func (a *Auth) UsesNode() bool { return a.Method != MethodWorkloadIdentity }
 
 const badAccount = "must be a service account's e-mail address, such as web@my-project.iam.gserviceaccount.com"
 
 // Check reports what is wrong. byOperator is true for settings of the operator's
 // configuration.
-func (a *Auth) Check(byOperator bool, problems *Problems) {
+func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -112,8 +113,8 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 		problems.Add("auth.audience", "must be identitynamespace:POOL:PROVIDER for GKE and fleets, or //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER for other clusters")
 	}
 	for _, given := range []struct{ field, value string }{{"auth.audience", a.Audience}, {"auth.tokenAudience", a.TokenAudience}} {
-		if len(given.value) > MostText || strings.ContainsFunc(given.value, notPlain) {
-			problems.Add(given.field, "must be at most %d characters without spaces", MostText)
+		if len(given.value) > maxText || strings.ContainsFunc(given.value, notPlain) {
+			problems.Add(given.field, "must be at most %d characters without spaces", maxText)
 		}
 	}
 	if a.ServiceAccount != "" && !isAccount(a.ServiceAccount) {
@@ -129,10 +130,10 @@ func (a *Auth) Check(byOperator bool, problems *Problems) {
 	a.checkEndpoints(byOperator, problems)
 }
 
-func (a *Auth) checkDelegates(problems *Problems) {
+func (a *Auth) checkDelegates(problems *remote.Problems) {
 	switch {
-	case len(a.Delegates) > mostDelegates:
-		problems.Add("auth.delegates", "has %d service accounts; the most is %d", len(a.Delegates), mostDelegates)
+	case len(a.Delegates) > maxDelegates:
+		problems.Add("auth.delegates", "has %d service accounts; the maximum is %d", len(a.Delegates), maxDelegates)
 	case len(a.Delegates) > 0 && a.ServiceAccount == "":
 		problems.Add("auth.delegates", "lead to auth.serviceAccount, which is missing")
 	case slices.ContainsFunc(a.Delegates, func(name string) bool { return !isAccount(name) }):
@@ -140,7 +141,7 @@ func (a *Auth) checkDelegates(problems *Problems) {
 	}
 }
 
-func (a *Auth) checkEndpoints(byOperator bool, problems *Problems) {
+func (a *Auth) checkEndpoints(byOperator bool, problems *remote.Problems) {
 	CheckEndpoint("auth.stsEndpoint", &a.STSEndpoint, byOperator, problems)
 	CheckEndpoint("auth.iamEndpoint", &a.IAMEndpoint, byOperator, problems)
 	CheckEndpoint("auth.oauthEndpoint", &a.OAuthEndpoint, byOperator, problems)
@@ -155,7 +156,7 @@ func (a *Auth) checkEndpoints(byOperator bool, problems *Problems) {
 }
 
 // refuseForeign reports fields of other methods, on which nobody should rely.
-func (a *Auth) refuseForeign(problems *Problems) {
+func (a *Auth) refuseForeign(problems *remote.Problems) {
 	ofPods := a.Method == MethodWorkloadIdentity
 	for _, given := range []struct {
 		field string

@@ -19,7 +19,7 @@ import (
 )
 
 // ErrDamaged is for the Do of a Call: the answer is not what Google sent, and
-// may come whole another time. Its text is told if it does not.
+// may come whole another time. Its text is reported if it does not.
 // https://cloud.google.com/secret-manager/docs/data-integrity
 var ErrDamaged = errors.New("damaged answer")
 
@@ -47,7 +47,7 @@ func (c Call) Make(ctx context.Context) error {
 	backoff := remote.Backoff{Timeout: c.Timeout, Retries: c.Retries, First: firstPause, Max: maxPause}
 	err := backoff.Do(ctx, host, func(ctx context.Context) remote.Outcome {
 		err := c.try(ctx)
-		return remote.Outcome{Err: err, Retry: Passes(err), After: retryDelay(err)}
+		return remote.Outcome{Err: err, Retry: passes(err), After: retryDelay(err)}
 	})
 	if errors.Is(err, remote.ErrNoSlot) || remote.IsRefused(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%s: %w", c.Resource, err)
@@ -84,9 +84,9 @@ func IsTooLarge(err error) bool {
 	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)
 }
 
-// Passes tells failures of calls that may pass by themselves.
+// passes reports whether the failure of a call may pass by itself.
 // https://google.aip.dev/194
-func Passes(err error) bool {
+func passes(err error) bool {
 	if errors.Is(err, ErrDamaged) {
 		return true
 	}

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -23,15 +22,4 @@ func speaker(over remote.Network, endpoint string) remote.Speaker {
 // were sent; empty if it gave none.
 func (c *Conn) Said(text string, sent ...secret.Bytes) string {
 	return speaker(c.over, c.Endpoint).Said(text, sent...)
-}
-
-// TLSRemedy says which setting is about a failed handshake.
-func TLSRemedy(text string) string {
-	switch {
-	case strings.Contains(text, "certificate signed by unknown authority"):
-		return "; if a proxy or a private endpoint has a certificate of your own authority, give that in tls.caCert"
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "; the server does not speak TLS on this port"
-	}
-	return ""
 }

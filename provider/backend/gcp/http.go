@@ -19,8 +19,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// maxSignInBytes bounds an answer of an identity service.
-const maxSignInBytes = 64 << 10
+// maxLoginBytes bounds an answer of an identity service.
+const maxLoginBytes = 64 << 10
 
 // callOf says what a call is for and what its failure means.
 type callOf struct {
@@ -37,7 +37,7 @@ type callOf struct {
 // if that may help. do sends one request with the client, which is also that of
 // its context for golang.org/x/oauth2. The client notes what comes back, since
 // libraries put status and body into one text.
-func (s *SignIn) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
+func (s *Login) call(ctx context.Context, c callOf, do func(context.Context, *http.Client) error) error {
 	retries, transport := s.Retries, s.Link.transports[c.over]
 	if c.local {
 		retries = min(retries, 1)
@@ -107,13 +107,13 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// passes tells failures that may pass by themselves. A success that cannot be
+// passes reports whether the failure may pass by itself. A success that cannot be
 // used is one: something between the node and Google answered instead.
 func (r *recorder) passes() bool {
 	return r.status == 0 || r.undecided() || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
 }
 
-// undecided tells the refusal of a token that was not judged, because the keys of
+// undecided reports whether a token was refused without being judged, because the keys of
 // its issuer could not be fetched just now.
 // https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation
 func (r *recorder) undecided() bool {
@@ -121,7 +121,7 @@ func (r *recorder) undecided() bool {
 }
 
 // failure explains a call that failed for good.
-func (r *recorder) failure(s *SignIn, c callOf) error {
+func (r *recorder) failure(s *Login, c callOf) error {
 	text := speaker(c.over, c.endpoint).Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:
@@ -130,7 +130,7 @@ func (r *recorder) failure(s *SignIn, c callOf) error {
 		return fault.Failf(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
 	case r.status == 0:
 		cause := remote.Redact(r.err.Error(), c.sent...)
-		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s%s", c.what, message.Excerpt(cause), TLSRemedy(cause))
+		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s", c.what, message.Excerpt(cause))
 	case r.undecided():
 		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
 	case r.status == http.StatusTooManyRequests:

@@ -21,17 +21,17 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer giveBack()
-	conn, err := link.Dial("https://secretmanager.example.com", remote.Network{})
+	conn, err := link.Connect("https://secretmanager.example.com", remote.Network{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.HangUp()
-	s := &SignIn{Options: Options{Link: link, Timeout: 20 * time.Millisecond}}
+	defer conn.Close()
+	s := &Login{Options: Options{Link: link, Timeout: 20 * time.Millisecond}}
 	for name, test := range map[string]struct {
 		address string
 		make    func(context.Context) error
 	}{
-		"a sign-in": {"sts.example.com", func(ctx context.Context) error {
+		"a login": {"sts.example.com", func(ctx context.Context) error {
 			return s.call(ctx, callOf{what: "what is asked"}, func(ctx context.Context, client *http.Client) error {
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://sts.example.com/v1/token", http.NoBody)
 				if err != nil {

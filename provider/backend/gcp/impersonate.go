@@ -17,7 +17,7 @@ import (
 
 // impersonate gets an access token of a service account, over the delegates.
 // https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken
-func (s *SignIn) impersonate(ctx context.Context, id identity.Identity, own secret.Bytes, account string, delegates []string) (secret.Bytes, time.Time, error) {
+func (s *Login) impersonate(ctx context.Context, id identity.Identity, own secret.Bytes, account string, delegates []string) (secret.Bytes, time.Time, error) {
 	body := struct {
 		Delegates []string `json:"delegates,omitempty"`
 		Scope     []string `json:"scope"`

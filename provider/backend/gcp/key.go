@@ -21,7 +21,7 @@ import (
 const (
 	// maxKeyBytes bounds a service account's key; one has some 2.4 KB.
 	maxKeyBytes = 64 << 10
-	// tokenURL is whom a signed assertion is for, wherever it is sent.
+	// tokenURL is the audience of a signed assertion, wherever it is sent.
 	// https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 	tokenURL = "https://oauth2.googleapis.com/token"
 )
@@ -38,7 +38,7 @@ type keyFile struct {
 	UniverseName string `json:"universe_domain"`
 }
 
-func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, error) {
+func (s *Login) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, error) {
 	content, err := nodefile.ReadPrivate(s.Auth.KeyFile, maxKeyBytes)
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "auth.keyFile: %w", err)
@@ -46,9 +46,9 @@ func (s *SignIn) keyFileToken(ctx context.Context) (secret.Bytes, time.Time, err
 	return s.keyToken(ctx, s.Auth.KeyFile, secret.New(content))
 }
 
-// keyToken signs in with a service account's key (RFC 7523), which came from
+// keyToken logs in with a service account's key (RFC 7523), which came from
 // where.
-func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Bytes) (secret.Bytes, time.Time, error) {
+func (s *Login) keyToken(ctx context.Context, where string, content secret.Bytes) (secret.Bytes, time.Time, error) {
 	key, problem := parseKey(content)
 	if problem != "" {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "the key in %s %s", message.Excerpt(where), problem)
@@ -56,7 +56,7 @@ func (s *SignIn) keyToken(ctx context.Context, where string, content secret.Byte
 	endpoint := s.Auth.OAuthEndpoint
 	var granted *oauth2.Token
 	err := s.call(ctx, callOf{
-		what:    "signing in as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
+		what:    "login as " + message.Excerpt(key.Email) + " at " + Host(endpoint),
 		refused: "check that the service account exists and is enabled, that the key was not deleted, and the node's clock",
 		kind:    fault.ErrUnauthenticated, over: s.Link.way.OAuth, endpoint: endpoint, sent: []secret.Bytes{content, secret.NewString(key.Key)},
 	}, func(ctx context.Context, _ *http.Client) error {

@@ -21,7 +21,7 @@ const metadataPath = "/computeMetadata/v1/"
 // metadataToken gets a token of the service account that the provider itself
 // runs as.
 // https://cloud.google.com/compute/docs/access/authenticate-workloads#applications
-func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, error) {
+func (s *Login) metadataToken(ctx context.Context) (secret.Bytes, time.Time, error) {
 	var granted struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
@@ -48,7 +48,7 @@ func (s *SignIn) metadataToken(ctx context.Context) (secret.Bytes, time.Time, er
 	return secret.NewString(granted.AccessToken), start.Add(time.Duration(min(granted.ExpiresIn, 24*3600)) * time.Second), nil
 }
 
-func (s *SignIn) metadataRequest(ctx context.Context, path string) (*http.Request, error) {
+func (s *Login) metadataRequest(ctx context.Context, path string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Auth.MetadataEndpoint+metadataPath+path, nil)
 	if err == nil {
 		req.Header.Set("Metadata-Flavor", "Google")
@@ -60,10 +60,10 @@ func (s *SignIn) metadataRequest(ctx context.Context, path string) (*http.Reques
 // cluster the node is of, which does not change while the node lives.
 const clusterFor = 24 * time.Hour
 
-// audience is that of the exchange: as configured, or that of the node's GKE
+// audience returns the audience of the exchange: as configured, or that of the node's GKE
 // cluster.
 // https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity
-func (s *SignIn) audience(ctx context.Context) (string, error) {
+func (s *Login) audience(ctx context.Context) (string, error) {
 	if s.Auth.Audience != "" {
 		return s.Auth.Audience, nil
 	}
@@ -87,7 +87,7 @@ func (s *SignIn) audience(ctx context.Context) (string, error) {
 }
 
 // metadataText gets one word from the metadata server.
-func (s *SignIn) metadataText(ctx context.Context, path string) (string, error) {
+func (s *Login) metadataText(ctx context.Context, path string) (string, error) {
 	const remedy = "set auth.audience to the workload identity pool and provider of this cluster"
 	what := "finding out the workload identity pool: asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for " + path
 	var text string

@@ -2,14 +2,14 @@ package gcp
 
 import "strings"
 
-// Only says that a text has from one to most bytes, each of them in the set, in
+// Only says that a text has from one to limit bytes, each of them in the set, in
 // which a-z stands for a range as it does in a regular expression.
 //
 // Names are checked with it because expressions with counts as high as these,
 // once compiled, take hundreds of kilobytes in every process, whether it uses
 // Google or not.
-func Only(text, set string, most int) bool {
-	if text == "" || len(text) > most {
+func Only(text, set string, limit int) bool {
+	if text == "" || len(text) > limit {
 		return false
 	}
 	for i := range len(text) {

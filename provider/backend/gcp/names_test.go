@@ -3,6 +3,8 @@ package gcp
 import (
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 func TestTheAudienceOfAPodsTokenFollowsFromThatOfTheExchange(t *testing.T) {
@@ -55,7 +57,7 @@ func TestClassesChooseAmongGooglesOwnHosts(t *testing.T) {
 		"secretmanager.googleapis.com":                        {false, false},
 	} {
 		for byOperator, want := range map[bool]bool{false: allowed.byClass, true: allowed.byOperator} {
-			var problems Problems
+			var problems remote.Problems
 			checked := endpoint
 			CheckEndpoint("endpoint", &checked, byOperator, &problems)
 			if got := len(problems) == 0; got != want || got && strings.HasSuffix(checked, "/") {

@@ -45,12 +45,12 @@ func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) 
 	for n, retries := 0, 0; ; n++ {
 		limited := WithTimeout(ctx, b.Timeout)
 		got := try(limited)
-		notMade := NotMade(limited)
+		missed := notMade(limited)
 		switch {
 		case got.Err == nil:
 			return nil
-		case notMade != nil:
-			return notMade
+		case missed != nil:
+			return missed
 		case errors.Is(got.Err, ErrNoSlot), IsRefused(got.Err):
 			return got.Err
 		case ctx.Err() != nil:

@@ -174,10 +174,10 @@ func WithTimeout(ctx context.Context, timeout time.Duration) context.Context {
 	return context.WithValue(ctx, timeoutKey{}, &allowance{timeout: timeout})
 }
 
-// NotMade is the error of a call that was not made with ctx, which is WithTimeout's;
+// notMade is the error of a call that was not made with ctx, which is WithTimeout's;
 // nil if each was made. It wraps ErrNoSlot, or is an *AddressRefusedError. Of the
 // first, the clients of AWS and Azure keep no more than that ctx has ended.
-func NotMade(ctx context.Context) error {
+func notMade(ctx context.Context) error {
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
 		if err := allowed.notMade.Load(); err != nil {
 			return *err

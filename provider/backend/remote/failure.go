@@ -2,17 +2,13 @@ package remote
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// HasKind is true of an error that wraps one of the kinds that stores and key
-// services have.
-func HasKind(err error) bool {
-	kinds := []error{fault.ErrInvalid, fault.ErrNotFound, fault.ErrUnauthenticated, fault.ErrDenied, fault.ErrUnavailable}
-	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
-}
+// HasKind reports whether err wraps a kind of package fault other than
+// fault.ErrInternal.
+func HasKind(err error) bool { return !errors.Is(fault.Of(err).Err, fault.ErrInternal) }
 
 // ClusterFailure gives an error of a question to the cluster the kind that it has
 // for whoever reads. That the service account or the node is gone must not pass for

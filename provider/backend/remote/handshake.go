@@ -3,7 +3,9 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -42,10 +44,28 @@ func (t *Trust) DialTLS(dial Dial) Dial {
 			if limited.Err() != nil && ctx.Err() == nil {
 				return nil, errors.New("no TLS handshake within " + handshakeTime.String())
 			}
-			return nil, err
+			return nil, explained(err)
 		}
 		return secure, nil
 	}
+}
+
+// explained adds the remedy to the error of a handshake.
+func explained(err error) error {
+	var (
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		header    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("%w; if the server has a certificate of your own authority, give that in tls.caCert", err)
+	case errors.As(err, &host):
+		return fmt.Errorf("%w; check the host in the settings, or give a name of the certificate in tls.serverName where they have it", err)
+	case errors.As(err, &header):
+		return fmt.Errorf("%w; the server does not speak TLS on this port", err)
+	}
+	return err
 }
 
 // Credentials are gRPC's for the configuration.
@@ -60,7 +80,8 @@ type following struct {
 }
 
 func (f following) ClientHandshake(ctx context.Context, host string, plain net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return credentials.NewTLS(f.trust.Config()).ClientHandshake(ctx, host, plain)
+	secure, info, err := credentials.NewTLS(f.trust.Config()).ClientHandshake(ctx, host, plain)
+	return secure, info, explained(err)
 }
 
 func (f following) Clone() credentials.TransportCredentials { return f }

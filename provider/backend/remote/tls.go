@@ -21,7 +21,7 @@ type TLS struct {
 	ClientKeyFile      string `yaml:"clientKeyFile"`
 }
 
-// Check reports to add what is wrong, by the field's name. Only the operator's
+// Check calls add for each problem, with the field's name. Only the operator's
 // configuration may name files of the node. Only a product whose calls all go to
 // one server may have serverName and insecureSkipVerify: elsewhere they would
 // hold for the identity service too.
@@ -78,7 +78,7 @@ func (t *TLS) trust() (*Trust, error) {
 		config.GetClientCertificate = t.clientCertificate
 	}
 	source := Source{PEM: t.CACert, File: t.CACertFile, Directory: t.CACertDir}
-	trust, err := NewTrust(config, source)
+	trust, err := newTrust(config, source)
 	if err != nil {
 		return nil, strict.Problems{{Field: "tls." + source.Setting(), Text: err.Error()}}
 	}

@@ -2,8 +2,10 @@ package remote
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -230,5 +232,53 @@ func TestHeadersAreBounded(t *testing.T) {
 	defer release()
 	if _, err := fetch(t.Context(), transport.Client("test"), server.URL); err == nil || !strings.Contains(err.Error(), "headers exceeded") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Whichever product is called, the error of a handshake says which setting is about
+// it.
+func TestHandshakeErrorsHaveARemedy(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog, server.EnableHTTP2 = log.New(io.Discard, "", 0), true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	for name, test := range map[string]struct {
+		tls     TLS
+		address string
+		want    string
+	}{
+		"authority": {TLS{}, server.URL, "give that in tls.caCert"},
+		"host":      {TLS{CACert: authority, ServerName: "other.test"}, server.URL, "tls.serverName"},
+		"no TLS":    {TLS{}, "https" + strings.TrimPrefix(plain.URL, "http"), "does not speak TLS on this port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport, release, err := NewTransports(Options{Calls: NewCalls(1), MaxAnswer: 1}).Acquire(Route{TLS: test.tls})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(release)
+			resp, err := transport.Client("test").Get(test.address)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			address, parseErr := url.Parse(test.address)
+			if parseErr != nil {
+				t.Fatal(parseErr)
+			}
+			conn, dialErr := transport.DialGRPC(address, 1)
+			if dialErr != nil {
+				t.Fatal(dialErr)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			called := conn.Invoke(t.Context(), "/a.B/C", nil, nil)
+			for _, failed := range []error{err, called} {
+				if failed == nil || !strings.Contains(failed.Error(), test.want) {
+					t.Errorf("error %v, want %q in it", failed, test.want)
+				}
+			}
+		})
 	}
 }

@@ -47,8 +47,8 @@ type Trust struct {
 	failed string            // why the source could not be used last; empty if it could
 }
 
-// NewTrust reads the source. base must not be changed afterwards.
-func NewTrust(base *tls.Config, source Source) (*Trust, error) {
+// newTrust reads the source. base must not be changed afterwards.
+func newTrust(base *tls.Config, source Source) (*Trust, error) {
 	t := &Trust{base: base, source: source}
 	if err := t.update(); err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func TestAChangedFileOfAuthoritiesHoldsForTheNextHandshake(t *testing.T) {
 			r.T = t
 			r.current.Store(&r.first)
 			r.write(r.first.pem)
-			trust := must(NewTrust(&tls.Config{MinVersion: tls.VersionTLS12}, source))(t)
+			trust := must(newTrust(&tls.Config{MinVersion: tls.VersionTLS12}, source))(t)
 			r.wantTrusted(trust, "127.0.0.1")
 			r.wantTrusted(trust, "localhost")
 
@@ -169,7 +169,7 @@ func TestAChangedFileOfAuthoritiesHoldsForTheNextHandshake(t *testing.T) {
 
 func TestFilesThatCannotBeUsedLeaveWhatWasTrusted(t *testing.T) {
 	r := rotate(t)
-	trust := must(NewTrust(&tls.Config{MinVersion: tls.VersionTLS12}, Source{File: r.file}))(t)
+	trust := must(newTrust(&tls.Config{MinVersion: tls.VersionTLS12}, Source{File: r.file}))(t)
 	r.write([]byte("no certificate"))
 	r.wantTrusted(trust, "127.0.0.1")
 	if err := os.Remove(r.file); err != nil {
@@ -182,7 +182,7 @@ func TestFilesThatCannotBeUsedLeaveWhatWasTrusted(t *testing.T) {
 
 func TestTheNameIsCheckedToo(t *testing.T) {
 	r := rotate(t)
-	trust := must(NewTrust(&tls.Config{MinVersion: tls.VersionTLS12, ServerName: "vault.example.com"}, Source{File: r.file}))(t)
+	trust := must(newTrust(&tls.Config{MinVersion: tls.VersionTLS12, ServerName: "vault.example.com"}, Source{File: r.file}))(t)
 	var name x509.HostnameError
 	if _, err := r.get(trust, "127.0.0.1"); !errors.As(err, &name) {
 		t.Errorf("%v, want a wrong name", err)
@@ -202,7 +202,7 @@ func TestWhatIsNoAuthorityIsRefusedAtTheStart(t *testing.T) {
 		"-----BEGIN CERTIFICATE-----":         {PEM: "no certificate"},
 		"open " + directory + "x: no such fi": {Directory: directory + "x"},
 	} {
-		if _, err := NewTrust(&tls.Config{MinVersion: tls.VersionTLS12}, source); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newTrust(&tls.Config{MinVersion: tls.VersionTLS12}, source); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", source, err, want)
 		}
 	}
@@ -210,7 +210,7 @@ func TestWhatIsNoAuthorityIsRefusedAtTheStart(t *testing.T) {
 
 func TestCredentialsFollowTheFileToo(t *testing.T) {
 	r := rotate(t)
-	trust := must(NewTrust(&tls.Config{MinVersion: tls.VersionTLS12}, Source{File: r.file}))(t)
+	trust := must(newTrust(&tls.Config{MinVersion: tls.VersionTLS12}, Source{File: r.file}))(t)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(r.serverTLS())))
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	listener := must(new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)

@@ -11,9 +11,9 @@ import (
 // maxAnswerBytes bounds an answer: what the driver takes for a whole volume.
 const maxAnswerBytes = 4 << 20
 
-// longest is the longest time that an answer may speak of; what is longer is
+// maxTime is the longest time that an answer may speak of; what is longer is
 // taken for it, so that times never overflow.
-const longest = 100 * 365 * 24 * time.Hour
+const maxTime = 100 * 365 * 24 * time.Hour
 
 // Answer is the envelope of Vault's answers.
 // https://developer.hashicorp.com/vault/api-docs#http-status-codes
@@ -40,7 +40,7 @@ type Auth struct {
 	MFA           *json.RawMessage `json:"mfa_requirement"`
 }
 
-// Seconds is a time as Vault writes it, between zero and longest.
+// Seconds is a time as Vault writes it, between zero and maxTime.
 type Seconds time.Duration
 
 // UnmarshalJSON takes a whole number of seconds.
@@ -52,8 +52,8 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 	switch {
 	case !(number > 0):
 		*s = 0
-	case number > longest.Seconds():
-		*s = Seconds(longest)
+	case number > maxTime.Seconds():
+		*s = Seconds(maxTime)
 	default:
 		*s = Seconds(time.Duration(number) * time.Second)
 	}

@@ -68,7 +68,7 @@ func (a *AuthSettings) UsesNode() bool {
 	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 
-func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
+func (a *AuthSettings) check(tls remote.TLS, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -112,7 +112,7 @@ func (a *AuthSettings) check(tls remote.TLS, problems *Problems) {
 	}
 }
 
-func (a *AuthSettings) checkAppRole(problems *Problems) {
+func (a *AuthSettings) checkAppRole(problems *remote.Problems) {
 	if (a.RoleID == "") == (a.RoleIDCredential == "") {
 		problems.Add("auth.roleID", "give either roleID, or roleIDCredential: the key of the nodePublishSecretRef Secret that holds it")
 	}
@@ -126,9 +126,9 @@ func (a *AuthSettings) checkAppRole(problems *Problems) {
 	}
 }
 
-// refuseForeign reports fields of other methods, and those that are too long. The audience has a default
-// and cannot be told from it, so it is not looked at.
-func (a *AuthSettings) refuseForeign(problems *Problems) {
+// refuseForeign reports fields of other methods, and those that are too long. The audience has a default,
+// which looks like a given value, so it is not checked.
+func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"mount", a.Mount},
@@ -142,7 +142,7 @@ func (a *AuthSettings) refuseForeign(problems *Problems) {
 		{"certRole", a.CertRole},
 	} {
 		if len(given.value) > MaxNameBytes {
-			problems.Add("auth."+given.field, "is %d bytes long; the most is %d", len(given.value), MaxNameBytes)
+			problems.Add("auth."+given.field, "is %d bytes long; the maximum is %d", len(given.value), MaxNameBytes)
 		}
 		if given.value != "" && !slices.Contains(takes, given.field) {
 			problems.Add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))

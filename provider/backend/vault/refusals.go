@@ -9,8 +9,8 @@ import (
 // doubles for as long as the refusal stays, since what is denied today is mostly
 // denied tomorrow, and each login is one more token at Vault.
 const (
-	refusedLeast = 2 * time.Minute
-	refusedMost  = 10 * time.Minute // see changedRole
+	minRefused = 2 * time.Minute
+	maxRefused = 10 * time.Minute // see changedRole
 	// maxRefusals is how many refused calls are remembered for one login.
 	maxRefusals = 256
 )
@@ -24,7 +24,7 @@ type refusal struct {
 	pause time.Duration
 }
 
-// name is what calls are told apart by, so that one that is denied for good does
+// name tells calls apart, so that one that is denied for good does
 // not hide that the token was revoked, of which the others tell. A policy may
 // look at parameters and bodies. A body with secrets counts for none: what a key
 // encrypts differs each time, and no digest of it is kept.
@@ -65,6 +65,6 @@ func (s *slot) judged(call string, refused bool, now time.Time) {
 	if s.refused == nil {
 		s.refused = map[string]refusal{}
 	}
-	pause := min(max(2*known.pause, refusedLeast), refusedMost)
+	pause := min(max(2*known.pause, minRefused), maxRefused)
 	s.refused[call] = refusal{until: now.Add(pause), pause: pause}
 }

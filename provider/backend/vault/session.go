@@ -88,7 +88,7 @@ func (s *Session) Take() bool {
 	return true
 }
 
-// Holds notes that a lease hangs on the token until end.
+// Holds notes that a lease depends on the token until end.
 func (s *Session) Holds(end time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

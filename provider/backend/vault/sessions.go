@@ -24,7 +24,7 @@ const (
 	revokeTime  = 2 * time.Second  // for giving back tokens on Close
 	// reloginEvery is how often refused reads may cost an identity a new login,
 	// which shows whether its token or its policies are the reason; see also
-	// refusedLeast, for each of them.
+	// minRefused, for each of them.
 	reloginEvery = time.Minute
 )
 

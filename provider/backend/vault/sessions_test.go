@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -30,7 +31,7 @@ func connect(t *testing.T, pool *Pool, change func(*Settings)) *Connection {
 	settings := DefaultSettings()
 	settings.Address, settings.Auth.Method, settings.Auth.Role = "https://vault.example.com:8200", "kubernetes", "web"
 	change(&settings)
-	var problems Problems
+	var problems remote.Problems
 	settings.Check(true, &problems)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ type retired struct {
 	at      time.Time
 }
 
-// retire lets a session be revoked when nothing hangs on it any more. sessions.mu
+// retire lets a session be revoked when nothing depends on it any more. sessions.mu
 // is held.
 func (s *sessions) retire(session *Session) {
 	if session == nil || !session.owned {

@@ -51,7 +51,7 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 	err := k.do(ctx, as, "GenerateDataKey", func(ctx context.Context, target aws.Target) error {
 		answer, err := k.clients.In(target.Region).GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 			KeyId: awssdk.String(k.arn.in(target.Region)), KeySpec: types.DataKeySpecAes256, EncryptionContext: bound,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}
@@ -62,7 +62,7 @@ func (k *kmsKey) Encrypt(ctx context.Context, as identity.Identity, plaintext se
 		}
 		made, err = envelope.Seal(nameOf(used), version, answer.Plaintext, answer.CiphertextBlob, plaintext.Reveal(), bound)
 		if err != nil {
-			return aws.Failf(fault.ErrUnavailable, "%v", err)
+			return fault.Failf(fault.ErrUnavailable, "%v", err)
 		}
 		return nil
 	})
@@ -95,20 +95,20 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		}
 		answer, err := k.clients.In(target.Region).Decrypt(ctx, &kms.DecryptInput{
 			KeyId: awssdk.String(used.in(region)), CiphertextBlob: sealed.Wrapped, EncryptionContext: bound,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}
 		defer clear(answer.Plaintext)
 		if by, ok := parseARN(awssdk.ToString(answer.KeyId)); !ok || by.String() != used.String() {
-			return aws.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key than it was told to, which cannot be")
+			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key than it was told to, which cannot be")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
-			return aws.Failf(fault.Of(err).Err, "%v", err)
+			return fault.Failf(fault.Of(err).Err, "%v", err)
 		}
 		// What opens is as it was made, with the material that it names.
 		if reported := awssdk.ToString(answer.KeyMaterialId); reported != "" && material != "" && reported != material {
-			return aws.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key material than that of the ciphertext, which cannot be")
+			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key material than that of the ciphertext, which cannot be")
 		}
 		return nil
 	})
@@ -129,7 +129,7 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 	err := k.do(ctx, as, "GenerateDataKeyWithoutPlaintext", func(ctx context.Context, target aws.Target) error {
 		answer, err := k.clients.In(target.Region).GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
 			KeyId: awssdk.String(k.arn.in(target.Region)), KeySpec: types.DataKeySpecAes256,
-		}, with(target))
+		}, target.KMS)
 		if err != nil {
 			return explain(err)
 		}
@@ -146,11 +146,11 @@ func (k *kmsKey) Close() { k.access.Close() }
 func (k *kmsKey) version(keyID, material *string) (used arn, version string, err error) {
 	used, ok := parseARN(awssdk.ToString(keyID))
 	if !ok || !k.arn.covers(used) || used.alias() {
-		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", message.Excerpt(awssdk.ToString(keyID)))
+		return arn{}, "", fault.Failf(fault.ErrUnavailable, "KMS answered that it used the key %s, which cannot be", message.Excerpt(awssdk.ToString(keyID)))
 	}
 	version, ok = versionOf(used, awssdk.ToString(material))
 	if !ok {
-		return arn{}, "", aws.Failf(fault.ErrUnavailable, "KMS answered with a key material ID that is none")
+		return arn{}, "", fault.Failf(fault.ErrUnavailable, "KMS answered with a key material ID that is none")
 	}
 	return used, version, nil
 }
@@ -163,10 +163,10 @@ func (k *kmsKey) do(ctx context.Context, as identity.Identity, action string, ca
 	case !k.asNode && key.IsNode(as):
 		return k.fail(fault.ErrUnauthenticated, "auth is for pods, and the node is none; set node, such as node: {method: instanceRole}")
 	}
-	return k.access.Do(ctx, as, action+" "+k.Name(), call)
+	return k.access.Call(ctx, as, action+" "+k.Name(), call)
 }
 
 // fail says of which key an error speaks.
 func (k *kmsKey) fail(kind error, text string) error {
-	return aws.Failf(kind, "%s: %s", k.Name(), text)
+	return fault.Failf(kind, "%s: %s", k.Name(), text)
 }

@@ -4,8 +4,8 @@ import (
 	"reflect"
 	"regexp"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -25,12 +25,12 @@ type settings struct {
 
 // parseSettings returns the settings with their defaults, the key's ARN, and
 // all that is wrong with them.
-func parseSettings(given key.Settings) (*settings, arn, aws.Problems) {
+func parseSettings(given key.Settings) (*settings, arn, remote.Problems) {
 	config := &settings{Settings: aws.DefaultSettings()}
-	if found := strict.DecodeMap(given.Fields, config); found != nil {
-		return nil, arn{}, aws.Problems(found)
+	problems := remote.Decode(given.Fields, config)
+	if len(problems) > 0 {
+		return nil, arn{}, problems
 	}
-	var problems aws.Problems
 	parsed, ok := parseARN(config.Key)
 	if !ok {
 		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/kms")
@@ -44,7 +44,7 @@ func parseSettings(given key.Settings) (*settings, arn, aws.Problems) {
 }
 
 // checkRegions takes the region from the ARN where the settings name none.
-func (s *settings) checkRegions(of arn, problems *aws.Problems) {
+func (s *settings) checkRegions(of arn, problems *remote.Problems) {
 	if s.Region == "" {
 		s.Region = of.region
 	}
@@ -60,7 +60,7 @@ func (s *settings) checkRegions(of arn, problems *aws.Problems) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 var anyARN = regexp.MustCompile(`^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}):[!-~]{1,900}$`)
 
-func (s *settings) checkNode(byOperator bool, problems *aws.Problems) {
+func (s *settings) checkNode(byOperator bool, problems *remote.Problems) {
 	if s.SourceARN != "" && !anyARN.MatchString(s.SourceARN) {
 		problems.Add("sourceArn", "must be the ARN of the resource that asks, with its account, such as arn:aws:eks:eu-west-1:111122223333:cluster/production")
 	}

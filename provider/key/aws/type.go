@@ -64,9 +64,9 @@ func (t *Type) Open(given key.Settings) (key.Key, error) {
 func (t *Type) open(config *settings) (*aws.Access, error) {
 	switch {
 	case t.platform.KnowsPerson():
-		return t.platform.OpenAsPerson(observed, config.Settings)
+		return t.platform.ConnectAsPerson(observed, config.Settings)
 	case config.Node != nil:
-		return t.platform.OpenAsNode(observed, config.Settings, *config.Node)
+		return t.platform.ConnectAsNode(observed, config.Settings, *config.Node)
 	}
-	return t.platform.Open(observed, config.Settings)
+	return t.platform.Connect(observed, config.Settings)
 }

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -9,8 +10,8 @@ import (
 // refuses.
 func (t *Type) OpenElsewhere(given key.Settings) (key.Key, error) {
 	config := &settings{Settings: azure.DefaultSettings(), Algorithm: "RSA-OAEP-256"}
-	problems := azure.Decode(given.Fields, config)
-	config.AsPerson(&azure.Problems{})
+	problems := remote.Decode(given.Fields, config)
+	config.AsPerson(&remote.Problems{})
 	config.Check(given.ByOperator, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
@@ -28,9 +29,9 @@ var keyName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`)
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, asPerson bool) (*settings, azure.Problems) {
+func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problems) {
 	config := &settings{Settings: azure.DefaultSettings(), Algorithm: string(azkeys.EncryptionAlgorithmRSAOAEP256)}
-	problems := azure.Decode(given.Fields, config)
+	problems := remote.Decode(given.Fields, config)
 	if len(problems) > 0 {
 		return nil, problems
 	}

@@ -25,7 +25,7 @@ func (k *kmsKey) call(ctx context.Context, as identity.Identity, operation strin
 	case !node && key.IsNode(as):
 		return k.fail(fault.ErrUnauthenticated, "auth.method %s is for pods, and the node is none; for the node use %s or %s", k.config.Auth.Method, gcp.MethodMetadata, gcp.MethodKeyFile)
 	}
-	return k.signIn.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
+	return k.login.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
 		err = gcp.Call{
 			Conn: k.conn, Resource: k.config.Key, Token: token, Timeout: k.config.Timeout, Retries: k.config.Retries, Do: do,
 		}.Make(ctx)
@@ -65,7 +65,7 @@ func (k *kmsKey) refusal(operation string, st *status.Status, token secret.Bytes
 	case codes.DeadlineExceeded:
 		return k.fail(fault.ErrUnavailable, "Cloud KMS at %s did not answer within %s; see the setting timeout", host, k.config.Timeout)
 	}
-	return k.fail(fault.ErrUnavailable, "Cloud KMS at %s cannot answer (%s)%s%s", host, st.Code(), why, gcp.TLSRemedy(st.Message()))
+	return k.fail(fault.ErrUnavailable, "Cloud KMS at %s cannot answer (%s)%s", host, st.Code(), why)
 }
 
 // precondition explains a version that cannot be used. Its state is told in the

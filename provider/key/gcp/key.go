@@ -22,7 +22,7 @@ type kmsKey struct {
 	config  *settings
 	conn    *gcp.Conn
 	release func() // of the link
-	signIn  *gcp.SignIn
+	login   *gcp.Login
 }
 
 // Name is the resource name of the key. Google never gives a key's name away
@@ -122,7 +122,7 @@ func (k *kmsKey) Current(ctx context.Context, as identity.Identity) (string, err
 
 // Close implements key.Key.
 func (k *kmsKey) Close() {
-	k.conn.HangUp()
+	k.conn.Close()
 	k.release()
 }
 

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -13,7 +12,6 @@ import (
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 5 * time.Second
-	maxTimeout     = time.Minute
 	defaultRetries = 3
 	maxRetries     = 8
 
@@ -41,11 +39,11 @@ var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) {
+func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
-	var problems gcp.Problems
-	if found := strict.DecodeMap(given.Fields, config); found != nil {
-		return nil, gcp.Problems(found)
+	problems := remote.Decode(given.Fields, config)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	config.way = gcp.Way{TLS: config.TLS, Global: given.Network(), STS: given.Network(), IAM: given.Network(), OAuth: given.Network()}
 	if !keyForm.MatchString(config.Key) {
@@ -65,11 +63,6 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, gcp.Problems) 
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator && !asPerson, &problems)
 	config.TLS.Check(given.ByOperator && !asPerson, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
-	if config.Timeout < 100*time.Millisecond || config.Timeout > maxTimeout {
-		problems.Add("timeout", "must be between 100ms and %s", maxTimeout)
-	}
-	if config.Retries < 0 || config.Retries > maxRetries {
-		problems.Add("retries", "must be between 0 and %d", maxRetries)
-	}
+	problems.CheckTries(config.Timeout, 100*time.Millisecond, config.Retries, maxRetries)
 	return config, problems
 }

@@ -32,10 +32,10 @@ type Options struct {
 	Cluster gcp.Cluster
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *remote.Calls
-	// MayAsk says whether the operator lets Cluster be asked now; nil means
-	// yes.
-	MayAsk func() bool
-	// Person is who runs a command, and signs in whatever the settings; nil where
+	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
+	// means yes.
+	ClusterAllowed func() bool
+	// Person is who runs a command, and logs in whatever the settings; nil where
 	// pods are served.
 	Person *gcp.Person
 	// Now tells the time; nil means time.Now.
@@ -51,15 +51,7 @@ type Type struct {
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now, opts.Person != nil)}
 }
 
@@ -84,15 +76,15 @@ func (t *Type) open(config *settings) (key.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.Dial(config.Endpoint, config.way.Global)
+	conn, err := link.Connect(config.Endpoint, config.way.Global)
 	if err != nil {
 		release()
 		return nil, err
 	}
 	return &kmsKey{
 		config: config, conn: conn, release: release,
-		signIn: gcp.NewSignIn(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster, MayAsk: t.opts.MayAsk, Person: t.opts.Person,
+		login: gcp.NewLogin(gcp.Options{
+			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster, ClusterAllowed: t.opts.ClusterAllowed, Person: t.opts.Person,
 			Timeout: config.Timeout, Retries: config.Retries,
 		}),
 	}, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
@@ -39,13 +40,13 @@ type settings struct {
 }
 
 // parseSettings returns the settings with defaults, and all their problems.
-func parseSettings(given key.Settings, person *vault.Person) (*settings, vault.Problems) {
+func parseSettings(given key.Settings, person *vault.Person) (*settings, remote.Problems) {
 	config := &settings{Settings: vault.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
-	if problems := vault.Decode(given.Fields, config); len(problems) > 0 {
+	problems := remote.Decode(given.Fields, config)
+	if len(problems) > 0 {
 		return nil, problems
 	}
 	config.Network = given.Network()
-	var problems vault.Problems
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place here: commands use your own credentials; remove it and log in with vault login, or set VAULT_TOKEN (see troubleshooting: command-credentials)")

@@ -241,10 +241,10 @@ func (f *File) fail(reason string) {
 
 // value reseals one value and returns its new text; empty if it has none.
 func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) {
-	told := Value{Line: at.line, Class: at.class, Object: at.object}
+	result := Value{Line: at.line, Class: at.class, Object: at.object}
 	failed := func(err error) (Value, string) {
-		told.State, told.Reason = Failed, reason(err)
-		return told, ""
+		result.State, result.Reason = Failed, reason(err)
+		return result, ""
 	}
 	if err := ctx.Err(); err != nil {
 		return failed(err)
@@ -253,7 +253,7 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 	if err != nil {
 		return failed(err)
 	}
-	told.From = sealed.KeyID().String()
+	result.From = sealed.KeyID().String()
 	scope, err := r.Narrow.apply(sealed.Scope(), at.object)
 	if err != nil {
 		return failed(err)
@@ -264,8 +264,8 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 			return failed(err)
 		}
 		if current {
-			told.State, told.To = Current, told.From
-			return told, ""
+			result.State, result.To = Current, result.From
+			return result, ""
 		}
 	}
 	value, err := r.Open(ctx, sealed)
@@ -273,8 +273,8 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 		return failed(err)
 	}
 	if r.DryRun {
-		told.State = Resealed
-		return told, ""
+		result.State = Resealed
+		return result, ""
 	}
 	text, err := r.Seal(ctx, scope, value)
 	if err != nil {
@@ -284,8 +284,8 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 	if err != nil || !same(again.Scope(), scope) {
 		return failed(errors.New("what was sealed again is not for the scope that was asked for"))
 	}
-	told.State, told.To = Resealed, again.KeyID().String()
-	return told, text
+	result.State, result.To = Resealed, again.KeyID().String()
+	return result, text
 }
 
 func (r *run) progressed() {

@@ -16,6 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -37,15 +38,8 @@ type kmsStore struct {
 }
 
 func newStore(access *aws.Access, key string) *kmsStore {
-	return &kmsStore{
-		access: access, key: key,
-		clients: &aws.Clients[*kms.Client]{New: func(region string) *kms.Client {
-			return kms.New(kms.Options{
-				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
-				EndpointOptions: kms.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
-			})
-		}},
-	}
+	client := func(region string) *kms.Client { return access.KMS(region) }
+	return &kmsStore{access: access, key: key, clients: &aws.Clients[*kms.Client]{New: client}}
 }
 
 // query is a parsed reference.
@@ -56,7 +50,7 @@ type query struct {
 
 // parse parses ref. The error wraps fault.ErrInvalid and names every wrong field.
 func parse(ref store.Reference) (query, error) {
-	var problems aws.Problems
+	var problems remote.Problems
 	// The output of `aws kms encrypt --output text`, also as folded by YAML.
 	blob, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(ref.Key), ""))
 	switch {
@@ -82,7 +76,7 @@ func parse(ref store.Reference) (query, error) {
 	return q, problems.Err()
 }
 
-func parseContext(given any, problems *aws.Problems) map[string]string {
+func parseContext(given any, problems *remote.Problems) map[string]string {
 	fields, ok := given.(map[string]any)
 	if !ok || len(fields) == 0 {
 		problems.Add("options.context", "must be the encryption context as fields with text, such as {app: web}")
@@ -118,12 +112,12 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Do(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
+	err = s.access.Call(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
 		input := &kms.DecryptInput{CiphertextBlob: q.blob, EncryptionContext: q.context}
 		if s.key != "" {
 			input.KeyId = &s.key
 		}
-		answer, err := s.clients.In(target.Region).Decrypt(ctx, input, func(o *kms.Options) { o.Credentials = target.Credentials })
+		answer, err := s.clients.In(target.Region).Decrypt(ctx, input, target.KMS)
 		if err != nil {
 			return explained(aws.Explain(err))
 		}

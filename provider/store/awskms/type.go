@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	endpoints "github.com/aws/smithy-go/endpoints"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -57,7 +57,7 @@ const maxKey = 2048
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
-	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
+	problems := remote.Decode(given.Fields, &config)
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
@@ -70,7 +70,7 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if len(problems) > 0 {
 		return nil, problems.Err()
 	}
-	access, err := t.platform.Open(typeName, config.Settings)
+	access, err := t.platform.Connect(typeName, config.Settings)
 	if err != nil {
 		return nil, err
 	}

@@ -14,16 +14,16 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// batchMost is the most parameters of one call.
+// maxBatch is the maximum number of parameters of one call.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-const batchMost = 10
+const maxBatch = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
-	if q, err := parse(ref, s.region); err != nil || q.path {
+	if q, err := parse(ref, s.access.Region()); err != nil || q.path {
 		return 1
 	}
-	return batchMost
+	return maxBatch
 }
 
 // ReadBatch implements store.BatchReader. One parameter that the role may not
@@ -32,13 +32,13 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	results := make([]store.Result, len(refs))
 	queries := make([]query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.region)
+		queries[i], results[i].Err = parse(ref, s.access.Region())
 	}
 	var at aws.Target
 	var asked []string
 	var answers found
 	denied := false // in whichever region
-	err := s.access.Do(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
 		answers, err = s.get(ctx, target, asked)
@@ -47,17 +47,17 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	})
 	alone := make([]int, 0, len(refs))
 	for i := range refs {
-		w := queries[i].in(at)
-		parameter := answers[w.asked()]
+		w := queries[i].In(at)
+		parameter := answers[spelled(w)]
 		switch {
 		case results[i].Err != nil:
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && parameter != nil:
 			results[i].Value, results[i].Err = valueOf(parameter, w, at)
-		case err == nil && !at.Failover && slices.Contains(asked, w.asked()):
+		case err == nil && !at.Failover && slices.Contains(asked, spelled(w)):
 			failed := missing()
-			failed.Text = "GetParameters " + message.Excerpt(w.asked()) + " in " + at.Region + ": " + failed.Text
+			failed.Text = "GetParameters " + message.Excerpt(spelled(w)) + " in " + at.Region + ": " + failed.Text
 			results[i].Err = failed
 		default:
 			alone = append(alone, i)
@@ -73,14 +73,14 @@ func namesOf(queries []query, target aws.Target) []string {
 	asked := make([]string, 0, len(queries))
 	bases := map[string]bool{}
 	for _, q := range queries {
-		w := q.in(target)
-		base := w.name
+		w := q.In(target)
+		base := w.Name
 		if strings.HasPrefix(base, "arn:") {
 			_, base, _ = strings.Cut(base, ":parameter")
 		}
 		if base = strings.TrimPrefix(base, "/"); base != "" && !bases[base] {
 			bases[base] = true
-			asked = append(asked, w.asked())
+			asked = append(asked, spelled(w))
 		}
 	}
 	return asked

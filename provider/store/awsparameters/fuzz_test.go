@@ -29,11 +29,11 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		// A selector is what follows the only colon of a name.
-		if name := q.first.name; !strings.HasPrefix(name, "arn:") && strings.Count(q.first.asked(), ":") > 1 {
-			t.Errorf("%q is asked for", q.first.asked())
+		if name := q.First.Name; !strings.HasPrefix(name, "arn:") && strings.Count(spelled(q.First), ":") > 1 {
+			t.Errorf("%q is asked for", spelled(q.First))
 		}
-		if _, err := parse(store.Reference{Key: q.in(aws.Target{Region: "eu-central-1", Failover: true}).name}, ""); err != nil {
-			t.Errorf("in another region %q is asked for: %v", q.in(aws.Target{Region: "eu-central-1", Failover: true}).name, err)
+		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, ""); err != nil {
+			t.Errorf("in another region %q is asked for: %v", q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name, err)
 		}
 	})
 }

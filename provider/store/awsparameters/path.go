@@ -16,8 +16,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// pagesMost bounds the pages, of ten parameters each, that a path may have.
-const pagesMost = 100
+// maxPages bounds the pages, of ten parameters each, that a path may have.
+const maxPages = 100
 
 // readPath reads all parameters below a path as the fields of a JSON object, by
 // their names relative to the path. A path without parameters is not found. The
@@ -25,11 +25,11 @@ const pagesMost = 100
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
 func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q query) (store.Value, error) {
 	var value store.Value
-	err := s.access.Do(ctx, who, "GetParametersByPath "+message.Excerpt(q.first.name), func(ctx context.Context, target aws.Target) error {
-		path := q.in(target).name
+	err := s.access.Call(ctx, who, "GetParametersByPath "+message.Excerpt(q.First.Name), func(ctx context.Context, target aws.Target) error {
+		path := q.In(target).Name
 		fields := map[string]string{}
 		var next *string
-		for range pagesMost {
+		for range maxPages {
 			answer, err := s.clients.In(target.Region).GetParametersByPath(ctx, &ssm.GetParametersByPathInput{
 				Path: &path, Recursive: &q.recursive, WithDecryption: awssdk.Bool(true), NextToken: next,
 			}, as(target))
@@ -50,16 +50,16 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 				continue
 			}
 			if len(fields) == 0 {
-				return aws.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
+				return fault.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
 			}
 			object, err := json.Marshal(fields)
 			if err != nil {
-				return aws.Failf(fault.ErrInvalid, "the parameters cannot be written as JSON")
+				return fault.Failf(fault.ErrInvalid, "the parameters cannot be written as JSON")
 			}
 			value = store.Value{Data: secret.New(object)}
 			return nil
 		}
-		return aws.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", pagesMost)
+		return fault.Failf(fault.ErrInvalid, "there are over %d pages of parameters below the path; name a longer path", maxPages)
 	})
 	return value, err
 }

@@ -20,13 +20,12 @@ import (
 // parameterStore is one connection. It is a store.BatchReader.
 type parameterStore struct {
 	access  *aws.Access
-	region  string // of the settings; empty if the node's is taken
 	clients *aws.Clients[*ssm.Client]
 }
 
-func newStore(access *aws.Access, region string) *parameterStore {
+func newStore(access *aws.Access) *parameterStore {
 	return &parameterStore{
-		access: access, region: region,
+		access: access,
 		clients: &aws.Clients[*ssm.Client]{New: func(region string) *ssm.Client {
 			return ssm.New(ssm.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
@@ -43,14 +42,14 @@ func as(target aws.Target) func(*ssm.Options) {
 
 // Check implements store.Store.
 func (s *parameterStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.region)
+	_, err := parse(ref, s.access.Region())
 	return err
 }
 
 // Read implements store.Store. A single parameter too is read with
 // GetParameters, so that a policy needs no further action.
 func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.region)
+	q, err := parse(ref, s.access.Region())
 	if err != nil {
 		return store.Value{}, err
 	}
@@ -58,13 +57,13 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		return s.readPath(ctx, who, q)
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetParameters "+message.Excerpt(q.first.asked()), func(ctx context.Context, target aws.Target) error {
-		w := q.in(target)
-		found, err := s.get(ctx, target, []string{w.asked()})
+	err = s.access.Call(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
+		w := q.In(target)
+		found, err := s.get(ctx, target, []string{spelled(w)})
 		if err != nil {
 			return err
 		}
-		value, err = valueOf(found[w.asked()], w, target)
+		value, err = valueOf(found[spelled(w)], w, target)
 		return err
 	})
 	return value, err
@@ -123,7 +122,7 @@ func (f found) adopt(name string) {
 
 // valueOf is a parameter's value; without one, the error says that it is missing. A parameter that was deleted and made anew
 // counts its versions from one again, so that the time belongs to the version.
-func valueOf(parameter *types.Parameter, w wanted, target aws.Target) (store.Value, error) {
+func valueOf(parameter *types.Parameter, w aws.Wanted, target aws.Target) (store.Value, error) {
 	if parameter == nil {
 		return store.Value{}, missing()
 	}
@@ -132,7 +131,7 @@ func valueOf(parameter *types.Parameter, w wanted, target aws.Target) (store.Val
 		version += "-" + strconv.FormatInt(parameter.LastModifiedDate.Unix(), 10)
 	}
 	value := store.Value{Data: secret.NewString(*parameter.Value), Version: version}
-	if w.selector() == "" && !target.Failover { // each region counts by itself
+	if selector(w) == "" && !target.Failover { // each region counts by itself
 		value.Order, value.Made = parameter.Version, awssdk.ToTime(parameter.LastModifiedDate)
 	}
 	return value, nil
@@ -141,7 +140,7 @@ func valueOf(parameter *types.Parameter, w wanted, target aws.Target) (store.Val
 // missing is what an invalid parameter is: the service does not tell a missing
 // name from a missing version or label.
 func missing() *aws.CallError {
-	return aws.Failf(fault.ErrNotFound, "there is no such parameter, version or label; check the name with its slashes, the account and the region")
+	return &aws.CallError{Kind: fault.ErrNotFound, Text: "there is no such parameter, version or label; check the name with its slashes, the account and the region"}
 }
 
 // explained adds what is particular to the Parameter Store.

@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	endpoints "github.com/aws/smithy-go/endpoints"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -36,29 +35,15 @@ func (t *Type) Name() string { return typeName }
 // WorkloadSettings are those of provider/backend/aws.
 func (t *Type) WorkloadSettings() []string { return aws.WorkloadSettings() }
 
-// settings are the connection as configured.
-type settings struct {
-	aws.Settings `yaml:",inline"`
-}
-
 // Open checks the settings, which docs/stores/aws.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
-	config := settings{Settings: aws.DefaultSettings()}
-	problems := aws.Problems(strict.DecodeMap(given.Fields, &config))
-	if len(problems) > 0 {
-		return nil, problems.Err()
-	}
-	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
-	config.Check(given.ByOperator, &problems)
-	if config.CheckHosts(endpointOf, &problems); len(problems) > 0 {
-		return nil, problems.Err()
-	}
-	access, err := t.platform.Open(typeName, config.Settings)
+	over := aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
+	access, err := t.platform.ConnectStore(typeName, given.Fields, given.ByOperator, over, endpointOf)
 	if err != nil {
 		return nil, err
 	}
-	return newStore(access, config.Region), nil
+	return newStore(access), nil
 }
 
 func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {

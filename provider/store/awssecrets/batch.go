@@ -21,12 +21,12 @@ import (
 // The bounds of batches.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
 const (
-	batchMost = 20
-	pagesMost = 20
+	maxBatch = 20
+	maxPages = 20
 	// aloneFor is for how long secrets are read one at a time after it was found
 	// that they cannot be read in batches.
-	aloneFor  = 10 * time.Minute
-	aloneMost = 4096
+	aloneFor = 10 * time.Minute
+	maxAlone = 4096
 )
 
 // aloneKey is what cannot be read in batches: one secret, by its ID, or with no
@@ -38,11 +38,11 @@ type aloneKey struct {
 
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
-	q, err := parse(ref, s.region)
-	if err != nil || !q.batched() || s.readsAlone(who, q.first.id) {
+	q, err := parse(ref, s.access.Region())
+	if err != nil || !batched(q) || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
-	return batchMost
+	return maxBatch
 }
 
 // ReadBatch implements store.BatchReader. Where the role may call
@@ -52,15 +52,15 @@ func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html
 func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
 	results := make([]store.Result, len(refs))
-	queries := make([]query, len(refs))
+	queries := make([]aws.Query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.region)
+		queries[i], results[i].Err = parse(ref, s.access.Region())
 	}
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}
 	var at aws.Target
 	denied := false // the batch as such, in whichever region
-	err := s.access.Do(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.access.Call(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))
@@ -68,13 +68,13 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 		return err
 	})
 	for i := range refs {
-		switch answer, ok := found[queries[i].in(at).id]; {
+		switch answer, ok := found[queries[i].In(at).Name]; {
 		case results[i].Err != nil:
 		case err != nil && (ctx.Err() != nil || !denied && (errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrUnauthenticated))):
 			results[i].Err = err
 		case err == nil && ok && answer.failed == nil:
 			results[i].Value = answer.value
-		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].first.id, answer, ok):
+		case err == nil && ok && !at.Failover && !errors.Is(answer.failed, fault.ErrUnavailable) && !maybeOthers(queries[i].First.Name, answer, ok):
 			f := *answer.failed
 			f.Text = "GetSecretValue " + message.Excerpt(refs[i].Key) + " in " + at.Region + ": " + f.Text
 			results[i].Err = &f
@@ -87,7 +87,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	}
 	store.Each(open, results, func(i int) (store.Value, error) {
 		value, failed := s.Read(ctx, who, refs[i])
-		id := queries[i].first.id
+		id := queries[i].First.Name
 		if answer, ok := found[id]; failed == nil && err == nil && !at.Failover && maybeOthers(id, answer, ok) {
 			s.readAlone(who, id)
 		}
@@ -104,10 +104,10 @@ func maybeOthers(id string, answer entry, answered bool) bool {
 }
 
 // idsOf are what to ask for in the target's region, each once.
-func idsOf(queries []query, target aws.Target) []string {
+func idsOf(queries []aws.Query, target aws.Target) []string {
 	ids := make([]string, 0, len(queries))
 	for _, q := range queries {
-		if id := q.in(target).id; id != "" && !slices.Contains(ids, id) {
+		if id := q.In(target).Name; id != "" && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
@@ -125,7 +125,7 @@ type entry struct {
 func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string) (map[string]entry, error) {
 	found := make(map[string]entry, len(ids))
 	var next *string
-	for range pagesMost {
+	for range maxPages {
 		answer, err := s.clients.In(target.Region).BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{
 			SecretIdList: ids, NextToken: next,
 		}, as(target))
@@ -175,7 +175,7 @@ func (s *secretsStore) readsAlone(who identity.Identity, id string) bool {
 func (s *secretsStore) readAlone(who identity.Identity, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.alone) >= aloneMost {
+	if len(s.alone) >= maxAlone {
 		clear(s.alone) // they are found again
 	}
 	s.alone[aloneKey{who.Key(), id}] = s.access.Now().Add(aloneFor)

@@ -24,12 +24,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if strings.ContainsAny(q.first.id+q.failover.id, " \t\r\n\"\\?#") {
+		if strings.ContainsAny(q.First.Name+q.Failover.Name, " \t\r\n\"\\?#") {
 			t.Errorf("a key that no secret has is accepted: %q %q", key, failover)
 		}
 		// What is asked for elsewhere is still a secret's name or ARN.
-		if _, err := parse(store.Reference{Key: q.in(aws.Target{Region: "eu-central-1", Failover: true}).id}, ""); err != nil {
-			t.Errorf("in another region %q is asked for: %v", q.in(aws.Target{Region: "eu-central-1", Failover: true}).id, err)
+		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, ""); err != nil {
+			t.Errorf("in another region %q is asked for: %v", q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name, err)
 		}
 	})
 }

@@ -19,7 +19,6 @@ import (
 // secretsStore is one connection. It is a store.BatchReader.
 type secretsStore struct {
 	access  *aws.Access
-	region  string // of the settings; empty if the node's is taken
 	clients *aws.Clients[*secretsmanager.Client]
 
 	mu sync.Mutex
@@ -27,9 +26,9 @@ type secretsStore struct {
 	alone map[aloneKey]time.Time
 }
 
-func newStore(access *aws.Access, region string) *secretsStore {
+func newStore(access *aws.Access) *secretsStore {
 	return &secretsStore{
-		access: access, region: region, alone: map[aloneKey]time.Time{},
+		access: access, alone: map[aloneKey]time.Time{},
 		clients: &aws.Clients[*secretsmanager.Client]{New: func(region string) *secretsmanager.Client {
 			return secretsmanager.New(secretsmanager.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
@@ -46,27 +45,27 @@ func as(target aws.Target) func(*secretsmanager.Options) {
 
 // Check implements store.Store.
 func (s *secretsStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.region)
+	_, err := parse(ref, s.access.Region())
 	return err
 }
 
 // Read implements store.Store.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.region)
+	q, err := parse(ref, s.access.Region())
 	if err != nil {
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Do(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
-		w := q.in(target)
+	err = s.access.Call(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
+		w := q.In(target)
 		answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
-			SecretId: &w.id, VersionId: optional(w.version), VersionStage: optional(w.stage),
+			SecretId: &w.Name, VersionId: optional(w.Version), VersionStage: optional(w.Label),
 		}, as(target))
 		if err != nil {
 			return explained(aws.Explain(err))
 		}
-		if w.version != "" && w.version != awssdk.ToString(answer.VersionId) || !names(w.id, answer.Name, answer.ARN) {
+		if w.Version != "" && w.Version != awssdk.ToString(answer.VersionId) || !names(w.Name, answer.Name, answer.ARN) {
 			return aws.Incomplete("is of another secret or version")
 		}
 		value, err = valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)

@@ -37,7 +37,7 @@ func TestEndpointsWithAnAuthorityOfOnesOwn(t *testing.T) {
 		}
 	}
 	_, err := trusting(nil).Read(t.Context(), web, db)
-	wantFailure(t, err, fault.ErrUnavailable, "AssumeRoleWithWebIdentity", "unknown authority")
+	wantFailure(t, err, fault.ErrUnavailable, "AssumeRoleWithWebIdentity", "unknown authority", "give that in tls.caCert")
 }
 
 func TestFilesOfAuthoritiesAreTheOperatorsAlone(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
-	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -56,7 +56,7 @@ var (
 // parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func parseReference(ref store.Reference, hsm bool) (*query, error) {
-	var problems azure.Problems
+	var problems remote.Problems
 	kind, name, _ := strings.Cut(ref.Key, "/")
 	q := &query{kind: kind, name: name, version: ref.Version, hsm: hsm}
 	kinds := []string{kindSecrets, kindKeys, kindCertificates}
@@ -79,7 +79,7 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	return q, problems.Err()
 }
 
-func (q *query) setOptions(options map[string]any, problems *azure.Problems) {
+func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 	known := []string{"part", "format", "history"}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		switch name {
@@ -115,7 +115,7 @@ func (q *query) setOptions(options map[string]any, problems *azure.Problems) {
 	}
 }
 
-func oneOf(field string, value any, known []string, problems *azure.Problems) string {
+func oneOf(field string, value any, known []string, problems *remote.Problems) string {
 	text, ok := value.(string)
 	if !ok || !slices.Contains(known, text) {
 		problems.Add(field, "must be one of %s", strings.Join(known, ", "))

@@ -8,6 +8,7 @@ package azure
 
 import (
 	"github.com/lanyardhq/lanyard/provider/backend/azure"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -41,7 +42,7 @@ func (*Type) WorkloadSettings() []string {
 // ReadsAsNode implements store.NodeReader.
 func (*Type) ReadsAsNode(given store.Settings) bool {
 	settings := azure.DefaultSettings()
-	azure.Decode(given.Fields, &settings) // Open tells what cannot be read
+	remote.Decode(given.Fields, &settings) // Open tells what cannot be read
 	return settings.Auth.UsesNode()
 }
 
@@ -56,7 +57,7 @@ func (*Type) NodeSettings() []string {
 // certificate file that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := azure.DefaultSettings()
-	problems := azure.Decode(given.Fields, &settings)
+	problems := remote.Decode(given.Fields, &settings)
 	if len(problems) == 0 {
 		settings.Network = given.Reach("address", "dnsSuffix", "endpoint", "environmentFile")
 		settings.LoginNetwork = given.Reach("authorityHost", "environmentFile")

@@ -66,7 +66,7 @@ func (s *gcpStore) refusal(conn *gcp.Conn, q *query, st *status.Status, token se
 	case codes.DeadlineExceeded:
 		return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
 	}
-	return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s%s", q.name, host, st.Code(), why, gcp.TLSRemedy(st.Message()))
+	return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s", q.name, host, st.Code(), why)
 }
 
 // precondition explains a version that is there and cannot be read. Its state

@@ -209,7 +209,7 @@ func TestTheAnnotationNamesTheServiceAccount(t *testing.T) {
 	_, err := read(t, off, c.web, bank)
 	wantError(t, err, fault.ErrDenied, "the workload identity of service account web in namespace prod: grant")
 
-	forbidden := c.open(t, gcp.Options{Cluster: web, MayAsk: func() bool { return false }}, unchanged)
+	forbidden := c.open(t, gcp.Options{Cluster: web, ClusterAllowed: func() bool { return false }}, unchanged)
 	_, err = read(t, forbidden, c.web, bank)
 	wantError(t, err, fault.ErrDenied, "the workload identity of service account web", "annotation iam.gke.io/gcp-service-account is not read", "policy.readObjects")
 }
@@ -303,7 +303,7 @@ func TestKeysOfServiceAccounts(t *testing.T) {
 		text []byte
 		says string
 	}{
-		"deleted":         {stale, "signing in as old@shop.iam.gserviceaccount.com at 127.0.0.1"},
+		"deleted":         {stale, "login as old@shop.iam.gserviceaccount.com at 127.0.0.1"},
 		"not JSON":        {[]byte("planted"), "the key in key.json of nodePublishSecretRef is not JSON"},
 		"of another type": {[]byte(`{"type":"external_account","credential_source":{"file":"/etc/shadow"}}`), "is of another type"},
 		"without a key":   {[]byte(`{"type":"service_account","client_email":"web@shop.iam.gserviceaccount.com"}`), "has no private key in PEM"},

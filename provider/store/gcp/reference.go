@@ -8,6 +8,7 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -43,7 +44,7 @@ const wantKey = "must be projects/PROJECT/secrets/SECRET, projects/PROJECT/locat
 // parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func (s *settings) parseReference(ref store.Reference) (*query, error) {
-	var problems gcp.Problems
+	var problems remote.Problems
 	q := &query{version: ref.Version}
 	parent := s.parent(ref.Key, q, &problems)
 	if q.version == "" {
@@ -68,7 +69,7 @@ func (s *settings) parseReference(ref store.Reference) (*query, error) {
 
 // parent sets the location and the secret's ID, and returns the resource name
 // that comes before /secrets.
-func (s *settings) parent(key string, q *query, problems *gcp.Problems) string {
+func (s *settings) parent(key string, q *query, problems *remote.Problems) string {
 	wrong := func(text string) string {
 		problems.Add("key", "%s", text)
 		return ""

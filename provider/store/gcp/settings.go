@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -13,7 +12,6 @@ import (
 // The bounds and defaults of settings.
 const (
 	defaultTimeout = 10 * time.Second
-	maxTimeout     = time.Minute
 	defaultRetries = 4
 	maxRetries     = 8
 
@@ -62,14 +60,14 @@ const (
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
-func parseSettings(given store.Settings) (*settings, gcp.Problems) {
+func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	config := &settings{
 		Endpoint: defaultEndpoint, RegionalEndpoint: defaultRegionalEndpoint,
 		Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
 	}
-	var problems gcp.Problems
-	if found := strict.DecodeMap(given.Fields, config); found != nil {
-		return nil, gcp.Problems(found)
+	problems := remote.Decode(given.Fields, config)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	config.way = gcp.Way{
 		TLS: config.TLS, Global: given.Reach("endpoint"), Regional: given.Reach("regionalEndpoint"),
@@ -87,12 +85,7 @@ func parseSettings(given store.Settings) (*settings, gcp.Problems) {
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
 	config.checkReach(&problems)
-	if config.Timeout < time.Second || config.Timeout > maxTimeout {
-		problems.Add("timeout", "must be between 1s and %s", maxTimeout)
-	}
-	if config.Retries < 0 || config.Retries > maxRetries {
-		problems.Add("retries", "must be between 0 and %d", maxRetries)
-	}
+	problems.CheckTries(config.Timeout, time.Second, config.Retries, maxRetries)
 	return config, problems
 }
 
@@ -105,7 +98,7 @@ func (s *settings) at(location string) string {
 }
 
 // checkReach looks at the addresses that are known before a call.
-func (s *settings) checkReach(problems *gcp.Problems) {
+func (s *settings) checkReach(problems *remote.Problems) {
 	s.way.Global.Rule.Check("endpoint", s.Endpoint, problems.Add)
 	if regional := s.at(s.Location); regional != s.Endpoint {
 		s.way.Regional.Rule.Check("regionalEndpoint", regional, problems.Add)

@@ -20,7 +20,7 @@ type gcpStore struct {
 	config  *settings
 	link    *gcp.Link
 	release func() // of the link
-	signIn  *gcp.SignIn
+	login   *gcp.Login
 
 	mu    sync.Mutex
 	conns map[string]*gcp.Conn // by endpoint
@@ -29,8 +29,8 @@ type gcpStore struct {
 func (t *Type) newStore(config *settings, link *gcp.Link, release func()) *gcpStore {
 	return &gcpStore{
 		config: config, link: link, release: release, conns: map[string]*gcp.Conn{},
-		signIn: gcp.NewSignIn(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, MayAsk: t.mayAsk, Timeout: config.Timeout, Retries: config.Retries,
+		login: gcp.NewLogin(gcp.Options{
+			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, ClusterAllowed: t.clusterAllowed, Timeout: config.Timeout, Retries: config.Retries,
 		}),
 	}
 }
@@ -52,7 +52,7 @@ func (s *gcpStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.signIn.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
+	err = s.login.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
 		value, refused, err = s.access(ctx, conn, q, token, who)
 		return refused, err
 	})
@@ -76,7 +76,7 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 	if endpoint != s.config.Endpoint {
 		over = s.config.way.Regional
 	}
-	conn, err := s.link.Dial(endpoint, over)
+	conn, err := s.link.Connect(endpoint, over)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
 // Close implements store.Store.
 func (s *gcpStore) Close() {
 	for _, conn := range s.conns {
-		conn.HangUp()
+		conn.Close()
 	}
 	s.release()
 }

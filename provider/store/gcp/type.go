@@ -32,9 +32,9 @@ type Options struct {
 	// Cluster tells the annotations of service accounts; nil means that none
 	// are followed.
 	Cluster gcp.Cluster
-	// MayAsk says whether the operator lets Cluster be asked now; nil means
-	// yes.
-	MayAsk func() bool
+	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
+	// means yes.
+	ClusterAllowed func() bool
 	// Calls bounds the calls in flight; nil allows 64 at each address.
 	Calls *remote.Calls
 	// Now tells the time; nil means time.Now.
@@ -44,21 +44,16 @@ type Options struct {
 // Type is the kind of store. It holds the connections, which all stores with
 // the same endpoints and authorities share.
 type Type struct {
-	tokens  identity.TokenSource
-	cluster gcp.Cluster
-	mayAsk  func() bool
-	links   *gcp.Links
+	tokens         identity.TokenSource
+	cluster        gcp.Cluster
+	clusterAllowed func() bool
+	links          *gcp.Links
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, mayAsk: opts.MayAsk, links: gcp.NewLinks(typeName, opts.Calls, opts.Now, false)}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
+	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, clusterAllowed: opts.ClusterAllowed, links: gcp.NewLinks(typeName, opts.Calls, opts.Now, false)}
 }
 
 // Name is "google-secret-manager".

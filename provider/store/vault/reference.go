@@ -13,6 +13,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -40,7 +41,7 @@ func (q *query) writes() bool { return q.method == http.MethodPost || q.method =
 // parseReference parses ref. The error wraps fault.ErrInvalid and names every wrong
 // field.
 func parseReference(ref store.Reference) (*query, error) {
-	var problems vault.Problems
+	var problems remote.Problems
 	q := &query{key: ref.Key, method: http.MethodGet, params: url.Values{}, pinned: ref.Version}
 	checkKey(ref.Key, &problems)
 	known := []string{"method", "query", "body", "whole"}
@@ -76,7 +77,7 @@ func parseReference(ref store.Reference) (*query, error) {
 }
 
 // checkKey accepts exactly one spelling of each path.
-func checkKey(key string, problems *vault.Problems) {
+func checkKey(key string, problems *remote.Problems) {
 	switch {
 	case key == "":
 		problems.Add("key", "is missing; it is the path in Vault's API, such as secret/data/prod/db")
@@ -93,7 +94,7 @@ func checkKey(key string, problems *vault.Problems) {
 	}
 }
 
-func (q *query) setMethod(value any, problems *vault.Problems) {
+func (q *query) setMethod(value any, problems *remote.Problems) {
 	methods := []string{http.MethodGet, methodList, http.MethodPost, http.MethodPut}
 	text, ok := value.(string)
 	if !ok || !slices.Contains(methods, strings.ToUpper(text)) {
@@ -103,7 +104,7 @@ func (q *query) setMethod(value any, problems *vault.Problems) {
 	q.method = strings.ToUpper(text)
 }
 
-func (q *query) setParams(value any, problems *vault.Problems) {
+func (q *query) setParams(value any, problems *remote.Problems) {
 	fields, ok := asFields(value)
 	if !ok {
 		problems.Add("options.query", "must be fields with text, such as {format: pem}")
@@ -125,7 +126,7 @@ func (q *query) setParams(value any, problems *vault.Problems) {
 	}
 }
 
-func (q *query) setBody(value any, problems *vault.Problems) {
+func (q *query) setBody(value any, problems *remote.Problems) {
 	if _, ok := asFields(value); !ok {
 		problems.Add("options.body", "must be fields, such as {common_name: web.example.com}")
 		return
@@ -157,7 +158,7 @@ func asFields(value any) (map[string]any, bool) {
 }
 
 // setVersion pins a version of KV v2, which counts them from one.
-func (q *query) setVersion(version string, problems *vault.Problems) {
+func (q *query) setVersion(version string, problems *remote.Problems) {
 	if version == "" {
 		return
 	}

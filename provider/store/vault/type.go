@@ -8,6 +8,7 @@
 package vault
 
 import (
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -38,7 +39,7 @@ func (t *Type) WorkloadSettings() []string {
 // ReadsAsNode implements store.NodeReader.
 func (t *Type) ReadsAsNode(given store.Settings) bool {
 	settings := vault.DefaultSettings()
-	vault.Decode(given.Fields, &settings) // Open tells what cannot be read
+	remote.Decode(given.Fields, &settings) // Open tells what cannot be read
 	return settings.Auth.UsesNode()
 }
 
@@ -50,7 +51,7 @@ func (t *Type) NodeSettings() []string { return nil }
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := vault.DefaultSettings()
-	problems := vault.Decode(given.Fields, &settings)
+	problems := remote.Decode(given.Fields, &settings)
 	if len(problems) == 0 {
 		settings.Network = given.Reach("address")
 		settings.Check(given.ByOperator, &problems)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 )
@@ -15,6 +17,10 @@ type Error struct {
 	Status  int
 	Code    string
 	Message string
+
+	// RetryAfter is the header of that name in whole seconds; zero leaves it out. The
+	// services that speak JSON answer with it.
+	RetryAfter time.Duration
 }
 
 // Error is the code and the message.
@@ -131,6 +137,9 @@ func (s *Server) Signatures() int {
 }
 
 func writeJSONError(w http.ResponseWriter, failed *Error) {
+	if failed.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(failed.RetryAfter.Seconds())))
+	}
 	w.Header().Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
 	backendtest.WriteJSON(w, failed.Status, jsonType, map[string]string{"__type": failed.Code, "message": failed.Message})
 }

@@ -121,6 +121,13 @@ func Start(address string) (*Server, error) {
 	return s, nil
 }
 
+// InMemory serves Entra ID and the vaults on connections in memory until the test
+// ends, as backendtest.InMemory does.
+func (s *Server) InMemory(t testing.TB) backendtest.Dial {
+	t.Helper()
+	return backendtest.InMemory(t, s.secure.Config.Handler, s.secure.TLS.Clone())
+}
+
 // Close ends the server.
 func (s *Server) Close() {
 	s.secure.Close()

@@ -13,8 +13,10 @@
 package gcptest
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -26,6 +28,7 @@ import (
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
@@ -131,6 +134,23 @@ func start(address string, secure bool) (*Server, error) {
 	return s, nil
 }
 
+// InMemory serves Secret Manager and Cloud KMS at Endpoint, and the other services at
+// Identity, on connections in memory until the test ends, as backendtest.InMemory
+// does. There is no TLS.
+func (s *Server) InMemory(t testing.TB) backendtest.Dial {
+	t.Helper()
+	identity := backendtest.InMemory(t, s.identity.Config.Handler, nil)
+	listener, server := bufconn.Listen(64<<10), s.newGRPC(false)
+	go func() { _ = server.Serve(listener) }() //nolint:errcheck // it ends with Stop
+	t.Cleanup(server.Stop)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if "http://"+address == s.Endpoint {
+			return listener.DialContext(ctx)
+		}
+		return identity(ctx, network, address)
+	}
+}
+
 // Close ends the server.
 func (s *Server) Close() {
 	s.identity.Close()
@@ -150,12 +170,18 @@ func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err 
 		scheme = "https://"
 		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(&s.identity.TLS.Certificates[0])))
 	}
-	server := grpc.NewServer(append(options, grpc.UnaryInterceptor(s.rewrite))...)
-	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
-	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
+	server := s.newGRPC(regional, options...)
 	s.grpc = append(s.grpc, server)
 	s.served.Go(func() { _ = server.Serve(listener) }) //nolint:errcheck // it ends with Stop
 	return scheme + listener.Addr().String(), nil
+}
+
+// newGRPC returns a server of Secret Manager and Cloud KMS.
+func (s *Server) newGRPC(regional bool, options ...grpc.ServerOption) *grpc.Server {
+	server := grpc.NewServer(append(options, grpc.UnaryInterceptor(s.rewrite))...)
+	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
+	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
+	return server
 }
 
 // Stop makes Secret Manager unreachable for good.

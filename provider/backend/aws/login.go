@@ -61,6 +61,9 @@ func exchangeFailure(err error) *CallError {
 		own := *failed
 		return &own
 	}
+	if remote.HasKind(err) {
+		return &CallError{Kind: fault.Of(err).Err, Text: err.Error()}
+	}
 	return &CallError{Kind: fault.ErrUnavailable, Text: err.Error()}
 }
 
@@ -169,7 +172,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 // temporary returns what by granted, if it is whole.
 func temporary(got awssdk.Credentials, by string) (awssdk.Credentials, *CallError) {
 	if got.AccessKeyID == "" || got.SecretAccessKey == "" || got.SessionToken == "" || !got.CanExpire || got.Expires.IsZero() {
-		return awssdk.Credentials{}, Failf(fault.ErrUnavailable, "%s answered without whole credentials; look at what stands between the node and AWS", by)
+		return awssdk.Credentials{}, failf(fault.ErrUnavailable, "%s answered without whole credentials; look at what stands between the node and AWS", by)
 	}
 	return got, nil
 }
@@ -183,7 +186,7 @@ func ofRole(got *types.Credentials, user *types.AssumedRoleUser, role, session s
 	is, asked := strings.Split(awssdk.ToString(user.Arn), ":"), strings.Split(role, ":")
 	name := role[strings.LastIndex(role, "/")+1:]
 	if len(is) != 6 || len(asked) != 6 || is[4] != asked[4] || is[5] != "assumed-role/"+name+"/"+session {
-		return nil, Failf(fault.ErrUnavailable, "STS answered with the credentials of another role than %s; look at what stands between the node and AWS", message.Excerpt(role))
+		return nil, failf(fault.ErrUnavailable, "STS answered with the credentials of another role than %s; look at what stands between the node and AWS", message.Excerpt(role))
 	}
 	return got, nil
 }
@@ -220,7 +223,7 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 		f.Text += fmt.Sprintf("; check that IAM has an OpenID Connect provider for this cluster's issuer, and that its client IDs hold %s", message.Excerpt(audience))
 	case f.Code == "ExpiredTokenException":
 		f.Kind, f.credentials = fault.ErrUnauthenticated, false
-		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; the kubelet passes a new one when the CSIDriver secrets-store.csi.k8s.io has requiresRepublish: true, or check the node's clock", message.Excerpt(role))
+		f.Text = fmt.Sprintf("AssumeRoleWithWebIdentity of %s: the pod's token has expired; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock", message.Excerpt(role))
 	case f.Code == "AccessDenied":
 		f.Text += "; check that the role exists and that its trust policy allows this service account (sub) and audience (aud)"
 	case f.Code == "RegionDisabledException":

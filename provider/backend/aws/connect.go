@@ -9,7 +9,7 @@
 // node's instance profile (a command's options hand it what they lead to), never lets one service account use another's
 // credentials, and never repeats a token in an error.
 //
-// Start with New and Platform.Open; Access.Do is how every call is made. The
+// Start with New and Platform.Connect; Access.Call is how every call is made. The
 // calls themselves go through the service clients of
 // github.com/aws/aws-sdk-go-v2 with its own repetitions switched off, because
 // those neither know how much time the mount has left nor what failed last.
@@ -72,15 +72,7 @@ type Platform struct {
 
 // New returns a Platform that works until Close.
 func New(opts Options) *Platform {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Platform{
 		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),

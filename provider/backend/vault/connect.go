@@ -64,15 +64,7 @@ type Pool struct {
 
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
-	if opts.Tokens == nil {
-		opts.Tokens = identity.PodTokens{Now: opts.Now}
-	}
-	if opts.Calls == nil {
-		opts.Calls = remote.NewCalls(64)
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 }
 

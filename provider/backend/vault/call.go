@@ -181,7 +181,7 @@ func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	return req.WithContext(ctx), nil
 }
 
-// passingStatus tells statuses that may pass by themselves, and whether Vault
+// passingStatus reports whether a failure may pass by itself, and whether Vault
 // may have carried the request out before it answered so.
 func passingStatus(status int) (passes, executed bool) {
 	switch status {
@@ -205,5 +205,5 @@ func (c *client) unreachable(ctx context.Context, err error) outcome {
 			"Vault at %s did not answer within %s; see the setting timeout", c.address.Host, c.backoff.Timeout)}
 	}
 	return outcome{passes: true, done: sent, err: fault.Failf(fault.ErrUnavailable,
-		"Vault at %s cannot be reached: %s%s", c.address.Host, message.Excerpt(err.Error()), tlsRemedy(err))}
+		"Vault at %s cannot be reached: %s", c.address.Host, message.Excerpt(err.Error()))}
 }

@@ -1,3 +1,17 @@
+// Package gcp is what stores and key services in Google Cloud have in common:
+// how a pod's identity becomes an access token, the connections, and how a call
+// is bounded, retried and explained when it fails.
+//
+// A pod's service account token is exchanged for one of Google's, as Workload
+// Identity Federation for GKE, for fleets and for other clusters has it, and a
+// Google service account is impersonated where one is named. The node's own
+// credentials are used only where the operator says so.
+//
+// It never reads GOOGLE_* or proxy variables of its environment, the gcloud
+// configuration or well-known files; never lets one service account use
+// another's access token; and never repeats a token in an error.
+//
+// Start with Login.With; a call is made by Call.
 package gcp
 
 import (
@@ -38,13 +52,10 @@ type Way struct {
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name. now tells the time to their caches; nil means
-// time.Now. person is true for who runs a command.
+// and counted there under name. now tells the time to their caches. person is true for
+// who runs a command.
 func NewLinks(name string, calls *remote.Calls, now func() time.Time, person bool) *Links {
-	if now == nil {
-		now = time.Now
-	}
-	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxSignInBytes, Person: person})
+	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes, Person: person})
 	return &Links{remote.NewShared(
 		func(way Way) (*Link, error) {
 			l := newLink(name, way, now)
@@ -93,8 +104,8 @@ type Conn struct {
 	*remote.Conn
 	// Endpoint is the URL that was dialled.
 	Endpoint string
-	// HangUp gives the connection back.
-	HangUp func()
+	// Close gives the connection back.
+	Close func()
 
 	observed string // what its calls are counted as
 	over     remote.Network
@@ -120,14 +131,14 @@ func (l *Link) close() {
 	}
 }
 
-// Dial returns the connection to a checked endpoint over a network of the Way, which
-// the caller hangs up once. It makes no call: gRPC connects when the first is made.
-func (l *Link) Dial(endpoint string, over remote.Network) (*Conn, error) {
-	conn, hangUp, err := l.conns.Acquire(dialled{endpoint, over})
+// Connect returns the connection to a checked endpoint over a network of the Way, which
+// the caller closes once. It makes no call: gRPC connects when the first is made.
+func (l *Link) Connect(endpoint string, over remote.Network) (*Conn, error) {
+	conn, release, err := l.conns.Acquire(dialled{endpoint, over})
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	return &Conn{Conn: conn, Endpoint: endpoint, HangUp: hangUp, observed: l.name, over: over}, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name, over: over}, nil
 }
 
 func (l *Link) dial(to dialled) (*remote.Conn, error) {

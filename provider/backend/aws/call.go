@@ -39,10 +39,10 @@ type Access struct {
 	sts      health // of the STS, which may be well where the service is not
 }
 
-// Open returns the way to AWS with settings that have passed Check. storeType is
+// Connect returns the way to AWS with settings that have passed Check. storeType is
 // what the calls are counted under. It reads the certificate files that the settings
 // name, and makes no call. The error wraps fault.ErrInvalid.
-func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
+func (p *Platform) Connect(storeType string, settings Settings) (*Access, error) {
 	a := &Access{platform: p, settings: settings, release: func() {}}
 	for _, way := range []struct {
 		client  **http.Client
@@ -64,10 +64,30 @@ func (p *Platform) Open(storeType string, settings Settings) (*Access, error) {
 	return a, nil
 }
 
+// ConnectStore is Connect for a store whose fields are Settings and nothing else, which it
+// decodes and checks. byOperator says that the operator's configuration names the
+// store, and service finds the endpoints that AWS has for it.
+func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool, over Networks, service EndpointOf) (*Access, error) {
+	settings := DefaultSettings()
+	problems := remote.Decode(fields, &settings)
+	settings.Networks = over
+	if len(problems) == 0 {
+		settings.Check(byOperator, &problems)
+		settings.CheckHosts(service, &problems)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return p.Connect(storeType, settings)
+}
+
+// Region is the region of the settings; empty if the node's is taken.
+func (a *Access) Region() string { return a.settings.Region }
+
 // Close releases the connections. No call runs during or after it.
 func (a *Access) Close() { a.release() }
 
-// Target is where and as whom one call is made.
+// Target is the region of one call, and the credentials for it.
 type Target struct {
 	// Region is the region to ask.
 	Region string
@@ -105,13 +125,13 @@ func (a *Access) DualStack() awssdk.DualStackEndpointState {
 	return awssdk.DualStackEndpointStateDisabled
 }
 
-// Do makes a call as the identity, and again if that may help: a bounded number
+// Call makes a call as the identity, and again if that may help: a bounded number
 // of times while it may pass by itself, once with new credentials if they were
 // refused, and then in the next region. A failover region is believed when it
 // has what was asked for; its refusals say nothing of the first. call's error is
-// the SDK's or a *CallError; Do's is a *CallError, or wraps ctx's. what is the
+// the SDK's or wraps a kind of package fault; Call's wraps a kind or ctx's. what is the
 // action and its object, such as "GetSecretValue db".
-func (a *Access) Do(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
+func (a *Access) Call(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
 	regions, err := a.regions(ctx)
 	if err != nil {
 		return err
@@ -161,7 +181,7 @@ func (a *Access) regions(ctx context.Context) ([]string, error) {
 		}
 	}
 	if len(regions) == 1 && len(a.settings.FailoverRegions) > 0 {
-		return nil, Failf(fault.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
+		return nil, fault.Failf(fault.ErrInvalid, "failoverRegions names %s alone, which is the node's own region and so the first; name another, or give region", first)
 	}
 	return regions, nil
 }
@@ -212,6 +232,8 @@ func asFailure(err error) *CallError {
 		return nil
 	case errors.As(err, &failed):
 		return failed
+	case remote.HasKind(err):
+		return &CallError{Kind: fault.Of(err).Err, Text: err.Error()}
 	}
 	return Explain(err)
 }
@@ -223,7 +245,7 @@ func (a *Access) attempt(ctx context.Context, retries int, try func(context.Cont
 		if failed = try(ctx); failed == nil {
 			return remote.Outcome{}
 		}
-		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
+		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable), After: failed.after}
 	})
 	switch {
 	case errors.Is(err, remote.ErrNoSlot):
@@ -237,5 +259,5 @@ func (a *Access) attempt(ctx context.Context, retries int, try func(context.Cont
 // grant is a pod's credentials in use.
 type grant = credential.Grant[awssdk.Credentials]
 
-// Now is the time as the platform tells it.
+// Now returns the time of the platform's clock.
 func (a *Access) Now() time.Time { return a.platform.now() }

@@ -18,7 +18,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// Scope is that of every access token.
+// Scope is the scope of every access token.
 // https://cloud.google.com/secret-manager/docs/accessing-the-api#oauth-scopes
 const Scope = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -26,8 +26,8 @@ const Scope = "https://www.googleapis.com/auth/cloud-platform"
 // Secret of nodePublishSecretRef.
 const keyName = "key.json"
 
-// Options are what a SignIn is made of. All but Cluster,
-// Person and MayAsk are required.
+// Options are what a Login is made of. All but Cluster,
+// Person and ClusterAllowed are required.
 type Options struct {
 	// Auth has passed its Check.
 	Auth Auth
@@ -41,31 +41,31 @@ type Options struct {
 	// Person is who runs a command, for settings that say AsPerson; nil where
 	// pods are served.
 	Person *Person
-	// MayAsk says whether the operator lets Cluster be asked now; nil means
-	// yes.
-	MayAsk func() bool
+	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
+	// means yes.
+	ClusterAllowed func() bool
 	// Timeout bounds one try of a call, and Retries how often it is made again.
 	Timeout time.Duration
 	Retries int
 }
 
-// SignIn gets access tokens, one for each identity and what it acts as. They are
-// used until they end or are refused, by all who sign in over one Link. It is
+// Login gets access tokens, one for each identity and what it acts as. They are
+// used until they end or are refused, by all who log in over one Link. It is
 // safe for concurrent use.
-type SignIn struct{ Options }
+type Login struct{ Options }
 
-// NewSignIn returns a SignIn that works until its Link is given back.
-func NewSignIn(opts Options) *SignIn { return &SignIn{opts} }
+// NewLogin returns a Login that works until its Link is given back.
+func NewLogin(opts Options) *Login { return &Login{opts} }
 
-// mostTokens bounds the new access tokens that one use may cost.
-const mostTokens = 2
+// maxTokens bounds the new access tokens that one use may cost.
+const maxTokens = 2
 
 // With calls use with an access token of the identity, and who that is, for
 // errors. If use returns refused, the token itself was not accepted: it may
 // have been revoked, so that use is called again with a new one, unless the
 // one it had was new. The error is that of use, or wraps one of package
 // store's kinds or ctx's.
-func (s *SignIn) With(ctx context.Context, as identity.Identity, use func(token secret.Bytes, who string) (refused bool, err error)) error {
+func (s *Login) With(ctx context.Context, as identity.Identity, use func(token secret.Bytes, who string) (refused bool, err error)) error {
 	p, err := s.principal(ctx, as)
 	if err != nil {
 		return err
@@ -76,21 +76,21 @@ func (s *SignIn) With(ctx context.Context, as identity.Identity, use func(token 
 			return err
 		}
 		refused, err := use(grant.Credential, p.who)
-		if !refused || try >= mostTokens || !s.Link.granted.Forget(p.key, grant) {
+		if !refused || try >= maxTokens || !s.Link.granted.Forget(p.key, grant) {
 			return err
 		}
 	}
 }
 
-// principal is as whom Google is called.
+// principal is an identity that calls Google.
 type principal struct {
 	key      credential.Key
 	exchange credential.Exchange[secret.Bytes]
 	who      string // in errors
 }
 
-// principal is that of a pod.
-func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal, error) {
+// principal returns the principal of a pod.
+func (s *Login) principal(ctx context.Context, id identity.Identity) (principal, error) {
 	auth := &s.Auth
 	switch auth.Method {
 	case methodPerson:
@@ -127,9 +127,9 @@ func (s *SignIn) principal(ctx context.Context, id identity.Identity) (principal
 	return s.workload(id, account, delegates), nil
 }
 
-// personToken signs in with what the person's own tools would use. The words of
+// personToken logs in with what the person's own tools would use. The words of
 // the library are kept for their remedies.
-func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
+func (s *Login) personToken(context.Context) (secret.Bytes, time.Time, error) {
 	granted, err := s.Person.Source.Token()
 	if err != nil || granted.AccessToken == "" {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "no credentials of Google Cloud were found for who runs this command; run gcloud auth application-default login: %s", message.Excerpt(fmt.Sprint(err)))
@@ -138,13 +138,13 @@ func (s *SignIn) personToken(context.Context) (secret.Bytes, time.Time, error) {
 }
 
 // workload is the pod's own principal, or the service account that it acts as.
-func (s *SignIn) workload(id identity.Identity, account string, delegates []string) principal {
+func (s *Login) workload(id identity.Identity, account string, delegates []string) principal {
 	auth := &s.Auth
 	who := fmt.Sprintf("the workload identity of service account %s in namespace %s", message.Excerpt(id.ServiceAccount), message.Excerpt(id.Namespace))
 	switch {
 	case account != "":
 		who = "service account " + account
-	case s.Auth.Annotations && s.Cluster != nil && !s.mayAsk():
+	case s.Auth.Annotations && s.Cluster != nil && !s.clusterAllowed():
 		who += " (whose annotation " + accountAnnotation + " is not read: the operator has not set policy.readObjects)"
 	}
 	return principal{
@@ -165,7 +165,7 @@ func (s *SignIn) workload(id identity.Identity, account string, delegates []stri
 
 // federate exchanges the pod's token for one of Google's (RFC 8693).
 // https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token
-func (s *SignIn) federate(ctx context.Context, id identity.Identity) (secret.Bytes, time.Time, error) {
+func (s *Login) federate(ctx context.Context, id identity.Identity) (secret.Bytes, time.Time, error) {
 	auth := &s.Auth
 	audience, err := s.audience(ctx)
 	if err != nil {

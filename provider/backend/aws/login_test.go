@@ -28,7 +28,7 @@ func reach(platform *Platform, server *awstest.Server, down *string) {
 
 func opened(t *testing.T, platform *Platform, settings Settings) *Access {
 	t.Helper()
-	access, err := platform.Open("test", settings)
+	access, err := platform.Connect("test", settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
 	server, platform, settings := twoRegions(t, &down)
 	var asked []string
 	first := opened(t, platform, settings)
-	err := first.Do(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
+	err := first.Call(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
 		asked = append(asked, target.Region)
 		return nil
 	})
@@ -78,7 +78,7 @@ func TestTheSTSOfTheNextRegionGrantsWhenTheFirstIsDown(t *testing.T) {
 	}
 	down = "sts"
 	first.Close() // connections that are open already
-	err = opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
+	err = opened(t, platform, settings).Call(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
 	if !errors.Is(err, fault.ErrUnavailable) || strings.Count(err.Error(), "no route to host") != 1 {
 		t.Errorf("with both down: %v", err)
 	}
@@ -106,7 +106,7 @@ func TestTheAgentIsAskedAtTheAddressThatIsPreferred(t *testing.T) {
 			settings.Region, settings.Retries = "eu-west-1", 0
 			settings.Auth.Method = methodPodIdentity
 			settings.Auth.AddressType, _, _ = strings.Cut(addresses, " ")
-			err := opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			err := opened(t, platform, settings).Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
 			if granted := err == nil; granted != test.grant || err != nil && !errors.Is(err, fault.ErrUnavailable) {
 				t.Errorf("error %v, want credentials: %v", err, test.grant)
 			}
@@ -139,7 +139,7 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 			settings := DefaultSettings()
 			settings.Region, settings.Retries = "eu-west-1", 1
 			settings.Auth.Method, settings.Auth.AgentEndpoint = methodPodIdentity, server.URL
-			err := opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			err := opened(t, platform, settings).Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
 			if !errors.Is(err, test.kind) {
 				t.Fatalf("error %v, want %v", err, test.kind)
 			}
@@ -172,7 +172,7 @@ func TestAThrottledAgentIsAskedAgain(t *testing.T) {
 			settings := DefaultSettings()
 			settings.Region, settings.Retries = "eu-west-1", 1
 			settings.Auth.Method, settings.Auth.AgentEndpoint = methodPodIdentity, server.URL
-			err := opened(t, platform, settings).Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
+			err := opened(t, platform, settings).Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing)
 			if errors.Is(err, fault.ErrUnavailable) {
 				t.Error(err)
 			}
@@ -209,7 +209,7 @@ func TestASilentFirstRegionDoesNotKeepTheCredentialsAway(t *testing.T) {
 	settings.Region, settings.FailoverRegions, settings.Timeout = "eu-west-1", []string{"eu-central-1"}, time.Second
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.{region}.example.com"
-	if err := opened(t, platform, settings).Do(pressed{t.Context()}, podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+	if err := opened(t, platform, settings).Call(pressed{t.Context()}, podOf(t, server, "prod/web"), "Test", nothing); err != nil {
 		t.Error(err)
 	}
 	if calls := server.Calls("sts:AssumeRoleWithWebIdentity"); calls != 1 {
@@ -230,7 +230,7 @@ func TestCredentialsStayWhileSTSCannotFetchTheKeys(t *testing.T) {
 	settings.Auth.Role = server.PutRole("web", awstest.Role{Accounts: []string{"prod/web"}})
 	settings.Auth.STSEndpoint = "http://sts.example.com"
 	access := opened(t, platform, settings)
-	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+	if err := access.Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
 		t.Fatal(err)
 	}
 	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken",
@@ -238,13 +238,13 @@ func TestCredentialsStayWhileSTSCannotFetchTheKeys(t *testing.T) {
 	// A renewal is due, and another some time after it has failed.
 	passed.Store(int64(50 * time.Minute))
 	for server.Calls("sts:AssumeRoleWithWebIdentity") < 3 {
-		if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
+		if err := access.Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); err != nil {
 			t.Fatal(err)
 		}
 		passed.Add(int64(200 * time.Millisecond))
 		time.Sleep(time.Millisecond)
 	}
-	err := access.Do(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
+	err := access.Call(t.Context(), podOf(t, server, "prod/api"), "Test", nothing)
 	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "verification key") || !strings.Contains(err.Error(), "openid-configuration") {
 		t.Errorf("without credentials: %v", err)
 	}
@@ -262,7 +262,7 @@ func TestCredentialsAreRenewedBeforeTheyEnd(t *testing.T) {
 	access, as := opened(t, platform, settings), podOf(t, server, "prod/web")
 	exchanges := func(want int) {
 		t.Helper()
-		if err := access.Do(t.Context(), as, "Test", nothing); err != nil {
+		if err := access.Call(t.Context(), as, "Test", nothing); err != nil {
 			t.Fatal(err)
 		}
 		deadline := time.Now().Add(5 * time.Second) // a renewal is made beside the call
@@ -310,10 +310,10 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 		dials   int64
 	}{{"prod/web", 1}, {"prod/api", 1}, {"prod/cron", 2}} {
 		if exchange.account == "prod/cron" {
-			passed.Store(int64(restMost))
+			passed.Store(int64(maxRest))
 		}
 		var asked []string
-		err := access.Do(t.Context(), podOf(t, server, exchange.account), "Test", func(_ context.Context, target Target) error {
+		err := access.Call(t.Context(), podOf(t, server, exchange.account), "Test", func(_ context.Context, target Target) error {
 			asked = append(asked, target.Region)
 			return nil
 		})
@@ -331,7 +331,7 @@ func TestAnSTSThatCannotFetchTheKeysStaysTheFirst(t *testing.T) {
 	server, platform, settings := twoRegions(t, new(string))
 	server.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Fail(400, "InvalidIdentityToken", keysUnreached)})
 	access := opened(t, platform, settings)
-	if err := access.Do(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); !errors.Is(err, fault.ErrUnavailable) {
+	if err := access.Call(t.Context(), podOf(t, server, "prod/web"), "Test", nothing); !errors.Is(err, fault.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	for _, region := range []string{"eu-west-1", "eu-central-1"} {
