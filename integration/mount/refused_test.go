@@ -144,11 +144,11 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 		},
 		"expression that fails": {
 			"{path: second, store: vault, key: secret/data/web/db, property: 'abs(value)'}", codes.InvalidArgument,
-			"object 2 (second): vault: property abs(value): abs: wants a number",
+			"object 2 (second): vault: property abs(value) of secret/data/web/db: abs: wants a number",
 		},
 		"expression that selects nothing": {
 			"{path: second, store: vault, key: secret/data/web/db, property: absent}", codes.NotFound,
-			"object 2 (second): vault: property absent of secret/data/web/db: selects nothing",
+			"object 2 (second): vault: property absent of secret/data/web/db: selects nothing: the value has no key absent",
 		},
 		"template that fails": {
 			"{path: second, template: '{{ index .good 99 }}'}", codes.InvalidArgument,
@@ -156,7 +156,7 @@ func TestRefusedValueNamesObjectStoreAndCause(t *testing.T) {
 		},
 		"expansion of what is no object": {
 			"{path: second, store: vault, key: secret/data/web/db, property: list, expand: true}", codes.InvalidArgument,
-			"object 2 (second): vault: expand: the value is not a JSON object, so it has no keys to expand",
+			"object 2 (second): vault: expand of secret/data/web/db: the value is not a JSON object, so it has no keys to expand",
 		},
 		"secret that does not exist": {
 			"{path: second, store: vault, key: secret/data/web/none}", codes.NotFound,

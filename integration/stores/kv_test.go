@@ -79,9 +79,9 @@ func TestWrongKindOfKVIsExplained(t *testing.T) {
 		kind error
 		text string
 	}{
-		"KV version 2 without data/": {store.Reference{Key: f.kv2() + "/db"}, fault.ErrNotFound, f.kv2() + "/data/db"},
+		"KV version 2 without data/": {store.Reference{Key: f.kv2() + "/db"}, fault.ErrInvalid, f.kv2() + "/data/db"},
 		"KV version 1 with data/":    {store.Reference{Key: f.kv1() + "/data/db"}, fault.ErrNotFound, f.kv1() + "/db"},
-		"a version of KV version 1":  {store.Reference{Key: f.kv1() + "/db", Version: "1"}, fault.ErrInvalid, "leave version out"},
+		"a version of KV version 1":  {store.Reference{Key: f.kv1() + "/db", Version: "1"}, fault.ErrInvalid, "leave `version` out"},
 		"a path that is denied":      {store.Reference{Key: f.kv1() + "/deny/db"}, fault.ErrDenied, `permission denied for role "web" at auth/` + f.jwt() + ": its policies need read on " + f.kv1() + "/deny/db"},
 	} {
 		t.Run(name, func(t *testing.T) {

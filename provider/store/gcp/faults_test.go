@@ -64,7 +64,7 @@ func TestWhatDoesNotPassInTimeIsUnavailable(t *testing.T) {
 		"no payload":    {gcptest.Fault{Method: access, Empty: true}, []string{"without a payload"}},
 		"another's":     {gcptest.Fault{Method: access, Other: true}, []string{"answered with projects/", "other-db"}},
 		"slow":          {gcptest.Fault{Method: access, Delay: time.Hour}, []string{"did not answer within 1s", "timeout"}},
-		"STS throttled": {gcptest.Fault{Method: "token", Status: 429}, []string{"the exchange of the pod's token at 127.0.0.1", "throttled (429)"}},
+		"STS throttled": {gcptest.Fault{Method: "token", Status: 429, Wait: time.Hour}, []string{"the exchange of the pod's token at 127.0.0.1", "throttled (429)"}},
 		"STS failing":   {gcptest.Fault{Method: "token", Status: 502}, []string{"the exchange of the pod's token", "failed (502)"}},
 		"STS slow":      {gcptest.Fault{Method: "token", Delay: time.Hour}, []string{"no answer within 1s"}},
 		"STS cannot reach the issuer": {

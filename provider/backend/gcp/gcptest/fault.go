@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -26,8 +27,8 @@ type Fault struct {
 	// Delay comes before whatever follows. Alone it only makes calls slow.
 	// It ends when the caller hangs up.
 	Delay time.Duration
-	// Code is the answer of Secret Manager instead of the right one, with what
-	// it asks the client to wait.
+	// Code is the answer of Secret Manager instead of the right one. Wait is what the
+	// client is asked to wait, by it or with Status.
 	Code    codes.Code
 	Message string
 	Wait    time.Duration
@@ -93,6 +94,9 @@ func (s *Server) answered(w http.ResponseWriter, r *http.Request, method string)
 	if met.Status == http.StatusBadRequest {
 		refuse(w, "invalid_grant", met.Message)
 		return true
+	}
+	if met.Wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(met.Wait.Seconds())))
 	}
 	fail(w, met.Status, "UNAVAILABLE", "a fault of the test")
 	return true
