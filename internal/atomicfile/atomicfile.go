@@ -125,7 +125,7 @@ func writeTemporary(path string, data []byte, mode fs.FileMode) (*os.File, error
 // the name and not the name itself, which may be as long as a name can be.
 func temporaryName(path string) string {
 	digest := fnv.New64a()
-	digest.Write([]byte(filepath.Base(path)))
+	_, _ = digest.Write([]byte(filepath.Base(path))) //nolint:errcheck // it never fails
 	return fmt.Sprintf(".lanyard-%016x-*", digest.Sum64())
 }
 
@@ -145,6 +145,9 @@ func createLocked(path string) (*os.File, error) {
 		if err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
+		if err == nil {
+			err = fmt.Errorf("%s: another took its place", file.Name())
+		}
 		if err = errors.Join(err, file.Close()); !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(err, os.Remove(file.Name()))
 		}
@@ -154,7 +157,7 @@ func createLocked(path string) (*os.File, error) {
 // removeLeftovers removes the temporary files of path whose writer is gone. They hold
 // private keys if path does. What cannot be removed stays: it stops nobody.
 func removeLeftovers(path string) {
-	names, _ := filepath.Glob(filepath.Join(globQuoted(filepath.Dir(path)), temporaryName(path)))
+	names, _ := filepath.Glob(filepath.Join(globQuoted(filepath.Dir(path)), temporaryName(path))) //nolint:errcheck // the pattern is whole
 	for _, name := range names {
 		file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 		if err != nil {
@@ -162,9 +165,9 @@ func removeLeftovers(path string) {
 		}
 		info, err := file.Stat()
 		if err == nil && info.Mode().IsRegular() && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			_ = os.Remove(name)
+			_ = os.Remove(name) //nolint:errcheck // it stops nobody
 		}
-		_ = file.Close()
+		_ = file.Close() //nolint:errcheck // it was only looked at
 	}
 }
 
