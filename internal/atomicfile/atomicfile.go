@@ -125,7 +125,7 @@ func writeTemporary(path string, data []byte, mode fs.FileMode) (*os.File, error
 // the name and not the name itself, which may be as long as a name can be.
 func temporaryName(path string) string {
 	digest := fnv.New64a()
-	_, _ = digest.Write([]byte(filepath.Base(path))) //nolint:errcheck // it never fails
+	_, _ = digest.Write([]byte(filepath.Base(path)))
 	return fmt.Sprintf(".lanyard-%016x-*", digest.Sum64())
 }
 
