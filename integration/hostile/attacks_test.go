@@ -48,7 +48,7 @@ func (a *attacker) workers(ctx context.Context, count, spaces int, class func(n 
 	for w := range count {
 		all.Go(func() {
 			for n := w; ctx.Err() == nil; n += count {
-				_, _ = a.mount(ctx, a.newPod(namespace(w%spaces), "mallory"), class(n)) //nolint:errcheck // most fail, as they should
+				_, _ = a.mount(ctx, a.newPod(namespace(w%spaces), "mallory"), class(n))
 				select {
 				case <-ctx.Done():
 				case <-time.After(again):
@@ -155,18 +155,18 @@ func attacks(t *testing.T, e *evil) []attack {
 		{"4,000 connections to the admin port", func(ctx context.Context, a *attacker) {
 			address := strings.TrimPrefix(a.provider.Admin, "http://")
 			for range 4000 {
-				connection, err := net.DialTimeout("tcp", address, time.Second) //nolint:noctx // a second
+				connection, err := net.DialTimeout("tcp", address, time.Second)
 				if err != nil {
 					break
 				}
-				defer connection.Close() //nolint:errcheck // of the attacker
+				defer connection.Close()
 			}
 			<-ctx.Done()
 		}},
 		{"the lock of the socket directory", func(ctx context.Context, a *attacker) {
 			lock := exec.CommandContext(ctx, "flock", "-x", a.provider.SocketDir, "sleep", "600")
 			lock.Cancel = func() error { return lock.Process.Signal(os.Interrupt) }
-			_ = lock.Run() //nolint:errcheck // ends with ctx
+			_ = lock.Run()
 		}},
 	}
 }

@@ -89,13 +89,13 @@ func connectKMS(t *testing.T, socket string) kmsapi.KeyManagementServiceClient {
 // connections opens so many and writes to each what first returns.
 func connections(ctx context.Context, network, address string, count int, first []byte) {
 	for range count {
-		connection, err := net.DialTimeout(network, address, time.Second) //nolint:noctx // a second
+		connection, err := net.DialTimeout(network, address, time.Second)
 		if err != nil {
 			break
 		}
-		defer connection.Close()                                     //nolint:errcheck // the attacker's
-		_ = connection.SetWriteDeadline(time.Now().Add(time.Second)) //nolint:errcheck // as above
-		_, _ = connection.Write(first)                               //nolint:errcheck // as above
+		defer connection.Close()
+		_ = connection.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = connection.Write(first)
 	}
 	<-ctx.Done()
 }

@@ -179,11 +179,11 @@ func (l *lab) mount(ctx context.Context, p pod, class map[string]string) (*v1alp
 // metric is the sum of the samples whose name, with its labels, begins with the
 // prefix.
 func (l *lab) metric(prefix string) (sum float64, series int, err error) {
-	resp, err := http.Get(l.provider.Admin + "/metrics") //nolint:noctx // of this machine
+	resp, err := http.Get(l.provider.Admin + "/metrics")
 	if err != nil {
 		return 0, 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, 0, err

@@ -47,12 +47,12 @@ func newEvil(t *testing.T, l *lab) *evil {
 	t.Helper()
 	e := &evil{azure: azuretest.New(t), aws: awstest.New(t), ended: make(chan struct{})}
 	// All of 127.0.0.0/8 leads here, so that there are as many addresses as wanted.
-	listener, err := net.Listen("tcp4", "0.0.0.0:0") //nolint:gosec,noctx // the test's own machine
+	listener, err := net.Listen("tcp4", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.port = listener.Addr().(*net.TCPAddr).Port
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(e.serve)}} //nolint:gosec // slow on purpose
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(e.serve)}}
 	server.Start()
 	t.Cleanup(func() {
 		close(e.ended)
@@ -78,7 +78,7 @@ func (e *evil) serve(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/v1/")
 	kind, rest, _ := strings.Cut(path, "/")
 	number, _, _ := strings.Cut(rest, "/")
-	n, _ := strconv.Atoi(number) //nolint:errcheck // zero where there is none
+	n, _ := strconv.Atoi(number)
 	switch kind {
 	case "auth":
 		answer(w, map[string]any{"auth": map[string]any{"client_token": "t", "lease_duration": 3600, "renewable": true, "policies": []string{"default"}}})
@@ -101,9 +101,9 @@ func (e *evil) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]any{"data": map[string]any{"value": "x"}})
 	case "gzip":
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = w.Write(bomb) //nolint:errcheck // the client may go
+		_, _ = w.Write(bomb)
 	case "deep":
-		_, _ = fmt.Fprint(w, `{"data":{"value":`, strings.Repeat("[", 1<<20), strings.Repeat("]", 1<<20), `}}`) //nolint:errcheck // the client may go
+		_, _ = fmt.Fprint(w, `{"data":{"value":`, strings.Repeat("[", 1<<20), strings.Repeat("]", 1<<20), `}}`)
 	case "keys":
 		fields := make(map[string]any, n)
 		for i := range n {
@@ -130,7 +130,7 @@ func (e *evil) hang(r *http.Request) {
 // drip writes what never ends.
 func (e *evil) drip(w http.ResponseWriter, r *http.Request, pause time.Duration, piece []byte) {
 	flush := http.NewResponseController(w)
-	_, _ = w.Write([]byte(`{"data":{"value":"`)) //nolint:errcheck // the next one tells
+	_, _ = w.Write([]byte(`{"data":{"value":"`))
 	for {
 		if _, err := w.Write(piece); err != nil || flush.Flush() != nil {
 			return
@@ -147,15 +147,15 @@ func (e *evil) drip(w http.ResponseWriter, r *http.Request, pause time.Duration,
 
 func answer(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(body) //nolint:errcheck,errchkjson // the client may go
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // the client may go
 }
 
 // bomb is 100 MB of JSON in 100 KB.
 var bomb = func() []byte {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	_, _ = fmt.Fprintf(w, `{"data":{"value":"%s"}}`, bytes.Repeat([]byte("x"), 100<<20)) //nolint:errcheck // a buffer takes all
-	_ = w.Close()                                                                        //nolint:errcheck // as above
+	_, _ = fmt.Fprintf(w, `{"data":{"value":"%s"}}`, bytes.Repeat([]byte("x"), 100<<20))
+	_ = w.Close()
 	return packed.Bytes()
 }()
 

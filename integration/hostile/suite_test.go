@@ -64,7 +64,7 @@ func TestTenantsAreEqual(t *testing.T) {
 			running.Wait()
 		}))
 	}
-	print(t, rows)
+	show(t, rows)
 	for _, r := range rows {
 		if *timed && r.worst > worstMount {
 			t.Errorf("%s: the 99th percentile of the victim's mounts is %v, promised are %v", r.name, r.worst, worstMount)
@@ -137,14 +137,14 @@ func (v *victim) password(t *testing.T) string {
 	return contents(response)["password"]
 }
 
-func print(t *testing.T, rows []row) {
+func show(t *testing.T, rows []row) {
 	t.Helper()
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "attack\tvictim's mounts\tfailed\t99th percentile\tresident, at most") //nolint:errcheck // a buffer takes all
+	_, _ = fmt.Fprintln(w, "attack\tvictim's mounts\tfailed\t99th percentile\tresident, at most")
 	for _, r := range rows {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%v\t%.0f MiB\n", r.name, r.mounts, len(r.failed), r.worst.Round(time.Millisecond), r.resident) //nolint:errcheck // as above
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%v\t%.0f MiB\n", r.name, r.mounts, len(r.failed), r.worst.Round(time.Millisecond), r.resident)
 	}
-	_ = w.Flush() //nolint:errcheck // as above
+	_ = w.Flush()
 	t.Log("\n" + text.String())
 }
