@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,27 @@ func (r *stdinReader) Read(p []byte) (int, error) {
 	case <-r.ctx.Done():
 		return 0, errInterrupted
 	}
+}
+
+// confirm asks a question at a terminal, and is nil if it is answered with yes or if yes
+// is true already. Elsewhere nobody can be asked.
+func confirm(c *cobra.Command, question string, yes bool) error {
+	if yes {
+		return nil
+	}
+	file, ok := c.InOrStdin().(*os.File)
+	if !ok || !isTerminal(file) {
+		return usagef("nobody can be asked here; look at what --dry-run says and give --yes")
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
+	line, err := bufio.NewReader(&stdinReader{ctx: c.Context(), from: file}).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was written")
+	}
+	return nil
 }
 
 // maxSealedInput is more than the longest sealed text and the longest value.

@@ -27,6 +27,9 @@ type resealFlags struct {
 	dryRun           bool
 	output           string
 	signatures       resigning
+
+	move *reseal.Moving // of seal move; nil for reseal
+	yes  bool           // of seal move
 }
 
 func newReseal() *cobra.Command {
@@ -81,20 +84,30 @@ files.`,
 		ValidArgsFunction: manifests,
 		RunE:              flags.run,
 	}
-	c.Flags().StringVar(&flags.keyRing, "key-ring", "", "open with this private key ring `FILE`")
-	c.Flags().StringVar(&flags.openKey, "open-key", "", "open with the key of a key service that this `FILE` names; it may wrap the key ring too")
-	c.Flags().StringVar(&flags.public, "public", "", "seal to this public key `FILE`")
-	c.Flags().StringVar(&flags.key, "key", "", "seal with the key of a key service that this `FILE` names")
+	flags.keyFlags(c)
 	c.Flags().StringVar(&flags.narrow.Cluster, "cluster", "", "narrow values for any cluster to this `NAME`")
 	c.Flags().StringVarP(&flags.narrow.Namespace, "namespace", "n", "", "narrow values for any namespace to this `NAME`")
 	c.Flags().StringVar(&flags.narrow.ServiceAccount, "service-account", "", "narrow values for any service account to this `NAME`")
 	c.Flags().BoolVar(&flags.narrow.ExactObjects, "exact-names", false, "narrow values that open as any object to the object in whose place they stand")
 	c.Flags().StringVar(&flags.notAfter, "not-after", "", "let values that are open for longer end at this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
-	flags.signatures.flags(c)
-	c.Flags().IntVar(&flags.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
-	c.Flags().BoolVar(&flags.dryRun, "dry-run", false, "open every value and write nothing")
-	addTextOrJSON(c, &flags.output)
+	flags.runFlags(c)
 	return c
+}
+
+// keyFlags adds the flags for the keys before and after.
+func (f *resealFlags) keyFlags(c *cobra.Command) {
+	c.Flags().StringVar(&f.keyRing, "key-ring", "", "open with this private key ring `FILE`")
+	c.Flags().StringVar(&f.openKey, "open-key", "", "open with the key of a key service that this `FILE` names; it may wrap the key ring too")
+	c.Flags().StringVar(&f.public, "public", "", "seal to this public key `FILE`")
+	c.Flags().StringVar(&f.key, "key", "", "seal with the key of a key service that this `FILE` names")
+}
+
+// runFlags adds the flags for how it is done.
+func (f *resealFlags) runFlags(c *cobra.Command) {
+	f.signatures.flags(c)
+	c.Flags().IntVar(&f.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "open every value and write nothing")
+	addTextOrJSON(c, &f.output)
 }
 
 func (f *resealFlags) run(c *cobra.Command, paths []string) error {
@@ -137,6 +150,11 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	if c.Context().Err() != nil {
 		return errInterrupted
 	}
+	if f.move != nil && !f.dryRun {
+		if err := confirm(c, fmt.Sprintf("Seal the values of %s for %s? Who could open them before cannot open what is written.", count(len(files), "file"), f.destination()), f.yes); err != nil {
+			return err
+		}
+	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
 		Open: opener(keys, &f.signatures),
@@ -147,7 +165,9 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 			}
 			return to.current(ctx, sealed)
 		},
-		Narrow:   f.narrow,
+		Scope:    f.scope(),
+		Cluster:  to.cluster,
+		Together: f.move != nil,
 		Workers:  f.workers,
 		DryRun:   f.dryRun,
 		Stdout:   c.OutOrStdout(),
@@ -162,6 +182,14 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return err
 	}
 	return f.conclude(c.ErrOrStderr(), report)
+}
+
+// scope is what scopes become.
+func (f *resealFlags) scope() func(seal.Scope, string) (seal.Scope, error) {
+	if f.move != nil {
+		return f.move.Apply
+	}
+	return f.narrow.Apply
 }
 
 // opener opens values as the holder of the keys, whatever they are sealed for.

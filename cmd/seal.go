@@ -120,6 +120,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`; - takes it from standard input and prints it")
 	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
 	c.Flags().StringVar(&flags.path, "path", "", "the `PATH` of the object's file, or the folder for the values of a whole file")
+	c.AddCommand(newSealMove())
 	return c
 }
 

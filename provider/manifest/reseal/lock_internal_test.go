@@ -43,7 +43,7 @@ func TestAFileThatCannotBeLockedIsResealedUnlessItChanges(t *testing.T) {
 				}
 			}
 			write("x: " + text + "\n")
-			r := &run{slots: make(chan struct{}, 1), lock: func(context.Context, string) (func(), error) { return nil, c.lock }}
+			r := &run{Options: Options{Scope: Narrowing{}.Apply}, slots: make(chan struct{}, 1), lock: func(context.Context, string) (func(), error) { return nil, c.lock }}
 			r.Open = func(context.Context, *seal.Sealed) (secret.Bytes, error) { return secret.NewString("v"), nil }
 			r.Current = func(context.Context, *seal.Sealed) (bool, error) { return false, nil }
 			r.Seal = func(_ context.Context, scope seal.Scope, value secret.Bytes) (string, error) {

@@ -22,9 +22,9 @@ type Narrowing struct {
 	NotAfter time.Time
 }
 
-// apply narrows a scope. object is where the value stands; empty if that is not
+// Apply narrows a scope. object is where the value stands; empty if that is not
 // known.
-func (n Narrowing) apply(scope seal.Scope, object string) (seal.Scope, error) {
+func (n Narrowing) Apply(scope seal.Scope, object string) (seal.Scope, error) {
 	var problems []error
 	narrow := func(what string, part *seal.Name, name string) {
 		switch {
@@ -48,6 +48,35 @@ func (n Narrowing) apply(scope seal.Scope, object string) (seal.Scope, error) {
 		scope.NotAfter = n.NotAfter
 	}
 	return scope, errors.Join(problems...)
+}
+
+// Moving is the workload that values are moved to. An empty field leaves that part as it
+// is, and so does any a part that is any.
+type Moving struct {
+	Cluster        string
+	Namespace      string
+	ServiceAccount string
+	// Objects gives each value the name of the object in whose place it stands.
+	Objects bool
+}
+
+// Apply moves a scope. object is where the value stands; empty if that is not known.
+func (m Moving) Apply(scope seal.Scope, object string) (seal.Scope, error) {
+	move := func(part *seal.Name, name string) {
+		if name != "" && !part.IsAny() {
+			*part = seal.Exact(name)
+		}
+	}
+	move(&scope.Cluster, m.Cluster)
+	move(&scope.Namespace, m.Namespace)
+	move(&scope.ServiceAccount, m.ServiceAccount)
+	if m.Objects && object == "" && !scope.Object.IsAny() {
+		return scope, errors.New("which object it belongs to is not told by the file, which is no class")
+	}
+	if m.Objects {
+		move(&scope.Object, object)
+	}
+	return scope, scope.Validate()
 }
 
 // same compares scopes as sealed values carry them, in whole seconds.

@@ -1,6 +1,6 @@
 // Package reseal seals the sealed values of files again: to a new key, and for
-// the same scope or a narrower one, never for a wider one. In a file nothing
-// changes but the values' texts; comments, order and formatting stay.
+// the same scope, for a narrower one (Narrowing), or for another workload (Moving).
+// In a file nothing changes but the values' texts; comments, order and formatting stay.
 //
 // Each file is written whole or not at all, and not if somebody changed it
 // meanwhile, so that a run may be interrupted anywhere and run again: what is
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -36,8 +37,13 @@ type Options struct {
 	// Current says whether a value is sealed with the new key already. It is
 	// asked of values whose scope stays as it is.
 	Current func(context.Context, *seal.Sealed) (bool, error)
-	// Narrow is what scopes are narrowed to.
-	Narrow Narrowing
+	// Scope is what a scope becomes: Narrowing.Apply or Moving.Apply; nil leaves it.
+	Scope func(scope seal.Scope, object string) (seal.Scope, error)
+	// Cluster is that of the new key; empty if it is not known. No value is sealed for
+	// another, where nobody could open it.
+	Cluster string
+	// Together writes a file only if none of its values fails.
+	Together bool
 	// Workers is the most values that are open at once, at least 1.
 	Workers int
 	// DryRun opens each value and writes nothing.
@@ -116,6 +122,9 @@ func (r Report) Complete() bool {
 // Run reseals the values of the files until ctx ends: then files whose values
 // are not all done are left as they are.
 func Run(ctx context.Context, o Options, files []Input) Report {
+	if o.Scope == nil {
+		o.Scope = Narrowing{}.Apply
+	}
 	r := &run{Options: o, slots: make(chan struct{}, o.Workers), lock: atomicfile.Lock}
 	for _, file := range files {
 		r.total += file.Texts
@@ -201,6 +210,11 @@ func (r *run) file(ctx context.Context, in Input) File {
 		out.fail("the run was interrupted before the file was written")
 		return out
 	}
+	if r.Together && slices.ContainsFunc(out.Values, func(v Value) bool { return v.State == Failed }) {
+		out.fail("not written, because a value of it cannot be moved")
+		out.Problem = ""
+		return out
+	}
 	edited := splice(input.Text, places, texts)
 	switch {
 	case r.DryRun || edited == nil && in.stream == nil:
@@ -254,7 +268,10 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 		return failed(err)
 	}
 	result.From = sealed.KeyID().String()
-	scope, err := r.Narrow.apply(sealed.Scope(), at.object)
+	scope, err := r.Scope(sealed.Scope(), at.object)
+	if err == nil {
+		err = r.checkCluster(scope)
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -286,6 +303,14 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 	}
 	result.State, result.To = Resealed, again.KeyID().String()
 	return result, text
+}
+
+// checkCluster refuses a scope in which nobody has the new key.
+func (r *run) checkCluster(scope seal.Scope) error {
+	if r.Cluster == "" || scope.Cluster.IsAny() || scope.Cluster.String() == r.Cluster {
+		return nil
+	}
+	return fmt.Errorf("it is sealed for cluster %q, and the new key is of cluster %q, so that nobody could open it; to move it there, run lanyard seal move --cluster", scope.Cluster.String(), r.Cluster)
 }
 
 func (r *run) progressed() {

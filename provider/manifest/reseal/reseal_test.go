@@ -53,6 +53,7 @@ func (b *bench) options() reseal.Options {
 			return seal.Seal(public, scope, value)
 		},
 		Current: func(_ context.Context, sealed *seal.Sealed) (bool, error) { return sealed.KeyID() == public.ID(), nil },
+		Scope:   reseal.Narrowing{}.Apply,
 		Workers: 4,
 	}
 }
@@ -213,7 +214,7 @@ func TestNarrowsAndNeverWidens(t *testing.T) {
 			path := b.write("one.yaml", "kind: SecretProviderClass\nspec:\n  provider: lanyard\n  parameters:\n    objects: |\n      - path: a\n        sealed: "+b.seal(c.before, "v")+"\n")
 			before := b.read(path)
 			o := b.options()
-			o.Narrow = c.narrow
+			o.Scope = c.narrow.Apply
 			report := b.run(o, path)
 			if c.reason != "" {
 				if report.Complete() || report.Failed != 1 || !strings.Contains(report.Files[0].Values[0].Reason, c.reason) || b.read(path) != before {
@@ -231,7 +232,7 @@ func TestNarrowsAndNeverWidens(t *testing.T) {
 	t.Run("any name outside of a class", func(t *testing.T) {
 		path := b.write("values.yaml", "value: "+b.seal(everyone, "v")+"\n")
 		o := b.options()
-		o.Narrow.ExactObjects = true
+		o.Scope = reseal.Narrowing{ExactObjects: true}.Apply
 		if report := b.run(o, path); report.Failed != 1 || !strings.Contains(report.Files[0].Values[0].Reason, "no class") {
 			t.Errorf("%+v", report)
 		}
