@@ -23,6 +23,7 @@ type sealFlags struct {
 	notAfter                                             string
 	file                                                 string
 	trimNewline                                          bool
+	allowEncrypted                                       bool
 	from                                                 sealSource
 	output, mergeInto, class, path                       string
 }
@@ -114,6 +115,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().BoolVar(&flags.anyName, "any-name", false, "open as an object of any name")
 	c.Flags().StringVar(&flags.notAfter, "not-after", "", "do not open after this `TIME`: 2026-12-31T00:00:00Z, or from now 12h or 90d")
 	c.Flags().StringVar(&flags.file, "file", "", "read the value from this `FILE`")
+	c.Flags().BoolVar(&flags.allowEncrypted, "allow-encrypted", false, "seal a value that is encrypted already, which the pod then gets as it stands")
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
 	flags.from.add(c)
 	addOutput(c, &flags.output, "; entry for values of a whole file", "text", "entry", "class")
@@ -140,7 +142,12 @@ func runSeal(c *cobra.Command, flags sealFlags) error {
 	if flags.cluster == "" && !flags.anyCluster {
 		flags.cluster = to.cluster
 	}
-	return flags.seal(c, func(scope seal.Scope, value secret.Bytes) (string, error) { return to.seal(c.Context(), scope, value) })
+	return flags.seal(c, func(scope seal.Scope, value secret.Bytes) (string, error) {
+		if what := encryptedAs(value); what != "" && !flags.allowEncrypted {
+			return "", usagef("the value is %s, and the pod would get it as it stands; give the plain value, or --allow-encrypted if it is meant so", what)
+		}
+		return to.seal(c.Context(), scope, value)
+	})
 }
 
 // sealer seals a value for a scope.

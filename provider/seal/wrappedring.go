@@ -120,16 +120,13 @@ type heldKey struct {
 
 // private returns a private key from the cache or the key service.
 func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey) (hpke.PrivateKey, error) {
-	u.mu.Lock()
-	held := u.keys[of.ID]
-	if held != nil {
-		held.forget.Reset(keepUnused)
-	}
-	u.mu.Unlock()
-	if held != nil {
-		return held.private, nil
+	if private := u.held(of.ID); private != nil {
+		return private, nil
 	}
 	flight := u.flights.DoChan(of.ID.String(), func() (any, error) {
+		if private := u.held(of.ID); private != nil {
+			return private, nil // a flight that ended meanwhile
+		}
 		// Other callers share this call, so it outlives the first one's ctx.
 		ctx, done, open := u.with.detached(ctx, unwrapTime)
 		if !open {
@@ -158,6 +155,18 @@ func (u *unwrappedKeys) private(ctx context.Context, cluster string, of ringKey)
 		}
 		return private, nil
 	}
+}
+
+// held returns a private key from the cache; nil if it is not there.
+func (u *unwrappedKeys) held(id KeyID) hpke.PrivateKey {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	held := u.keys[id]
+	if held == nil {
+		return nil
+	}
+	held.forget.Reset(keepUnused)
+	return held.private
 }
 
 // unwrapRingKey unwraps a private key at the key service and verifies that it has the

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -22,8 +23,9 @@ func TestWhatDoesNotEndIsNamedAndEnded(t *testing.T) {
 	t.Cleanup(klog.ClearLogger)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		exited := -1
-		s := &Shutdown{Timeout: 5 * time.Second, exit: func(code int) { exited = code }}
+		var exited atomic.Int32
+		exited.Store(-1)
+		s := &Shutdown{Timeout: 5 * time.Second, exit: func(code int) { exited.Store(int32(code)) }}
 		defer s.Watch(ctx)()
 		s.Runs("reads")
 		s.Runs("reads")()
@@ -32,13 +34,13 @@ func TestWhatDoesNotEndIsNamedAndEnded(t *testing.T) {
 		stop()
 		time.Sleep(s.Timeout)
 		synctest.Wait()
-		if exited != -1 {
+		if exited.Load() != -1 {
 			t.Error("it exits within the shutdown time")
 		}
 		time.Sleep(exitGrace)
 		synctest.Wait()
-		if exited != 1 || !strings.Contains(log.String(), `running=["reads"]`) {
-			t.Errorf("exit code %d:\n%s", exited, &log)
+		if exited.Load() != 1 || !strings.Contains(log.String(), `running=["reads"]`) {
+			t.Errorf("exit code %d:\n%s", exited.Load(), &log)
 		}
 	})
 }
