@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -68,17 +67,9 @@ func confirm(c *cobra.Command, question string, yes bool) error {
 	}
 	file, ok := c.InOrStdin().(*os.File)
 	if !ok || !isTerminal(file) {
-		return usagef("nobody can be asked here; look at what --dry-run says and give --yes")
+		return usagef("nobody can be asked here; be sure and give --yes")
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
-	line, err := bufio.NewReader(&stdinReader{ctx: c.Context(), from: file}).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return errors.New("nothing was written")
-	}
-	return nil
+	return askYes(c.Context(), file, c.ErrOrStderr(), question)
 }
 
 // maxSealedInput is more than the longest sealed text and the longest value.

@@ -13,12 +13,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyardhq/lanyard/internal/atomicfile"
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
 )
 
 // keygenFlags are the flags of keygen.
 type keygenFlags struct {
 	out, publicOut, cluster, retire, key string
+	paths                                []string // to look through before a key is retired
+	yes                                  bool
 	rotate, export, wrap                 bool
 	sealer                               string
 }
@@ -26,7 +30,7 @@ type keygenFlags struct {
 func newKeygen() *cobra.Command {
 	var flags keygenFlags
 	c := &cobra.Command{
-		Use:   "keygen --out FILE",
+		Use:   "keygen --out FILE [PATH...]",
 		Short: "Make, rotate and retire the keys of sealed values",
 		Long: `Make a key ring for sealed values, or change one.
 
@@ -40,9 +44,11 @@ committed to Git.
 
 Rotation adds a new key that values are sealed to from then on; the old key
 still opens what was sealed to it. Retiring removes an old key for good: what
-was sealed to it cannot be opened any more, and is refused as retired. --wrap
-makes a wrapped ring of a plain one. Of several that change one ring at the same
-time, each waits for the one before.`,
+was sealed to it cannot be opened any more, and is refused as retired. The files
+and folders that are named are looked through first, and a key that a value there
+needs stays. At a terminal the command asks before it retires a key; elsewhere it
+wants --yes. --wrap makes a wrapped ring of a plain one. A lock serialises
+concurrent changes to one ring.`,
 		Example: `  # a new key ring for the cluster "dev", and its public part
   lanyard keygen --out ring.yaml --cluster dev --public-out public.yaml
 
@@ -56,15 +62,24 @@ time, each waits for the one before.`,
   lanyard keygen --out ring.yaml --rotate --public-out public.yaml
 
   # once all values are sealed to the new key
-  lanyard keygen --out ring.yaml --retire 5d1f0c77a1b2c3d4e5f60718293a4b5c
+  lanyard keygen --out ring.yaml --retire 5d1f0c77a1b2c3d4e5f60718293a4b5c deploy/
 
   # the public part once more
   lanyard keygen --out ring.yaml --export --public-out public.yaml
 
   # the key of a sealer, whose signature an operator may demand
   lanyard keygen --sealer ci --out sealer.yaml --public-out sealer-public.yaml`,
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return runKeygen(c, flags) },
+		Args: func(c *cobra.Command, args []string) error {
+			if flags.retire != "" {
+				return nil
+			}
+			return noArguments(c, args)
+		},
+		ValidArgsFunction: manifests,
+		RunE: func(c *cobra.Command, paths []string) error {
+			flags.paths = paths
+			return runKeygen(c, flags)
+		},
 	}
 	c.Flags().StringVar(&flags.out, "out", "", "the key ring `FILE`: new, or the one to change")
 	c.Flags().StringVar(&flags.publicOut, "public-out", "", "write the public part to this `FILE`")
@@ -74,6 +89,7 @@ time, each waits for the one before.`,
 	c.Flags().BoolVar(&flags.wrap, "wrap", false, "wrap the private keys of an existing plain key ring, with --key")
 	c.Flags().BoolVar(&flags.rotate, "rotate", false, "add a new write key to an existing key ring")
 	c.Flags().StringVar(&flags.retire, "retire", "", "remove the private part of the key with this `ID`")
+	c.Flags().BoolVar(&flags.yes, "yes", false, "retire without a question")
 	c.Flags().BoolVar(&flags.export, "export", false, "only write the public part of an existing key ring")
 	return c
 }
@@ -209,9 +225,39 @@ func (f *keygenFlags) change(c *cobra.Command, ring *seal.KeyRing) (changed *sea
 		if changed, err = ring.Retire(id); err != nil {
 			return nil, "", fmt.Errorf("%s: %w", f.out, err)
 		}
+		if err := f.unneeded(c, id); err != nil {
+			return nil, "", err
+		}
 		return changed, fmt.Sprintf("key %s is retired: what was sealed to it cannot be opened any more\n", id), nil
 	}
 	return ring, "", nil
+}
+
+// unneeded is nil if no value in the paths needs the key, and nobody says no.
+func (f *keygenFlags) unneeded(c *cobra.Command, id seal.KeyID) error {
+	question := fmt.Sprintf("Retire key %s for good? What is sealed to it cannot be opened any more, wherever it is.", id)
+	if len(f.paths) > 0 {
+		files, err := reseal.Find(stdin(c), f.paths)
+		if err != nil {
+			return usageError{err}
+		}
+		places, err := reseal.Using(files, id)
+		if err != nil {
+			return err
+		}
+		if len(places) > 0 {
+			return fmt.Errorf("%s still sealed to key %s; seal them to the new one with lanyard reseal: %s", are(len(places), "value"), id, message.Names(places, func(place string) string { return place }))
+		}
+	}
+	return confirm(c, question, f.yes)
+}
+
+// are is a count of things with its verb.
+func are(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
 }
 
 // rotated returns the ring with a new write key, which is wrapped if the others

@@ -85,10 +85,10 @@ func TestKeygenRotatesAndRetires(t *testing.T) {
 		t.Errorf("unsealed %q", got)
 	}
 
-	b.refused(1, "rotate first", "", "keygen", "--out", b.ring, "--retire", second)
-	b.must("", "keygen", "--out", b.ring, "--retire", first)
+	b.refused(1, "rotate first", "", "keygen", "--out", b.ring, "--retire", second, "--yes")
+	b.must("", "keygen", "--out", b.ring, "--retire", first, "--yes")
 	b.refused(1, "retired", old, "unseal", "--key-ring", b.ring, "--ignore-scope")
-	b.refused(1, "already", "", "keygen", "--out", b.ring, "--retire", first)
+	b.refused(1, "already", "", "keygen", "--out", b.ring, "--retire", first, "--yes")
 
 	info, err := os.Stat(b.ring)
 	if err != nil {
@@ -154,4 +154,25 @@ func TestKeygenNamesTheFileThatItCannotWrite(t *testing.T) {
 	b := newSealBench(t)
 	missing := filepath.Join(t.TempDir(), "missing", "ring.yaml")
 	b.refused(1, missing+" cannot be written: no such file or directory", "", "keygen", "--out", missing)
+}
+
+func TestAKeyThatIsNeededIsNotRetired(t *testing.T) {
+	b := newSealBench(t)
+	first := writeKey(t, b.must("", "keygen", "--out", b.ring, "--export", "--public-out", b.public))
+	deploy := filepath.Join(b.dir, "deploy")
+	if err := os.Mkdir(deploy, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	b.file("deploy/web.yaml", "a: b\nc: "+b.seal("v"))
+	b.must("", "keygen", "--out", b.ring, "--rotate", "--public-out", b.public)
+	ring := b.read(b.ring)
+	b.refused(1, "1 value is still sealed to key "+first+"; seal them to the new one with lanyard reseal: "+deploy+"/web.yaml:2", "", "keygen", "--out", b.ring, "--retire", first, "--yes", deploy)
+	b.refused(2, "no such file", "", "keygen", "--out", b.ring, "--retire", first, "--yes", filepath.Join(b.dir, "none"))
+	b.must("", b.reseal(deploy)...)
+	b.refused(2, "give --yes", "", "keygen", "--out", b.ring, "--retire", first, deploy)
+	b.refused(2, "takes no arguments", "", "keygen", "--out", b.ring, "--rotate", deploy)
+	if b.read(b.ring) != ring {
+		t.Error("the ring has changed")
+	}
+	b.must("", "keygen", "--out", b.ring, "--retire", first, "--yes", deploy)
 }

@@ -7,10 +7,13 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -210,7 +213,7 @@ func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
 	}
 	for _, file := range report.Files {
 		if file.Problem != "" {
-			if _, err := fmt.Fprintf(w, "%s: %s\n", file.Path, file.Problem); err != nil {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", shown(file.Path), shown(file.Problem)); err != nil {
 				return err
 			}
 			continue
@@ -221,19 +224,32 @@ func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
 			}
 			object := ""
 			if value.Object != "" {
-				object = "object " + value.Object + ": "
+				object = "object " + message.Printable(value.Object) + ": "
 			}
-			if _, err := fmt.Fprintf(w, "%s:%d: %s%s\n", file.Path, value.Line, object, value.Reason); err != nil {
+			if _, err := fmt.Fprintf(w, "%s:%d: %s%s\n", shown(file.Path), value.Line, object, shown(value.Reason)); err != nil {
 				return err
 			}
 		}
 	}
 	done := "resealed"
+	if f.move != nil {
+		done = "moved"
+	}
 	if report.DryRun {
-		done = "to be resealed"
+		done = "to be " + done
 	}
 	_, err := fmt.Fprintf(w, "%s %s, %d current already, %d failed, in %s\n", count(report.Resealed, "value"), done, report.Current, report.Failed, count(len(report.Files), "file"))
 	return err
+}
+
+// shown is text for a terminal, whole: names in a repository are others' choice.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // conclude says what is to be done next.
@@ -241,6 +257,8 @@ func (f *resealFlags) conclude(w io.Writer, report reseal.Report) error {
 	switch {
 	case report.Interrupted:
 		return errors.New("interrupted; every file is whole, run it again for the rest")
+	case !report.Complete() && f.move != nil:
+		return errors.New("not every value was moved; mend what is listed and run it again")
 	case !report.Complete():
 		return errors.New("not every value is under the new key; do not retire the old one, mend what is listed and run it again")
 	case report.Resealed+report.Current == 0:

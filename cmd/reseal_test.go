@@ -43,7 +43,7 @@ func TestResealsAfterARotation(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 	// Now the old key can go.
-	b.must("", "keygen", "--out", b.ring, "--retire", first)
+	b.must("", "keygen", "--out", b.ring, "--retire", first, "--yes")
 	_, text, _ := strings.Cut(b.read(path), "sealed: ")
 	if got := b.must(text, "unseal", "--key-ring", b.ring, "-n", "prod", "--service-account", "web", "--name", "db/password"); got != "v" {
 		t.Errorf("unsealed %q", got)

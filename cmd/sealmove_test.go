@@ -30,7 +30,7 @@ func TestValuesMoveToAnotherWorkload(t *testing.T) {
 	path := b.class("web.yaml", b.seal("one"), b.must("two", "seal", "--public", b.public, "-n", "prod", "--any-service-account", "--name", "other"))
 	before := b.read(path)
 	b.refused(2, "give --yes", "", b.move("-n", "shop", path)...)
-	if got := b.must("", b.move("-n", "shop", "--dry-run", path)...); !strings.Contains(got, "2 values to be resealed") || b.read(path) != before {
+	if got := b.must("", b.move("-n", "shop", "--dry-run", path)...); !strings.Contains(got, "2 values to be moved") || b.read(path) != before {
 		t.Errorf("the dry run printed %q", got)
 	}
 	b.must("", b.move("-n", "shop", "--service-account", "api", "--yes", path)...)
@@ -55,12 +55,12 @@ func TestValuesMoveToAnotherClusterAndNeverByReseal(t *testing.T) {
 	path := b.file("web.yaml", "a: "+b.seal("v"))
 	before := b.read(path)
 	code, stdout, _ := b.run("", "reseal", "--key-ring", b.ring, "--public", public, path)
-	if code != 1 || !strings.Contains(stdout, `sealed for cluster "dev", and the new key is of cluster "prod"`) || !strings.Contains(stdout, "seal move --cluster") || b.read(path) != before {
+	if code != 1 || !strings.Contains(stdout, `sealed for cluster "dev" with the key of cluster "prod"`) || !strings.Contains(stdout, "seal move --cluster") || b.read(path) != before {
 		t.Errorf("reseal: exit code %d, %q", code, stdout)
 	}
 	// Nor to a cluster whose key is another's.
 	code, stdout, _ = b.run("", b.move("--cluster", "prod", "--yes", path)...)
-	if code != 1 || !strings.Contains(stdout, `sealed for cluster "prod", and the new key is of cluster "dev"`) || b.read(path) != before {
+	if code != 1 || !strings.Contains(stdout, `sealed for cluster "prod" with the key of cluster "dev"`) || b.read(path) != before {
 		t.Errorf("to the wrong key: exit code %d, %q", code, stdout)
 	}
 	b.must("", "seal", "move", "--key-ring", b.ring, "--public", public, "--cluster", "prod", "--yes", path)
@@ -94,6 +94,15 @@ func TestValuesFollowTheirObjects(t *testing.T) {
 	plain := b.file("values.yaml", "a: "+b.seal("v"))
 	if code, stdout, _ := b.run("", b.move("--object-names", "--yes", plain)...); code != 1 || !strings.Contains(stdout, "which is no class") {
 		t.Errorf("outside of a class: exit code %d, %q", code, stdout)
+	}
+}
+
+func TestNamesOfOthersAreEscaped(t *testing.T) {
+	b := newSealBench(t)
+	path := b.file("\x1b]0;evil\x07.yaml", "a: lanyard.v1.xx\n")
+	_, stdout, stderr := b.run("", b.move("-n", "shop", "--yes", path)...)
+	if strings.ContainsAny(stdout+stderr, "\x1b\x07") || !strings.Contains(stdout, ".yaml:1: malformed") {
+		t.Errorf("%q, %q", stdout, stderr)
 	}
 }
 

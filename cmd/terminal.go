@@ -3,9 +3,12 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -39,13 +42,38 @@ type prompter struct {
 }
 
 // askValue asks for a value twice without showing it. It refuses input of more than
-// the two lines, and discards that input, so that a shell does not run the rest of
-// a pasted key.
+// the two lines.
 func askValue(ctx context.Context, terminal *os.File, out io.Writer) (secret.Bytes, error) {
+	value, err := ask(terminal, out, "give the value on standard input or in --file", func(p *prompter) ([]byte, error) { return p.askTwice(ctx) })
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	return secret.New(value), nil
+}
+
+// errNo is the error of a question that was not answered with yes.
+var errNo = errors.New("nothing was written")
+
+// askYes is nil if a question is answered with yes and nothing else.
+func askYes(ctx context.Context, terminal *os.File, out io.Writer, question string) error {
+	answer, err := ask(terminal, out, "give --yes", func(p *prompter) ([]byte, error) { return p.askLine(ctx, question+" [y/N] ") })
+	switch {
+	case errors.Is(err, errInterrupted):
+		return err
+	case err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(string(answer))):
+		return errNo
+	}
+	return nil
+}
+
+// ask has a prompter ask at a terminal. What else was entered is discarded on every way
+// out, so that a shell does not run the rest of what was pasted. instead is what to do
+// where nobody can be asked.
+func ask(terminal *os.File, out io.Writer, instead string, question func(*prompter) ([]byte, error)) ([]byte, error) {
 	fd := int(terminal.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {
-		return secret.Bytes{}, usagef("the terminal cannot be asked; give the value on standard input or in --file")
+		return nil, usagef("the terminal cannot be asked; %s", instead)
 	}
 	p := &prompter{out: out, input: make(chan []byte)}
 	done := make(chan struct{})
@@ -66,18 +94,15 @@ func askValue(ctx context.Context, terminal *os.File, out io.Writer) (secret.Byt
 			}
 		}
 	}()
-	value, err := p.askTwice(ctx)
+	answer, err := question(p)
 	for p.more() { // never leave the rest of the input to the shell
 		p.typed = nil
 	}
 	close(done)
 	if failed := term.Restore(fd, before); failed != nil {
-		return secret.Bytes{}, fmt.Errorf("the terminal's echo is off, run stty sane: %w", failed)
+		return nil, fmt.Errorf("the terminal's echo is off, run stty sane: %w", failed)
 	}
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(value), nil
+	return answer, err
 }
 
 func (p *prompter) askTwice(ctx context.Context) ([]byte, error) {

@@ -39,7 +39,7 @@ func TestKeygenWithAKeyService(t *testing.T) {
 	if got := b.must("", "reseal", "--key-ring", b.ring, "--open-key", key, "--public", b.public, path); !strings.HasPrefix(got, "1 value resealed") {
 		t.Errorf("printed %q", got)
 	}
-	b.must("", "keygen", "--out", b.ring, "--retire", first)
+	b.must("", "keygen", "--out", b.ring, "--retire", first, "--yes")
 	b.refused(1, "retired", old, "unseal", "--key-ring", b.ring, "--key", key, "--ignore-scope")
 	if got := open(strings.TrimPrefix(b.read(path), "a: ")); got != "old" {
 		t.Errorf("unsealed %q", got)

@@ -310,7 +310,7 @@ func (r *run) checkCluster(scope seal.Scope) error {
 	if r.Cluster == "" || scope.Cluster.IsAny() || scope.Cluster.String() == r.Cluster {
 		return nil
 	}
-	return fmt.Errorf("it is sealed for cluster %q, and the new key is of cluster %q, so that nobody could open it; to move it there, run lanyard seal move --cluster", scope.Cluster.String(), r.Cluster)
+	return fmt.Errorf("it would be sealed for cluster %q with the key of cluster %q, so that nobody could open it; give that cluster's key, or with lanyard seal move --cluster %s move it", scope.Cluster.String(), r.Cluster, r.Cluster)
 }
 
 func (r *run) progressed() {
