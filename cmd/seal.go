@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // sealFlags are the flags of seal.
@@ -260,16 +262,24 @@ func (f sealFlags) scope(now time.Time) (seal.Scope, error) {
 // deliver prints the entries, alone or in a class of their own, or puts them into
 // the class that there is. what names them for people.
 func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, entries ...classfile.Entry) error {
+	for _, entry := range entries {
+		if wrong := spec.WrongPath(entry.Path); entry.Path != "" && wrong != "" {
+			return usagef("--path: %s %s", message.Printable(entry.Path), wrong)
+		}
+	}
 	if class != nil && f.mergeInto == manifest.Stdin {
 		edited, err := class.Put(entries...)
 		if err != nil {
 			return usagef("--merge-into: %w", err)
 		}
+		if err := checkClassSize(c.ErrOrStderr(), edited); err != nil {
+			return usagef("--merge-into: the class %w", err)
+		}
 		_, err = c.OutOrStdout().Write(class.in.Encode(edited))
 		return err
 	}
 	if class != nil {
-		if err := f.merge(c.Context(), class, entries); err != nil {
+		if err := f.merge(c.Context(), c.ErrOrStderr(), class, entries); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "%s holds the sealed value %s now\n", f.mergeInto, what)
@@ -279,6 +289,9 @@ func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, e
 		data, err := classfile.New(f.class, f.namespace, entries...)
 		if err != nil {
 			return usagef("%w", err)
+		}
+		if err := checkClassSize(c.ErrOrStderr(), data); err != nil {
+			return usagef("the class %w", err)
 		}
 		_, err = c.OutOrStdout().Write(data)
 		return err
