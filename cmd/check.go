@@ -20,6 +20,7 @@ import (
 
 func newCheck() *cobra.Command {
 	var configFile, output string
+	var publics []string
 	c := &cobra.Command{
 		Use:   "check [FILE|DIR|-]...",
 		Short: "Say what is wrong with classes and configuration, without a cluster",
@@ -33,7 +34,9 @@ searched for .yaml, .yml and .json files, without hidden ones; - is standard
 input.
 
 Sealed values are held against their class: whether the text is whole, has not
-expired, and is sealed for the class's namespace and the object's name.
+expired, is sealed for the class's namespace and the object's name, and whether all of
+them are for one service account; with --public, or with --config where its key ring is,
+also whether somebody has their key.
 
 With --config the classes are checked as a node with this configuration would
 see them. Files that the configuration names and that are only on the node, such
@@ -44,6 +47,7 @@ Exit codes: 0 all is well, 1 problems were found, 2 the input cannot be used or
 holds no class.`,
 		Example: `  lanyard check web.yaml
   lanyard check --config lanyard.yaml deploy/
+  lanyard check --public public.yaml deploy/
   kustomize build . | lanyard check --output json -`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && configFile == "" {
@@ -52,15 +56,16 @@ holds no class.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return runCheck(c, configFile, output, args)
+			return runCheck(c, configFile, output, publics, args)
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
+	c.Flags().StringArrayVar(&publics, "public", nil, "a public key `FILE` that values may be sealed to; others are told. Give it again for each further key")
 	addTextOrJSON(c, &output)
 	return c
 }
 
-func runCheck(c *cobra.Command, configFile, output string, inputs []string) error {
+func runCheck(c *cobra.Command, configFile, output string, publics, inputs []string) error {
 	files, refused, err := readInputs(stdin(c), inputs)
 	if err != nil {
 		return err
@@ -73,6 +78,9 @@ func runCheck(c *cobra.Command, configFile, output string, inputs []string) erro
 	if e != nil {
 		defer e.Close()
 		checker.Check, checker.Cluster = e.Check, e.Config().Cluster
+		if checker.Key, err = keysThatOpen(publics, e.written); err != nil {
+			return err
+		}
 		for _, f := range files {
 			checker.File(f.Name, f.Text)
 		}

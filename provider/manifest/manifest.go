@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/lanyardhq/lanyard/internal/strict"
+	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -64,6 +65,9 @@ type Checker struct {
 	Cluster string
 	// Now is when sealed values must not have expired.
 	Now time.Time
+	// Key says why nobody has the key of a sealed value, or nothing; nil if that is not
+	// known.
+	Key func(*seal.Sealed) string
 
 	// Findings are in the order of the files and of the lines in each.
 	Findings []Finding
