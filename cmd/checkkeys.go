@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/config"
@@ -28,7 +27,7 @@ func keysThatOpen(publics []string, settings config.Config) (func(*seal.Sealed) 
 		return func(value *seal.Sealed) string { return notOf(named, value) }, nil
 	}
 	path, _ := settings.Stores[sealedStore].Fields["keyRing"].(string)
-	if _, err := os.Stat(path); path == "" || err != nil {
+	if isMissing(path) || path == "" {
 		return nil, nil
 	}
 	ring, err := seal.ReadKeyRing(path)
