@@ -35,7 +35,7 @@ func (c *Cluster) makeCredentials() error {
 	if err := c.makeTokenKey(); err != nil {
 		return err
 	}
-	serving := []string{Address, "127.0.0.1", "10.96.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
+	serving := []string{Address, "127.0.0.1", apiService, "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
 	if err := c.Certificate("apiserver", pkix.Name{CommonName: "kube-apiserver"}, serving...); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ const (
 	kubernetesVersion = "v1.34.4"
 	podNetwork        = "10.88.0.0/24"
 	serviceNetwork    = "10.96.0.0/16"
+	apiService        = "10.96.0.1" // the first address of it
 )
 
 // DefaultDir is where a cluster lives unless it is told otherwise. Unix sockets

@@ -29,15 +29,34 @@ func (c *Cluster) prepareNetwork(ctx context.Context) error {
 		return err
 	}
 	addresses, err := run(ctx, "ip", "-oneline", "address", "show", "dev", "lo")
-	if err != nil || strings.Contains(addresses, " "+Address+"/") {
+	if err != nil {
 		return err
 	}
-	_, err = run(ctx, "ip", "address", "add", Address+"/32", "dev", "lo")
+	if !strings.Contains(addresses, " "+Address+"/") {
+		if _, err := run(ctx, "ip", "address", "add", Address+"/32", "dev", "lo"); err != nil {
+			return err
+		}
+	}
+	if _, err := run(ctx, "iptables", c.serviceRule("-C")...); err == nil {
+		return nil
+	}
+	_, err = run(ctx, "iptables", c.serviceRule("-A")...)
 	return err
+}
+
+// serviceRule is the one rule that kube-proxy would make here: it leads the pods' calls
+// of the service kubernetes to the API server.
+func (c *Cluster) serviceRule(do string) []string {
+	return []string{"-t", "nat", do, "PREROUTING", "-d", apiService + "/32", "-p", "tcp", "--dport", "443", "-j", "DNAT", "--to-destination", Address + ":" + c.at.api}
 }
 
 // removeNetwork removes the node's address. Those of pods went with them.
 func (c *Cluster) removeNetwork(ctx context.Context) error {
+	if _, err := run(ctx, "iptables", c.serviceRule("-C")...); err == nil {
+		if _, err := run(ctx, "iptables", c.serviceRule("-D")...); err != nil {
+			return err
+		}
+	}
 	addresses, err := run(ctx, "ip", "-oneline", "address", "show", "dev", "lo")
 	if err != nil || !strings.Contains(addresses, " "+Address+"/") {
 		return err
