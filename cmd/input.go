@@ -67,7 +67,7 @@ func confirm(c *cobra.Command, question string, yes bool) error {
 	}
 	file, ok := c.InOrStdin().(*os.File)
 	if !ok || !isTerminal(file) {
-		return usagef("nobody can be asked here; be sure and give --yes")
+		return usagef("%s Nobody can be asked here: give --yes if that is what you want", question)
 	}
 	return askYes(c.Context(), file, c.ErrOrStderr(), question)
 }

@@ -81,7 +81,7 @@ func attacks(t *testing.T, e *evil) []attack {
 	vault := e.azure.Vault("mallory-kv")
 	vault.Grant(client, "*")
 	vault.PutCertificate("pfx", azuretest.Certificate{Value: costlyPFX(t), ContentType: "application/x-pkcs12"})
-	vault.PutCertificate("names", azuretest.Certificate{Value: sameNames(t, 300), ContentType: "application/x-pem-file"})
+	vault.PutCertificate("names", azuretest.Certificate{Value: azuretest.SameNames(t, 300), ContentType: "application/x-pem-file"})
 	e.aws.Handle("AmazonSSM.GetParameters", func(awstest.Caller, json.RawMessage) (any, *awstest.Error) {
 		return map[string]any{"Parameters": make([]struct{}, 5<<20)}, nil
 	})

@@ -3,18 +3,11 @@ package hostile
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"math"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -229,37 +222,4 @@ func costlyPFX(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return base64.StdEncoding.EncodeToString(raw)
-}
-
-// sameNames is the PEM of a key and so many certificates, all of one subject, each
-// signed by the next.
-func sameNames(t *testing.T, count int) string {
-	t.Helper()
-	var text strings.Builder
-	name := pkix.Name{CommonName: "mallory"}
-	keys := make([]*ecdsa.PrivateKey, count+1)
-	for i := range keys {
-		var err error
-		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range count {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(int64(i + 1)), Subject: name, Issuer: name, IsCA: true, BasicConstraintsValid: true,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, keys[i].Public(), keys[i+1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(keys[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})) + text.String()
 }

@@ -32,8 +32,8 @@ const renewalsOfOne = 8
 type lease struct {
 	store.Lease
 	conn *connection
-	// name is what the class that it was issued for calls the store.
-	name string
+	// label is that of the source that it was issued from.
+	label string
 	// granted is how long the value worked when it was issued: the measure of
 	// whether what a renewal gives is still worth having.
 	granted  time.Duration
@@ -64,7 +64,7 @@ func (l *lease) schedule() {
 }
 
 func (c *cache) beginLease(e *entry, granted *store.Lease, s *source, now time.Time) {
-	l := &lease{Lease: *granted, conn: s.connection, name: s.name, granted: granted.Duration}
+	l := &lease{Lease: *granted, conn: s.connection, label: s.label, granted: granted.Duration}
 	if l.granted <= 0 {
 		l.granted = max(granted.Expires.Sub(now), time.Second)
 	}
@@ -135,7 +135,7 @@ func (c *cache) renewDue(config *config.Config) {
 		c.conns.retain(l.conn)
 		c.work.Go(func() {
 			defer c.conns.release(l.conn)
-			ctx := remote.WithStore(share.With(c.lifetime, namespace), storeLabel(config, l.name))
+			ctx := remote.WithStore(share.With(c.lifetime, namespace), storeLabel(config, l.label))
 			c.renew(ctx, l, config.Bounds.ReadTimeout)
 		})
 	}

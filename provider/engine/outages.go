@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,8 +20,18 @@ import (
 // classDefined stands in logs and metrics for all stores that classes define.
 const classDefined = "class-defined"
 
-// storeLabel is the name of a store in logs and metrics: the operator's, or
-// classDefined.
+// label is the name of a store in logs and metrics: classDefined if the class chose
+// where it leads, so that no class can make the operator's look down. What the operator
+// leaves to every class, such as a role, does not count.
+func (r *resolved) label(name string) string {
+	workload := r.WorkloadSettings()
+	if !r.settings.ByOperator || slices.ContainsFunc(r.settings.FromClass, func(setting string) bool { return !slices.Contains(workload, setting) }) {
+		return classDefined
+	}
+	return name
+}
+
+// storeLabel is a label while the configuration names the store, else classDefined.
 func storeLabel(config *config.Config, name string) string {
 	if _, named := config.Stores[name]; named {
 		return name

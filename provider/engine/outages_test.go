@@ -133,6 +133,36 @@ func TestARefusalIsNoOutage(t *testing.T) {
 	})
 }
 
+// What the operator lets classes choose must not let one of them raise an alarm about
+// the operator's store.
+func TestAClassThatLeadsAStoreElsewhereDoesNotMakeItLookDown(t *testing.T) {
+	log := logged(t)
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *config.Config) {
+			named := c.Stores["memory"]
+			named.Override = map[string][]string{"address": {"*"}}
+			c.Stores["memory"] = named
+		})
+		b.memory.Put("a", "v")
+		b.class("web", spec.Object{Path: "a", Key: "a"})
+		b.mustMount(t, web, "web")
+		b.memory.Behave = unavailable
+		b.classes["evil"] = &spec.Class{
+			Objects: []spec.Object{{Path: "a", Key: "a", Store: "memory"}},
+			Stores:  map[string]map[string]any{"memory": {"address": "evil"}},
+		}
+		if _, _, err := b.mount(api, "evil"); err == nil {
+			t.Error("it is mounted")
+		}
+		b.wantMetric(t, "1", "lanyard_store_up", "memory")
+		b.wantMetric(t, "0", "lanyard_store_up", "class-defined")
+		b.wantMetric(t, "1", "lanyard_store_reads_total", "class-defined", "unavailable")
+		if strings.Contains(log.String(), `store="memory"`) {
+			t.Errorf("the log tells of the operator's store:\n%s", log)
+		}
+	})
+}
+
 // A class may define any number of stores, under any names.
 func TestStoresOfClassesShareOneName(t *testing.T) {
 	log := logged(t)

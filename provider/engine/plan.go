@@ -62,6 +62,7 @@ type source struct {
 	id         [sha256.Size]byte
 	connection *connection
 	name       string // what the class calls the store
+	label      string // what logs and metrics call it, while the configuration names it
 	allow      []string
 	ref        store.Reference
 	refresh    time.Duration
@@ -86,6 +87,7 @@ type planner struct {
 // planStore is a store as the plan found it: open, or with what is wrong.
 type planStore struct {
 	connection *connection // nil if there are problems
+	label      string      // as in source
 	allow      []string
 	problems   spec.Problems
 }
@@ -255,7 +257,7 @@ func (p *planner) source(i int, o spec.Object, name string, ref store.Reference)
 		index = len(p.plan.sources)
 		p.bySource[id] = index
 		p.plan.sources = append(p.plan.sources, &source{
-			id: id, connection: s.connection, name: name, allow: s.allow, ref: ref,
+			id: id, connection: s.connection, name: name, label: s.label, allow: s.allow, ref: ref,
 			refresh: refresh, ownRefresh: o.Refresh, optional: o.Optional, steady: steadyFor > 0,
 		})
 		return index
@@ -297,7 +299,7 @@ func (p *planner) store(name string) *planStore {
 		return s
 	}
 	p.plan.cost += connectionCost + settingCost*conn.size
-	s.connection, s.allow = conn, r.allow
+	s.connection, s.label, s.allow = conn, r.label(name), r.allow
 	return s
 }
 

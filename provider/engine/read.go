@@ -87,13 +87,13 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	receiving := &receiving{budget: a.budget, stop: cancel}
-	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), storeLabel(a.config, wanted[0].source.name))
+	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), storeLabel(a.config, wanted[0].source.label))
 	defer receiving.end()
 	began := c.begin(a.mount)
 	together := stretch()
 	for i, result := range c.readStore(ctx, a, wanted) {
 		source := wanted[i].source
-		label := storeLabel(a.config, source.name)
+		label := storeLabel(a.config, source.label)
 		c.metrics.read(label, source.connection.typeName, result.Err)
 		if c.lifetime.Err() == nil && !receiving.short.Load() {
 			c.metrics.outages.note(label, began.at, result.Err)

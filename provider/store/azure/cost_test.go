@@ -1,19 +1,12 @@
 package azure
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -159,47 +152,14 @@ func TestTheOrderOfAPFXDoesNotMatter(t *testing.T) {
 	}
 }
 
-// manyOfOneName is the PEM of a key and certificates that all have one name, each
-// signed by the next.
-func manyOfOneName(t *testing.T, count int) string {
-	t.Helper()
-	var text strings.Builder
-	name := pkix.Name{CommonName: "same"}
-	keys := make([]*ecdsa.PrivateKey, count+1)
-	for i := range keys {
-		var err error
-		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range count {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(int64(i + 1)), Subject: name, Issuer: name, IsCA: true, BasicConstraintsValid: true,
-			NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, keys[i].Public(), keys[i+1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(keys[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})) + text.String()
-}
-
 func TestManyCertificatesAreRefusedAndAFewOfOneNameAreOrdered(t *testing.T) {
-	if _, err := parseBundle(manyOfOneName(t, maxCertificates+1), contentTypePEM); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "51 certificates") {
+	if _, err := parseBundle(azuretest.SameNames(t, maxCertificates+1), contentTypePEM); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "51 certificates") {
 		t.Error(err)
 	}
-	if _, err := parseBundle(manyOfOneName(t, 300), contentTypePEM); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "at most 65536 are read") {
+	if _, err := parseBundle(azuretest.SameNames(t, 300), contentTypePEM); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), "at most 65536 are read") {
 		t.Error(err)
 	}
-	b, err := parseBundle(manyOfOneName(t, 5), contentTypePEM)
+	b, err := parseBundle(azuretest.SameNames(t, 5), contentTypePEM)
 	if err != nil || len(b.chain) != 5 {
 		t.Fatal(err)
 	}

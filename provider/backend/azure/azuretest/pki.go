@@ -125,3 +125,32 @@ func CertificatePEM(certificates ...*x509.Certificate) string {
 	}
 	return text
 }
+
+// SameNames returns the PEM of a key and of so many certificates, all of one subject,
+// each signed by the next: no order of them is told by their names.
+func SameNames(t testing.TB, count int) string {
+	t.Helper()
+	name := pkix.Name{CommonName: "same"}
+	keys := make([]*ecdsa.PrivateKey, count+1)
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificates := make([]*x509.Certificate, count)
+	for i := range certificates {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i + 1)), Subject: name, Issuer: name, IsCA: true, BasicConstraintsValid: true,
+			NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, keys[i].Public(), keys[i+1])
+		if err == nil {
+			certificates[i], err = x509.ParseCertificate(der)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return (&Chain{Key: keys[0]}).KeyPEM(t) + CertificatePEM(certificates...)
+}
