@@ -101,17 +101,30 @@ func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan,
 			return nil, err
 		}
 		a.budget = budget
-		volume, err := e.mount(ctx, asking, r, a, plan, req)
-		needed, short := budget.need()
-		if short && ctx.Err() == nil {
-			budget.release()
-			reserve = max(reserve*2, needed)
-			continue
+		volume, enough, err := e.mountOnce(ctx, asking, r, a, plan, req)
+		if enough {
+			return volume, err
 		}
-		plan.need.Store(needed)
-		req.Delivery.hold(budget)
-		return volume, err
+		needed, _ := budget.need()
+		reserve = max(reserve*2, needed)
 	}
+}
+
+// mountOnce mounts within the budget of a. If that was enough, it is the delivery's
+// then; else, and if the mount panics, it is given back.
+func (e *Engine) mountOnce(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (volume *Volume, enough bool, err error) {
+	defer func() {
+		if !enough {
+			a.budget.release()
+		}
+	}()
+	volume, err = e.mount(ctx, asking, r, a, plan, req)
+	needed, short := a.budget.need()
+	if enough = !short || ctx.Err() != nil; enough {
+		plan.need.Store(needed)
+		req.Delivery.hold(a.budget)
+	}
+	return volume, enough, err
 }
 
 // mount makes the volume of values in memory, or of what the stores answer. asking ends
