@@ -242,7 +242,7 @@ func (v *victim) observe(first, cold *configured, at string) kmsplugin.Outage {
 // after another, those of other outages too, each of which may take three seconds: so it
 // is given time, and what it says of no provider, or of another, does not count.
 func (v *victim) startsWell(cold *configured) bool {
-	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(2 * time.Second) {
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Second) {
 		if v.read(cold, "known") != nil {
 			continue
 		}
