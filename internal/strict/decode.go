@@ -17,7 +17,9 @@ const (
 
 // decoder walks the nodes of one document along the types of its target.
 type decoder struct {
+	tolerant *Tolerant // nil for strict decoding
 	problems Problems
+	ignored  Problems
 	fields   map[reflect.Type]structFields
 }
 
@@ -133,9 +135,17 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 		known = fieldsOf(target.Type())
 		d.fields[target.Type()] = known
 	}
-	d.pairs(node, at, func(key, value *yaml.Node, at *place) {
-		if index, ok := known.index[key.Value]; ok {
+	d.pairs(node, at, d.tolerant, func(key, value *yaml.Node, at *place) {
+		name := key.Value
+		if d.tolerant != nil && d.tolerant.FoldCase {
+			name = known.folded(name)
+		}
+		if index, ok := known.index[name]; ok {
 			d.value(value, target.FieldByIndex(index), at)
+			return
+		}
+		if known.rest == nil && d.tolerant != nil {
+			d.ignore(at, Unknown("field, which has no effect", key.Value, known.names))
 			return
 		}
 		if known.rest == nil {
@@ -165,7 +175,7 @@ func (d *decoder) mapping(node *yaml.Node, target reflect.Value, at *place) {
 	if target.IsNil() {
 		target.Set(reflect.MakeMapWithSize(target.Type(), len(node.Content)/2))
 	}
-	d.pairs(node, at, func(key, value *yaml.Node, at *place) {
+	d.pairs(node, at, nil, func(key, value *yaml.Node, at *place) {
 		element := reflect.New(target.Type().Elem()).Elem()
 		d.value(value, element, at)
 		target.SetMapIndex(reflect.ValueOf(key.Value).Convert(target.Type().Key()), element)
@@ -183,22 +193,39 @@ func (d *decoder) list(node *yaml.Node, target reflect.Value, at *place) {
 	}
 	target.Set(reflect.MakeSlice(target.Type(), len(node.Content), len(node.Content)))
 	for i, item := range node.Content {
-		d.value(item, target.Index(i), at.item(i, item))
+		at := at.item(i, item)
+		if isNull(item) && d.tolerant != nil && target.Type().Elem().Kind() == reflect.Struct {
+			d.ignore(at, EmptyItem)
+			continue
+		}
+		d.value(item, target.Index(i), at)
 	}
 }
 
-// pairs calls each for every field of a map that has a proper name of its own.
-func (d *decoder) pairs(node *yaml.Node, at *place, each func(key, value *yaml.Node, at *place)) {
+// pairs calls each for every field of a map that has a proper name of its own. In the map
+// of a struct that is decoded tolerantly, names that are none have no effect.
+func (d *decoder) pairs(node *yaml.Node, at *place, tolerant *Tolerant, each func(key, value *yaml.Node, at *place)) {
 	first := make(map[string]int, len(node.Content)/2)
+	refuse := d.fail
+	var last map[int]bool
+	if tolerant != nil {
+		refuse = d.ignore
+		if tolerant.FoldCase {
+			last = lastOf(node)
+		}
+	}
 	for i := 0; i+1 < len(node.Content) && !d.full(); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
+		unnamed := &place{parent: at.parent, node: key, name: at.name, index: at.index}
 		switch {
 		case key.Kind == yaml.ScalarNode && key.Tag == "!!merge":
 			d.fail(at.field(key), "YAML merge keys are not accepted; write the fields out")
 		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Tag != "!!str" && key.Tag != "!!int":
-			d.fail(&place{parent: at.parent, node: key, name: at.name, index: at.index}, "a field's name must be text; put it in quotes")
+			refuse(unnamed, "a field's name must be text; put it in quotes")
 		case key.Value == "":
-			d.fail(&place{parent: at.parent, node: key, name: at.name, index: at.index}, "a field's name is empty")
+			refuse(unnamed, "a field's name is empty")
+		case last != nil && !last[i]:
+			d.ignore(at.field(key), "has no effect: the field is given again, and that counts")
 		default:
 			if line, twice := first[key.Value]; twice {
 				text := "is given twice; remove one"

@@ -39,3 +39,13 @@ func (f *structFields) add(t reflect.Type, before []int) {
 		}
 	}
 }
+
+// folded returns the field that name is in another case, or name itself.
+func (f *structFields) folded(name string) string {
+	for _, known := range f.names {
+		if strings.EqualFold(known, name) {
+			return known
+		}
+	}
+	return name
+}

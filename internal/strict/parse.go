@@ -16,8 +16,8 @@ import (
 // stays a hundred times below.
 const maxStructure = 1 << 18
 
-// parse returns the root of the one document in data; nil if it is empty.
-func parse(data []byte) (*yaml.Node, *Problem) {
+// parse returns the root of the document in data that counts; nil if it is empty.
+func (d *decoder) parse(data []byte) (*yaml.Node, *Problem) {
 	if structure(data) > maxStructure {
 		return nil, &Problem{Text: "holds too many fields, items and lines"}
 	}
@@ -30,14 +30,18 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 		return nil, syntaxProblem(err)
 	}
 	second, err := Next(decoder)
-	if err == nil {
+	switch {
+	case d.tolerant != nil:
+		if err == nil {
+			d.ignore(&place{node: second}, "has no effect: only the YAML document before the --- counts")
+		}
+		return expand(document)
+	case err == nil:
 		return nil, &Problem{Line: second.Line, Column: second.Column,
 			Text: "must be a single document; remove the --- and what follows it"}
-	}
-	if !errors.Is(err, io.EOF) {
+	case !errors.Is(err, io.EOF):
 		return nil, syntaxProblem(err)
-	}
-	if len(document.Content) != 1 {
+	case len(document.Content) != 1:
 		return nil, nil
 	}
 	return document.Content[0], nil

@@ -13,7 +13,9 @@ import (
 // scalar decodes text, a number, true or false, or a duration.
 func (d *decoder) scalar(node *yaml.Node, target reflect.Value, at *place) {
 	if isNull(node) {
-		d.fail(at, wantValue)
+		if d.tolerant == nil {
+			d.fail(at, wantValue)
+		}
 		return
 	}
 	if text := setScalar(node, target); text != "" {
@@ -96,7 +98,7 @@ func (d *decoder) free(node *yaml.Node, at *place) any {
 	switch node.Kind {
 	case yaml.MappingNode:
 		fields := make(map[string]any, len(node.Content)/2)
-		d.pairs(node, at, func(key, value *yaml.Node, at *place) {
+		d.pairs(node, at, nil, func(key, value *yaml.Node, at *place) {
 			fields[key.Value] = d.free(value, at)
 		})
 		return fields

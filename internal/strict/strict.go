@@ -9,7 +9,7 @@
 // value may be a secret. It does not say what values mean: that is its
 // callers' to check.
 //
-// Start with Unmarshal.
+// Start with Unmarshal; Tolerant is for documents that were written for other programs.
 package strict
 
 import (
@@ -84,31 +84,43 @@ func (p Problems) In(file string) string {
 // yaml.Unmarshaler decodes itself and must not repeat the value in its error,
 // which may be a Problems.
 func Unmarshal(data []byte, into any) Problems {
-	root, problem := parse(data)
-	if problem != nil {
-		return Problems{*problem}
+	var d decoder
+	d.document(data, into)
+	return d.problems
+}
+
+// document decodes the document in data that counts.
+func (d *decoder) document(data []byte, into any) {
+	root, problem := d.parse(data)
+	switch {
+	case problem != nil:
+		d.add(*problem)
+	case root != nil:
+		d.decode(root, into)
 	}
-	if root == nil {
-		return nil
-	}
-	return Decode(root, into)
 }
 
 // Decode is Unmarshal for a node of a document that has been parsed already.
 func Decode(node *yaml.Node, into any) Problems {
-	target := reflect.ValueOf(into)
-	if target.Kind() != reflect.Pointer || target.IsNil() {
-		return Problems{{Text: fmt.Sprintf("cannot be decoded into a %T", into)}}
-	}
 	if node.Kind == yaml.DocumentNode {
 		if len(node.Content) != 1 {
 			return nil
 		}
 		node = node.Content[0]
 	}
-	d := decoder{fields: map[reflect.Type]structFields{}}
-	d.value(node, target.Elem(), &place{node: node})
+	var d decoder
+	d.decode(node, into)
 	return d.problems
+}
+
+func (d *decoder) decode(node *yaml.Node, into any) {
+	target := reflect.ValueOf(into)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		d.add(Problem{Text: fmt.Sprintf("cannot be decoded into a %T", into)})
+		return
+	}
+	d.fields = map[reflect.Type]structFields{}
+	d.value(node, target.Elem(), &place{node: node})
 }
 
 // DecodeMap decodes fields, as a YAML or JSON decoder made them, into the
