@@ -21,6 +21,7 @@ import (
 func newCheck() *cobra.Command {
 	var configFile, output string
 	var publics []string
+	var strictly bool
 	c := &cobra.Command{
 		Use:   "check [FILE|DIR|-]...",
 		Short: "Say what is wrong with classes and configuration, without a cluster",
@@ -43,10 +44,13 @@ see them. Files that the configuration names and that are only on the node, such
 as key rings and certificates, may be missing here: a note names them. Without it, nothing is said of stores that the classes do not define
 themselves.
 
-Exit codes: 0 all is well, 1 problems were found, 2 the input cannot be used or
+What the provider of a class ignores, Lanyard ignores as well, such as a parameter or field
+that it does not know. Each such part is a warning, which --strict makes a problem.
+
+Exit codes: 0 all is well or there are warnings alone, 1 problems were found, 2 the input cannot be used or
 holds no class.`,
 		Example: `  lanyard check web.yaml
-  lanyard check --config lanyard.yaml deploy/
+  lanyard check --strict --config lanyard.yaml deploy/
   lanyard check --public public.yaml deploy/
   kustomize build . | lanyard check --output json -`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -56,21 +60,22 @@ holds no class.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return runCheck(c, configFile, output, publics, args)
+			return runCheck(c, configFile, output, publics, strictly, args)
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
 	c.Flags().StringArrayVar(&publics, "public", nil, "a public key `FILE` that values may be sealed to; others are told. Give it again for each further key")
+	c.Flags().BoolVar(&strictly, "strict", false, "refuse what has no effect, such as an unknown parameter, which is else a warning")
 	addTextOrJSON(c, &output)
 	return c
 }
 
-func runCheck(c *cobra.Command, configFile, output string, publics, inputs []string) error {
+func runCheck(c *cobra.Command, configFile, output string, publics []string, strictly bool, inputs []string) error {
 	files, refused, err := readInputs(stdin(c), inputs)
 	if err != nil {
 		return err
 	}
-	checker := &manifest.Checker{Dialects: dialects(), Configured: configFile != "", Now: time.Now()}
+	checker := &manifest.Checker{Dialects: dialects(), Configured: configFile != "", Strict: strictly, Now: time.Now()}
 	e, wrong, elsewhere, err := checkEngine(configFile)
 	if err != nil {
 		return err
@@ -192,8 +197,17 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 	if checker.Unresolved > 0 {
 		notes += fmt.Sprintf("; %s left to the operator's configuration, which --config gives", count(checker.Unresolved, "store"))
 	}
-	if len(findings) > 0 {
-		return fmt.Errorf("%s, %s%s", checked, count(len(findings), "problem"), notes)
+	problems := 0
+	for _, f := range findings {
+		if f.Severity == manifest.Error {
+			problems++
+		}
+	}
+	if warnings := len(findings) - problems; warnings > 0 {
+		notes = ", " + count(warnings, "warning") + notes
+	}
+	if problems > 0 {
+		return fmt.Errorf("%s, %s%s", checked, count(problems, "problem"), notes)
 	}
 	_, err := fmt.Fprintf(w, "%s, no problems%s\n", checked, notes)
 	return err

@@ -9,7 +9,9 @@ package dialect
 
 import (
 	"fmt"
+	"iter"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,13 +20,18 @@ import (
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// Reader collects the problems of a class's parameters. Its zero value is ready.
+// Reader collects the problems of a class's parameters. Its zero value is ready, and
+// strict.
 type Reader struct {
-	// Idle are the fields that the original accepts and ignores.
+	// Original is how the decoder of the provider whose dialect it is takes what its own
+	// does not know: what has no effect there is Idle here. Nil refuses it.
+	Original *strict.Tolerant
+	// Idle is what the class says to no effect.
 	Idle spec.Problems
 
 	problems spec.Problems
 	misread  map[int]bool // entries of which something could not be decoded
+	empty    map[int]bool // entries that say nothing
 }
 
 // Wrong adds a problem with a parameter.
@@ -56,20 +63,33 @@ func (r *Reader) NoEffect(parameter, why string) {
 // Add adds a problem with a place.
 func (r *Reader) Add(problem spec.Problem) { r.problems = append(r.problems, problem) }
 
-// Unknown refuses unknown parameters and suggests the nearest known one.
+// Unknown tells of unknown parameters and suggests the nearest known one.
 func (r *Reader) Unknown(parameters map[string]string, known []string) {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if !slices.Contains(known, name) {
+		switch {
+		case slices.Contains(known, name):
+		case r.Original != nil:
+			r.NoEffect(name, strict.Unknown("parameter, which has no effect", name, known))
+		default:
 			r.Wrong(name, "%s", strict.Unknown("parameter", name, known))
 		}
 	}
 }
 
-// YAML decodes a parameter's text into what into points to, as strict.Unmarshal does.
+// Decode decodes YAML into what into points to, tolerantly if the original does.
+func (r *Reader) Decode(text string, into any) (problems, ignored strict.Problems) {
+	if r.Original == nil {
+		return strict.Unmarshal([]byte(text), into), nil
+	}
+	return r.Original.Unmarshal([]byte(text), into)
+}
+
+// YAML decodes a parameter's text into what into points to, as Decode does.
 // For a list of objects, id returns the name of a decoded entry for messages;
 // otherwise it is nil.
 func (r *Reader) YAML(parameter, text string, into any, id func(index int) string) {
-	for _, s := range strict.Unmarshal([]byte(text), into) {
+	problems, ignored := r.Decode(text, into)
+	placed := func(s strict.Problem) (problem spec.Problem, entry int) {
 		field := parameter
 		switch {
 		case strings.HasPrefix(s.Field, "["):
@@ -77,33 +97,77 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 		case s.Field != "":
 			field += "." + s.Field
 		}
-		problem := spec.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
-		if i := entryIndex(s.Field); i >= 0 && id != nil {
-			problem.Object, problem.ID = i+1, id(i)
-			if r.misread == nil {
-				r.misread = map[int]bool{}
-			}
-			r.misread[i] = true
+		problem = spec.Problem{Field: field, Line: s.Line, Column: s.Column, Text: s.Text}
+		if entry = entryIndex(s.Field); entry >= 0 && id != nil {
+			problem.Object, problem.ID = entry+1, id(entry)
+		}
+		return problem, entry
+	}
+	for _, s := range problems {
+		problem, entry := placed(s)
+		if problem.Object > 0 {
+			r.misread = marked(r.misread, entry)
 		}
 		r.problems = append(r.problems, problem)
 	}
+	for _, s := range ignored {
+		problem, entry := placed(s)
+		if s.Text == strict.EmptyItem && s.Field == fmt.Sprintf("[%d]", entry) {
+			r.empty = marked(r.empty, entry)
+		}
+		r.Idle = append(r.Idle, problem)
+	}
 }
 
-// Entries decodes the parameter that lists what the volume is to hold. id is what
-// messages call an entry.
-func Entries[E any](r *Reader, parameters map[string]string, parameter string, id func(E) string) (list []E) {
-	text, ok := parameters[parameter]
-	if !ok {
-		r.Wrong(parameter, "missing; list what the volume is to hold")
-		return nil
+func marked(entries map[int]bool, entry int) map[int]bool {
+	if entries == nil {
+		entries = map[int]bool{}
 	}
-	r.YAML(parameter, text, &list, func(i int) string {
-		if i >= len(list) {
-			return ""
+	entries[entry] = true
+	return entries
+}
+
+// Entries decodes the parameter that lists what the volume is to hold, and returns the
+// entries with their indexes, without those that say nothing. id is what messages call an
+// entry.
+func Entries[E any](r *Reader, parameters map[string]string, parameter string, id func(E) string) iter.Seq2[int, E] {
+	var list []E
+	if text, ok := parameters[parameter]; ok {
+		r.YAML(parameter, text, &list, func(i int) string {
+			if i >= len(list) {
+				return ""
+			}
+			return id(list[i])
+		})
+	} else {
+		r.Wrong(parameter, "missing; list what the volume is to hold")
+	}
+	return func(yield func(int, E) bool) {
+		for i, e := range list {
+			if !r.empty[i] && !yield(i, e) {
+				return
+			}
 		}
-		return id(list[i])
-	})
-	return list
+	}
+}
+
+// LastCounts returns the objects without those whose file a later one makes again, as the
+// originals write one file over the other. parameter is the list and field the file's name
+// in an entry.
+func (r *Reader) LastCounts(parameter, field string, objects []spec.Object) []spec.Object {
+	last := map[string]int{}
+	for i, o := range objects {
+		last[path.Clean(o.Path)] = i
+	}
+	counted := make([]spec.Object, 0, len(objects))
+	for i, o := range objects {
+		if winner := last[path.Clean(o.Path)]; o.Path != "" && winner != i {
+			r.Idle = append(r.Idle, InEntry(parameter, o.Entry-1, o.ID(), field, fmt.Sprintf("has no effect: object %d makes the same file", objects[winner].Entry)))
+			continue
+		}
+		counted = append(counted, o)
+	}
+	return counted
 }
 
 // Misread reports whether part of the entry could not be decoded, so that a field

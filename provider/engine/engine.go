@@ -253,31 +253,33 @@ func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, param
 		return nil, spec.Problems{{Text: fmt.Sprintf("no such provider %s; Lanyard serves the providers %s", message.Printable(dialect), strings.Join(slices.Sorted(maps.Keys(e.dialects)), ", "))}}
 	}
 	class, err := parse(parameters)
-	if err == nil {
-		p, problems := newPlan(&r.config, e.conns, namespace, w, class)
-		if len(problems) > 0 {
-			return nil, class.InDialect(problems)
-		}
+	var problems spec.Problems
+	if err != nil && (class == nil || !errors.As(err, &problems)) {
+		return nil, err
+	}
+	p, found := newPlan(&r.config, e.conns, namespace, w, class)
+	if err == nil && len(found) == 0 {
+		p.idle = class.Idle
 		return p, nil
 	}
-	var problems spec.Problems
-	if errors.As(err, &problems) && class != nil {
-		// Check what was parsed as well.
-		if other := spec.Another(e.dialects, dialect, parameters, problems); other != nil {
-			return nil, other
-		}
-		found := class.Validate()
-		if p, more := newPlan(&r.config, e.conns, namespace, w, class); p != nil {
-			dropPlan(e.conns, p)
-		} else {
-			// What is wrong with a store may follow from what was not parsed.
-			found = class.InDialect(slices.DeleteFunc(more, func(p spec.Problem) bool {
-				return p.Object == 0 && p.Store != "" || strings.HasPrefix(p.Field, "stores.")
-			}))
-		}
-		return nil, problems.Add(found)
+	if p != nil {
+		dropPlan(e.conns, p)
 	}
-	return nil, err
+	if other := spec.Another(e.dialects, dialect, parameters, slices.Concat(problems, class.Idle)); other != nil {
+		return nil, other
+	}
+	if err != nil {
+		// What is wrong with a store may follow from what was not parsed.
+		found = slices.DeleteFunc(found, func(p spec.Problem) bool {
+			return p.Object == 0 && p.Store != "" || strings.HasPrefix(p.Field, "stores.")
+		})
+	}
+	found = class.InDialect(found)
+	if err != nil {
+		found = problems.Add(found)
+	}
+	// What is missing may stand under a name that the dialect does not know.
+	return nil, slices.Concat(found, class.Idle.Unknown())
 }
 
 // maintain renews leases and removes what pods no longer use, until ctx ends.

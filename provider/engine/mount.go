@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/klog/v2"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/share"
@@ -21,7 +24,11 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	defer cancel()
 	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
 	plan, release, err := e.plans.get(ctx, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
-		return e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
+		made, err := e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
+		if err == nil && len(made.idle) > 0 {
+			klog.InfoS("Parts of a class have no effect; lanyard check shows where they stand", "namespace", message.Printable(req.Identity.Namespace), "pod", message.Printable(req.Identity.Pod), "provider", req.Dialect, "parts", made.idle.Error())
+		}
+		return made, err
 	})
 	if err != nil {
 		if strings.Contains(err.Error(), noSuchStore) {

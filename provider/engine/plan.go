@@ -34,7 +34,8 @@ type plan struct {
 	objects     []planned
 	sources     []*source
 	words       spec.Words
-	templated   bool // some object is a template
+	templated   bool          // some object is a template
+	idle        spec.Problems // what the class says to no effect
 	connections []*connection
 	key         planParts
 	cost        int          // about the most memory that it takes, in bytes

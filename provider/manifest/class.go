@@ -88,7 +88,14 @@ func (f *file) class(root *yaml.Node) {
 	parameters := d.Spec.parameters()
 	class, err := dialect(parameters)
 	judged := f.judge(name, parameters, class)
-	f.parameters(of, root, judged)
+	f.parameters(of, root, Error, judged)
+	if class != nil {
+		severity := Warning
+		if f.Strict {
+			severity = Error
+		}
+		f.parameters(of, root, severity, slices.DeleteFunc(class.Idle, func(p spec.Problem) bool { return slices.Contains(judged, p) }))
+	}
 	if err == nil {
 		f.sealed(of, root, class, judged)
 		f.secretObjects(of, root, d.Spec.SecretObjects, class)
@@ -171,11 +178,11 @@ func (f *file) leaveToConfiguration(problems spec.Problems, class *spec.Class) s
 const sealedStore = "sealed"
 
 // parameters reports problems with the class's parameters.
-func (f *file) parameters(of about, root *yaml.Node, problems spec.Problems) {
+func (f *file) parameters(of about, root *yaml.Node, severity string, problems spec.Problems) {
 	for _, p := range problems {
 		finding := Finding{
 			Namespace: of.namespace, Class: of.class, Object: p.Object, ID: p.ID,
-			Field: strings.TrimSuffix("spec.parameters."+p.Field, "."), Message: p.Text,
+			Field: strings.TrimSuffix("spec.parameters."+p.Field, "."), Severity: severity, Message: p.Text,
 		}
 		finding.Line, finding.Column = f.locate(root, p)
 		p.Line = 0 // of the parameter's text, where the finding tells that of the file

@@ -38,16 +38,29 @@ type Finding struct {
 	// Field is the dotted place in the file, such as
 	// "spec.parameters.objects[2].mode".
 	Field string `json:"field,omitempty"`
+	// Severity is Warning for what has no effect, which the class's own provider ignores
+	// as well, and else Error.
+	Severity string `json:"severity"`
 	// Message says what is wrong and what would be right.
 	Message string `json:"message"`
 
 	short string // the place and the message in one line
 }
 
+// The severities of findings.
+const (
+	Error   = "error"
+	Warning = "warning"
+)
+
 // String is the finding as compilers print theirs, so that editors find the
 // place: `web.yaml:12:7: object 3 (db/password): mode: ...`.
 func (f Finding) String() string {
-	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.short)
+	severity := ""
+	if f.Severity == Warning {
+		severity = Warning + ": "
+	}
+	return fmt.Sprintf("%s:%d:%d: %s%s", f.File, f.Line, f.Column, severity, f.short)
 }
 
 // Checker checks the classes of files. Its counts and findings grow with every file.
@@ -63,6 +76,8 @@ type Checker struct {
 	Configured bool
 	// Cluster is the name in the operator's configuration.
 	Cluster string
+	// Strict makes an error of what has no effect.
+	Strict bool
 	// Now is when sealed values must not have expired.
 	Now time.Time
 	// Key says why nobody has the key of a sealed value, or nothing; nil if that is not
@@ -104,7 +119,7 @@ func (c *Checker) File(name string, text []byte) {
 
 // NotText is the finding that a file is not text.
 func NotText(name string, cause NotTextError) Finding {
-	return Finding{File: name, Line: 1, Column: 1, Message: cause.Error(), short: cause.Error()}
+	return Finding{File: name, Line: 1, Column: 1, Severity: Error, Message: cause.Error(), short: cause.Error()}
 }
 
 func (f *file) done() {
@@ -128,7 +143,7 @@ func (f *file) report(of about, prefix string, problems strict.Problems) {
 		}
 		p.Field = field
 		f.add(Finding{Line: p.Line, Column: p.Column, Namespace: of.namespace, Class: of.class,
-			Field: field, Message: p.Text, short: p.String()})
+			Field: field, Severity: Error, Message: p.Text, short: p.String()})
 	}
 }
 
@@ -156,7 +171,7 @@ func Configuration(name string, problems strict.Problems) []Finding {
 	findings := make([]Finding, len(problems))
 	for i, p := range problems {
 		findings[i] = Finding{File: name, Line: max(p.Line, 1), Column: max(p.Column, 1),
-			Field: p.Field, Message: p.Text, short: oneLine(p.String())}
+			Field: p.Field, Severity: Error, Message: p.Text, short: oneLine(p.String())}
 	}
 	slices.SortStableFunc(findings, byPlace)
 	return findings

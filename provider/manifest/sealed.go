@@ -32,7 +32,7 @@ func (f *file) sealed(of about, root *yaml.Node, class *spec.Class, said spec.Pr
 			text = fmt.Sprintf("it is sealed for service account %q, and %s for %q: no pod can have both; seal one of them again, or make two classes", account.String(), message.Printable(firstID), first.String())
 		}
 		if text != "" {
-			f.parameters(of, root, spec.Problems{{Field: field, Object: i + 1, ID: o.ID(), Text: text}})
+			f.parameters(of, root, Error, spec.Problems{{Field: field, Object: i + 1, ID: o.ID(), Text: text}})
 		}
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// unknownField begins the text of every problem with a name that a dialect does not
-// know.
+// unknownField begins the text about every name that a dialect does not know, be it a
+// problem or without effect.
 const unknownField = "unknown "
 
 // Another returns the one problem of parameters that are those of another dialect than
-// the one called name, which found the problems: the other knows every name that this
-// one does not. It returns nil for all else. A class that was copied, or whose provider
+// the one called name, which found the problems and what has no effect: the other knows
+// every name that this one does not. It returns nil for all else. A class that was copied, or whose provider
 // was changed by hand, has a problem with each field, and none of them is the one to
 // mend.
 func Another(dialects map[string]Dialect, name string, parameters map[string]string, found Problems) Problems {
@@ -29,22 +29,20 @@ func Another(dialects map[string]Dialect, name string, parameters map[string]str
 		if err != nil {
 			problems, _ = err.(Problems) //nolint:errorlint // a dialect's error is a Problems
 		}
-		if class != nil && len(class.Objects) > 0 && problems.unknown() == 0 && !slices.ContainsFunc(problems, misread) {
+		if class != nil && len(class.Objects) > 0 && problems.unknown()+class.Idle.unknown() == 0 && !slices.ContainsFunc(problems, misread) {
 			return Problems{{Text: fmt.Sprintf("these parameters are of provider: %s and not of provider: %s; set the provider of the class, and convert it with lanyard convert if it is to be of another", other, name)}}
 		}
 	}
 	return nil
 }
 
-// unknown counts the problems with names that the dialect does not know.
-func (p Problems) unknown() int {
-	n := 0
-	for _, problem := range p {
-		if strings.HasPrefix(problem.Text, unknownField) {
-			n++
-		}
-	}
-	return n
+// unknown counts the names that the dialect does not know.
+func (p Problems) unknown() int { return len(p.Unknown()) }
+
+// Unknown are those of names that the dialect does not know. What is missing from a class
+// may stand under one of them.
+func (p Problems) Unknown() Problems {
+	return slices.DeleteFunc(slices.Clone(p), func(problem Problem) bool { return !strings.HasPrefix(problem.Text, unknownField) })
 }
 
 // misread says that a field has another form than the dialect's.

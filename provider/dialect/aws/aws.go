@@ -50,7 +50,7 @@ func known() []string {
 // Parse parses the parameters. Its error is a spec.Problems with every syntax error;
 // the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
-	p := parser{parameters: parameters}
+	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{FoldCase: true}}, parameters: parameters}
 	p.Unknown(parameters, known())
 	p.slash = p.translation()
 	class := &spec.Class{Words: words(), Stores: map[string]map[string]any{}}

@@ -50,12 +50,11 @@ type failover struct {
 }
 
 func (p *parser) objects() []spec.Object {
-	list := dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) })
-	objects := make([]spec.Object, 0, len(list))
-	for i, e := range list {
+	var objects []spec.Object
+	for i, e := range dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) }) {
 		objects = append(objects, p.object(i, e)...)
 	}
-	return objects
+	return p.LastCounts(parameterObjects, fieldAlias, objects)
 }
 
 // wrongly adds a problem with a field of one entry.

@@ -12,6 +12,7 @@
 package azure
 
 import (
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -29,7 +30,7 @@ const (
 // Parse parses the parameters. Its error is a spec.Problems with every syntax error;
 // the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
-	p := parser{parameters: trimmed(parameters)}
+	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{}}, parameters: trimmed(parameters)}
 	p.Unknown(parameters, known())
 	name, settings := p.store()
 	class := &spec.Class{

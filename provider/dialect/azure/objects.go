@@ -63,32 +63,44 @@ func (p *parser) objects(store, given string) []spec.Object {
 	var texts list
 	p.YAML(parameterObjects, given, &texts, nil)
 	lines := strings.Split(given, "\n")
-	objects := make([]spec.Object, len(texts.Array))
+	var objects []spec.Object
 	for i, text := range texts.Array {
-		objects[i] = p.entry(store, i, text, lines)
+		if strings.TrimSpace(text.value) == "" {
+			if text.line > 0 { // else the reader has said so
+				p.Idle = append(p.Idle, dialect.InEntry(parameterObjects, i, "", "", strict.EmptyItem))
+			}
+			continue
+		}
+		o := p.entry(store, i, text, lines)
+		o.Entry = i + 1
+		objects = append(objects, o)
 	}
-	return objects
+	return p.LastCounts(parameterObjects, fieldAlias, objects)
 }
 
 // entry decodes the YAML of one object and converts it.
 func (p *parser) entry(store string, i int, text inner, lines []string) spec.Object {
 	var e entry
-	problems := strict.Unmarshal([]byte(text.value), &e)
+	problems, ignored := p.Decode(text.value, &e)
 	// The original trims spaces around every text.
 	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
-	at := func(field string, line, column int, said string) {
+	placed := func(field string, line, column int, said string) spec.Problem {
 		problem := dialect.InEntry(parameterObjects, i, e.file(), field, said)
 		problem.Line, problem.Column = text.outside(lines, line, column)
-		p.Add(problem)
+		return problem
 	}
+	at := func(field string, line, column int, said string) { p.Add(placed(field, line, column, said)) }
 	for _, problem := range problems {
 		said := problem.Text
 		if problem.Field == "" && problem.Line > 0 {
 			said = fmt.Sprintf("line %d of its text: %s", problem.Line, said)
 		}
 		at(problem.Field, problem.Line, problem.Column, said)
+	}
+	for _, problem := range ignored {
+		p.Idle = append(p.Idle, placed(problem.Field, problem.Line, problem.Column, problem.Text))
 	}
 	return e.object(store, len(problems) > 0, func(field, format string, args ...any) {
 		line, column := text.find(field)

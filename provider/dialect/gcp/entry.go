@@ -36,7 +36,7 @@ func (e entry) file() string {
 
 // object converts an entry.
 func (p *parser) object(i int, e entry) spec.Object {
-	o := spec.Object{Path: e.file(), Store: p.store}
+	o := spec.Object{Path: e.file(), Store: p.store, Entry: i + 1}
 	wrong := func(field, text string) { p.WrongIn(parameterSecrets, i, o.Path, field, "%s", text) }
 	misread := p.Misread(i)
 	switch {

@@ -45,7 +45,7 @@ const (
 // Parse parses the parameters. Its error is a spec.Problems with every syntax error;
 // the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
-	p := parser{store: StoreName}
+	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{}}, store: StoreName}
 	p.Unknown(parameters, []string{parameterSecrets, parameterAuth})
 	class := &spec.Class{}
 	implied := map[string]any{"type": storeType}
@@ -96,11 +96,10 @@ func (p *parser) words() spec.Words {
 
 // secrets parses the list of secrets.
 func (p *parser) secrets(parameters map[string]string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameters, parameterSecrets, func(e entry) string { return e.file() })
 	paths, jsonKeys := 0, 0
-	objects := make([]spec.Object, len(list))
-	for i, e := range list {
-		objects[i] = p.object(i, e)
+	var objects []spec.Object
+	for i, e := range dialect.Entries(&p.Reader, parameters, parameterSecrets, func(e entry) string { return e.file() }) {
+		objects = append(objects, p.object(i, e))
 		if e.Path != "" {
 			paths++
 		}
@@ -111,7 +110,7 @@ func (p *parser) secrets(parameters map[string]string) []spec.Object {
 		p.yaml = p.yaml || e.YAMLKey != ""
 	}
 	p.fileName, p.yaml = p.fileName && paths == 0, p.yaml && jsonKeys == 0
-	return objects
+	return p.LastCounts(parameterSecrets, fieldPath, objects)
 }
 
 // resource splits a version's resource name into secret and version; "" is the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			class := parse(t, map[string]string{"secrets": "- " + test.fields})
-			test.want.Path, test.want.Store = "f", StoreName
+			test.want.Path, test.want.Store, test.want.Entry = "f", StoreName, 1
 			if got := class.Objects[0]; !reflect.DeepEqual(got, test.want) {
 				t.Errorf("object\n%+v, want\n%+v", got, test.want)
 			}
@@ -102,12 +103,12 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	}{
 		"no parameters":         {nil, "secrets: missing; list what the volume is to hold"},
 		"empty secrets":         {map[string]string{"secrets": ""}, "secrets: has no entries; list at least one object"},
-		"unknown parameter":     {map[string]string{"secrets": one, "secret": "x"}, "secret: unknown parameter; did you mean secrets?"},
-		"another's parameter":   {map[string]string{"secrets": one, "objects": "x"}, "objects: unknown parameter; known are secrets, auth"},
+		"unknown parameter":     {map[string]string{"secrets": one, "secret": "x"}, "secret: unknown parameter, which has no effect; did you mean secrets?"},
+		"another's parameter":   {map[string]string{"secrets": one, "objects": "x"}, "objects: unknown parameter, which has no effect; known are secrets, auth"},
 		"unknown auth":          {map[string]string{"secrets": one, "auth": "pod-acd"}, "auth: unknown way to log in; did you mean pod-adc?"},
 		"secrets as a map":      {map[string]string{"secrets": "a: b"}, "secrets: line 1: must be a list; begin each item with a dash"},
-		"unknown field":         {object("extractJsonKey: x"), "object 2 (second): extractJsonKey: unknown field; did you mean extractJSONKey?"},
-		"a field of others":     {object("alias: x"), "object 2 (second): alias: unknown field; known are resourceName, path, fileName, mode, extractJSONKey, extractYAMLKey"},
+		"unknown field":         {object("extractJsonKey: x"), "object 2 (second): extractJsonKey: unknown field, which has no effect; did you mean extractJSONKey?"},
+		"a field of others":     {object("alias: x"), "object 2 (second): alias: unknown field, which has no effect; known are resourceName, path, fileName, mode, extractJSONKey, extractYAMLKey"},
 		"given twice":           {object("path: x"), "object 2 (second): path: is given twice; remove this one or that of line 3"},
 		"no file":               {map[string]string{"secrets": "- {resourceName: projects/shop/secrets/db/versions/1}"}, "object 1: path: missing; say which file the secret becomes"},
 		"no name":               {map[string]string{"secrets": "- {path: a}"}, "object 1 (a): resourceName: missing; give the secret's version, such as projects/my-project/secrets/db/versions/latest"},
@@ -120,13 +121,13 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"both keys":             {object("extractJSONKey: a\n  extractYAMLKey: b"), "object 2 (second): extractYAMLKey: stands beside extractJSONKey, and a value is either JSON or YAML; keep one of the two"},
 		"a mode in text":        {object("mode: '0400'"), "object 2 (second): mode: must be a number of permission bits, without quotes, such as 0600"},
 		"beyond permissions":    {object("mode: 01777"), "object 2 (second): mode: must be permission bits alone, at most 0777 (511 in decimal)"},
-		"the same file twice":   {map[string]string{"secrets": one + "\n" + one}, "object 2 (db): path: object 1 (db) has the same path; give each object a file of its own"},
+		"the same file twice":   {map[string]string{"secrets": one + "\n" + one}, "object 1 (db): path: has no effect: object 2 makes the same file"},
 		"out of the volume":     {map[string]string{"secrets": strings.Replace(one, "path: db", "path: ../db", 1)}, "object 1 (../db): path: must not leave the volume; remove the .."},
 		"that, by fileName":     {map[string]string{"secrets": strings.Replace(one, "path: db", "fileName: /db", 1)}, "object 1 (/db): fileName: must be relative to the volume; remove the leading /"},
 		"a list for text":       {object("extractJSONKey: [a]"), "object 2 (second): extractJSONKey: must be text"},
-		"an alias of YAML":      {map[string]string{"secrets": "- &a {resourceName: projects/shop/secrets/db/versions/1, path: a}\n- *a"}, "object 2: YAML aliases are not accepted; write the value out"},
-		"a misread name":        {map[string]string{"secrets": "- {path: a, resourcename: projects/shop/secrets/db/versions/1}"}, "object 1 (a): resourcename: unknown field; did you mean resourceName?"},
-		"everything in one say": {map[string]string{"secrets": "- {path: a, mode: x, resourceName: b}\n- {fileNam: c}", "auht": ""}, "auht: unknown parameter; did you mean auth?; object 1 (a): mode: must be a number of permission bits, without quotes, such as 0600; object 1 (a): resourceName: " + wantName + "; object 2: fileNam: unknown field; did you mean fileName?"},
+		"an alias of YAML":      {map[string]string{"secrets": "- &a {resourceName: projects/shop/secrets/db/versions/1, path: a}\n- *a"}, "object 1 (a): path: has no effect: object 2 makes the same file"},
+		"a misread name":        {map[string]string{"secrets": "- {path: a, resourcename: projects/shop/secrets/db/versions/1}"}, "object 1 (a): resourceName: missing; give the secret's version, such as projects/my-project/secrets/db/versions/latest; object 1 (a): resourcename: unknown field, which has no effect; did you mean resourceName?"},
+		"everything in one say": {map[string]string{"secrets": "- {path: a, mode: x, resourceName: b}\n- {fileNam: c}", "auht": ""}, "object 1 (a): mode: must be a number of permission bits, without quotes, such as 0600; object 1 (a): resourceName: " + wantName + "; object 2: path: missing; say which file the secret becomes; object 2: resourceName: missing; give the secret's version, such as projects/my-project/secrets/db/versions/latest; auht: unknown parameter, which has no effect; did you mean auth?; object 2: fileNam: unknown field, which has no effect; did you mean fileName?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(test.parameters)
@@ -134,7 +135,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatalf("error %v, want Problems", err)
 			}
-			if got := problems.Add(class.Validate()).Error(); got != test.want {
+			if got := slices.Concat(problems.Add(class.Validate()), class.Idle).Error(); got != test.want {
 				t.Errorf("problems\n%s\nwant\n%s", got, test.want)
 			}
 		})

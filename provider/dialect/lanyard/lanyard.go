@@ -75,10 +75,9 @@ type fields struct {
 }
 
 func (p *parser) objects(parameters map[string]string) []spec.Object {
-	list := dialect.Entries(&p.Reader, parameters, parameterObjects, func(e fields) string { return spec.Object{Path: e.Path, Name: e.Name}.ID() })
-	objects := make([]spec.Object, len(list))
-	for i, f := range list {
-		objects[i] = spec.Object{
+	var objects []spec.Object
+	for i, f := range dialect.Entries(&p.Reader, parameters, parameterObjects, func(e fields) string { return spec.Object{Path: e.Path, Name: e.Name}.ID() }) {
+		o := spec.Object{
 			Path: f.Path, Name: f.Name,
 			Store: f.Store, Key: f.Key, Version: f.Version, Options: f.Options,
 			// A ciphertext is often a YAML block, which ends with a line break.
@@ -86,24 +85,23 @@ func (p *parser) objects(parameters map[string]string) []spec.Object {
 			Template: f.Template, Property: f.Property, Encoding: f.Encoding,
 			Expand: f.Expand, Optional: f.Optional,
 		}
-	}
-	for i, f := range list {
 		wrong := func(field, text string) {
-			p.WrongIn(parameterObjects, i, objects[i].ID(), field, "%s", text)
+			p.WrongIn(parameterObjects, i, o.ID(), field, "%s", text)
 		}
 		if f.Mode != nil {
 			mode, text := parseMode(*f.Mode)
 			if text != "" {
 				wrong("mode", text)
 			}
-			objects[i].Mode = &mode
+			o.Mode = &mode
 		}
 		if f.Refresh != nil {
 			if *f.Refresh == 0 {
 				wrong("refresh", badDuration)
 			}
-			objects[i].Refresh = *f.Refresh
+			o.Refresh = *f.Refresh
 		}
+		objects = append(objects, o)
 	}
 	return objects
 }

@@ -38,18 +38,18 @@ type entry struct {
 }
 
 func (p *parser) objects() []spec.Object {
-	list := dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) })
-	objects := make([]spec.Object, len(list))
-	for i, e := range list {
-		objects[i] = p.object(i, e)
+	var objects []spec.Object
+	for i, e := range dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) }) {
+		objects = append(objects, p.object(i, e))
 	}
+	objects = p.LastCounts(parameterObjects, fieldName, objects)
 	shareWholeAnswers(objects)
 	return objects
 }
 
 // object converts an entry.
 func (p *parser) object(i int, e entry) spec.Object {
-	o := spec.Object{Path: string(e.Name), Store: StoreName, Options: map[string]any{}}
+	o := spec.Object{Path: string(e.Name), Store: StoreName, Entry: i + 1, Options: map[string]any{}}
 	wrong := func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	}

@@ -13,6 +13,7 @@
 package vault
 
 import (
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -26,7 +27,7 @@ const StoreName = "vault"
 // Parse parses the parameters. Its error is a spec.Problems with every syntax error;
 // the class then holds the valid parts, for finding further problems only.
 func Parse(parameters map[string]string) (*spec.Class, error) {
-	p := parser{parameters: parameters}
+	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{}}, parameters: parameters}
 	p.Unknown(parameters, known)
 	class := &spec.Class{Words: words(parameters)}
 	class.Stores = map[string]map[string]any{StoreName: p.store()}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -116,7 +117,7 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			class := parse(t, map[string]string{"objects": "- {objectName: f, " + test.fields[1:]})
-			test.want.Path, test.want.Store = "f", StoreName
+			test.want.Path, test.want.Store, test.want.Entry = "f", StoreName, 1
 			if got := class.Objects[0]; !reflect.DeepEqual(got, test.want) {
 				t.Errorf("object\n%+v, want\n%+v", got, test.want)
 			}
@@ -187,14 +188,14 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	}{
 		"no parameters":         {nil, "objects: missing; list what the volume is to hold"},
 		"empty objects":         {map[string]string{"objects": ""}, "objects: has no entries; list at least one object"},
-		"unknown parameter":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultAdress": "x"}, "vaultAdress: unknown parameter; did you mean vaultAddress?"},
-		"one of other case":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "rolename": "x"}, "rolename: unknown parameter; did you mean roleName?"},
-		"a native parameter":    {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "stores": ""}, "stores: unknown parameter; known are objects, roleName, vaultAddress, vaultNamespace, vaultAuthMountPath, vaultKubernetesMountPath, audience, vaultSkipTLSVerify, vaultCACertPath, vaultCADirectory, vaultTLSServerName, vaultTLSClientCertPath, vaultTLSClientKeyPath"},
+		"unknown parameter":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultAdress": "x"}, "vaultAdress: unknown parameter, which has no effect; did you mean vaultAddress?"},
+		"one of other case":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "rolename": "x"}, "rolename: unknown parameter, which has no effect; did you mean roleName?"},
+		"a native parameter":    {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "stores": ""}, "stores: unknown parameter, which has no effect; known are objects, roleName, vaultAddress, vaultNamespace, vaultAuthMountPath, vaultKubernetesMountPath, audience, vaultSkipTLSVerify, vaultCACertPath, vaultCADirectory, vaultTLSServerName, vaultTLSClientCertPath, vaultTLSClientKeyPath"},
 		"two mounts":            {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultAuthMountPath": "a", "vaultKubernetesMountPath": "b"}, "vaultKubernetesMountPath: is the older name of vaultAuthMountPath, which is given too; remove this one"},
 		"not a truth value":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultSkipTLSVerify": "yes"}, `vaultSkipTLSVerify: must be "true" or "false"`},
 		"objects as a map":      {map[string]string{"objects": "array: []"}, "objects: line 1: must be a list; begin each item with a dash"},
-		"unknown field":         {object("secretkey: x"), "object 2 (db): secretkey: unknown field; did you mean secretKey?"},
-		"field of long ago":     {object("objectVersion: x"), "object 2 (db): objectVersion: unknown field; known are objectName, secretPath, secretKey, method, secretArgs, filePermission, encoding"},
+		"unknown field":         {object("secretkey: x"), "object 2 (db): secretkey: unknown field, which has no effect; did you mean secretKey?"},
+		"field of long ago":     {object("objectVersion: x"), "object 2 (db): objectVersion: unknown field, which has no effect; known are objectName, secretPath, secretKey, method, secretArgs, filePermission, encoding"},
 		"given twice":           {object("secretPath: x"), "object 2 (db): secretPath: is given twice; remove this one or that of line 3"},
 		"no name":               {map[string]string{"objects": "- {secretPath: a/b}"}, "object 1: objectName: missing; say which file the secret becomes"},
 		"no path":               {map[string]string{"objects": "- {objectName: a}"}, "object 1 (a): secretPath: missing; give the path in Vault, such as secret/data/prod/db"},
@@ -209,12 +210,12 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"no octal number":       {object("filePermission: 0680"), "object 2 (db): filePermission: must be a number of permission bits, without quotes, such as 0600"},
 		"beyond permissions":    {object("filePermission: 04755"), "object 2 (db): filePermission: must be permission bits alone, at most 0777 (511 in decimal)"},
 		"another encoding":      {object("encoding: base46"), "object 2 (db): encoding: unknown encoding; did you mean base64?"},
-		"an alias":              {map[string]string{"objects": "- &a {objectName: a, secretPath: a/b}\n- *a"}, "object 2: YAML aliases are not accepted; write the value out"},
-		"the same file twice":   {map[string]string{"objects": "- {objectName: a, secretPath: a/b}\n- {objectName: a, secretPath: a/c}"}, "object 2 (a): objectName: object 1 (a) has the same path; give each object a file of its own"},
+		"an alias":              {map[string]string{"objects": "- &a {objectName: a, secretPath: a/b}\n- *a"}, "object 1 (a): objectName: has no effect: object 2 makes the same file"},
+		"the same file twice":   {map[string]string{"objects": "- {objectName: a, secretPath: a/b}\n- {objectName: a, secretPath: a/c}"}, "object 1 (a): objectName: has no effect: object 2 makes the same file"},
 		"out of the volume":     {map[string]string{"objects": "- {objectName: ../a, secretPath: a/b}"}, "object 1 (../a): objectName: must not leave the volume; remove the .."},
 		"several at once": {
 			map[string]string{"objects": "- {objectName: a, secretpath: a/b, method: PATCH}\n- {objectName: /b, secretPath: a/b, filePermision: 1}", "role": "x", "vaultSkipTLSVerify": ""},
-			`role: unknown parameter; did you mean roleName?; vaultSkipTLSVerify: must be "true" or "false"; object 1 (a): secretpath: unknown field; did you mean secretPath?; object 1 (a): method: must be one of GET, PUT, POST, LIST; object 2 (/b): filePermision: unknown field; did you mean filePermission?`,
+			`vaultSkipTLSVerify: must be "true" or "false"; object 1 (a): method: must be one of GET, PUT, POST, LIST; object 1 (a): secretPath: missing; give the path in Vault, such as secret/data/prod/db; object 2 (/b): objectName: must be relative to the volume; remove the leading /; role: unknown parameter, which has no effect; did you mean roleName?; object 1 (a): secretpath: unknown field, which has no effect; did you mean secretPath?; object 2 (/b): filePermision: unknown field, which has no effect; did you mean filePermission?`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +224,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 			if err != nil && !errors.As(err, &problems) {
 				t.Fatalf("error %v, want Problems", err)
 			}
-			if got := problems.Add(class.Validate()).Error(); got != test.want {
+			if got := slices.Concat(problems.Add(class.Validate()), class.Idle).Error(); got != test.want {
 				t.Errorf("problems\n%s\nwant\n%s", got, test.want)
 			}
 		})
