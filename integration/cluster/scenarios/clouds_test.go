@@ -41,6 +41,38 @@ func TestFourProvidersInOnePod(t *testing.T) {
 			t.Errorf("there is no socket for provider: %s: %v", dialect, err)
 		}
 	}
+	s.cloudClasses()
+	s.newAccount(cloudAccount)
+
+	s.rotate(c, "correct horse")
+	s.start(pod{Name: "web", Account: cloudAccount, Classes: []string{"from-vault", "from-aws", "from-azure", "from-gcp"}})
+	s.holds("web", "from-vault", map[string]string{"password": "correct horse"})
+	s.holds("web", "from-aws", map[string]string{"password": "correct horse", "prod_db_creds": `{"password":"correct horse"}`, "_prod_api_key": "correct horse"})
+	s.holds("web", "from-azure", map[string]string{"password": "correct horse"})
+	s.holds("web", "from-gcp", map[string]string{"password": "correct horse"})
+
+	s.rotate(c, "battery staple")
+	for _, class := range []string{"from-vault", "from-aws", "from-azure", "from-gcp"} {
+		s.becomes("web", class, "password", "battery staple")
+	}
+	s.becomes("web", "from-aws", "_prod_api_key", "battery staple")
+
+	// Another service account of the namespace has no such rights.
+	s.create(pod{Name: "stranger", Classes: []string{"from-gcp"}})
+	s.event("stranger", "permission denied", "secretmanager.versions.access")
+	for _, logins := range []int{c.aws.Calls("sts:AssumeRoleWithWebIdentity"), c.azure.Calls("token")} {
+		if logins != 1 {
+			t.Errorf("%d logins of one service account, want 1", logins)
+		}
+	}
+	// The driver waits for sockets that are gone, and the pods with it.
+	s.end("stranger")
+	s.end("web")
+}
+
+// cloudClasses applies a class of each of the four providers, as its users write it.
+func (s *scenario) cloudClasses() {
+	s.t.Helper()
 	s.apply(`
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
@@ -99,32 +131,6 @@ spec:
       - resourceName: "projects/my-project/secrets/db-password/versions/latest"
         path: "password"
 `, "$vault", lab.VaultAddress)
-	s.newAccount(cloudAccount)
-
-	s.rotate(c, "correct horse")
-	s.start(pod{Name: "web", Account: cloudAccount, Classes: []string{"from-vault", "from-aws", "from-azure", "from-gcp"}})
-	s.holds("web", "from-vault", map[string]string{"password": "correct horse"})
-	s.holds("web", "from-aws", map[string]string{"password": "correct horse", "prod_db_creds": `{"password":"correct horse"}`, "_prod_api_key": "correct horse"})
-	s.holds("web", "from-azure", map[string]string{"password": "correct horse"})
-	s.holds("web", "from-gcp", map[string]string{"password": "correct horse"})
-
-	s.rotate(c, "battery staple")
-	for _, class := range []string{"from-vault", "from-aws", "from-azure", "from-gcp"} {
-		s.becomes("web", class, "password", "battery staple")
-	}
-	s.becomes("web", "from-aws", "_prod_api_key", "battery staple")
-
-	// Another service account of the namespace has no such rights.
-	s.create(pod{Name: "stranger", Classes: []string{"from-gcp"}})
-	s.event("stranger", "permission denied", "secretmanager.versions.access")
-	for _, logins := range []int{c.aws.Calls("sts:AssumeRoleWithWebIdentity"), c.azure.Calls("token")} {
-		if logins != 1 {
-			t.Errorf("%d logins of one service account, want 1", logins)
-		}
-	}
-	// The driver waits for sockets that are gone, and the pods with it.
-	s.end("stranger")
-	s.end("web")
 }
 
 // clouds are servers for tests that speak the clouds' protocols, at the node's
@@ -168,8 +174,16 @@ func (s *scenario) rotate(c clouds, value string) {
 }
 
 // serveClouds makes Lanyard answer as all providers, and the kubelet hand on
-// tokens for all of them, until the scenario ends.
-func (s *scenario) serveClouds(c clouds) {
+// tokens for all of them, until the scenario ends. set are further values of the chart.
+func (s *scenario) serveClouds(c clouds, set ...string) {
+	s.t.Helper()
+	s.requestCloudTokens()
+	s.must(s.Helm(s.t.Context(), append(s.cloudValues(c), set...)...))
+}
+
+// requestCloudTokens makes the kubelet hand on tokens for all clouds, and at the end of
+// the scenario everything as it was.
+func (s *scenario) requestCloudTokens() {
 	s.t.Helper()
 	before, err := s.TokenAudiences(s.t.Context())
 	s.must(err)
@@ -184,6 +198,10 @@ func (s *scenario) serveClouds(c clouds) {
 		}
 	})
 	s.must(s.RequestTokens(s.t.Context(), append(before, "sts.amazonaws.com", azureAudience, gcpPool)...))
+}
+
+// cloudValues are the values of the chart with which Lanyard answers as all providers.
+func (s *scenario) cloudValues(c clouds) []string {
 	values := []string{"dialects={lanyard,vault,aws,azure,gcp}", "config.cache.refresh=5s"}
 	store := func(name string, settings ...string) {
 		for _, setting := range settings {
@@ -195,5 +213,5 @@ func (s *scenario) serveClouds(c clouds) {
 	}
 	store("azure", "type=azure-key-vault", "endpoint="+c.azure.Endpoint, "authorityHost="+c.azure.Authority, "tls.caCert="+strings.TrimSpace(c.azure.CACert))
 	store("gcp", "type=google-secret-manager", "endpoint="+c.gcp.Endpoint, "auth.audience="+s.gcpAudience(), "auth.stsEndpoint="+c.gcp.Identity)
-	s.must(s.Helm(s.t.Context(), values...))
+	return values
 }

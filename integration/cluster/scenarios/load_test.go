@@ -56,11 +56,12 @@ func TestHundredPodsAtOnce(t *testing.T) {
 }
 
 // startedTogether lets all pods of the test count as started together, however long
-// this machine takes to start them.
+// this machine takes to start them. The annotation makes another pod of Lanyard, which has
+// the setting from its start: a running one follows its ConfigMap when the kubelet does.
 func (s *scenario) startedTogether() {
 	s.t.Helper()
 	s.atEnd(func(ctx context.Context) error { return s.Helm(ctx) })
-	s.must(s.Helm(s.t.Context(), "config.cache.startAge=1h"))
+	s.must(s.Helm(s.t.Context(), "config.cache.startAge=1h", `podAnnotations.lanyard\.test/set=startAge`))
 }
 
 // calls fails the test unless Vault was called as often as that.
