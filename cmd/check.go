@@ -105,17 +105,26 @@ func runCheck(c *cobra.Command, configFile, output string, publics []string, str
 // checkEngine returns an engine under the configuration file, or what is wrong
 // with the file, and the files of the node that are not on this machine.
 func checkEngine(path string) (*localEngine, []manifest.Finding, []string, error) {
+	if path == "" {
+		return checkEngineUnder(nil)
+	}
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, nil, nil, unreadable(path, err)
+	}
+	opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
+	file, err := config.Load(path)
+	if err != nil {
+		return configFindings(err)
+	}
+	return checkEngineUnder(file)
+}
+
+// checkEngineUnder is checkEngine for a configuration that is read; nil stands for the
+// defaults.
+func checkEngineUnder(file *config.File) (*localEngine, []manifest.Finding, []string, error) {
 	settings := config.Default()
-	var file *config.File
-	if path != "" {
-		opened, err := os.Open(path)
-		if err != nil {
-			return nil, nil, nil, unreadable(path, err)
-		}
-		opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
-		if file, err = config.Load(path); err != nil {
-			return configFindings(err)
-		}
+	if file != nil {
 		settings = file.Config
 	}
 	here, elsewhere := withoutFilesOfTheNode(settings)

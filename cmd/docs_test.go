@@ -139,7 +139,7 @@ func TestPagesCallCommandsThatExist(t *testing.T) {
 var (
 	continued = regexp.MustCompile(`\\+\n\s*`)
 	call      = regexp.MustCompile(`(?:^|[\s|"$(]\s*)lanyard ((?:\s*[\w./,:={}<@-]+|\s*"[^"\n]*"|\s*'[^'\n]*')+)`)
-	ofCluster = regexp.MustCompile(`^\s*(?:\w+=\$\()?(?:helm|kubectl)\s`)
+	ofCluster = regexp.MustCompile(`^\s*(?:\$ )?(?:\w+=\$\()?(?:helm|kubectl)\s`)
 	word      = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
 

@@ -10,7 +10,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyardhq/lanyard/server/kms/migrate"
 )
@@ -29,8 +28,7 @@ type kmsObjectFlags struct {
 
 func (f *kmsObjectFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`FILE` to reach the API server with; without it $KUBECONFIG, ~/.kube/config or the pod's own")
-	flags.StringVar(&f.context, "context", "", "`NAME` of the kubeconfig's context, if not its current one")
+	addKubeconfig(flags, &f.kubeconfig, &f.context)
 	flags.StringVar(&f.encryption, "encryption-config", "", "EncryptionConfiguration `FILE` whose resources are meant; its keys are not looked at")
 	flags.StringSliceVar(&f.resources, "resources", []string{"secrets"}, "`RESOURCES` as in an EncryptionConfiguration: secrets, deployments.apps, *.apps, *.*")
 	flags.Float64Var(&f.rate, "rate", 50, "the most `OBJECTS` in a second")
@@ -57,13 +55,10 @@ func (f *kmsObjectFlags) check(named bool) error {
 // options are those of a run by what is called agent, with what they reach the
 // API server by, as kubectl would.
 func (f *kmsObjectFlags) options(agent string) (migrate.Options, *rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
+	config, err := apiServer(f.kubeconfig, f.context, agent)
 	if err != nil {
-		return migrate.Options{}, nil, usagef("no API server is known: %w; name a kubeconfig with --kubeconfig", err)
+		return migrate.Options{}, nil, err
 	}
-	config.UserAgent = agent + "/" + thisBuild().Version
 	// The rate is held by the run itself.
 	config.QPS, config.Burst = -1, 0
 	client, err := metadata.NewForConfig(config)

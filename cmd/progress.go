@@ -54,6 +54,13 @@ func (b *progressBar) show(what string, done, total int) {
 		100*share, done, total, now.Sub(b.began).Round(time.Second), clearToEnd)
 }
 
+// later is show for what is over in a moment as a rule: nothing is shown before the time.
+func (b *progressBar) later(after time.Duration, what string, done, total int) {
+	if time.Since(b.began) >= after {
+		b.show(what, done, total)
+	}
+}
+
 // end leaves the terminal with an empty line.
 func (b *progressBar) end() {
 	if b.terminal && b.shown {

@@ -88,7 +88,7 @@ interrupted while reading standard input.`,
 		}
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMount(), newPubkey(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())
+	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMigrate(), newMount(), newPubkey(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())
 	return root
 }
 

@@ -60,6 +60,10 @@ func Load(path string) (*File, error) { return load(path, readAny) }
 // than this process's user and root can change, and what is no regular file.
 func LoadTrusted(path string) (*File, error) { return load(path, nodefile.ReadTrusted) }
 
+// Parse checks the text of a configuration that is in no file, as Load does; name stands
+// for the file's path.
+func Parse(name string, text []byte) (*File, error) { return parse(name, text) }
+
 // reader reads a file of at most limit bytes.
 type reader func(path string, limit int64) ([]byte, error)
 

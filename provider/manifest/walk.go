@@ -82,32 +82,52 @@ func parts(text []byte) int {
 	return count
 }
 
-// Classes returns the classes among documents, in their order, those in lists of
-// objects (kind: List) included. It is the one place that says what a class is: every
-// command that reads classes uses it. A document of another kind, or of this kind and
-// another API group, is not a class. One whose apiVersion names no group is: somebody
-// forgot the group, and Checker tells so.
-func Classes(documents []*yaml.Node) []Class {
-	var found []Class
+// Object is an object of Kubernetes as it stands in a file or stream.
+type Object struct {
+	// Root is the object's own node.
+	Root *yaml.Node
+	// Document is the place of its document in the stream, counted from zero.
+	Document int
+}
+
+// Kind is the object's kind; empty if it has none.
+func (o Object) Kind() string { return scalarAt(o.Root, "kind") }
+
+// Objects returns the objects that documents hold, in their order, those in lists of
+// objects (kind: List) in the place of the list.
+func Objects(documents []*yaml.Node) []Object {
+	var found []Object
 	for i, document := range documents {
 		if len(document.Content) == 1 {
-			found = appendClasses(found, document.Content[0], i, 0)
+			found = appendObjects(found, document.Content[0], i, 0)
 		}
 	}
 	return found
 }
 
-func appendClasses(found []Class, node *yaml.Node, document, depth int) []Class {
-	kind := scalarAt(node, "kind")
-	group, _, grouped := strings.Cut(scalarAt(node, "apiVersion"), "/")
-	switch {
-	case kind == Kind && (group == Group || !grouped):
-		return append(found, Class{node, document})
-	case (kind == "List" || kind == Kind+"List") && (group == Group || group == "v1" || group == "") && depth < maxLists:
+func appendObjects(found []Object, node *yaml.Node, document, depth int) []Object {
+	if strings.HasSuffix(scalarAt(node, "kind"), "List") && depth < maxLists {
 		if _, items, ok := strict.Find(node, "items"); ok && items.Kind == yaml.SequenceNode {
 			for _, item := range items.Content {
-				found = appendClasses(found, item, document, depth+1)
+				found = appendObjects(found, item, document, depth+1)
 			}
+			return found
+		}
+	}
+	return append(found, Object{node, document})
+}
+
+// Classes returns the classes among documents, in their order, those in lists of
+// objects included. It is the one place that says what a class is: every
+// command that reads classes uses it. A document of another kind, or of this kind and
+// another API group, is not a class. One whose apiVersion names no group is: somebody
+// forgot the group, and Checker tells so.
+func Classes(documents []*yaml.Node) []Class {
+	var found []Class
+	for _, o := range Objects(documents) {
+		group, _, grouped := strings.Cut(scalarAt(o.Root, "apiVersion"), "/")
+		if o.Kind() == Kind && (group == Group || !grouped) {
+			found = append(found, Class(o))
 		}
 	}
 	return found
