@@ -30,7 +30,7 @@ var rooms = []struct {
 
 	{"provider/engine", []string{"provider/config", "provider/spec", "provider/store", "provider/backend/remote", "provider/share", "provider/fault", "provider/identity", "provider/render", "provider/secret", "internal"}},
 	{"provider/manifest", []string{"provider/config", "provider/dialect", "provider/spec", "provider/seal", "provider/identity", "provider/secret", "internal"}},
-	{"provider/migration", []string{"internal"}},
+	{"provider/migration", []string{"provider/spec", "internal"}},
 	{"provider/config", []string{"provider/spec", "internal"}},
 	{"provider/dialect", []string{"provider/spec", "internal"}},
 	{"provider/spec", []string{"internal"}},

@@ -237,8 +237,7 @@ func wrongField(err error) string {
 
 // plan plans, and checks every class and pod as a node with the plan's values would.
 func (in *installed) plan() (*migration.Plan, error) {
-	known := slices.Sorted(maps.Keys(dialects()))
-	plan, err := in.Plan(known)
+	plan, err := in.Plan(dialects())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -8,7 +9,111 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
+
+// said is what a class says, as its dialect understands it: the class by itself, or with
+// what the volume of a workload says.
+type said struct {
+	object string
+	class  Class
+	*spec.Class
+}
+
+// said returns what the classes of an original say. What a dialect does not understand is
+// not there; the check of the classes tells of it.
+func (p *planner) said(o *Original) (all []said) {
+	add := func(object string, c Class, parameters map[string]string) {
+		dialect := p.dialects[c.Provider]
+		if dialect == nil {
+			dialect = p.dialects[o.Provider]
+		}
+		if dialect == nil {
+			return
+		}
+		if class, _ := dialect(parameters); class != nil { //nolint:errcheck // see above
+			all = append(all, said{object, c, class})
+		}
+	}
+	for _, c := range p.classesOf(o) {
+		object := message.Printable(c.String())
+		add(object, c, c.Parameters)
+		for _, pod := range p.podsOf(c) {
+			add(pod.Object, c, pod.Parameters)
+		}
+	}
+	return all
+}
+
+// of is what the class says of a setting of a store, as text; empty if it says nothing.
+func (s said) of(store, setting string) string {
+	var value any = s.Stores[store]
+	for name := range strings.SplitSeq(setting, ".") {
+		settings, _ := value.(map[string]any)
+		value = settings[name]
+	}
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+// reads says whether an object of the class is read from a store.
+func (s said) reads(store string) bool {
+	return s.Stores[store] != nil || slices.ContainsFunc(s.Objects, func(o spec.Object) bool { return o.Store == store })
+}
+
+// valuesOf returns what classes say of a setting, the most frequent first, each once and
+// without URLs that hold a password.
+func valuesOf(classes []said, store, setting string) []string {
+	given := map[string]int{}
+	for _, s := range classes {
+		if value := s.of(store, setting); value != "" && !holdsPassword(value) {
+			given[value]++
+		}
+	}
+	values := slices.Sorted(maps.Keys(given))
+	slices.SortStableFunc(values, func(a, b string) int { return given[b] - given[a] })
+	return values
+}
+
+// override lists what classes say of a setting and the operator does not, so that it holds.
+func (p *planner) override(classes []said, store, setting string) {
+	operators := p.values.scalar(at(store, strings.Split(setting, ".")...)...)
+	others := slices.DeleteFunc(valuesOf(classes, store, setting), func(value string) bool { return value == operators })
+	if len(others) > 0 {
+		slices.Sort(others)
+		p.values.set(others, "", "What classes give for this now. Whatever is listed, every class may give.", at(store, "override", setting)...)
+	}
+}
+
+// review has somebody look at what override lists, where it decides what a pod's token or
+// the node's identity is good for: the authors of classes and pods are not the operator.
+func (p *planner) review(classes []said, store, setting, why string) {
+	operators := p.values.scalar(at(store, strings.Split(setting, ".")...)...)
+	told := map[string]bool{}
+	for _, s := range classes {
+		value := s.of(store, setting)
+		if value == "" || value == operators || holdsPassword(value) || told[s.class.String()+value] {
+			continue
+		}
+		told[s.class.String()+value] = true
+		p.hand(s.object, "gives %s, which was put into config.stores.%s.override.%s: %s", message.Printable(value), store, setting, why)
+	}
+}
+
+// at is the place of a setting of a store in the values.
+func at(store string, setting ...string) []string {
+	return append([]string{"config", "stores", store}, setting...)
+}
+
+// scalar is the text of the value at a place; empty if there is none.
+func (v *values) scalar(place ...string) string {
+	if node := v.at(place); node != nil {
+		return node.Value
+	}
+	return ""
+}
 
 // unknownVault stands in for an address that nobody says. The domain is one that never
 // resolves: https://www.rfc-editor.org/rfc/rfc6761#section-6.4
@@ -24,119 +129,54 @@ func (t *translation) vaultAddress() bool {
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http") && t.set(t.value)
 }
 
-// override lists values of classes that are not the operator's, so that they hold.
-func (p *planner) override(store, setting string, operators any, values []string) {
-	var others []string
-	for _, value := range values {
-		if value != operators {
-			others = append(others, value)
-		}
-	}
-	if len(others) > 0 {
-		p.values.set(others, "", "What classes give for this now. Whatever is listed, every class may give.", "config", "stores", store, "override", setting)
-	}
-}
-
-// review has somebody look at values that classes and pods give, and that decide what a
-// pod's token or the node's identity is good for: the authors of classes and pods are not
-// the operator.
-func (p *planner) review(classes []Class, parameter, operators, place, why string) {
-	note := func(object, value string) {
-		if value = strings.TrimSpace(value); value != "" && value != operators {
-			p.hand(message.Printable(object), "%s %s was put into %s: %s", parameter, message.Printable(value), place, why)
-		}
-	}
-	for _, c := range classes {
-		note(c.String(), c.Parameters[parameter])
-		for _, u := range p.usersOf(c) {
-			for _, v := range u.volumes {
-				if v.className() == c.Name {
-					note(u.String(), v.Attributes[parameter])
-				}
-			}
-		}
-	}
-}
-
-// mostUsed is the one of values that most classes give for a parameter.
-func (p *planner) mostUsed(classes []Class, parameter string, values []string) (most string) {
-	given := map[string]int{}
-	for _, c := range classes {
-		given[strings.TrimSpace(c.Parameters[parameter])]++
-	}
-	for _, value := range values {
-		if most == "" || given[value] > given[most] {
-			most = value
-		}
-	}
-	return most
-}
-
-// scalar is the text of the value at a place; empty if there is none.
-func (v *values) scalar(place ...string) string {
-	if node := v.at(place); node != nil {
-		return node.Value
-	}
-	return ""
-}
-
 // vault sees to what classes of the dialect vault say of their server.
-func (p *planner) vault(classes []Class) {
-	p.store("vault", "The store that classes with provider: vault read from.")
-	at := func(setting ...string) []string { return append([]string{"config", "stores", "vault"}, setting...) }
-	addresses := slices.DeleteFunc(p.parameter(classes, "vaultAddress"), holdsPassword)
-	if !p.values.has(at("address")...) {
-		switch {
-		case len(addresses) > 0:
-			address := p.mostUsed(classes, "vaultAddress", addresses)
-			p.values.set(address, "classes", "was: vaultAddress of classes", at("address")...)
-			p.hand("", "config.stores.vault.address: %s is what most classes say; see that it is yours", message.Printable(address))
-		default:
-			p.values.set(unknownVault, "", "SET BY HAND: Vault's own address, which neither the provider nor a class says.", at("address")...)
+func (p *planner) vault(classes []said) {
+	const store = "vault"
+	p.store(store, "The store that classes with provider: vault read from.")
+	if addresses := valuesOf(classes, store, "address"); !p.values.has(at(store, "address")...) {
+		if len(addresses) > 0 {
+			p.values.set(addresses[0], "classes", "was: vaultAddress of classes", at(store, "address")...)
+			p.hand("", "config.stores.vault.address: %s is what most classes say; see that it is yours", message.Printable(addresses[0]))
+		} else {
+			p.values.set(unknownVault, "", "SET BY HAND: Vault's own address, which neither the provider nor a class says.", at(store, "address")...)
 			p.hand("", "config.stores.vault.address: write Vault's own address; the Agent's, which the provider called, has it in its ConfigMap (the vault stanza of config.hcl)")
 		}
 	}
-	p.values.set("kubernetes", "", "Pods log in with their own tokens, as before.", at("auth", "method")...)
-	p.override("vault", "address", p.values.scalar(at("address")...), addresses)
-	p.review(classes, "vaultAddress", p.values.scalar(at("address")...), "config.stores.vault.override.address", "pods' tokens are sent there, so keep only addresses that are yours")
-	mounts := slices.Concat(p.parameter(classes, "vaultAuthMountPath"), p.parameter(classes, "vaultKubernetesMountPath"))
-	// A class may name the mount only where it is listed, the default one too.
-	p.override("vault", "auth.mount", p.values.scalar(at("auth", "mount")...), mounts)
-	if p.values.has(at("namespace")...) {
-		p.override("vault", "namespace", p.values.scalar(at("namespace")...), p.parameter(classes, "vaultNamespace"))
+	p.values.set("kubernetes", "", "Pods log in with their own tokens, as before.", at(store, "auth", "method")...)
+	p.override(classes, store, "address")
+	p.review(classes, store, "address", "pods' tokens are sent there, so keep only addresses that are yours")
+	// A class may name the mount only where it is listed, the default one too; the
+	// namespace, unless the operator names one.
+	p.override(classes, store, "auth.mount")
+	if p.values.has(at(store, "namespace")...) {
+		p.override(classes, store, "namespace")
 	}
-	p.override("vault", "tls.serverName", p.values.scalar(at("tls", "serverName")...), p.parameter(classes, "vaultTLSServerName"))
-	var ignored, files []string
-	for _, one := range [][2]string{
-		{"vaultCACertPath", "tls.caCertFile"}, {"vaultCADirectory", "tls.caCertDir"},
-		{"vaultTLSClientCertPath", "tls.clientCertFile"}, {"vaultTLSClientKeyPath", "tls.clientKeyFile"},
-	} {
-		if given := p.parameter(classes, one[0]); len(given) > 0 {
-			ignored, files = append(ignored, one[1]), append(files, one[0])
+	p.override(classes, store, "tls.serverName")
+	var ignored []string
+	for _, setting := range []string{"tls.caCertFile", "tls.caCertDir", "tls.clientCertFile", "tls.clientKeyFile"} {
+		if len(valuesOf(classes, store, setting)) > 0 {
+			ignored = append(ignored, setting)
 		}
 	}
 	if len(ignored) > 0 {
-		p.values.set(ignored, "", "Classes name files of the other provider's container for these. They have no effect; the store's own tls counts.", at("ignore")...)
-		if !p.values.has(at("tls")...) {
-			p.hand("", "config.stores.vault.tls: classes name files of the other provider's container (%s); give the same certificates here, unless Vault's authority is a public one", strings.Join(files, ", "))
+		p.values.set(ignored, "", "Classes name files of the other provider's container for these. They have no effect; the store's own tls counts.", at(store, "ignore")...)
+		if !p.values.has(at(store, "tls")...) {
+			p.hand("", "config.stores.vault.tls: classes name files of the other provider's container (%s); give the same certificates here, unless Vault's authority is a public one", strings.Join(ignored, ", "))
 		}
 	}
-	if slices.ContainsFunc(p.parameter(classes, "vaultSkipTLSVerify"), isTrue) {
+	if slices.Contains(valuesOf(classes, store, "tls.insecureSkipVerify"), "true") {
 		p.hand("", "classes say vaultSkipTLSVerify, which lets whoever answers have the pods' tokens: give Vault's authority in config.stores.vault.tls and take the parameter out, or set tls.insecureSkipVerify there")
 	}
-	if len(classes) > 0 {
-		audiences := p.parameter(classes, "audience")
-		if slices.ContainsFunc(classes, func(c Class) bool { return c.Parameters["audience"] == "" }) {
-			audiences = append(audiences, "vault")
+	for _, s := range classes {
+		audience := s.of(store, "auth.audience")
+		if audience == "" {
+			audience = "vault"
 		}
-		p.tokens = append(p.tokens, audiences...)
+		p.tokens = append(p.tokens, audience)
+	}
+	if len(classes) > 0 {
 		p.Afterwards = append(p.Afterwards, "Vault's roles: a login brings a token with the audience vault, or the class's; a role whose bound audience is another one refuses it")
 	}
-}
-
-func isTrue(value string) bool {
-	is, err := strconv.ParseBool(value)
-	return err == nil && is
 }
 
 // region takes the region of the environment, which there counted for classes without one.
@@ -145,25 +185,27 @@ func (t *translation) region() bool {
 		return true
 	}
 	t.set(t.value)
-	regions := t.parameter(t.classesOf(t.from.original), "region")
+	classes := t.said(t.from.original)
 	for _, store := range slices.Sorted(maps.Keys(storeTypes["aws"])) {
-		t.override(store, "region", t.value, regions)
+		t.override(classes, store, "region")
 	}
 	return true
 }
 
 // aws sees to roles, regions and tokens.
-func (p *planner) aws(classes []Class) {
+func (p *planner) aws(classes []said) {
 	p.values.set(true, "", "was: the right of the AWS provider to read service accounts (eks.amazonaws.com/role-arn) and nodes (topology.kubernetes.io/region)", "config", "policy", "readObjects")
 	if len(classes) == 0 {
 		return
 	}
-	identity := slices.ContainsFunc(p.parameter(classes, "usePodIdentity"), isTrue)
-	if identity {
-		p.tokens = append(p.tokens, "pods.eks.amazonaws.com")
-	}
-	if !identity || slices.ContainsFunc(classes, func(c Class) bool { return !isTrue(c.Parameters["usePodIdentity"]) }) {
-		p.tokens = append(p.tokens, "sts.amazonaws.com")
+	for _, s := range classes {
+		audience := "sts.amazonaws.com"
+		for store := range storeTypes["aws"] {
+			if s.of(store, "auth.method") == "podIdentity" {
+				audience = "pods.eks.amazonaws.com"
+			}
+		}
+		p.tokens = append(p.tokens, audience)
 	}
 	p.Afterwards = append(p.Afterwards, "IAM: grant secretsmanager:BatchGetSecretValue to the pods' roles, so that twenty secrets are one call; secretsmanager:DescribeSecret is not needed any more")
 	for n := range p.providers {
@@ -173,6 +215,11 @@ func (p *planner) aws(classes []Class) {
 			break
 		}
 	}
+}
+
+func isTrue(value string) bool {
+	is, err := strconv.ParseBool(value)
+	return err == nil && is
 }
 
 // azureClouds are the names of clouds that a store takes.
@@ -188,62 +235,79 @@ func (t *translation) azureCloud() bool {
 }
 
 // azure sees to the node's identities, and to tokens.
-func (p *planner) azure(classes []Class) {
-	var node []Class
-	for _, c := range classes {
-		if slices.ContainsFunc(p.parameter([]Class{c}, "useVMManagedIdentity"), isTrue) {
-			node = append(node, c)
+func (p *planner) azure(classes []said) {
+	p.asNode(classes, "azure-node", "useVMManagedIdentity", "the node")
+	if node := reading(classes, "azure-node"); len(node) > 0 {
+		p.values.set("managedIdentity", "", "was: useVMManagedIdentity of classes", at("azure-node", "auth", "method")...)
+		if identities := valuesOf(node, "azure-node", "auth.identityID"); len(identities) > 0 {
+			p.values.set(identities[0], "classes", "was: userAssignedIdentityID of classes", at("azure-node", "auth", "identityID")...)
+			p.override(node, "azure-node", "auth.identityID")
+			p.review(node, "azure-node", "auth.identityID", "keep it only if all pods of the store may read as this identity of the node")
 		}
+		p.hostNetwork()
 	}
-	if len(node) > 0 {
-		p.azureNode(node)
-	}
-	if slices.ContainsFunc(classes, func(c Class) bool { return c.Parameters["clientID"] != "" }) {
+	if len(valuesOf(classes, "azure", "auth.clientID")) > 0 {
 		p.tokens = append(p.tokens, "api://AzureADTokenExchange")
 	}
 	for n := range p.providers {
 		f := &p.providers[n]
 		flags, _ := readFlags(f.container)
-		if f.original.Provider != "azure" || f.windows || !isTrue(flags["write-cert-and-key-in-separate-files"]) {
-			continue
+		if f.original.Provider == "azure" && !f.windows && isTrue(flags["write-cert-and-key-in-separate-files"]) {
+			p.separateFiles(classes)
+			break
 		}
-		for _, c := range classes {
-			if strings.Contains(c.Parameters["objects"], "secret") {
-				p.differs(message.Printable(c.String()), "of a secret that belongs to a certificate, NAME.crt and NAME.key beside its file are not made; pods that read those need a native class (migrate-from-azure.md)")
-			}
-		}
-		break
 	}
 }
 
-// azureNode names the store that reads with the node's identity, for the pods that do now.
-func (p *planner) azureNode(classes []Class) {
-	at := func(setting ...string) []string {
-		return append([]string{"config", "stores", "azure-node"}, setting...)
+// separateFiles tells which classes may be of pods that read the files NAME.crt and NAME.key.
+func (p *planner) separateFiles(classes []said) {
+	for _, s := range classes {
+		if s.object == message.Printable(s.class.String()) && slices.ContainsFunc(s.Objects, func(o spec.Object) bool { return strings.HasPrefix(o.Key, "secrets/") }) {
+			p.differs(s.object, "of a secret that belongs to a certificate, NAME.crt and NAME.key beside its file are not made; pods that read those need a native class (docs/migrate-from-azure.md)")
+		}
 	}
-	p.store("azure-node", "The store of classes with useVMManagedIdentity. It reads as the node.")
-	accounts := p.accounts(classes)
-	comment := "was: every pod of the cluster. These are the service accounts whose pods mount such classes now."
-	if len(accounts) == 0 {
-		// A list must not be empty, and no pod has this account.
-		accounts, comment = []string{"set-by-hand/none"}, "SET BY HAND: NAMESPACE/SERVICE-ACCOUNT of the pods that may read as the node."
-		p.hand("", "config.stores.azure-node.allow: name the service accounts whose pods may read as the node; no pod was found that mounts such a class")
-	}
-	p.values.set(accounts, "", comment, at("allow")...)
-	p.values.set("managedIdentity", "", "was: useVMManagedIdentity of classes", at("auth", "method")...)
-	identities := p.parameter(classes, "userAssignedIdentityID")
-	if len(identities) > 0 {
-		p.values.set(identities[0], "classes", "was: userAssignedIdentityID of classes", at("auth", "identityID")...)
-		p.override("azure-node", "auth.identityID", identities[0], identities)
-		p.review(classes, "userAssignedIdentityID", identities[0], "config.stores.azure-node.override.auth.identityID", "keep it only if all pods of the store may read as this identity of the node")
-	}
+}
+
+// hostNetwork keeps a provider on the host's network that asks the metadata service for the
+// node's identity from there.
+func (p *planner) hostNetwork() {
 	for n := range p.providers {
 		if f := &p.providers[n]; f.original.Provider == "azure" && !f.windows && f.daemonSet.Spec.Template.Spec.HostNetwork {
 			p.values.set(true, "", "was: hostNetwork of "+f.object()+", from where the metadata service gives the node's identity", "hostNetwork")
 			p.values.set(false, "", "No policy holds for pods on the host's network.", "networkPolicy", "enabled")
-			break
+			return
 		}
 	}
+}
+
+// reading are the classes that read from a store.
+func reading(classes []said, store string) []said {
+	return slices.DeleteFunc(slices.Clone(classes), func(s said) bool { return !s.reads(store) })
+}
+
+// asNode names a store that reads with what the node or the provider may, for the pods that
+// do so now.
+func (p *planner) asNode(classes []said, store, word, who string) {
+	read := reading(classes, store)
+	if len(read) == 0 {
+		return
+	}
+	p.store(store, "The store of classes with "+word+". It reads as "+who+".")
+	var accounts []string
+	for _, s := range read {
+		for _, u := range p.usersOf(s.class) {
+			accounts = append(accounts, u.account())
+		}
+	}
+	slices.Sort(accounts)
+	accounts = slices.Compact(accounts)
+	comment := "was: every pod of the cluster. These are the service accounts whose pods mount such classes now."
+	if len(accounts) == 0 {
+		// A list must not be empty, and no pod has this account.
+		accounts, comment = []string{"set-by-hand/none"}, "SET BY HAND: NAMESPACE/SERVICE-ACCOUNT of the pods that may read as "+who+"."
+		p.hand("", "config.stores.%s.allow: name the service accounts whose pods may read as %s; no pod was found that mounts such a class", store, who)
+	}
+	p.values.set(accounts, "", comment, at(store, "allow")...)
 }
 
 func (t *translation) keyCredential() bool {
@@ -271,43 +335,31 @@ func (p *planner) audience(f *found, given map[string]string) {
 	p.tokens = append(p.tokens, project+".svc.id.goog")
 }
 
-// gcp sees to annotations and to the provider's own identity.
-func (p *planner) gcp(classes []Class) {
+// gcp sees to annotations, to the provider's own identity and to keys that pods bring.
+func (p *planner) gcp(classes []said) {
+	const own = "gcp-provider-adc"
 	p.values.set(true, "", "was: the right of Google's provider to read service accounts (iam.gke.io/gcp-service-account)", "config", "policy", "readObjects")
-	var own []Class
-	for _, c := range classes {
-		if slices.Contains(p.parameter([]Class{c}, "auth"), "provider-adc") {
-			own = append(own, c)
-		}
-	}
-	if len(own) > 0 {
-		at := func(setting ...string) []string {
-			return append([]string{"config", "stores", "gcp-provider-adc"}, setting...)
-		}
-		p.store("gcp-provider-adc", "The store of classes with auth: provider-adc. It reads as the provider itself.")
-		accounts := p.accounts(own)
-		comment := "was: every pod of the cluster. These are the service accounts whose pods mount such classes now."
-		if len(accounts) == 0 {
-			accounts, comment = []string{"set-by-hand/none"}, "SET BY HAND: NAMESPACE/SERVICE-ACCOUNT of the pods that may read as the provider."
-			p.hand("", "config.stores.gcp-provider-adc.allow: name the service accounts whose pods may read as the provider; no pod was found that mounts such a class")
-		}
-		p.values.set(accounts, "", comment, at("allow")...)
-		p.values.set("metadata", "", "was: auth: provider-adc of classes, the identity of the provider's pods. A key file is method: keyFile.", at("auth", "method")...)
+	p.asNode(classes, own, "auth: provider-adc", "the provider itself")
+	if len(reading(classes, own)) > 0 {
+		p.values.set("metadata", "", "was: auth: provider-adc of classes, the identity of the provider's pods. A key file is method: keyFile.", at(own, "auth", "method")...)
 		p.hand("", "config.stores.gcp-provider-adc: Lanyard's own service account needs the grants that the other provider's had")
 	}
-	if len(classes) > 0 && !p.values.has("config", "stores", "gcp", "auth", "audience") {
+	if len(reading(classes, "gcp")) > 0 && !p.values.has(at("gcp", "auth", "audience")...) {
+		// Which project it is the node tells, not what was read.
 		if !slices.ContainsFunc(p.Driver.TokenRequests, func(audience string) bool {
 			return strings.HasSuffix(audience, ".svc.id.goog") || strings.Contains(audience, "iam.googleapis.com")
 		}) {
 			p.tokens = append(p.tokens, "PROJECT.svc.id.goog")
 		}
 	}
+	if p.values.has(at("gcp", "auth", "keyCredential")...) {
+		return
+	}
 	for _, u := range p.users {
-		for _, v := range u.volumes {
-			c := slices.IndexFunc(classes, func(c Class) bool { return c.Namespace == u.namespace && c.Name == v.className() })
-			if c >= 0 && v.NodePublishSecretRef != nil && !p.values.has("config", "stores", "gcp", "auth", "keyCredential") {
-				p.hand(message.Printable(u.String()), "brings a Secret (nodePublishSecretRef), whose key.json the other provider passed over: take it out of the volume, or set config.stores.gcp.auth.keyCredential: key.json")
-			}
+		if slices.ContainsFunc(u.volumes, func(v csiVolume) bool {
+			return v.NodePublishSecretRef != nil && slices.ContainsFunc(classes, func(s said) bool { return s.class.Namespace == u.namespace && s.class.Name == v.className() })
+		}) {
+			p.hand(message.Printable(u.String()), "brings a Secret (nodePublishSecretRef), whose key.json the other provider passed over: take it out of the volume, or set config.stores.gcp.auth.keyCredential: key.json")
 		}
 	}
 }

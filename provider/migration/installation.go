@@ -167,11 +167,6 @@ type (
 
 func (m metadata) String() string { return slashed(m.Namespace, m.Name) }
 
-// Kinds are the kinds of objects that Add looks at.
-func Kinds() []string {
-	return []string{"CSIDriver", "CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "StatefulSet"}
-}
-
 // Add takes an object of a kind in; decode decodes it into a struct with json tags. An
 // object of another kind is passed over.
 func (i *Installation) Add(kind string, decode func(any) error) error {
@@ -209,10 +204,6 @@ func (i *Installation) Add(kind string, decode func(any) error) error {
 
 // AddClass takes a class in.
 func (i *Installation) AddClass(c Class) { i.classes = append(i.classes, c) }
-
-// Classes are the classes of the originals, and of the names under which those are known
-// elsewhere.
-func (i *Installation) Classes() []Class { return i.classes }
 
 // Empty says that neither a provider nor a class of one was found.
 func (i *Installation) Empty() bool {
@@ -419,27 +410,6 @@ func (i *Installation) accounts(classes []Class) (accounts []string) {
 	}
 	slices.Sort(accounts)
 	return slices.Compact(accounts)
-}
-
-// parameters returns what classes of a provider and the volumes of their pods say for a
-// parameter, without what is empty, in order of first use.
-func (i *Installation) parameter(classes []Class, name string) (values []string) {
-	add := func(value string) {
-		if value = strings.TrimSpace(value); value != "" && !slices.Contains(values, value) {
-			values = append(values, value)
-		}
-	}
-	for _, c := range classes {
-		add(c.Parameters[name])
-		for _, u := range i.usersOf(c) {
-			for _, v := range u.volumes {
-				if v.className() == c.Name {
-					add(v.Attributes[name])
-				}
-			}
-		}
-	}
-	return values
 }
 
 // sort puts everything in an order that does not depend on that of the input, and keeps

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 // Plan is the way from what is installed to Lanyard. Its fields are only added to.
@@ -96,8 +97,8 @@ type planner struct {
 	*Installation
 	Plan
 	values *values
-	// dialects are the provider names that this Lanyard answers to.
-	dialects []string
+	// dialects are those that this Lanyard answers to, by provider name.
+	dialects map[string]spec.Dialect
 	// stores are the operator's stores that the values name.
 	stores map[string]bool
 	// secrets, configMaps and directories are what the values mount, with their origins.
@@ -106,8 +107,8 @@ type planner struct {
 	tokens []string
 }
 
-// Plan plans the way. dialects are the provider names that this Lanyard answers to.
-func (i *Installation) Plan(dialects []string) (*Plan, error) {
+// Plan plans the way. dialects are those that this Lanyard answers to, by provider name.
+func (i *Installation) Plan(dialects map[string]spec.Dialect) (*Plan, error) {
 	i.sort()
 	p := &planner{
 		Installation: i, values: newValues(), dialects: dialects, stores: map[string]bool{},
@@ -123,6 +124,7 @@ func (i *Installation) Plan(dialects []string) (*Plan, error) {
 	for n := range originals {
 		if o := &originals[n]; p.uses(o) {
 			p.translate(o)
+			p.idle(o)
 		}
 	}
 	p.setSocketDirectory()
@@ -138,6 +140,15 @@ func (i *Installation) Plan(dialects []string) (*Plan, error) {
 	}
 	p.Config, err = p.values.config()
 	return &p.Plan, err
+}
+
+// idle tells what has no effect in a class.
+func (p *planner) idle(o *Original) {
+	for _, s := range p.said(o) {
+		for _, problem := range s.Idle {
+			p.differs(s.object, "no effect, there and here: %s", problem)
+		}
+	}
 }
 
 // uses says whether an original is installed, or has classes.
@@ -229,7 +240,7 @@ func (p *planner) setDialects() {
 		o := originalOf(c.Provider)
 		switch {
 		case slices.Contains(names, c.Provider):
-		case slices.Contains(p.dialects, c.Provider) && o != nil:
+		case p.dialects[c.Provider] != nil && o != nil:
 			names = append(names, c.Provider)
 		case o != nil:
 			others[c.Provider] = append(others[c.Provider], c.String())
@@ -353,7 +364,7 @@ func (p *planner) others() {
 	}
 }
 
-// Pod is a class as the pods of a user see it whose volume says more than the class.
+// Pod is a class as the pods of a workload see it whose volume says more than the class.
 type Pod struct {
 	// Object is such as "Deployment shop/web".
 	Object     string
@@ -361,26 +372,28 @@ type Pod struct {
 	Parameters map[string]string
 }
 
-// Pods are the users whose volumes give parameters of their own, which the driver merges
-// over those of the class.
+// Pods are the workloads whose volumes give parameters of their own, which the driver
+// merges over those of the class.
 func (i *Installation) Pods() (pods []Pod) {
 	for _, c := range i.classes {
-		for _, u := range i.usersOf(c) {
-			for _, v := range u.volumes {
-				if v.className() != c.Name || len(v.Attributes) < 2 {
-					continue
-				}
-				merged := maps.Clone(c.Parameters)
-				if merged == nil {
-					merged = map[string]string{}
-				}
-				for name, value := range v.Attributes {
-					if name != classAttribute {
-						merged[name] = value
-					}
-				}
-				pods = append(pods, Pod{Object: message.Printable(u.String()), Class: c, Parameters: merged})
+		pods = append(pods, i.podsOf(c)...)
+	}
+	return pods
+}
+
+func (i *Installation) podsOf(c Class) (pods []Pod) {
+	for _, u := range i.usersOf(c) {
+		for _, v := range u.volumes {
+			if v.className() != c.Name || len(v.Attributes) < 2 {
+				continue
 			}
+			merged := maps.Clone(c.Parameters)
+			if merged == nil {
+				merged = map[string]string{}
+			}
+			maps.Copy(merged, v.Attributes)
+			delete(merged, classAttribute)
+			pods = append(pods, Pod{Object: message.Printable(u.String()), Class: c, Parameters: merged})
 		}
 	}
 	return pods

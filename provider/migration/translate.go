@@ -85,7 +85,7 @@ func (p *planner) translate(o *Original) {
 			p.daemonSetSettings(f)
 		}
 	}
-	classes := p.classesOf(o)
+	classes := p.said(o)
 	switch o.Provider {
 	case "vault":
 		p.vault(classes)
