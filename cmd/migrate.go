@@ -286,21 +286,36 @@ func (in *installed) check(plan *migration.Plan, e *localEngine) {
 		if finding.File == "" {
 			place = "" // of a cluster
 		}
-		plan.Refused = append(plan.Refused, migration.Note{Object: classOf(finding.Namespace, finding.Class), Place: place, Text: findingText(finding)})
+		note := migration.Note{Object: classOf(finding.Namespace, finding.Class), Place: place, Text: findingText(finding)}
+		if finding.Severity == manifest.Warning {
+			plan.Different = append(plan.Different, note)
+		} else {
+			plan.Refused = append(plan.Refused, note)
+		}
 	}
 	for _, pod := range in.Pods() {
 		if checker.Dialects[pod.Class.Provider] == nil {
 			continue
 		}
-		before := problemsOf(e.Check(pod.Class.Provider, pod.Class.Parameters))
-		for _, text := range problemsOf(e.Check(pod.Class.Provider, pod.Parameters)) {
-			if !slices.Contains(before, text) {
-				plan.Refused = append(plan.Refused, migration.Note{
-					Object: pod.Object, Text: "with the volumeAttributes of its volume, " + pod.Class.String() + " has a problem: " + text,
-				})
+		note := func(list *[]migration.Note, what string, before, now []string) {
+			for _, text := range now {
+				if !slices.Contains(before, text) {
+					*list = append(*list, migration.Note{Object: pod.Object, Text: "with the volumeAttributes of its volume, " + pod.Class.String() + " " + what + ": " + text})
+				}
 			}
 		}
+		provider, class := pod.Class.Provider, pod.Class.Parameters
+		note(&plan.Refused, "has a problem", problemsOf(e.Check(provider, class)), problemsOf(e.Check(provider, pod.Parameters)))
+		note(&plan.Different, "says what has no effect", idle(checker.Dialects[provider], class), idle(checker.Dialects[provider], pod.Parameters))
 	}
+}
+
+// idle is what has no effect in parameters.
+func idle(dialect spec.Dialect, parameters map[string]string) (texts []string) {
+	if class, _ := dialect(parameters); class != nil { //nolint:errcheck // what is wrong is told beside it
+		texts = problemsOf(class.Idle)
+	}
+	return texts
 }
 
 func problemsOf(err error) (texts []string) {

@@ -124,7 +124,6 @@ func (i *Installation) Plan(dialects map[string]spec.Dialect) (*Plan, error) {
 	for n := range originals {
 		if o := &originals[n]; p.uses(o) {
 			p.translate(o)
-			p.idle(o)
 		}
 	}
 	p.setSocketDirectory()
@@ -140,15 +139,6 @@ func (i *Installation) Plan(dialects map[string]spec.Dialect) (*Plan, error) {
 	}
 	p.Config, err = p.values.config()
 	return &p.Plan, err
-}
-
-// idle tells what has no effect in a class.
-func (p *planner) idle(o *Original) {
-	for _, s := range p.said(o) {
-		for _, problem := range s.Idle {
-			p.differs(s.object, "no effect, there and here: %s", problem)
-		}
-	}
 }
 
 // uses says whether an original is installed, or has classes.
