@@ -401,17 +401,6 @@ func (i *Installation) usersOf(c Class) (users []user) {
 	return users
 }
 
-// accounts are the service accounts of the users of classes, sorted.
-func (i *Installation) accounts(classes []Class) (accounts []string) {
-	for _, c := range classes {
-		for _, u := range i.usersOf(c) {
-			accounts = append(accounts, u.account())
-		}
-	}
-	slices.Sort(accounts)
-	return slices.Compact(accounts)
-}
-
 // sort puts everything in an order that does not depend on that of the input, and keeps
 // one user where several are the pods of one.
 func (i *Installation) sort() {
