@@ -140,12 +140,19 @@ type (
 			Path string `json:"path"`
 		} `json:"hostPath"`
 		ConfigMap *struct {
-			Name string `json:"name"`
+			Name  string `json:"name"`
+			Items []item `json:"items"`
 		} `json:"configMap"`
 		Secret *struct {
 			SecretName string `json:"secretName"`
+			Items      []item `json:"items"`
 		} `json:"secret"`
 		CSI *csiVolume `json:"csi"`
+	}
+	// item is a key that a volume shows by another path.
+	item struct {
+		Key  string `json:"key"`
+		Path string `json:"path"`
 	}
 	csiVolume struct {
 		Driver               string            `json:"driver"`
@@ -410,7 +417,10 @@ func (i *Installation) sort() {
 	slices.SortFunc(i.providers, func(a, b found) int {
 		return cmp.Or(cmp.Compare(place(a.original), place(b.original)), cmp.Compare(a.daemonSet.Metadata.String(), b.daemonSet.Metadata.String()))
 	})
+	i.providers = slices.CompactFunc(i.providers, func(a, b found) bool { return a.daemonSet.Metadata.String() == b.daemonSet.Metadata.String() })
 	slices.SortFunc(i.classes, func(a, b Class) int { return cmp.Compare(a.String(), b.String()) })
+	// The same object may be in two files.
+	i.classes = slices.CompactFunc(i.classes, func(a, b Class) bool { return a.String() == b.String() })
 	slices.Sort(i.foreign)
 	// What was made by something else comes after what made it, if that is listed.
 	slices.SortFunc(i.users, func(a, b user) int {

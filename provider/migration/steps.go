@@ -170,7 +170,7 @@ func shellWord(word string) string {
 		}
 	}
 	if word == "" {
-		return "default"
+		return "NAMESPACE" // manifests leave it to kubectl
 	}
 	return word
 }

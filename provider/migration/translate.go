@@ -262,10 +262,10 @@ func (t *translation) file(directory bool) bool {
 	switch {
 	case v.ConfigMap != nil:
 		t.configMaps[v.ConfigMap.Name] = "was: the volume " + message.Printable(v.Name) + " for " + t.origin() + "; copy the ConfigMap into Lanyard's namespace"
-		return t.set(path.Join("/etc/lanyard/files", v.ConfigMap.Name, below))
+		return t.set(path.Join("/etc/lanyard/files", v.ConfigMap.Name, key(v.ConfigMap.Items, below)))
 	case v.Secret != nil:
 		t.secrets[v.Secret.SecretName] = "was: the volume " + message.Printable(v.Name) + " for " + t.origin() + "; copy the Secret into Lanyard's namespace"
-		return t.set(path.Join("/etc/lanyard/secrets", v.Secret.SecretName, below))
+		return t.set(path.Join("/etc/lanyard/secrets", v.Secret.SecretName, key(v.Secret.Items, below)))
 	case v.HostPath != nil:
 		on := path.Join(v.HostPath.Path, below)
 		mounted := on
@@ -276,6 +276,16 @@ func (t *translation) file(directory bool) bool {
 		return t.set(on)
 	}
 	return false
+}
+
+// key is the key of a ConfigMap or Secret that is at a path of its volume.
+func key(items []item, at string) string {
+	for _, i := range items {
+		if path.Clean(i.Path) == at {
+			return i.Key
+		}
+	}
+	return at
 }
 
 func (t *translation) verbosity() bool {
