@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -35,7 +36,8 @@ type recordingServer struct {
 	calls []string
 }
 
-func newRecordingServer(t *testing.T, file string) *recordingServer {
+// objectsOf are the objects in a file, in their order.
+func objectsOf(t *testing.T, file string) (objects []map[string]any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -45,7 +47,6 @@ func newRecordingServer(t *testing.T, file string) *recordingServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := map[string][]map[string]any{}
 	for _, object := range manifest.Objects(documents) {
 		data, err := yaml.Marshal(object.Root)
 		if err != nil {
@@ -55,11 +56,20 @@ func newRecordingServer(t *testing.T, file string) *recordingServer {
 		if err := jsonyaml.Unmarshal(data, &content); err != nil {
 			t.Fatal(err)
 		}
-		resource := strings.ToLower(object.Kind()) + "s"
-		if object.Kind() == manifest.Kind {
+		objects = append(objects, content)
+	}
+	return objects
+}
+
+func newRecordingServer(t *testing.T, file string) *recordingServer {
+	t.Helper()
+	objects := map[string][]map[string]any{}
+	for _, object := range objectsOf(t, file) {
+		resource := strings.ToLower(fmt.Sprint(object["kind"])) + "s"
+		if object["kind"] == manifest.Kind {
 			resource = "secretproviderclasses"
 		}
-		objects[resource] = append(objects[resource], content)
+		objects[resource] = append(objects[resource], object)
 	}
 	s := &recordingServer{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -162,6 +172,20 @@ func TestMigratePlanTellsAllThatItMayNotRead(t *testing.T) {
 	code, stdout, stderr := runLanyard("migrate", "plan", "--kubeconfig", server.kubeconfig)
 	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "csidrivers.storage.k8s.io cannot be listed") || !strings.Contains(stderr, "pods cannot be listed") {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// What kubectl get prints is a list, in YAML or JSON, here on standard input.
+func TestMigratePlanReadsAList(t *testing.T) {
+	const file = "testdata/migrate/aws-default.yaml"
+	_, want, _ := runLanyard("migrate", "plan", "--file", file)
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": objectsOf(t, file)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := Execute([]string{"migrate", "plan", "--file", "-"}, bytes.NewReader(list), &stdout, &stderr); code != exitOK || stdout.String() != want {
+		t.Errorf("exit %d\n%s%s\nwant\n%s", code, &stdout, &stderr, want)
 	}
 }
 
