@@ -14,13 +14,19 @@ import (
 // reads all of it.
 func ownAWS(t *testing.T) (server *awstest.Server, from *issuer.Issuer, role string) {
 	t.Helper()
+	return awsOf(t, filepath.Join(testdata("aws"), "aws.yaml"))
+}
+
+// awsOf is an AWS that holds what the file says.
+func awsOf(t *testing.T, file string) (server *awstest.Server, from *issuer.Issuer, role string) {
+	t.Helper()
 	server = awstest.New(t)
 	from, err := issuer.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.Trust(issuer.Name, from.PublicKey())
-	server.Load(t, filepath.Join(testdata("aws"), "aws.yaml"))
+	server.Load(t, file)
 	server.Add(awstest.Fault{Region: "us-west-1", Fail: awstest.Fail(503, "ServiceUnavailable", "")})
 	role = server.PutRole("web", awstest.Role{Accounts: []string{"shop/web"}, Reads: []string{"*"}})
 	server.Associate("shop/web", role)
@@ -33,11 +39,15 @@ func ownAWS(t *testing.T) (server *awstest.Server, from *issuer.Issuer, role str
 func newAWSNode(t *testing.T) *node {
 	t.Helper()
 	server, from, role := ownAWS(t)
+	return newNode(t, "lanyard,aws", awsConfig(server, role), from, "sts.amazonaws.com")
+}
+
+func awsConfig(server *awstest.Server, role string) string {
 	config := "stores:\n"
 	for name, typeName := range map[string]string{"secretsmanager": "aws-secrets-manager", "ssmparameter": "aws-parameter-store"} {
 		config += fmt.Sprintf("  %s: {type: %s, endpoint: %[3]s, retries: 1, region: us-east-1, override: {region: [us-*]}, ignore: [auth.method, auth.addressType], auth: {role: '%[4]s', stsEndpoint: %[3]s}}\n", name, typeName, server.URL, role)
 	}
-	return newNode(t, "lanyard,aws", config, from, "sts.amazonaws.com")
+	return config
 }
 
 func TestAWSClassesMakeTheirFiles(t *testing.T) { goldens(t, newAWSNode(t), "aws") }

@@ -19,6 +19,16 @@ const azureAudience = "api://AzureADTokenExchange"
 // dialect says. The pods of shop/web may read all of it, and so may the node.
 func ownAzure(t *testing.T) (*azuretest.Server, *issuer.Issuer) {
 	t.Helper()
+	content, err := os.ReadFile(filepath.Join(testdata("azure"), "vault.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return azureOf(t, map[string][]byte{"web-kv": content})
+}
+
+// azureOf is an Azure with vaults of this content, by their names.
+func azureOf(t *testing.T, vaults map[string][]byte) (*azuretest.Server, *issuer.Issuer) {
+	t.Helper()
 	server := azuretest.New(t)
 	from, err := issuer.New()
 	if err != nil {
@@ -27,16 +37,14 @@ func ownAzure(t *testing.T) (*azuretest.Server, *issuer.Issuer) {
 	server.Trust(issuer.Name, from.PublicKey())
 	server.Federate("client-of-web", azuretest.Federation{Issuer: issuer.Name, Subject: identitytest.Subject("shop/web"), Audience: azureAudience})
 	server.SetMachine("", "client-of-nodes")
-	content, err := os.ReadFile(filepath.Join(testdata("azure"), "vault.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	vault := server.Vault("web-kv")
-	if err := vault.Load(content); err != nil {
-		t.Fatal(err)
-	}
-	for _, client := range []string{"client-of-web", "client-of-nodes"} {
-		vault.Grant(client, "*")
+	for name, content := range vaults {
+		vault := server.Vault(name)
+		if err := vault.Load(content); err != nil {
+			t.Fatal(err)
+		}
+		for _, client := range []string{"client-of-web", "client-of-nodes"} {
+			vault.Grant(client, "*")
+		}
 	}
 	return server, from
 }
@@ -45,11 +53,16 @@ func ownAzure(t *testing.T) (*azuretest.Server, *issuer.Issuer) {
 // dialect read from.
 func newAzureNode(t *testing.T, server *azuretest.Server, from *issuer.Issuer) *node {
 	t.Helper()
+	return newNode(t, "lanyard,azure", azureConfig(t, server), from, azureAudience)
+}
+
+func azureConfig(t *testing.T, server *azuretest.Server) string {
+	t.Helper()
 	authority := filepath.Join(t.TempDir(), "ca.crt")
 	if err := os.WriteFile(authority, []byte(server.CACert), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return newNode(t, "lanyard,azure", fmt.Sprintf(`
+	return fmt.Sprintf(`
 stores:
   azure:
     type: azure-key-vault
@@ -62,7 +75,7 @@ stores:
     endpoint: %[1]s
     auth: {method: managedIdentity, identityID: client-of-nodes, metadataEndpoint: "%[4]s"}
     tls: {caCertFile: %[3]s}
-`, server.Endpoint, server.Authority, authority, server.Metadata), from, azureAudience)
+`, server.Endpoint, server.Authority, authority, server.Metadata)
 }
 
 func TestAzureClassesMakeTheirFiles(t *testing.T) {

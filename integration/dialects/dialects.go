@@ -4,6 +4,9 @@
 // compared byte for byte with those beside the class. The same class, converted
 // to the native dialect, must give the same files.
 //
+// The compatibility corpus in testdata/corpus has many more classes as people write
+// them, each in a few lines; its README.md says how.
+//
 // The classes of docs/gallery are mounted too; each needs its files in
 // gallery_test.go.
 //

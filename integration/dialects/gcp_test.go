@@ -20,6 +20,12 @@ var gcpAudience = gcptest.GKE("shop", "europe-west3", "one")
 // says. The pods of shop/web may read all of it, and so may the node.
 func ownGCP(t *testing.T) (*gcptest.Server, *issuer.Issuer) {
 	t.Helper()
+	return gcpOf(t, filepath.Join(testdata("gcp"), "secrets.yaml"))
+}
+
+// gcpOf is a Google Cloud that holds what the file says.
+func gcpOf(t *testing.T, file string) (*gcptest.Server, *issuer.Issuer) {
+	t.Helper()
 	server := gcptest.New(t)
 	from, err := issuer.New()
 	if err != nil {
@@ -40,7 +46,7 @@ func ownGCP(t *testing.T) (*gcptest.Server, *issuer.Issuer) {
 		} `json:"versions"`
 		Aliases map[string]int `json:"aliases"`
 	}
-	readYAML(t, filepath.Join(testdata("gcp"), "secrets.yaml"), &secrets)
+	readYAML(t, file, &secrets)
 	for _, secret := range secrets {
 		for _, version := range secret.Versions {
 			data, err := base64.StdEncoding.DecodeString(version.Base64)
@@ -60,7 +66,11 @@ func ownGCP(t *testing.T) (*gcptest.Server, *issuer.Issuer) {
 // dialect read from.
 func newGCPNode(t *testing.T, server *gcptest.Server, from *issuer.Issuer) *node {
 	t.Helper()
-	return newNode(t, "lanyard,gcp", fmt.Sprintf(`
+	return newNode(t, "lanyard,gcp", gcpConfig(server), from, gcpPool)
+}
+
+func gcpConfig(server *gcptest.Server) string {
+	return fmt.Sprintf(`
 stores:
   gcp:
     type: google-secret-manager
@@ -72,7 +82,7 @@ stores:
     allow: ["shop/*"]
     endpoint: %[1]s
     auth: {method: metadata, metadataEndpoint: "%[3]s"}
-`, server.Endpoint, server.RegionalEndpoint, server.Identity, gcpAudience), from, gcpPool)
+`, server.Endpoint, server.RegionalEndpoint, server.Identity, gcpAudience)
 }
 
 func TestGCPClassesMakeTheirFiles(t *testing.T) {

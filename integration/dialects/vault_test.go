@@ -17,6 +17,13 @@ import (
 // with the auth method jwt at two mounts. The role web is for shop/web.
 func ownVault(t *testing.T) (*vaultserver.Server, *issuer.Issuer) {
 	t.Helper()
+	return vaultOf(t, filepath.Join(testdata("vault"), "vault.yaml"), "jwt", "second")
+}
+
+// vaultOf is a Vault that holds what the file says, with the auth method jwt at the
+// mounts.
+func vaultOf(t *testing.T, file string, mounts ...string) (*vaultserver.Server, *issuer.Issuer) {
+	t.Helper()
 	server := vaultserver.New(t, vaultserver.Options{})
 	from, err := issuer.New()
 	if err != nil {
@@ -27,7 +34,7 @@ func ownVault(t *testing.T) (*vaultserver.Server, *issuer.Issuer) {
 		Body map[string]any `json:"body"`
 		JSON string         `json:"json"` // a body whose numbers have to stay as they are
 	}
-	readYAML(t, filepath.Join(testdata("vault"), "vault.yaml"), &requests)
+	readYAML(t, file, &requests)
 	for _, r := range requests {
 		var body any = r.Body
 		if r.JSON != "" {
@@ -35,7 +42,7 @@ func ownVault(t *testing.T) (*vaultserver.Server, *issuer.Issuer) {
 		}
 		server.Must(t, http.MethodPost, r.Path, body)
 	}
-	for _, mount := range []string{"jwt", "second"} {
+	for _, mount := range mounts {
 		server.Must(t, http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
 		server.Must(t, http.MethodPost, "auth/"+mount+"/config", map[string]any{"jwt_validation_pubkeys": []string{from.PublicKeyPEM()}, "bound_issuer": issuer.Name})
 		for role, audience := range map[string]string{"web": "vault", "custom-audience": "vault-custom"} {
