@@ -44,9 +44,17 @@ var mentioned = regexp.MustCompile("`[A-Za-z]+(?:\\.[A-Za-z]+)*`|\\b(?:auth|tls|
 
 // InText returns a message with the dialect's name of each native field that it
 // mentions, such as `version` or `auth.role`, and without the backquotes. A setting
-// that the dialect has no name for is the operator's to give. store is the store whose
-// settings are meant.
+// that the dialect has no name for is the operator's to give, which is said in each clause
+// that has one. store is the store whose settings are meant.
 func (w Words) InText(text, store string) string {
+	clauses := strings.SplitAfter(text, ";")
+	for i, clause := range clauses {
+		clauses[i] = w.inClause(clause, store)
+	}
+	return strings.Join(clauses, "")
+}
+
+func (w Words) inClause(text, store string) string {
 	return mentioned.ReplaceAllStringFunc(text, func(found string) string {
 		field := strings.Trim(found, "`")
 		if name := w.longest("objects[].", field); name != field {

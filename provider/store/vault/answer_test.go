@@ -151,7 +151,7 @@ func TestAnswersThatHoldNone(t *testing.T) {
 		"a token":          {200, `{"request_id":"1","auth":{"client_token":"hunter2"}}`, fault.ErrInvalid, "gives a Vault token"},
 		"deleted":          {404, strings.Replace(deleted, "DESTROYED", "false", 1), fault.ErrNotFound, "version 2 was deleted at 2024-02-02"},
 		"destroyed":        {404, strings.Replace(deleted, "DESTROYED", "true", 1), fault.ErrNotFound, "version 2 is destroyed"},
-		"missing":          {404, `{"errors":[]}`, fault.ErrNotFound, "KV version 1, the key is secret/a"},
+		"missing":          {404, `{"errors":[]}`, fault.ErrNotFound, "KV version 1, the `key` is secret/a"},
 		"denied":           {403, `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}`, fault.ErrDenied, `permission denied for role "web": its policies need read on secret/data/a`},
 		"bad request":      {400, `{"errors":["missing \u0000 parameter"]}`, fault.ErrInvalid, `Vault says: missing \x00 parameter`},
 		"wrong method":     {405, `{"errors":["unsupported operation"]}`, fault.ErrInvalid, "options.method"},
@@ -303,7 +303,7 @@ func TestARedirectNamesItsTarget(t *testing.T) {
 // A policy of KV version 2 says nothing of the path without data/.
 func TestADenialSuggestsTheKeyOfKVVersion2(t *testing.T) {
 	for key, want := range map[string]string{
-		"secret/shop/db": "if the engine is KV version 2, the key is secret/data/shop/db", "kv/a": "the key is kv/data/a",
+		"secret/shop/db": "if the engine is KV version 2, the `key` is secret/data/shop/db", "kv/a": "the `key` is kv/data/a",
 		"secret/data/shop/db": "", "database/creds/app": "", "database/static-creds/app": "", "pki/issue/web": "", "secret": "", "secret/metadata/a": "",
 	} {
 		err := refusal(&query{key: key, method: http.MethodGet}, "role", &vault.Response{Status: 403})
@@ -316,7 +316,7 @@ func TestADenialSuggestsTheKeyOfKVVersion2(t *testing.T) {
 func TestKVVersion2KeyWithoutDataIsExplained(t *testing.T) {
 	a, _ := vault.ParseAnswer("secret/prod/db", []byte(`{"errors":[],"warnings":["Invalid path for a versioned K/V secrets engine. See the API docs"]}`))
 	err := refusal(&query{key: "secret/prod/db", method: http.MethodGet}, "role", &vault.Response{Status: 404, Answer: a})
-	if !strings.Contains(err.Error(), "the key is secret/data/prod/db") || !errors.Is(err, fault.ErrInvalid) {
+	if !strings.Contains(err.Error(), "the `key` is secret/data/prod/db") || !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("error %q does not say what the key is", err)
 	}
 }

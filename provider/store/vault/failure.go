@@ -18,7 +18,7 @@ func refusal(q *query, who string, resp *vault.Response) error {
 	case http.StatusNotFound:
 		if right := versionedKey(q, resp.Answer); right != "" {
 			// No secret can ever be there, so it is not one that is absent.
-			return fault.Failf(fault.ErrInvalid, "%s: no secret can have this key, since the engine is KV version 2: the key is %s", where, right)
+			return fault.Failf(fault.ErrInvalid, "%s: no secret can be there, since the engine is KV version 2: the `key` is %s", where, right)
 		}
 		return fault.Failf(fault.ErrNotFound, "%s: Vault has nothing there%s%s", where, text, hint(q))
 	case http.StatusForbidden, http.StatusUnauthorized:
@@ -53,7 +53,7 @@ func (q *query) maybeVersioned() string {
 	if !q.reads() || rest == "" || slices.Contains([]string{"data", "metadata", "creds", "static-creds", "static-cred", "roles", "role", "cert", "issue", "sign", "token"}, first) {
 		return ""
 	}
-	return "; if the engine is KV version 2, the key is " + message.Excerpt(mount+"/data/"+rest)
+	return "; if the engine is KV version 2, the `key` is " + message.Excerpt(mount+"/data/"+rest)
 }
 
 // hint suggests the usual mistake behind a missing key.
@@ -63,7 +63,7 @@ func hint(q *query) string {
 	}
 	mount, rest, _ := strings.Cut(q.key, "/")
 	if inner, ok := strings.CutPrefix(rest, "data/"); ok {
-		return fmt.Sprintf("; if the engine is KV version 1, the key is %s/%s", message.Excerpt(mount), message.Excerpt(inner))
+		return fmt.Sprintf("; if the engine is KV version 1, the `key` is %s/%s", message.Excerpt(mount), message.Excerpt(inner))
 	}
 	return ""
 }
