@@ -34,7 +34,7 @@ type corpusStore struct {
 
 func corpusDialects() map[string]corpusDialect {
 	return map[string]corpusDialect{
-		vault.Name: {least: 1, parse: vault.Parse, store: vaultCorpus},
+		vault.Name: {least: 216, parse: vault.Parse, store: vaultCorpus},
 		aws.Name:   {least: 1, parse: aws.Parse, store: awsCorpus},
 		azure.Name: {least: 1, parse: azure.Parse, store: azureCorpus},
 		gcp.Name:   {least: 1, parse: gcp.Parse, store: gcpCorpus},
@@ -52,7 +52,7 @@ stores:
     type: vault
     address: %s
     auth: {method: kubernetes}
-    override: {auth.mount: ["*"]}
+    override: {auth.mount: ["*", "clusters/*"]}
     ignore: [address, tls]
 `, server.Address),
 		variables: map[string]string{"VAULT": server.Address},
