@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -55,7 +56,7 @@ stores:
     override: {auth.mount: ["*", "clusters/*"]}
     ignore: [address, tls]
 `, server.Address),
-		variables: map[string]string{"VAULT": server.Address},
+		variables: map[string]string{"VAULT": server.Address, "VAULT_HOST": strings.TrimPrefix(server.Address, "http://")},
 		issuer:    from, audiences: []string{"vault", "vault-custom"},
 	}
 }
