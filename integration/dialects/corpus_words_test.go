@@ -18,7 +18,7 @@ type foreignWords []*regexp.Regexp
 // fields that any dialect has a name for, without those that are the class's own names.
 func nativeWords(class manifest, parse spec.Dialect) foreignWords {
 	own := map[string]bool{}
-	parsed, _ := parse(class.Spec.Parameters) //nolint:errcheck // a class that is refused has words too
+	parsed, _ := parse(class.Spec.Parameters)
 	for _, word := range parsed.Words {
 		for _, part := range strings.Split(word, ".") {
 			own[strings.TrimSuffix(part, "[]")] = true
@@ -35,7 +35,7 @@ func nativeWords(class manifest, parse spec.Dialect) foreignWords {
 	}
 	fields := map[string]bool{"store": true, "sealed": true, "template": true, "optional": true, "refresh": true}
 	for _, d := range corpusDialects() {
-		other, _ := d.parse(nil) //nolint:errcheck // only the words are of interest
+		other, _ := d.parse(nil)
 		for _, words := range []spec.Words{other.Words, parsed.Words} {
 			for field := range words {
 				if below, ok := strings.CutPrefix(field, "objects[]."); ok {
