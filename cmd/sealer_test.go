@@ -54,8 +54,8 @@ func TestSignsValuesAndChecksSignatures(t *testing.T) {
 				t.Errorf("opened %q", got)
 			}
 			b.refused(1, "unknown sealer", text, append(open, "--sealer", stranger)...)
-			last := map[bool]string{true: "w", false: "g"}[text[len(text)-1] == 'A']
-			b.refused(1, "wrong signature", text[:len(text)-3]+last+text[len(text)-2:], "inspect", "--sealer", public)
+			other := map[bool]string{true: "w", false: "g"}[text[len(text)-3] == 'g']
+			b.refused(1, "wrong signature", text[:len(text)-3]+other+text[len(text)-2:], "inspect", "--sealer", public)
 		})
 	}
 	unsigned := strings.TrimSpace(b.seal("v"))
