@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -131,12 +132,28 @@ func followNever(*http.Request, []*http.Request) error { return http.ErrUseLastR
 // RoundTripper is Client without its rule for redirects.
 func (t *Transport) RoundTripper(observed string) http.RoundTripper {
 	return t.options.Calls.Transport(observed, func(to *url.URL) string { return t.dialled(HostPort(to)) }, roundTripper(func(req *http.Request) (*http.Response, error) {
+		if req.Body != nil && req.Body != http.NoBody {
+			sent := *req
+			sent.Body = sentBody{req.Body}
+			req = &sent
+		}
 		resp, err := t.pool.RoundTrip(req)
 		if err == nil {
 			bound(req.Context(), resp, t.options.MaxAnswer)
 		}
 		return resp, err
 	}))
+}
+
+// sentBody is the body of a request, whose Close does not fail. That of the AWS SDK fails
+// when it was closed before, which the SDK does once it has the answer's header; net/http
+// would then close the connection, with the answer's body half read.
+type sentBody struct{ io.ReadCloser }
+
+// Close implements io.Closer.
+func (b sentBody) Close() error {
+	_ = b.ReadCloser.Close() //nolint:errcheck // see above
+	return nil
 }
 
 // HostPort is the host and port of a URL, in lower case, with the port that its

@@ -282,3 +282,39 @@ func TestHandshakeErrorsHaveARemedy(t *testing.T) {
 		})
 	}
 }
+
+// oftenClosed is a request's body as the AWS SDK has it: what closes it again fails.
+type oftenClosed struct{ io.Reader }
+
+func (oftenClosed) Close() error { return io.EOF }
+
+func TestABodyThatWasClosedBeforeDoesNotEndTheAnswer(t *testing.T) {
+	large := strings.Repeat("x", 8<<20)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			_, _ = io.WriteString(w, large) //nolint:errcheck // the client reads all of it
+		}
+	}))
+	defer server.Close()
+	transport, giveBack, err := NewTransports(Options{Calls: NewCalls(1), MaxAnswer: 16 << 20}).Acquire(Route{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer giveBack()
+	for range 20 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, oftenClosed{strings.NewReader("{}")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = 2
+		resp, err := transport.Client("test").Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close() //nolint:errcheck,gosec // it was read
+		if err != nil || len(body) != len(large) {
+			t.Fatalf("%d of %d bytes: %v", len(body), len(large), err)
+		}
+	}
+}
