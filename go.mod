@@ -5,6 +5,7 @@ go 1.26.0
 toolchain go1.27.3
 
 require (
+	cloud.google.com/go/parametermanager v0.4.0
 	cloud.google.com/go/secretmanager v1.20.0
 	github.com/Masterminds/sprig/v3 v3.3.0
 	github.com/aws/aws-sdk-go-v2/config v1.33.18

@@ -34,7 +34,9 @@ func dialects() map[string]spec.Dialect {
 		vaultdialect.Name: vaultdialect.Parse,
 		awsdialect.Name:   awsdialect.Parse,
 		gcpdialect.Name:   gcpdialect.Parse,
-		azuredialect.Name: azuredialect.Parse,
+
+		gcpdialect.AddOnName: gcpdialect.Parse,
+		azuredialect.Name:    azuredialect.Parse,
 	}
 }
 

@@ -289,6 +289,9 @@ func (p *planner) store(name string) *planStore {
 		s.problems = settingProblems("stores."+name, err)
 		for i := range s.problems {
 			s.problems[i].Store = name
+			if r.asNode && !r.settings.ByOperator && s.problems[i].Field == "stores."+name+".auth.method" {
+				s.problems[i].Text += "; there the store must be called " + name
+			}
 		}
 		return s
 	}

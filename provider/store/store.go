@@ -178,6 +178,11 @@ type Steady interface {
 	RefreshOf(ref Reference) time.Duration
 }
 
+// PinnedRefresh is how old the value of a version may be that is named by its number or ID:
+// what it holds never changes, but the right to read it may end, and a secret that was
+// deleted and made again counts its versions anew.
+const PinnedRefresh = time.Hour
+
 // NodeReader is a Type whose stores can read with the node's own files or
 // credentials instead of the pod's identity. The engine lets only those pods use
 // such a store that the operator names.

@@ -57,6 +57,9 @@ type Auth struct {
 	// KeyCredential is the name in the pod's own credentials under which it
 	// may bring a service account's key instead.
 	KeyCredential string `yaml:"keyCredential"`
+	// RefuseKeys refuses a pod that brings a key where KeyCredential is empty, instead of
+	// logging in as the pod.
+	RefuseKeys bool `yaml:"refuseKeys"`
 
 	// KeyFile is for the method of that name.
 	KeyFile string `yaml:"keyFile"`
@@ -121,6 +124,9 @@ func (a *Auth) Check(byOperator bool, problems *remote.Problems) {
 		problems.Add("auth.serviceAccount", badAccount)
 	}
 	a.checkDelegates(problems)
+	if a.RefuseKeys && a.KeyCredential != "" {
+		problems.Add("auth.refuseKeys", "has no meaning beside auth.keyCredential, which allows keys; remove one of the two")
+	}
 	if a.KeyCredential != "" && !byOperator {
 		problems.Add("auth.keyCredential", "lets pods bring keys of service accounts, so only the operator's configuration file may give it")
 	}
@@ -168,6 +174,7 @@ func (a *Auth) refuseForeign(problems *remote.Problems) {
 		{"serviceAccount", a.ServiceAccount != "", ofPods},
 		{"delegates", len(a.Delegates) > 0, ofPods},
 		{"keyCredential", a.KeyCredential != "", ofPods},
+		{"refuseKeys", a.RefuseKeys, ofPods},
 		{"keyFile", a.KeyFile != "", a.Method == MethodKeyFile},
 	} {
 		if given.is && !given.takes {

@@ -78,7 +78,7 @@ func observedStatus(err error) int {
 // else means throttling.
 const tooLarge = "received message larger than max"
 
-// IsTooLarge says that a call failed because its answer passed MaxAnswerBytes.
+// IsTooLarge says that a call failed because its answer passed the bound of the connection.
 func IsTooLarge(err error) bool {
 	st, ok := status.FromError(err)
 	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)

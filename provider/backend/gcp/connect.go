@@ -47,8 +47,10 @@ type Links struct {
 type Way struct {
 	TLS              remote.TLS
 	Global, Regional remote.Network
-	STS, IAM, OAuth  remote.Network
-	Node             remote.Network
+	// Parameters and RegionalParameters are those of Parameter Manager.
+	Parameters, RegionalParameters remote.Network
+	STS, IAM, OAuth                remote.Network
+	Node                           remote.Network
 }
 
 // NewLinks returns Links without connections. Their calls are bounded by calls,
@@ -59,7 +61,7 @@ func NewLinks(name string, calls *remote.Calls, now func() time.Time, person boo
 	return &Links{remote.NewShared(
 		func(way Way) (*Link, error) {
 			l := newLink(name, way, now)
-			for _, network := range []remote.Network{way.Global, way.Regional, way.STS, way.IAM, way.OAuth, way.Node} {
+			for _, network := range []remote.Network{way.Global, way.Regional, way.Parameters, way.RegionalParameters, way.STS, way.IAM, way.OAuth, way.Node} {
 				if l.transports[network] != nil {
 					continue
 				}
@@ -95,8 +97,9 @@ type Link struct {
 
 // dialled is what a gRPC connection leads to, and how.
 type dialled struct {
-	endpoint string
-	network  remote.Network
+	endpoint  string
+	network   remote.Network
+	maxAnswer int
 }
 
 // Conn is a gRPC connection to one endpoint, which its users share.
@@ -132,9 +135,10 @@ func (l *Link) close() {
 }
 
 // Connect returns the connection to a checked endpoint over a network of the Way, which
-// the caller closes once. It makes no call: gRPC connects when the first is made.
-func (l *Link) Connect(endpoint string, over remote.Network) (*Conn, error) {
-	conn, release, err := l.conns.Acquire(dialled{endpoint, over})
+// the caller closes once. An answer may have maxAnswer bytes. Connect makes no call: gRPC
+// connects when the first is made.
+func (l *Link) Connect(endpoint string, over remote.Network, maxAnswer int) (*Conn, error) {
+	conn, release, err := l.conns.Acquire(dialled{endpoint, over, maxAnswer})
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
@@ -146,5 +150,5 @@ func (l *Link) dial(to dialled) (*remote.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.transports[to.network].DialGRPC(address, MaxAnswerBytes)
+	return l.transports[to.network].DialGRPC(address, to.maxAnswer)
 }

@@ -21,7 +21,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer giveBack()
-	conn, err := link.Connect("https://secretmanager.example.com", remote.Network{})
+	conn, err := link.Connect("https://secretmanager.example.com", remote.Network{}, MaxAnswerBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

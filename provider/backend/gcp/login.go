@@ -106,8 +106,8 @@ func (s *Login) principal(ctx context.Context, id identity.Identity) (principal,
 			exchange: s.keyFileToken, who: "the service account of the key in " + message.Excerpt(auth.KeyFile),
 		}, nil
 	}
-	if _, brought := id.Credentials[keyName]; brought && auth.KeyCredential == "" {
-		// To read as the pod instead would be another identity than was meant.
+	_, ignored := id.Credentials[keyName]
+	if ignored = ignored && auth.KeyCredential == ""; ignored && auth.RefuseKeys {
 		return principal{}, fault.Failf(fault.ErrUnauthenticated, "the pod brings a service account's key (%s in nodePublishSecretRef), and the operator does not allow keys: set auth.keyCredential: %s for this store in the provider's configuration file, or remove nodePublishSecretRef to read as the pod's own service account", keyName, keyName)
 	}
 	if brought, ok := id.Credentials[auth.KeyCredential]; ok && auth.KeyCredential != "" {
@@ -124,7 +124,12 @@ func (s *Login) principal(ctx context.Context, id identity.Identity) (principal,
 	if err != nil {
 		return principal{}, err
 	}
-	return s.workload(id, account, delegates), nil
+	p := s.workload(id, account, delegates)
+	if ignored {
+		// As Google's own provider does by default; who is denied then should know.
+		p.who += " (whose " + keyName + " in nodePublishSecretRef is not used: the operator has not set auth.keyCredential)"
+	}
+	return p, nil
 }
 
 // personToken logs in with what the person's own tools would use. The words of
@@ -174,6 +179,10 @@ func (s *Login) federate(ctx context.Context, id identity.Identity) (secret.Byte
 	wanted := auth.TokenAudience
 	if wanted == "" {
 		wanted = tokenAudience(audience)
+		// A provider accepts its own name with and without the scheme.
+		if _, passed := id.Tokens[audience]; passed && isFederated(audience) {
+			wanted = audience
+		}
 	}
 	token, err := s.Tokens.Token(ctx, id, wanted)
 	if err != nil {

@@ -43,7 +43,7 @@ func TestRetriesAreCounted(t *testing.T) {
 				link := newLink("gcp", Way{}, time.Now)
 				link.transports[remote.Network{}], link.giveBack = transport, []func(){release}
 				t.Cleanup(link.close)
-				conn, err := link.Connect(server.Endpoint, remote.Network{})
+				conn, err := link.Connect(server.Endpoint, remote.Network{}, MaxAnswerBytes)
 				if err != nil {
 					t.Fatal(err)
 				}

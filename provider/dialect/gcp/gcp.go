@@ -6,7 +6,7 @@
 //
 // The facts about the original are from its public documentation and examples,
 // https://github.com/GoogleCloudPlatform/secrets-store-csi-driver-provider-gcp, for
-// versions up to 1.15. docs/migrate-from-gcp.md lists every parameter, field and
+// versions up to 1.16. docs/migrate-from-gcp.md lists every parameter, field and
 // difference.
 //
 // Start with Parse.
@@ -20,8 +20,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// Name is the provider's name in a SecretProviderClass.
-const Name = "gcp"
+// Name is the provider's name in a SecretProviderClass, and AddOnName that of GKE's managed
+// add-on, whose classes are the same.
+// https://cloud.google.com/secret-manager/docs/secret-manager-managed-csi-component
+const (
+	Name      = "gcp"
+	AddOnName = "gke"
+)
 
 // The stores of this dialect: one reads as the pod, one with the provider's own
 // identity, which only the operator can allow.
@@ -113,21 +118,25 @@ func (p *parser) secrets(parameters map[string]string) []spec.Object {
 	return p.LastCounts(parameterSecrets, fieldPath, objects)
 }
 
-// resource splits a version's resource name into secret and version; "" is the
-// latest.
+// resource splits a version's resource name into secret or parameter, and version; "" is
+// the latest of a secret.
 func resource(name string) (key, version, problem string) {
 	parts := strings.Split(name, "/")
 	last := len(parts) - 1
+	ofSecret := (len(parts) == 6 || len(parts) == 8) && parts[last-3] == "secrets"
+	ofParameter := len(parts) == 8 && parts[last-3] == "parameters"
 	switch {
-	case (len(parts) == 6 || len(parts) == 8) && parts[last-1] == "versions" && parts[last-3] == "secrets" && parts[last] != "":
-		if version = parts[last]; version == "latest" {
+	case (ofSecret || ofParameter) && parts[last-1] == "versions" && parts[last] != "":
+		if version = parts[last]; ofSecret && version == "latest" {
 			version = "" // which is what no version means
 		}
 		return strings.Join(parts[:last-1], "/"), version, ""
-	case len(parts) == 8 && parts[4] == "parameters":
-		return "", "", "is a parameter of Parameter Manager, which is not supported: secrets of Secret Manager alone are read here"
+	case len(parts) == 6 && parts[4] == "parameters", ofParameter:
+		return "", "", "names no version; add /versions/ and the name of one, since a parameter has no latest version"
 	case (len(parts) == 4 || len(parts) == 6) && parts[last-1] == "secrets", strings.HasSuffix(name, "/versions/"):
 		return "", "", "names no version; add /versions/latest, or the number or alias of one"
 	}
-	return "", "", "must be projects/PROJECT/secrets/SECRET/versions/VERSION or projects/PROJECT/locations/LOCATION/secrets/SECRET/versions/VERSION"
+	return "", "", wantResource
 }
+
+const wantResource = "must be projects/PROJECT/secrets/SECRET/versions/VERSION, projects/PROJECT/locations/LOCATION/secrets/SECRET/versions/VERSION or, for Parameter Manager, projects/PROJECT/locations/LOCATION/parameters/PARAMETER/versions/VERSION"

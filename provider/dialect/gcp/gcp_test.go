@@ -74,6 +74,7 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 		"an odd key of JSON":    {"{path: f, extractJSONKey: tls.crt, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Property: `"tls.crt"`}, ""},
 		"a key of YAML":         {"{path: f, extractYAMLKey: user, resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1", Property: "user", Options: yaml}, ""},
 		"keys that are empty":   {"{path: f, extractYAMLKey: '', extractJSONKey: , resourceName: projects/shop/secrets/db/versions/1}", spec.Object{Key: global, Version: "1"}, ""},
+		"a parameter":           {"{path: f, extractYAMLKey: user, resourceName: projects/shop/locations/global/parameters/app/versions/latest}", spec.Object{Key: "projects/shop/locations/global/parameters/app", Version: "latest", Property: "user", Options: yaml}, ""},
 		"a project of a domain": {"{path: f, resourceName: 'projects/example.com:shop/secrets/db/versions/1'}", spec.Object{Key: "projects/example.com:shop/secrets/db", Version: "1"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 	named := func(name string) map[string]string {
 		return map[string]string{"secrets": "- {path: a, resourceName: '" + name + "'}"}
 	}
-	const wantName = "must be projects/PROJECT/secrets/SECRET/versions/VERSION or projects/PROJECT/locations/LOCATION/secrets/SECRET/versions/VERSION"
+	const wantName = wantResource
 	for name, test := range map[string]struct {
 		parameters map[string]string
 		want       string
@@ -117,7 +118,9 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"an empty version":      {named("projects/shop/secrets/db/versions/"), "object 1 (a): resourceName: names no version; add /versions/latest, or the number or alias of one"},
 		"a short name":          {named("db"), "object 1 (a): resourceName: " + wantName},
 		"something before":      {named("//secretmanager.googleapis.com/projects/shop/secrets/db/versions/1"), "object 1 (a): resourceName: " + wantName},
-		"a parameter":           {named("projects/shop/locations/global/parameters/p/versions/v"), "object 1 (a): resourceName: is a parameter of Parameter Manager, which is not supported: secrets of Secret Manager alone are read here"},
+		"a parameter alone":     {named("projects/shop/locations/global/parameters/p"), "object 1 (a): resourceName: names no version; add /versions/ and the name of one, since a parameter has no latest version"},
+		"a parameter's end":     {named("projects/shop/locations/global/parameters/p/versions/"), "object 1 (a): resourceName: names no version; add /versions/ and the name of one, since a parameter has no latest version"},
+		"a parameter nowhere":   {named("projects/shop/parameters/p/versions/v"), "object 1 (a): resourceName: " + wantName},
 		"both keys":             {object("extractJSONKey: a\n  extractYAMLKey: b"), "object 2 (second): extractYAMLKey: stands beside extractJSONKey, and a value is either JSON or YAML; keep one of the two"},
 		"a mode in text":        {object("mode: '0400'"), "object 2 (second): mode: must be a number of permission bits, without quotes, such as 0600"},
 		"beyond permissions":    {object("mode: 01777"), "object 2 (second): mode: must be permission bits alone, at most 0777 (511 in decimal)"},

@@ -73,6 +73,7 @@ func (c *cloud) pod(t *testing.T, namespace, name string) identity.Identity {
 func (c *cloud) asPod(name string, more map[string]any) key.Settings {
 	fields := c.Settings(audience)
 	delete(fields, "regionalEndpoint")
+	delete(fields, "parameters")
 	maps.Copy(fields, map[string]any{"key": name, "retries": 1, "timeout": "1m"})
 	maps.Copy(fields, more)
 	return key.Settings{Fields: fields, ByOperator: true}

@@ -76,7 +76,7 @@ func (t *Type) open(config *settings) (key.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.Connect(config.Endpoint, config.way.Global)
+	conn, err := link.Connect(config.Endpoint, config.way.Global, gcp.MaxAnswerBytes)
 	if err != nil {
 		release()
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -154,6 +155,14 @@ func explained(f *aws.CallError) *aws.CallError {
 		f.Text += "; check that the parameter's KMS key exists and is enabled, and that the role has kms:Decrypt on it"
 	}
 	return f
+}
+
+// RefreshOf implements store.Steady for versions by their number.
+func (*parameterStore) RefreshOf(ref store.Reference) time.Duration {
+	if ref.Version == "" {
+		return 0
+	}
+	return store.PinnedRefresh
 }
 
 // Close implements store.Store.

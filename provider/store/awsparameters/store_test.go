@@ -124,6 +124,7 @@ func contract(t *testing.T) *storetest.Fixture {
 			Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
 		},
 		Missing: store.Reference{Key: "/prod/missing"},
+		Pinned:  []store.Reference{{Key: "/prod/db", Version: "3"}},
 		Invalid: map[string]store.Reference{
 			"no key":                  {},
 			"a colon":                 {Key: "/prod/db:3"},

@@ -31,6 +31,7 @@ func contract(t *testing.T) *storetest.Fixture {
 			Rewrite:  f.Rewrite, Values: []string{"SecretString", "SecretValues.*.SecretString"},
 		},
 		Missing: store.Reference{Key: "prod/missing"},
+		Pinned:  []store.Reference{{Key: "prod/db", Version: "EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE"}},
 		Invalid: map[string]store.Reference{
 			"no key":                  {},
 			"a space":                 {Key: "a b"},

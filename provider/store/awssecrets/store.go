@@ -115,5 +115,13 @@ func explained(f *aws.CallError) *aws.CallError {
 	return f
 }
 
+// RefreshOf implements store.Steady for versions by their ID.
+func (*secretsStore) RefreshOf(ref store.Reference) time.Duration {
+	if ref.Version == "" {
+		return 0
+	}
+	return store.PinnedRefresh
+}
+
 // Close implements store.Store.
 func (s *secretsStore) Close() { s.access.Close() }

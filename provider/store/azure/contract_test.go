@@ -35,6 +35,7 @@ func contract(t *testing.T) *storetest.Fixture {
 		},
 		Answers: &storetest.Answers{Settings: f.settings(map[string]any{"retries": 0}), Rewrite: f.azure.Rewrite, Values: []string{"value"}},
 		Missing: store.Reference{Key: "secrets/missing"},
+		Pinned:  []store.Reference{{Key: "secrets/db", Version: "0123456789abcdef"}},
 		Invalid: map[string]store.Reference{
 			"no key":                    {},
 			"no collection":             {Key: "db"},

@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
@@ -57,6 +58,14 @@ func (s *azureStore) Read(ctx context.Context, as identity.Identity, ref store.R
 		return store.Value{}, err
 	}
 	return store.Value{Data: data, Version: version}, nil
+}
+
+// RefreshOf implements store.Steady for versions by their ID.
+func (*azureStore) RefreshOf(ref store.Reference) time.Duration {
+	if ref.Version == "" || ref.Options["history"] != nil {
+		return 0
+	}
+	return store.PinnedRefresh
 }
 
 // Close implements store.Store.

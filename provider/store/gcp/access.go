@@ -23,6 +23,10 @@ func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token s
 	err = gcp.Call{
 		Conn: conn, Resource: q.name, Token: token, Timeout: s.config.Timeout, Retries: s.config.Retries,
 		Do: func(ctx context.Context) error {
+			if q.service == parameterManager {
+				value, err = parameter(ctx, conn, q)
+				return err
+			}
 			answer, err := secretmanagerpb.NewSecretManagerServiceClient(conn).
 				AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: q.name})
 			if err != nil {
@@ -43,30 +47,31 @@ func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token s
 
 // refusal explains a failed call.
 func (s *gcpStore) refusal(conn *gcp.Conn, q *query, st *status.Status, token secret.Bytes, who string) error {
-	host := gcp.Host(s.config.at(q.location))
+	at, title := s.config.at(q.service, q.location), q.service.title()
+	host := gcp.Host(at.endpoint)
 	why := conn.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
-		return fault.Failf(fault.ErrNotFound, "%s: there is no such secret or version%s", q.name, why)
+		return fault.Failf(fault.ErrNotFound, "%s: there is no such %s or version%s", q.name, strings.TrimSuffix(string(q.service), "s"), why)
 	case codes.FailedPrecondition:
 		return precondition(q, st.Message(), why)
 	case codes.PermissionDenied:
-		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: grant it roles/secretmanager.secretAccessor on the secret%s", q.name, who, why)
+		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: grant it %s%s", q.name, who, q.service.grant(), why)
 	case codes.Unauthenticated:
-		return fault.Failf(fault.ErrUnauthenticated, "%s: Secret Manager does not accept the access token of %s%s", q.name, who, why)
+		return fault.Failf(fault.ErrUnauthenticated, "%s: %s does not accept the access token of %s%s", q.name, title, who, why)
 	case codes.InvalidArgument, codes.OutOfRange:
-		return fault.Failf(fault.ErrInvalid, "%s: Secret Manager refuses the request%s", q.name, why)
+		return fault.Failf(fault.ErrInvalid, "%s: %s refuses the request%s", q.name, title, why)
 	case codes.Unimplemented:
-		return fault.Failf(fault.ErrInvalid, "%s: %s does not serve Secret Manager; see the setting %s%s", q.name, host, endpointSetting(q), why)
+		return fault.Failf(fault.ErrInvalid, "%s: %s does not serve %s; see the setting %s%s", q.name, host, title, at.setting, why)
 	case codes.ResourceExhausted:
 		if gcp.IsTooLarge(st.Err()) {
-			return fault.Failf(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, gcp.MaxAnswerBytes)
+			return fault.Failf(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, at.maxAnswer)
 		}
-		return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager is throttling: a quota of the project is used up%s", q.name, why)
+		return fault.Failf(fault.ErrUnavailable, "%s: %s is throttling: a quota of the project is used up%s", q.name, title, why)
 	case codes.DeadlineExceeded:
-		return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s did not answer within %s; see the setting timeout", q.name, host, s.config.Timeout)
+		return fault.Failf(fault.ErrUnavailable, "%s: %s at %s did not answer within %s; see the setting timeout", q.name, title, host, s.config.Timeout)
 	}
-	return fault.Failf(fault.ErrUnavailable, "%s: Secret Manager at %s cannot answer (%s)%s", q.name, host, st.Code(), why)
+	return fault.Failf(fault.ErrUnavailable, "%s: %s at %s cannot answer (%s)%s", q.name, title, host, st.Code(), why)
 }
 
 // precondition explains a version that is there and cannot be read. Its state
@@ -78,6 +83,8 @@ func precondition(q *query, message, why string) error {
 		which = "the latest version"
 	}
 	switch {
+	case q.service == parameterManager:
+		return fault.Failf(fault.ErrDenied, "%s: Parameter Manager cannot render the version: it must be enabled, and so must the versions of secrets that it refers to, which the parameter's own principal must be allowed to read%s", q.name, why)
 	case strings.Contains(message, "DISABLED"):
 		return fault.Failf(fault.ErrNotFound, "%s: %s is disabled; enable it, name another version, or add a new one%s", q.name, which, why)
 	case strings.Contains(message, "DESTROYED"):
@@ -88,11 +95,13 @@ func precondition(q *query, message, why string) error {
 	return fault.Failf(fault.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
 }
 
-func endpointSetting(q *query) string {
-	if q.location != "" {
-		return "regionalEndpoint"
+// grant is the right that a read needs.
+// https://cloud.google.com/secret-manager/parameter-manager/docs/access-control
+func (s service) grant() string {
+	if s == parameterManager {
+		return "roles/parametermanager.parameterAccessor on the parameter or its project"
 	}
-	return "endpoint"
+	return "roles/secretmanager.secretAccessor on the secret"
 }
 
 // damaged is an answer that must not be used, and may come whole another time.

@@ -48,6 +48,7 @@ func contract(t *testing.T, parent string) *storetest.Fixture {
 			Rewrite:  c.Rewrite,
 		},
 		Missing: store.Reference{Key: parent + "/secrets/missing"},
+		Pinned:  []store.Reference{{Key: parent + "/secrets/db", Version: "3"}},
 		Invalid: map[string]store.Reference{
 			"no key":              {},
 			"name without a home": {Key: "db"},

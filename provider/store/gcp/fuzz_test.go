@@ -13,7 +13,7 @@ func FuzzReference(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"db", ""}, {"projects/shop/secrets/db", "1"}, {"projects/shop/locations/europe-west3/secrets/db", "latest"},
 		{"projects/shop/secrets/db/versions/1", "stable"}, {"projects/example.com:shop/secrets/db", "99999999999999999999"},
-		{"projects/../secrets/db", ".."}, {"projects/shop/locations/a.b/secrets/db", "0"}, {"/", "-"}, {"projects//secrets/", "a/b"},
+		{"projects/../secrets/db", ".."}, {"projects/shop/locations/a.b/secrets/db", "0"}, {"/", "-"}, {"projects/shop/locations/global/parameters/p", "v1"}, {"projects/shop/locations/eu/parameters/..", ""}, {"projects//secrets/", "a/b"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -28,14 +28,15 @@ func FuzzReference(f *testing.F) {
 		}
 		parts := strings.Split(q.name, "/")
 		wanted := 6
-		if q.location != "" {
+		if q.location != "" || q.service == parameterManager {
 			wanted = 8
 		}
-		if len(parts) != wanted || parts[0] != "projects" || parts[wanted-3] != q.secret || parts[wanted-1] != q.version {
+		at := config.at(q.service, q.location).endpoint
+		if len(parts) != wanted || parts[0] != "projects" || parts[wanted-3] != q.id || parts[wanted-1] != q.version {
 			t.Errorf("%q with %q became %q", key, version, q.name)
 		}
-		if strings.Contains(q.name, "..") || strings.ContainsAny(q.name, " ?#%\\\n") || strings.ContainsAny(config.at(q.location), "@?#") {
-			t.Errorf("%q with %q became %q at %s", key, version, q.name, config.at(q.location))
+		if strings.Contains(q.name, "..") || strings.ContainsAny(q.name, " ?#%\\\n") || strings.ContainsAny(at, "@?#") {
+			t.Errorf("%q with %q became %q at %s", key, version, q.name, at)
 		}
 	})
 }

@@ -290,8 +290,20 @@ func TestKeysOfServiceAccounts(t *testing.T) {
 	}
 	wantValue(t, allowed, c.web, store.Reference{Key: db}, "one") // brings none
 
-	t.Run("are the operator's to allow", func(t *testing.T) {
+	t.Run("are not used unless the operator allows them", func(t *testing.T) {
 		s := c.open(t, gcp.Options{}, unchanged)
+		pod := withKey(key)
+		pod.Tokens = c.web.Tokens
+		wantValue(t, s, pod, store.Reference{Key: db}, "one")
+		if logins := c.Calls("assertion"); logins != 1 { // that of the store that allows them
+			t.Errorf("%d logins with keys", logins)
+		}
+		pod.ServiceAccount, pod.Tokens = "stranger", c.pod(t, "stranger", pool).Tokens
+		_, err := read(t, s, pod, store.Reference{Key: db})
+		wantError(t, err, fault.ErrDenied, "whose key.json in nodePublishSecretRef is not used: the operator has not set auth.keyCredential")
+	})
+	t.Run("are the operator's to refuse", func(t *testing.T) {
+		s := c.open(t, gcp.Options{}, func(_, auth map[string]any) { auth["refuseKeys"] = true })
 		pod := withKey(key)
 		pod.Tokens = c.web.Tokens
 		_, err := read(t, s, pod, store.Reference{Key: db})

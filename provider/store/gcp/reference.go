@@ -14,11 +14,29 @@ import (
 
 // query is a reference as it is sent.
 type query struct {
-	location string // empty for a global secret
-	secret   string // the secret's own ID
+	service  service
+	location string // empty for what is global
+	id       string // the secret's or parameter's own
 	name     string // the resource name of the version
 	version  string
+	raw      bool // the parameter is read without its references rendered
 	yaml     bool // the payload is YAML, to be read as JSON
+}
+
+// service is what holds a value, called as in resource names.
+type service string
+
+const (
+	secretManager    service = "secrets"
+	parameterManager service = "parameters"
+)
+
+// title is the service's name in messages.
+func (s service) title() string {
+	if s == parameterManager {
+		return "Parameter Manager"
+	}
+	return "Secret Manager"
 }
 
 // latest is the alias of the version that was made last.
@@ -39,36 +57,67 @@ func isVersion(text string) bool {
 	return gcp.Only(text, "A-Za-z0-9_-", 63) && gcp.Only(text[:1], "A-Za-z", 1)
 }
 
-const wantKey = "must be projects/PROJECT/secrets/SECRET, projects/PROJECT/locations/LOCATION/secrets/SECRET, or SECRET alone where the store has the setting project"
+const wantKey = "must be projects/PROJECT/secrets/SECRET, projects/PROJECT/locations/LOCATION/secrets/SECRET, SECRET alone where the store has the setting project, or projects/PROJECT/locations/LOCATION/parameters/PARAMETER"
 
 // parseReference returns what ref asks for. The error wraps fault.ErrInvalid
 // and names every wrong field.
 func (s *settings) parseReference(ref store.Reference) (*query, error) {
 	var problems remote.Problems
-	q := &query{version: ref.Version}
+	q := &query{service: secretManager, version: ref.Version}
 	parent := s.parent(ref.Key, q, &problems)
-	if q.version == "" {
-		q.version = latest
-	}
-	if !isVersion(q.version) {
-		problems.Add("version", `must be a version's number, an alias, or latest`)
-	}
-	q.name = parent + "/secrets/" + q.secret + "/versions/" + q.version
+	q.checkVersion(&problems)
+	q.name = parent + "/" + string(q.service) + "/" + q.id + "/versions/" + q.version
 	for _, name := range slices.Sorted(maps.Keys(ref.Options)) {
-		if name != "format" {
-			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", name, []string{"format"}))
-			continue
+		value := ref.Options[name]
+		switch {
+		case name == "format":
+			if value != "yaml" {
+				problems.Add("options.format", "must be yaml, for a value in YAML that is to be used as JSON; leave it out for any other value")
+			}
+			q.yaml = true
+		case name == "raw" && q.service == parameterManager:
+			if _, ok := value.(bool); !ok {
+				problems.Add("options.raw", "must be true, for the parameter as it was written, with its references to secrets in it; leave it out for the rendered one")
+			}
+			q.raw = value == true
+		default:
+			known := []string{"format"}
+			if q.service == parameterManager {
+				known = append(known, "raw")
+			}
+			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", name, known))
 		}
-		if ref.Options[name] != "yaml" {
-			problems.Add("options.format", "must be yaml, for a value in YAML that is to be used as JSON; leave it out for any other value")
-		}
-		q.yaml = true
 	}
 	return q, problems.Err()
 }
 
-// parent sets the location and the secret's ID, and returns the resource name
-// that comes before /secrets.
+// checkVersion completes the version. A version of a parameter has a name that its maker
+// chose, and none of them is the latest.
+// https://cloud.google.com/secret-manager/parameter-manager/docs/reference/rest/v1/projects.locations.parameters.versions/create
+func (q *query) checkVersion(problems *remote.Problems) {
+	switch {
+	case q.service == parameterManager && q.version == "":
+		problems.Add("version", "missing; name the version, since a parameter has no latest one")
+	case q.service == parameterManager && !gcp.Only(q.version, "A-Za-z0-9_-", 63):
+		problems.Add("version", "must be a version's name: 1 to 63 letters, digits, dashes and underscores")
+	case q.service == parameterManager:
+	case q.version == "":
+		q.version = latest
+	case !isVersion(q.version):
+		problems.Add("version", `must be a version's number, an alias, or latest`)
+	}
+}
+
+// pinned says that what q asks for never changes.
+func (q *query) pinned() bool {
+	if q.service == parameterManager {
+		return q.raw
+	}
+	return gcp.Only(q.version, "0-9", 19)
+}
+
+// parent sets the service, the location and the ID, and returns the resource name that
+// comes before the service.
 func (s *settings) parent(key string, q *query, problems *remote.Problems) string {
 	wrong := func(text string) string {
 		problems.Add("key", "%s", text)
@@ -81,30 +130,38 @@ func (s *settings) parent(key string, q *query, problems *remote.Problems) strin
 	if n := len(parts); n > 2 && parts[n-2] == "versions" {
 		return wrong("must end with the secret's name; the version goes into `version`")
 	}
-	project := s.Project
+	project, location := s.Project, ""
 	switch {
 	case len(parts) == 1 && project == "":
 		return wrong("is a secret's name alone, and the store has no setting project; " + wantKey)
 	case len(parts) == 1:
-		q.location, q.secret = s.Location, parts[0]
-	case len(parts) == 4 && parts[0] == "projects" && parts[2] == "secrets":
-		project, q.secret = parts[1], parts[3]
-	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "locations" && parts[4] == "secrets":
-		project, q.location, q.secret = parts[1], parts[3], parts[5]
-		if !isLocation(q.location) {
+		location, q.id = s.Location, parts[0]
+	case len(parts) == 4 && parts[0] == "projects" && parts[2] == string(secretManager):
+		project, q.id = parts[1], parts[3]
+	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "locations" && (parts[4] == string(secretManager) || parts[4] == string(parameterManager)):
+		q.service = service(parts[4])
+		project, location, q.id = parts[1], parts[3], parts[5]
+		if !isLocation(location) {
 			return wrong("the location " + badLocation)
 		}
 	default:
 		return wrong(wantKey)
 	}
-	if !isProject(project) {
+	switch {
+	case !isProject(project):
 		return wrong("the project " + badProject)
-	}
-	if !isSecret(q.secret) {
+	case q.service == parameterManager && !gcp.Only(q.id, "A-Za-z0-9_-", 63):
+		return wrong("the parameter's name must be 1 to 63 letters, digits, dashes and underscores")
+	case !isSecret(q.id):
 		return wrong("the secret's name must be 1 to 255 letters, digits, dashes and underscores")
 	}
-	if q.location != "" {
-		return "projects/" + project + "/locations/" + q.location
+	parent := "projects/" + project
+	if location != "" {
+		parent += "/locations/" + location
 	}
-	return "projects/" + project
+	// The parameters that are in no region have a location that says so.
+	if q.service == secretManager || location != "global" {
+		q.location = location
+	}
+	return parent
 }

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,11 @@ const (
 	// https://cloud.google.com/secret-manager/regional-secrets/create-regional-secret
 	defaultEndpoint         = "https://secretmanager.googleapis.com"
 	defaultRegionalEndpoint = "https://secretmanager." + gcp.LocationMark + ".rep.googleapis.com"
+
+	// Where Parameter Manager is.
+	// https://cloud.google.com/secret-manager/parameter-manager/docs/reference/rest
+	defaultParameters         = "https://parametermanager.googleapis.com"
+	defaultRegionalParameters = "https://parametermanager." + gcp.LocationMark + ".rep.googleapis.com"
 )
 
 // settings are the connection as configured.
@@ -28,12 +34,19 @@ type settings struct {
 	Location         string        `yaml:"location"`
 	Endpoint         string        `yaml:"endpoint"`
 	RegionalEndpoint string        `yaml:"regionalEndpoint"`
+	Parameters       parameters    `yaml:"parameters"`
 	TLS              remote.TLS    `yaml:"tls"`
 	Auth             gcp.Auth      `yaml:"auth"`
 	Timeout          time.Duration `yaml:"timeout"`
 	Retries          int           `yaml:"retries"`
 
 	way gcp.Way
+}
+
+// parameters are the settings of Parameter Manager.
+type parameters struct {
+	Endpoint         string `yaml:"endpoint"`
+	RegionalEndpoint string `yaml:"regionalEndpoint"`
 }
 
 // isProject says whether a text can be a project's ID, with the domain that old
@@ -63,7 +76,8 @@ const (
 func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	config := &settings{
 		Endpoint: defaultEndpoint, RegionalEndpoint: defaultRegionalEndpoint,
-		Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
+		Parameters: parameters{Endpoint: defaultParameters, RegionalEndpoint: defaultRegionalParameters},
+		Timeout:    defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
 	}
 	problems := remote.Decode(given.Fields, config)
 	if len(problems) > 0 {
@@ -71,6 +85,7 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	}
 	config.way = gcp.Way{
 		TLS: config.TLS, Global: given.Reach("endpoint"), Regional: given.Reach("regionalEndpoint"),
+		Parameters: given.Reach("parameters.endpoint"), RegionalParameters: given.Reach("parameters.regionalEndpoint"),
 		STS: given.Reach("auth.stsEndpoint"), IAM: given.Reach("auth.iamEndpoint"), OAuth: given.Reach("auth.oauthEndpoint"),
 		Node: given.ReachNode("auth.metadataEndpoint"),
 	}
@@ -82,6 +97,8 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	}
 	gcp.CheckEndpoint("endpoint", &config.Endpoint, given.ByOperator, &problems)
 	gcp.CheckEndpoint("regionalEndpoint", &config.RegionalEndpoint, given.ByOperator, &problems)
+	gcp.CheckEndpoint("parameters.endpoint", &config.Parameters.Endpoint, given.ByOperator, &problems)
+	gcp.CheckEndpoint("parameters.regionalEndpoint", &config.Parameters.RegionalEndpoint, given.ByOperator, &problems)
 	config.TLS.Check(given.ByOperator, false, problems.Add)
 	config.Auth.Check(given.ByOperator, &problems)
 	config.checkReach(&problems)
@@ -89,19 +106,38 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 	return config, problems
 }
 
-// at is the endpoint for a location; the global one if it is empty.
-func (s *settings) at(location string) string {
-	if location == "" {
-		return s.Endpoint
+// place is where a resource is read.
+type place struct {
+	setting   string // that says the endpoint
+	endpoint  string
+	network   remote.Network
+	maxAnswer int
+}
+
+// at is the place of a service's resources at a location; the global one if it is empty.
+func (s *settings) at(service service, location string) place {
+	var p place
+	switch {
+	case service == parameterManager && location == "":
+		p = place{"parameters.endpoint", s.Parameters.Endpoint, s.way.Parameters, maxParameterAnswer}
+	case service == parameterManager:
+		p = place{"parameters.regionalEndpoint", s.Parameters.RegionalEndpoint, s.way.RegionalParameters, maxParameterAnswer}
+	case location == "":
+		p = place{"endpoint", s.Endpoint, s.way.Global, gcp.MaxAnswerBytes}
+	default:
+		p = place{"regionalEndpoint", s.RegionalEndpoint, s.way.Regional, gcp.MaxAnswerBytes}
 	}
-	return strings.ReplaceAll(s.RegionalEndpoint, gcp.LocationMark, location)
+	p.endpoint = strings.ReplaceAll(p.endpoint, gcp.LocationMark, location)
+	return p
 }
 
 // checkReach looks at the addresses that are known before a call.
 func (s *settings) checkReach(problems *remote.Problems) {
-	s.way.Global.Rule.Check("endpoint", s.Endpoint, problems.Add)
-	if regional := s.at(s.Location); regional != s.Endpoint {
-		s.way.Regional.Rule.Check("regionalEndpoint", regional, problems.Add)
+	for _, of := range []service{secretManager, parameterManager} {
+		for _, location := range slices.Compact([]string{"", s.Location}) {
+			at := s.at(of, location)
+			at.network.Rule.Check(at.setting, at.endpoint, problems.Add)
+		}
 	}
 	s.way.STS.Rule.Check("auth.stsEndpoint", s.Auth.STSEndpoint, problems.Add)
 	if s.Auth.ServiceAccount != "" {

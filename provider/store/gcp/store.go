@@ -3,6 +3,7 @@ package gcp
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -23,12 +24,12 @@ type gcpStore struct {
 	login   *gcp.Login
 
 	mu    sync.Mutex
-	conns map[string]*gcp.Conn // by endpoint
+	conns map[place]*gcp.Conn
 }
 
 func (t *Type) newStore(config *settings, link *gcp.Link, release func()) *gcpStore {
 	return &gcpStore{
-		config: config, link: link, release: release, conns: map[string]*gcp.Conn{},
+		config: config, link: link, release: release, conns: map[place]*gcp.Conn{},
 		login: gcp.NewLogin(gcp.Options{
 			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, ClusterAllowed: t.clusterAllowed, Timeout: config.Timeout, Retries: config.Retries,
 		}),
@@ -47,7 +48,7 @@ func (s *gcpStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 	if err != nil {
 		return store.Value{}, err
 	}
-	conn, err := s.conn(s.config.at(q.location))
+	conn, err := s.conn(s.config.at(q.service, q.location))
 	if err != nil {
 		return store.Value{}, err
 	}
@@ -62,26 +63,31 @@ func (s *gcpStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 	return value, nil
 }
 
-// conn returns the connection to an endpoint, which the store keeps.
-func (s *gcpStore) conn(endpoint string) (*gcp.Conn, error) {
+// conn returns the connection to a place, which the store keeps.
+func (s *gcpStore) conn(to place) (*gcp.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if conn := s.conns[endpoint]; conn != nil {
+	if conn := s.conns[to]; conn != nil {
 		return conn, nil
 	}
 	if len(s.conns) >= maxLocations {
 		return nil, fault.Failf(fault.ErrInvalid, "one store reads from at most %d locations; use another for the rest", maxLocations)
 	}
-	over := s.config.way.Global
-	if endpoint != s.config.Endpoint {
-		over = s.config.way.Regional
-	}
-	conn, err := s.link.Connect(endpoint, over)
+	conn, err := s.link.Connect(to.endpoint, to.network, to.maxAnswer)
 	if err != nil {
 		return nil, err
 	}
-	s.conns[endpoint] = conn
+	s.conns[to] = conn
 	return conn, nil
+}
+
+// RefreshOf implements store.Steady for versions of secrets by their number, and for
+// raw parameters.
+func (s *gcpStore) RefreshOf(ref store.Reference) time.Duration {
+	if q, err := s.config.parseReference(ref); err != nil || !q.pinned() {
+		return 0
+	}
+	return store.PinnedRefresh
 }
 
 // Close implements store.Store.

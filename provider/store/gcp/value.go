@@ -35,19 +35,24 @@ func valueOf(q *query, answer *secretmanagerpb.AccessSecretVersionResponse) (sto
 	if !q.isAnsweredBy(answer.GetName()) {
 		return store.Value{}, damaged(q, "Secret Manager answered with "+message.Excerpt(answer.GetName())+"; look at what stands between the node and Google")
 	}
-	if q.yaml {
-		asJSON, err := jsonOfYAML(data)
-		if err != nil {
-			return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: options.format: %w", q.name, err)
-		}
-		data = asJSON
-	}
-	value := store.Value{Data: secret.New(data), Version: answer.GetName()}
-	if q.version == latest {
+	value, err := q.value(data, answer.GetName())
+	if err == nil && q.version == latest {
 		// isAnsweredBy has seen that it ends with a number.
 		value.Order, _ = strconv.ParseInt(path.Base(answer.GetName()), 10, 64) //nolint:errcheck // one that is too large has no order
 	}
-	return value, nil
+	return value, err
+}
+
+// value is the payload in the format that is asked for.
+func (q *query) value(payload []byte, version string) (store.Value, error) {
+	if q.yaml {
+		asJSON, err := jsonOfYAML(payload)
+		if err != nil {
+			return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: options.format: %w", q.name, err)
+		}
+		payload = asJSON
+	}
+	return store.Value{Data: secret.New(payload), Version: version}, nil
 }
 
 // isAnsweredBy says whether a version's resource name is what q asks for. The
@@ -62,6 +67,9 @@ func (q *query) isAnsweredBy(name string) bool {
 		if i != 1 && i != last && part != got[i] {
 			return false
 		}
+	}
+	if q.service == parameterManager {
+		return got[1] != "" && got[last] == q.version
 	}
 	number := got[last]
 	isNumber := number != "" && strings.Trim(number, "0123456789") == ""

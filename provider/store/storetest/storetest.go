@@ -47,6 +47,9 @@ type Fixture struct {
 	// Answers damages what the store's server answers; nil only for a store that has
 	// none.
 	Answers *Answers
+	// Pinned are references to versions that never change; nil if the store has none.
+	// What Put returns is none of them.
+	Pinned []store.Reference
 	// Refused returns a reference that the server refuses with a reason in its own
 	// words. Network needs it.
 	Refused func(t *testing.T) store.Reference
@@ -71,6 +74,22 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		t.Cleanup(s.Close)
 		return f, s
 	}
+
+	t.Run("reads versions that never change late, and no others", func(t *testing.T) {
+		f, s := start(t)
+		steady, ok := s.(store.Steady)
+		if !ok && len(f.Pinned) > 0 {
+			t.Fatal("the store is not store.Steady")
+		}
+		for _, ref := range f.Pinned {
+			if got := steady.RefreshOf(ref); got != store.PinnedRefresh {
+				t.Errorf("%+v is read again after %s, want %s", ref, got, store.PinnedRefresh)
+			}
+		}
+		if ref := f.Put(t, "first", "value-one"); ok && len(f.Pinned) > 0 && steady.RefreshOf(ref) != 0 {
+			t.Errorf("%+v is taken for what never changes", ref)
+		}
+	})
 
 	t.Run("tells of any settings whether the node reads, and leaves no credentials to classes then", func(t *testing.T) {
 		node, ok := fixture(t).Type.(store.NodeReader)

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/vault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -50,6 +51,15 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 		value.ChangesAt = rotation(resp.Answer.Data, asked.Start)
 	}
 	return value, nil
+}
+
+// RefreshOf implements store.Steady for versions of KV version 2, whose whole answer has
+// metadata that may change.
+func (*vaultStore) RefreshOf(ref store.Reference) time.Duration {
+	if ref.Version == "" || ref.Options["whole"] == true {
+		return 0
+	}
+	return store.PinnedRefresh
 }
 
 // Close implements store.Store.

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
+	"cloud.google.com/go/parametermanager/apiv1/parametermanagerpb"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -61,15 +62,16 @@ type Server struct {
 	served   sync.WaitGroup
 	faults   backendtest.Faults[Fault]
 
-	mu        sync.Mutex
-	providers map[string]Provider        // by audience
-	accounts  map[string]*account        // service accounts by e-mail address
-	tokens    map[string]*token          // access tokens
-	life      time.Duration              // of access tokens
-	secrets   map[string]*Secret         // by resource name, with the project's number
-	grants    map[string]map[string]bool // principals by resource
-	node      string                     // the account of the metadata server
-	cluster   [3]string                  // project, location, name
+	mu         sync.Mutex
+	providers  map[string]Provider        // by audience
+	accounts   map[string]*account        // service accounts by e-mail address
+	tokens     map[string]*token          // access tokens
+	life       time.Duration              // of access tokens
+	secrets    map[string]*Secret         // by resource name, with the project's number
+	parameters map[string]parameter       // versions by resource name, in the same way
+	grants     map[string]map[string]bool // principals by resource
+	node       string                     // the account of the metadata server
+	cluster    [3]string                  // project, location, name
 }
 
 // token is an access token.
@@ -105,7 +107,7 @@ func start(address string, secure bool) (*Server, error) {
 	s := &Server{
 		Issuers: identitytest.Issuers{Own: IssuerName},
 		life:    time.Hour, providers: map[string]Provider{}, accounts: map[string]*account{},
-		tokens: map[string]*token{}, secrets: map[string]*Secret{}, grants: map[string]map[string]bool{},
+		tokens: map[string]*token{}, secrets: map[string]*Secret{}, parameters: map[string]parameter{}, grants: map[string]map[string]bool{},
 	}
 	s.kms = &keyManagement{Server: s, keys: map[string]*cryptoKey{}}
 	mux := http.NewServeMux()
@@ -180,6 +182,7 @@ func (s *Server) serveGRPC(address string, regional bool) (endpoint string, err 
 func (s *Server) newGRPC(regional bool, options ...grpc.ServerOption) *grpc.Server {
 	server := grpc.NewServer(append(options, grpc.UnaryInterceptor(s.rewrite))...)
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, &secretManager{Server: s, regional: regional})
+	parametermanagerpb.RegisterParameterManagerServer(server, &parameterManager{Server: s, regional: regional})
 	kmspb.RegisterKeyManagementServiceServer(server, s.kms)
 	return server
 }
@@ -196,6 +199,7 @@ func (s *Server) Stop() {
 func (s *Server) Settings(audience string) map[string]any {
 	return map[string]any{
 		"endpoint": s.Endpoint, "regionalEndpoint": s.RegionalEndpoint,
+		"parameters": map[string]any{"endpoint": s.Endpoint, "regionalEndpoint": s.RegionalEndpoint},
 		"auth": map[string]any{
 			"audience": audience, "stsEndpoint": s.Identity, "iamEndpoint": s.Identity,
 			"oauthEndpoint": s.Identity, "metadataEndpoint": s.Identity,

@@ -16,7 +16,7 @@ import (
 func (s *Server) rewrite(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	answer, err := handler(ctx, req)
 	message, ok := answer.(proto.Message)
-	values := strings.Contains(info.FullMethod, "secretmanager") || strings.Contains(info.FullMethod, "KeyManagementService")
+	values := strings.Contains(info.FullMethod, "secretmanager") || strings.Contains(info.FullMethod, "parametermanager") || strings.Contains(info.FullMethod, "KeyManagementService")
 	if err != nil || !ok || !values {
 		return answer, err
 	}
