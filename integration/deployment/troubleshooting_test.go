@@ -75,8 +75,10 @@ func folded(expression ast.Expr) string {
 	return ""
 }
 
-// filled is a format with "…" for each run of what is filled in.
+// filled is a format with "…" for each run of what is filled in, and without the
+// backquotes around native fields, which a message has not.
 func filled(format string) string {
+	format = strings.ReplaceAll(format, "`", "")
 	text := verb.ReplaceAllString(strings.ReplaceAll(format, `"%s"`, "%s"), "…")
 	return regexp.MustCompile(`…(?:/?…)+`).ReplaceAllString(text, "…")
 }
