@@ -175,7 +175,10 @@ func (l *Lab) createNamespace(ctx context.Context) error {
 
 // Helm installs or upgrades the release with the lab's values and those given,
 // each as NAME=VALUE, and waits until its pods are ready.
-func (l *Lab) Helm(ctx context.Context, set ...string) error {
+func (l *Lab) Helm(ctx context.Context, set ...string) error { return l.HelmWith(ctx, nil, set...) }
+
+// HelmWith is Helm with further files of values, which override the lab's.
+func (l *Lab) HelmWith(ctx context.Context, files []string, set ...string) error {
 	chart, err := deployment.Source("deployment", "charts", "lanyard")
 	if err != nil {
 		return err
@@ -183,6 +186,9 @@ func (l *Lab) Helm(ctx context.Context, set ...string) error {
 	args := []string{
 		"upgrade", "--install", Release, chart, "--namespace", Namespace,
 		"--values", l.Path("values.yaml"), "--wait", "--timeout", "2m",
+	}
+	for _, file := range files {
+		args = append(args, "--values", file)
 	}
 	for _, value := range set {
 		args = append(args, "--set", value)
