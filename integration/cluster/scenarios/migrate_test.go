@@ -37,13 +37,13 @@ func TestMigratePlanInstalls(t *testing.T) {
 	s.must(s.Uninstall(ctx))
 
 	values := filepath.Join(t.TempDir(), "values.yaml")
-	plan := exec.CommandContext(ctx, s.Path("lanyard"), "migrate", "plan", "--kubeconfig", s.Kubeconfig, "--values-only", "--out", values) //nolint:gosec // built here
+	plan := exec.CommandContext(ctx, s.Path("lanyard"), "migrate", "plan", "--kubeconfig", s.Kubeconfig, "--values-only", "--out", values)
 	output, err := plan.CombinedOutput()
 	var left *exec.ExitError // something is to be seen to, which the test's own settings do
 	if err != nil && !(errors.As(err, &left) && left.ExitCode() == 1) {
 		t.Fatalf("%v: %s", err, output)
 	}
-	planned, err := os.ReadFile(values) //nolint:gosec // of the test
+	planned, err := os.ReadFile(values)
 	s.must(err)
 	for _, want := range []string{"dialects: [lanyard, vault, aws, azure, gcp]", "address: " + lab.VaultAddress, "# was: VAULT_ADDR"} {
 		if !strings.Contains(string(planned), want) {
@@ -72,7 +72,7 @@ func (s *scenario) installOriginal(name string) {
 	s.t.Helper()
 	path, err := deployment.Source("cmd", "testdata", "migrate", name+"-default.yaml")
 	s.must(err)
-	text, err := os.ReadFile(path) //nolint:gosec // of this repository
+	text, err := os.ReadFile(path)
 	s.must(err)
 	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		var set appsv1.DaemonSet
