@@ -38,6 +38,9 @@ const roleAnnotation = "eks.amazonaws.com/role-arn"
 // maxChained bounds a chain of roles.
 const maxChained = 4
 
+// maxExternalID is the longest external ID.
+const maxExternalID = 1224
+
 // Auth says how a pod's identity becomes credentials.
 type Auth struct {
 	// Method is webIdentity, which is IRSA, or podIdentity.
@@ -50,6 +53,8 @@ type Auth struct {
 	// Chain are the ARNs of roles that are assumed one after another, the last
 	// of which reads.
 	Chain []string `yaml:"chain"`
+	// ExternalID is sent for each role of Chain, for trust policies that ask for it.
+	ExternalID string `yaml:"externalID"`
 	// STSEndpoint is where tokens are exchanged and roles assumed; empty means
 	// the region's own.
 	STSEndpoint string `yaml:"stsEndpoint"`
@@ -67,6 +72,10 @@ var roleARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-
 func isRole(arn string) bool { return len(arn) <= 2048 && roleARN.MatchString(arn) }
 
 const notRole = "must be the ARN of a role, such as arn:aws:iam::111122223333:role/web"
+
+// externalID is the form of an external ID.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+var externalID = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
 
 func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	methods := []string{methodWebIdentity, methodPodIdentity}
@@ -86,6 +95,7 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 			break
 		}
 	}
+	checkExternalID("auth", a.ExternalID, a.Chain, problems)
 	if strings.ContainsFunc(a.Audience, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(a.Audience) > 256 {
 		problems.Add("auth.audience", "must be one of the audiences in spec.tokenRequests of the CSIDriver, such as %s", stsAudience)
 	}
@@ -104,6 +114,17 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 		}
 	} else if a.Role != "" {
 		problems.Add("auth.role", "has no meaning for the method podIdentity, whose association names the role; remove it, or put a role that is to be assumed after that one into auth.chain")
+	}
+}
+
+// checkExternalID notes what is wrong with the external ID of the settings below a field.
+func checkExternalID(below, id string, chain []string, problems *remote.Problems) {
+	switch {
+	case id == "":
+	case len(id) < 2 || len(id) > maxExternalID || !externalID.MatchString(id):
+		problems.Add(below+".externalID", "must be 2 to %d letters, digits and +=,.@:/_-", maxExternalID)
+	case len(chain) == 0:
+		problems.Add(below+".externalID", "is sent for the roles of %[1]s.chain, and there are none; put the role that asks for it into %[1]s.chain", below)
 	}
 }
 

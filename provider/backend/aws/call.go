@@ -81,8 +81,8 @@ func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOpera
 	return p.Connect(storeType, settings)
 }
 
-// Region is the region of the settings; empty if the node's is taken.
-func (a *Access) Region() string { return a.settings.Region }
+// Regions are the regions of the settings.
+func (a *Access) Regions() Regions { return Regions{a.settings.Region, a.settings.FailoverRegions} }
 
 // Close releases the connections. No call runs during or after it.
 func (a *Access) Close() { a.release() }

@@ -42,7 +42,7 @@ func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regio
 		Identity: as.Key(), Audience: auth.audience(),
 		// Whatever leads to other credentials, or to others who grant them.
 		Issuer: fmt.Sprintf("%s %q %q %t %t%s", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack, a.trusted),
-		Role:   strings.Join(append([]string{role}, auth.Chain...), " "),
+		Role:   strings.Join(append([]string{role}, auth.Chain...), " ") + " " + auth.ExternalID,
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {
 		return a.exchange(ctx, as, role, regions)
@@ -93,7 +93,7 @@ func (a *Access) exchange(ctx context.Context, as identity.Identity, role string
 		}
 		before := got
 		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
-			return assumeNext(ctx, client, next, sessionName(as), before)
+			return assumeNext(ctx, client, next, auth.ExternalID, sessionName(as), before)
 		})
 	}
 	if failed != nil {
@@ -234,8 +234,12 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 
 // assumeNext is a further role of a chain.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-func assumeNext(ctx context.Context, client *sts.Client, role, session string, as awssdk.Credentials) (*types.Credentials, *CallError) {
-	answer, err := client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session}, func(o *sts.Options) {
+func assumeNext(ctx context.Context, client *sts.Client, role, externalID, session string, as awssdk.Credentials) (*types.Credentials, *CallError) {
+	input := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session}
+	if externalID != "" {
+		input.ExternalId = &externalID
+	}
+	answer, err := client.AssumeRole(ctx, input, func(o *sts.Options) {
 		o.Credentials = credentials.StaticCredentialsProvider{Value: as}
 	})
 	if err == nil {
@@ -244,7 +248,7 @@ func assumeNext(ctx context.Context, client *sts.Client, role, session string, a
 	f := Explain(err)
 	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", message.Excerpt(role), f.Text)
 	if errors.Is(f, fault.ErrDenied) {
-		f.Text += "; check that the role exists, that its trust policy allows the role before it, and that that one may assume it"
+		f.Text += "; check that the role exists, that its trust policy allows the role before it with the external ID of auth.externalID if it asks for one, and that that role may assume it"
 	}
 	return nil, f
 }

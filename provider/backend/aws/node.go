@@ -47,6 +47,8 @@ type Node struct {
 	Role      string `yaml:"role"`
 	// Chain are the ARNs of roles that are assumed one after another.
 	Chain []string `yaml:"chain"`
+	// ExternalID is sent for each role of Chain, for trust policies that ask for it.
+	ExternalID string `yaml:"externalID"`
 	// STSEndpoint is where tokens are exchanged and roles assumed; empty means
 	// the region's own.
 	STSEndpoint string `yaml:"stsEndpoint"`
@@ -67,6 +69,7 @@ func (n *Node) Check(problems *remote.Problems) {
 	if slices.ContainsFunc(n.Chain, func(role string) bool { return !roleARN.MatchString(role) }) {
 		problems.Add("node.chain", "each %s", notRole)
 	}
+	checkExternalID("node", n.ExternalID, n.Chain, problems)
 	checkEndpoint("node.stsEndpoint", n.STSEndpoint, problems)
 	checkEndpoint("node.metadataEndpoint", n.MetadataEndpoint, problems)
 	if n.Method == methodInstanceRole {
@@ -116,7 +119,7 @@ func (p *Platform) ConnectAsNode(storeType string, settings Settings, node Node)
 func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant, credential.Key, *CallError) {
 	key := credential.Key{
 		Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ",") + a.trusted,
-		Role: strings.Join(append([]string{a.node.Role}, a.node.Chain...), " "),
+		Role: strings.Join(append([]string{a.node.Role}, a.node.Chain...), " ") + " " + a.node.ExternalID,
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {
 		got, failed := a.nodeExchange(ctx, regions)
@@ -147,7 +150,7 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 		}
 		before := got
 		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
-			return assumeNext(ctx, client, next, nodeSession, before)
+			return assumeNext(ctx, client, next, a.node.ExternalID, nodeSession, before)
 		})
 	}
 	return got, failed

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
@@ -35,6 +36,25 @@ func (q Query) In(target Target) Wanted {
 	return w
 }
 
+// Failure is the error of a call for the query in the target's region, and names what was
+// asked for there in place of what the reference names.
+func (q Query) Failure(target Target, err error) error {
+	if err == nil {
+		return nil
+	}
+	failed := asFailure(err)
+	if name := q.In(target).Name; name != q.First.Name {
+		failed.Text = message.Excerpt(name) + ": " + failed.Text
+	}
+	return failed
+}
+
+// Regions are the regions of the settings. First is empty if they name none.
+type Regions struct {
+	First    string
+	Failover []string
+}
+
 // Naming is how references name what a service stores.
 type Naming struct {
 	// Noun is what the service stores: "secret".
@@ -52,9 +72,9 @@ type Naming struct {
 	Check func(w Wanted, key, version, label string, problems *remote.Problems)
 }
 
-// Parse returns what a reference asks for, and notes every wrong field. region is
-// the region of the settings; empty if they name none.
-func (n *Naming) Parse(key, version string, options map[string]any, region string, problems *remote.Problems) Query {
+// Parse returns what a reference asks for, and notes every wrong field. regions are those
+// of the settings.
+func (n *Naming) Parse(key, version string, options map[string]any, regions Regions, problems *remote.Problems) Query {
 	q := Query{First: Wanted{Name: key, Version: version}, arn: n.ARN}
 	known := slices.Concat([]string{n.Label, "failover"}, n.Options)
 	for _, name := range slices.Sorted(maps.Keys(options)) {
@@ -66,12 +86,15 @@ func (n *Naming) Parse(key, version string, options map[string]any, region strin
 		q.First.Label = text(label, "options."+n.Label, problems)
 	}
 	n.Check(q.First, "key", "version", "options."+n.Label, problems)
-	if match := n.ARN.FindStringSubmatch(key); match != nil && region != "" && match[1] != region {
-		problems.Add("key", "is a %s of region %s, and the store's region is %s; name one region in both", n.Noun, match[1], region)
+	if match := n.ARN.FindStringSubmatch(key); match != nil && regions.First != "" && match[1] != regions.First {
+		problems.Add("key", "is a %s of region %s, and the `region` here is %s; name one region in both", n.Noun, match[1], regions.First)
 	}
 	q.Failover = q.First
 	if given, ok := options["failover"]; ok {
 		q.Failover = n.parseFailover(given, problems)
+		if match := n.ARN.FindStringSubmatch(q.Failover.Name); match != nil && len(regions.Failover) > 0 && !slices.Contains(regions.Failover, match[1]) {
+			problems.Add("options.failover.key", "is a %s of region %s, and `failoverRegions` is %s; name one region in both", n.Noun, match[1], strings.Join(regions.Failover, ", "))
+		}
 	}
 	return q
 }

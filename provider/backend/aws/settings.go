@@ -46,7 +46,7 @@ func DefaultSettings() Settings {
 // WorkloadSettings are those of Settings with which AWS itself decides what the
 // pod may have, since the pod's own token must be good for them.
 func WorkloadSettings() []string {
-	return []string{"region", "failoverRegions", "auth.method", "auth.role", "auth.chain", "auth.addressType"}
+	return []string{"region", "failoverRegions", "auth.method", "auth.role", "auth.chain", "auth.externalID", "auth.addressType"}
 }
 
 // Check notes what is wrong with the settings. byOperator says that the

@@ -154,6 +154,7 @@ func words() spec.Words {
 		"objects[].options.failover.stage":   fieldFailover + "." + fieldLabel,
 		"objects[].options.failover.label":   fieldFailover + "." + fieldLabel,
 		"objects[].options.failover":         fieldFailover,
+		"objects[].options.path":             fieldName,
 		"objects[].property":                 fieldJMESPath,
 		"objects[].mode":                     fieldPermission,
 		"objects[].store":                    fieldType,

@@ -23,6 +23,18 @@ const (
 	fieldFailover   = "failoverObject"
 )
 
+// The fields that the original does not know, with the meaning that they have in a
+// native class.
+const (
+	fieldExpand   = "expand"
+	fieldEncoding = "encoding"
+	fieldOptional = "optional"
+)
+
+// belowPath is what a parameter's name ends with if all parameters right below the path
+// are meant. No name of a parameter has a star.
+const belowPath = "/*"
+
 // entry is one object of the class.
 type entry struct {
 	Name       dialect.Text `yaml:"objectName"`
@@ -33,6 +45,10 @@ type entry struct {
 	Permission dialect.Text `yaml:"filePermission"`
 	JMESPath   []part       `yaml:"jmesPath"`
 	Failover   *failover    `yaml:"failoverObject"`
+
+	Expand   bool         `yaml:"expand"`
+	Encoding dialect.Text `yaml:"encoding"`
+	Optional bool         `yaml:"optional"`
 }
 
 // part is a further file with a part of the object.
@@ -40,6 +56,9 @@ type part struct {
 	Path       dialect.Text `yaml:"path"`
 	Alias      dialect.Text `yaml:"objectAlias"`
 	Permission dialect.Text `yaml:"filePermission"`
+
+	Encoding dialect.Text `yaml:"encoding"`
+	Optional bool         `yaml:"optional"`
 }
 
 // failover is the object's replacement in the failover region.
@@ -51,10 +70,51 @@ type failover struct {
 
 func (p *parser) objects() []spec.Object {
 	var objects []spec.Object
+	names := names{secrets: map[string]entry{}, aliases: map[string]int{}}
 	for i, e := range dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) }) {
 		objects = append(objects, p.object(i, e)...)
+		names.add(i, e, func(field, format string, args ...any) {
+			p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
+		})
+	}
+	if names.collide {
+		return objects
 	}
 	return p.LastCounts(parameterObjects, fieldAlias, objects)
+}
+
+// names are those that the entries before have, of which the original refuses some a
+// second time. Other files that become one are written one over the other there.
+// https://github.com/aws/secrets-store-csi-driver-provider-aws/blob/main/provider/secret_descriptor.go
+type names struct {
+	secrets map[string]entry // the last entry of an objectName
+	aliases map[string]int   // the entry of an objectAlias
+	collide bool
+}
+
+func (n *names) add(i int, e entry, wrong wrongly) {
+	before, again := n.secrets[string(e.Name)]
+	if again && e.Name != "" && e.Alias == "" && before.Alias == "" && e.Label == before.Label {
+		n.collide = true
+		wrong(fieldName, "is used before already; give each of the two an %s, or leave one out", fieldAlias)
+	}
+	n.secrets[string(e.Name)] = e
+	n.alias(i, string(e.Alias), fieldAlias, wrong)
+	for j, of := range e.JMESPath {
+		n.alias(i, string(of.Alias), partField(j)+fieldAlias, wrong)
+	}
+}
+
+func (n *names) alias(i int, alias, field string, wrong wrongly) {
+	if alias == "" {
+		return
+	}
+	if first, again := n.aliases[alias]; again {
+		n.collide = true
+		wrong(field, "is used by object %d already; give each file a name of its own", first+1)
+		return
+	}
+	n.aliases[alias] = i
 }
 
 // wrongly adds a problem with a field of one entry.
@@ -71,7 +131,8 @@ func (p *parser) object(i int, e entry) []spec.Object {
 	whole := spec.Object{
 		Path: p.file(string(e.Alias), string(e.Name)), Entry: i + 1,
 		Store: p.storeOf(e, p.Misread(i), wrong), Key: string(e.Name), Version: string(e.Version),
-		Mode: permission(e.Permission, fieldPermission, wrong),
+		Mode:   permission(e.Permission, fieldPermission, wrong),
+		Expand: e.Expand, Encoding: string(e.Encoding), Optional: e.Optional,
 	}
 	label := "stage"
 	if whole.Store == ParameterStore {
@@ -80,7 +141,7 @@ func (p *parser) object(i int, e entry) []spec.Object {
 			wrong(fieldLabel, "a parameter is read at %s or at %s; leave one of the two out", fieldVersion, fieldLabel)
 		}
 	}
-	options := map[string]any{}
+	options := p.below(e, &whole, wrong)
 	if e.Label != "" {
 		options[label] = string(e.Label)
 	}
@@ -92,7 +153,7 @@ func (p *parser) object(i int, e entry) []spec.Object {
 	}
 	objects := []spec.Object{whole}
 	for j, of := range e.JMESPath {
-		field := fieldJMESPath + "[" + strconv.Itoa(j) + "]."
+		field := partField(j)
 		if of.Path == "" && !p.Misread(i) {
 			wrong(field+"path", "missing; give the JMESPath expression that selects the part")
 		}
@@ -101,12 +162,33 @@ func (p *parser) object(i int, e entry) []spec.Object {
 		}
 		shown := whole
 		shown.Path, shown.Property = p.file(string(of.Alias), ""), string(of.Path)
+		shown.Expand, shown.Encoding, shown.Optional = false, string(of.Encoding), e.Optional || of.Optional
 		if mode := permission(of.Permission, field+fieldPermission, wrong); mode != nil {
 			shown.Mode = mode
 		}
 		objects = append(objects, shown)
 	}
 	return objects
+}
+
+// partField is the place of a part in its entry.
+func partField(j int) string { return fieldJMESPath + "[" + strconv.Itoa(j) + "]." }
+
+// below returns the options of an entry. If all parameters below a path are meant, whole
+// becomes one that reads and expands them.
+func (p *parser) below(e entry, whole *spec.Object, wrong wrongly) map[string]any {
+	path, isPath := strings.CutSuffix(string(e.Name), belowPath)
+	if !isPath || whole.Store != ParameterStore {
+		return map[string]any{}
+	}
+	if !strings.HasPrefix(path, "/") {
+		wrong(fieldName, "must begin with a slash to mean all parameters below a path, such as /prod/db%s", belowPath)
+	}
+	if e.Version != "" || e.Label != "" {
+		wrong(fieldName, "reads the current parameters alone; leave %s and %s out", fieldVersion, fieldLabel)
+	}
+	whole.Path, whole.Key, whole.Expand = p.file(string(e.Alias), path), path, true
+	return map[string]any{"path": true}
 }
 
 // file returns the file's name: alias or name with slashes translated. Where slashes

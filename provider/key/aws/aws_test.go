@@ -325,7 +325,9 @@ func TestTheNodeSaysForWhomItAsks(t *testing.T) {
 func TestTheNodeGetsCredentialsByItsOwnMeans(t *testing.T) {
 	f := newFixture(t)
 	further := f.PutRole("further", awstest.Role{Roles: []string{f.node}, Reads: []string{"*"}})
+	guarded := f.PutRole("guarded", awstest.Role{Roles: []string{f.node}, ExternalID: "nodes", Reads: []string{"*"}})
 	for name, method := range map[string]map[string]any{
+		"with an external ID":     {"method": "instanceRole", "metadataEndpoint": f.URL, "chain": []any{guarded}, "externalID": "nodes", "stsEndpoint": f.URL},
 		"instance role":           {"method": "instanceRole", "metadataEndpoint": f.URL},
 		"web identity file":       {"method": "webIdentityFile", "tokenFile": f.nodeFile, "role": f.node, "stsEndpoint": f.URL},
 		"a further role":          {"method": "instanceRole", "metadataEndpoint": f.URL, "chain": []any{further}, "stsEndpoint": f.URL},

@@ -20,7 +20,7 @@ const maxBatch = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
-	if q, err := parse(ref, s.access.Region()); err != nil || q.path {
+	if q, err := parse(ref, s.access.Regions()); err != nil || q.path {
 		return 1
 	}
 	return maxBatch
@@ -32,7 +32,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 	results := make([]store.Result, len(refs))
 	queries := make([]query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.access.Region())
+		queries[i], results[i].Err = parse(ref, s.access.Regions())
 	}
 	var at aws.Target
 	var asked []string

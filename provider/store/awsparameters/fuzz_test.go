@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		if path {
 			ref.Options["path"] = true
 		}
-		q, err := parse(ref, region)
+		q, err := parse(ref, aws.Regions{First: region})
 		if err != nil {
 			return
 		}
@@ -32,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		if name := q.First.Name; !strings.HasPrefix(name, "arn:") && strings.Count(spelled(q.First), ":") > 1 {
 			t.Errorf("%q is asked for", spelled(q.First))
 		}
-		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, ""); err != nil {
+		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, aws.Regions{}); err != nil {
 			t.Errorf("in another region %q is asked for: %v", q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name, err)
 		}
 	})

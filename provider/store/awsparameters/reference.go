@@ -54,10 +54,10 @@ type query struct {
 }
 
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
-// every wrong field. region is that of the settings, if they name one.
-func parse(ref store.Reference, region string) (query, error) {
+// every wrong field. regions are those of the settings.
+func parse(ref store.Reference, regions aws.Regions) (query, error) {
 	var problems remote.Problems
-	q := query{Query: naming.Parse(ref.Key, ref.Version, ref.Options, region, &problems)}
+	q := query{Query: naming.Parse(ref.Key, ref.Version, ref.Options, regions, &problems)}
 	q.path = truth(ref, "path", &problems)
 	q.recursive = truth(ref, "recursive", &problems)
 	q.checkPath(&problems)

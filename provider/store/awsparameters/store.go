@@ -43,14 +43,14 @@ func as(target aws.Target) func(*ssm.Options) {
 
 // Check implements store.Store.
 func (s *parameterStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.access.Region())
+	_, err := parse(ref, s.access.Regions())
 	return err
 }
 
 // Read implements store.Store. A single parameter too is read with
 // GetParameters, so that a policy needs no further action.
 func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.access.Region())
+	q, err := parse(ref, s.access.Regions())
 	if err != nil {
 		return store.Value{}, err
 	}
@@ -59,15 +59,19 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 	}
 	var value store.Value
 	err = s.access.Call(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
-		w := q.In(target)
-		found, err := s.get(ctx, target, []string{spelled(w)})
-		if err != nil {
-			return err
-		}
-		value, err = valueOf(found[spelled(w)], w, target)
-		return err
+		value, err = s.one(ctx, target, q.In(target))
+		return q.Failure(target, err)
 	})
 	return value, err
+}
+
+// one makes one call for one parameter.
+func (s *parameterStore) one(ctx context.Context, target aws.Target, w aws.Wanted) (store.Value, error) {
+	found, err := s.get(ctx, target, []string{spelled(w)})
+	if err != nil {
+		return store.Value{}, err
+	}
+	return valueOf(found[spelled(w)], w, target)
 }
 
 // found is the answer to what was asked for: a parameter, or nil if the service says

@@ -38,7 +38,7 @@ type aloneKey struct {
 
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
-	q, err := parse(ref, s.access.Region())
+	q, err := parse(ref, s.access.Regions())
 	if err != nil || !batched(q) || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
@@ -54,7 +54,7 @@ func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, ref
 	results := make([]store.Result, len(refs))
 	queries := make([]aws.Query, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.access.Region())
+		queries[i], results[i].Err = parse(ref, s.access.Regions())
 	}
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}

@@ -51,6 +51,7 @@ func contract(t *testing.T) *storetest.Fixture {
 			"auth.method":        f.settings(func(_, auth map[string]any) { auth["method"] = "irsa" }),
 			"auth.role":          f.settings(func(_, auth map[string]any) { auth["role"] = "web" }),
 			"auth.chain":         f.settings(func(_, auth map[string]any) { auth["chain"] = []any{"web"} }),
+			"auth.externalID":    f.settings(func(_, auth map[string]any) { auth["externalID"] = "without-a-chain" }),
 			"auth.addressType":   f.settings(func(_, auth map[string]any) { auth["addressType"] = "ipv5" }),
 			"auth.agentEndpoint": {Fields: map[string]any{"auth": map[string]any{"method": "podIdentity", "agentEndpoint": f.URL}}},
 			"retries":            f.settings(func(fields, _ map[string]any) { fields["retries"] = 100 }),

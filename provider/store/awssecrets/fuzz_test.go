@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 		if failover != "" {
 			ref.Options["failover"] = map[string]any{"key": failover}
 		}
-		q, err := parse(ref, region)
+		q, err := parse(ref, aws.Regions{First: region})
 		if err != nil {
 			return
 		}
@@ -28,7 +28,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a key that no secret has is accepted: %q %q", key, failover)
 		}
 		// What is asked for elsewhere is still a secret's name or ARN.
-		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, ""); err != nil {
+		if _, err := parse(store.Reference{Key: q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name}, aws.Regions{}); err != nil {
 			t.Errorf("in another region %q is asked for: %v", q.In(aws.Target{Region: "eu-central-1", Failover: true}).Name, err)
 		}
 	})

@@ -36,10 +36,10 @@ func batched(q aws.Query) bool {
 }
 
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
-// every wrong field. region is that of the settings, if they name one.
-func parse(ref store.Reference, region string) (aws.Query, error) {
+// every wrong field. regions are those of the settings.
+func parse(ref store.Reference, regions aws.Regions) (aws.Query, error) {
 	var problems remote.Problems
-	q := naming.Parse(ref.Key, ref.Version, ref.Options, region, &problems)
+	q := naming.Parse(ref.Key, ref.Version, ref.Options, regions, &problems)
 	return q, problems.Err()
 }
 

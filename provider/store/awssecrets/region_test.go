@@ -260,6 +260,22 @@ func TestPodIdentityAndChainsOfRoles(t *testing.T) {
 		_, err := s.Read(t.Context(), web, store.Reference{Key: "db"})
 		wantFailure(t, err, fault.ErrDenied, "AssumeRole of "+last, "auth.chain")
 	})
+	t.Run("roles that ask for an external ID", func(t *testing.T) {
+		guarded := f.PutRole("guarded", awstest.Role{Roles: []string{f.role}, ExternalID: "shop:42", Reads: []string{"db"}})
+		with := func(id string) store.Store {
+			return f.open(t, func(_, auth map[string]any) {
+				auth["chain"] = []any{guarded}
+				if id != "" {
+					auth["externalID"] = id
+				}
+			})
+		}
+		mustRead(t, with("shop:42"), web, store.Reference{Key: "db"})
+		for _, id := range []string{"", "shop:43"} { // though others have credentials of the role
+			_, err := with(id).Read(t.Context(), web, store.Reference{Key: "db"})
+			wantFailure(t, err, fault.ErrDenied, "AssumeRole of "+guarded, "auth.externalID")
+		}
+	})
 	t.Run("no association", func(t *testing.T) {
 		api := f.pod(t, "prod/api")
 		api.Tokens["pods.eks.amazonaws.com"] = tokenFor(t, f, "prod/api", "pods.eks.amazonaws.com")

@@ -45,33 +45,37 @@ func as(target aws.Target) func(*secretsmanager.Options) {
 
 // Check implements store.Store.
 func (s *secretsStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.access.Region())
+	_, err := parse(ref, s.access.Regions())
 	return err
 }
 
 // Read implements store.Store.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.access.Region())
+	q, err := parse(ref, s.access.Regions())
 	if err != nil {
 		return store.Value{}, err
 	}
 	var value store.Value
 	err = s.access.Call(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
-		w := q.In(target)
-		answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
-			SecretId: &w.Name, VersionId: optional(w.Version), VersionStage: optional(w.Label),
-		}, as(target))
-		if err != nil {
-			return explained(aws.Explain(err))
-		}
-		if w.Version != "" && w.Version != awssdk.ToString(answer.VersionId) || !names(w.Name, answer.Name, answer.ARN) {
-			return aws.Incomplete("is of another secret or version")
-		}
-		value, err = valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)
-		return err
+		value, err = s.get(ctx, target, q.In(target))
+		return q.Failure(target, err)
 	})
 	return value, err
+}
+
+// get makes one call.
+func (s *secretsStore) get(ctx context.Context, target aws.Target, w aws.Wanted) (store.Value, error) {
+	answer, err := s.clients.In(target.Region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
+		SecretId: &w.Name, VersionId: optional(w.Version), VersionStage: optional(w.Label),
+	}, as(target))
+	if err != nil {
+		return store.Value{}, explained(aws.Explain(err))
+	}
+	if w.Version != "" && w.Version != awssdk.ToString(answer.VersionId) || !names(w.Name, answer.Name, answer.ARN) {
+		return store.Value{}, aws.Incomplete("is of another secret or version")
+	}
+	return valueOf(answer.SecretString, answer.SecretBinary, answer.VersionId)
 }
 
 // valueOf is a secret's value: its text, or else its bytes. It has one of the two, of

@@ -76,6 +76,8 @@ type Role struct {
 	Accounts []string
 	// Roles are the ARNs of the roles that may assume this one.
 	Roles []string
+	// ExternalID is what those Roles must send to assume it; empty asks for none.
+	ExternalID string
 	// Reads are the names of secrets, parameters and keys that it may read; a *
 	// at the end stands for any text.
 	Reads []string

@@ -79,7 +79,7 @@ func (s *Server) assumeAsRole(r *http.Request, form url.Values, body []byte) (*s
 	s.mu.Lock()
 	role, ok := s.roles[arn]
 	s.mu.Unlock()
-	if !ok || signature.Service != "sts" || !slices.Contains(role.Roles, caller.RoleARN) {
+	if !ok || signature.Service != "sts" || !slices.Contains(role.Roles, caller.RoleARN) || role.ExternalID != "" && form.Get("ExternalId") != role.ExternalID {
 		return nil, Fail(http.StatusForbidden, "AccessDenied", "User: "+caller.ARN+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
 	}
 	return s.grant(arn, form.Get("RoleSessionName"))
