@@ -124,6 +124,7 @@ func checkEngine(path string) (*localEngine, []manifest.Finding, []string, error
 // defaults.
 func checkEngineUnder(file *config.File) (*localEngine, []manifest.Finding, []string, error) {
 	settings := config.Default()
+	settings.Policy.ReadObjects = true // who does not say what the operator allows is told nothing of it
 	if file != nil {
 		settings = file.Config
 	}

@@ -87,7 +87,7 @@ type planner struct {
 
 // planStore is a store as the plan found it: open, or with what is wrong.
 type planStore struct {
-	connection *connection // nil if there are problems
+	connection *connection // nil if it could not be opened
 	label      string      // as in source
 	allow      []string
 	problems   spec.Problems
@@ -226,10 +226,10 @@ func (p *planner) checkTemplateNames() {
 // after a problem.
 func (p *planner) source(i int, o spec.Object, name string, ref store.Reference) int {
 	s := p.store(name)
+	if len(s.problems) > 0 && p.class.Stores[name] == nil {
+		p.problems = append(p.problems, ofObject(i, o, name, s.problems)...)
+	}
 	if s.connection == nil {
-		if p.class.Stores[name] == nil {
-			p.problems = append(p.problems, ofObject(i, o, name, s.problems)...)
-		}
 		return -1
 	}
 	if err := s.connection.store.Check(ref); err != nil {
@@ -301,6 +301,14 @@ func (p *planner) store(name string) *planStore {
 		// their configuration is.
 		s.problems = spec.Problems{{Field: "stores." + name, Store: name, Text: "reads with the node's own files or credentials, which only a store of the operator's configuration may that says under allow whose pods may use it"}}
 		return s
+	}
+	if looksUp, ok := conn.store.(store.ClusterReader); ok && !p.config.Policy.ReadObjects {
+		if missing := looksUp.LooksUp(); len(missing) > 0 {
+			s.problems = settingProblems("stores."+name, missing)
+			for i := range s.problems {
+				s.problems[i].Store = name
+			}
+		}
 	}
 	p.plan.cost += connectionCost + settingCost*conn.size
 	s.connection, s.label, s.allow = conn, r.label(name), r.allow

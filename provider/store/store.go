@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -182,6 +183,26 @@ type Steady interface {
 // what it holds never changes, but the right to read it may end, and a secret that was
 // deleted and made again counts its versions anew.
 const PinnedRefresh = time.Hour
+
+// ClusterReader is a Store that looks up in the cluster's objects what its settings leave
+// out, which only policy.readObjects allows.
+type ClusterReader interface {
+	Store
+	// LooksUp has a problem for each setting that nobody gave and that a read would
+	// therefore look up, which says what to give. Without the policy no read can
+	// succeed.
+	LooksUp() strict.Problems
+}
+
+// FailoverChecker is a Store that reads from a second place while the first is
+// unavailable.
+type FailoverChecker interface {
+	Store
+	// CheckFailover says whether the identity may read there what ref names: nil if it
+	// may, or if there is no second place. The value is dropped. ref has passed Check,
+	// and was read.
+	CheckFailover(ctx context.Context, as identity.Identity, ref Reference) error
+}
 
 // NodeReader is a Type whose stores can read with the node's own files or
 // credentials instead of the pod's identity. The engine lets only those pods use

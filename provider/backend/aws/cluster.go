@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -21,6 +22,21 @@ const (
 // https://kubernetes.io/docs/reference/labels-annotations-taints/#topologykubernetesioregion
 const regionLabel = "topology.kubernetes.io/region"
 
+// LooksUp are the settings that calls look up in the cluster's objects, as
+// store.ClusterReader has it.
+func (a *Access) LooksUp() (missing strict.Problems) {
+	if a.node != nil {
+		return nil
+	}
+	if a.settings.Region == "" {
+		missing = append(missing, strict.Problem{Field: "region", Text: "missing, and the provider may not look up the region of its node; give it, or let the operator set policy.readObjects"})
+	}
+	if auth := &a.settings.Auth; auth.Method == methodWebIdentity && auth.Role == "" {
+		missing = append(missing, strict.Problem{Field: "auth.method", Text: "without EKS Pod Identity the role is that of the service account's annotation " + roleAnnotation + ", which the provider may not look up; give auth.role, or let the operator set policy.readObjects"})
+	}
+	return missing
+}
+
 // annotatedRole is the role of the service account's annotation.
 func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (string, error) {
 	if p.cluster == nil {
@@ -34,7 +50,7 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 		case err != nil:
 			return "", remote.ClusterFailure(err)
 		case role == "":
-			return "", fault.Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role in the class", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
+			return "", fault.Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
 		case !isRole(role):
 			return "", fault.Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), notRole)
 		}

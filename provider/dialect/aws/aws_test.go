@@ -5,9 +5,11 @@ import (
 	"io/fs"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/lanyardhq/lanyard/provider/config"
 	awsdialect "github.com/lanyardhq/lanyard/provider/dialect/aws"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -169,6 +171,33 @@ func TestTheEngineSpeaksTheClassesLanguage(t *testing.T) {
 			err := e.Check(awsdialect.Name, test.parameters)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%q is not in: %v", test.want, err)
+			}
+		})
+	}
+}
+
+// Without the right to look them up, a class whose region or role nobody names cannot
+// be mounted.
+func TestWhatNobodyNamesAndNobodyMayLookUp(t *testing.T) {
+	e := newEngine(t, world(t), func(c *config.Config) { c.Policy.ReadObjects = false })
+	region, role := "region: missing, and the provider may not look up the region of its node", "usePodIdentity: without EKS Pod Identity the role is that of the service account's annotation eks.amazonaws.com/role-arn, which the provider may not look up; give auth.role of the store in the operator's configuration, or let the operator set policy.readObjects"
+	for name, test := range map[string]struct {
+		parameters map[string]string
+		want       []string
+	}{
+		"neither":       {nil, []string{region, role}},
+		"the region":    {map[string]string{"region": "us-east-1"}, []string{role}},
+		"pod identity":  {map[string]string{"usePodIdentity": "true"}, []string{region}},
+		"both are said": {map[string]string{"region": "us-east-1", "usePodIdentity": "true"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parameters := map[string]string{"objects": "- {objectName: a, objectType: secretsmanager}"}
+			maps.Copy(parameters, test.parameters)
+			said := fmt.Sprint(e.Check(awsdialect.Name, parameters))
+			for _, text := range []string{region, role} {
+				if want := slices.Contains(test.want, text); strings.Contains(said, text) != want {
+					t.Errorf("%q is told: %t, want %t, in: %s", text, !want, want, said)
+				}
 			}
 		})
 	}

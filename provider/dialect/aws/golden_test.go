@@ -71,6 +71,7 @@ func engineAt(t *testing.T, server *awstest.Server, change func(*config.Config),
 	platform := aws.New(aws.Options{Cluster: cluster{}})
 	t.Cleanup(platform.Close)
 	cfg := config.Default()
+	cfg.Policy.ReadObjects = true
 	settings := map[string]any{
 		"endpoint": server.URL, "retries": 1, "timeout": "1m",
 		"auth": map[string]any{"stsEndpoint": server.URL, "agentEndpoint": server.URL},

@@ -161,5 +161,8 @@ func explained(f *aws.CallError) *aws.CallError {
 	return f
 }
 
+// LooksUp implements store.ClusterReader.
+func (s *kmsStore) LooksUp() strict.Problems { return s.access.LooksUp() }
+
 // Close implements store.Store.
 func (s *kmsStore) Close() { s.access.Close() }

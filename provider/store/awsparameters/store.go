@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -168,6 +169,9 @@ func (*parameterStore) RefreshOf(ref store.Reference) time.Duration {
 	}
 	return store.PinnedRefresh
 }
+
+// LooksUp implements store.ClusterReader.
+func (s *parameterStore) LooksUp() strict.Problems { return s.access.LooksUp() }
 
 // Close implements store.Store.
 func (s *parameterStore) Close() { s.access.Close() }

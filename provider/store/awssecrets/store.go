@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -126,6 +127,9 @@ func (*secretsStore) RefreshOf(ref store.Reference) time.Duration {
 	}
 	return store.PinnedRefresh
 }
+
+// LooksUp implements store.ClusterReader.
+func (s *secretsStore) LooksUp() strict.Problems { return s.access.LooksUp() }
 
 // Close implements store.Store.
 func (s *secretsStore) Close() { s.access.Close() }
