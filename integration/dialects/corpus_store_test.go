@@ -36,7 +36,7 @@ type corpusStore struct {
 func corpusDialects() map[string]corpusDialect {
 	return map[string]corpusDialect{
 		vault.Name: {least: 290, parse: vault.Parse, store: vaultCorpus},
-		aws.Name:   {least: 1, parse: aws.Parse, store: awsCorpus},
+		aws.Name:   {least: 200, parse: aws.Parse, store: awsCorpus},
 		azure.Name: {least: 1, parse: azure.Parse, store: azureCorpus},
 		gcp.Name:   {least: 1, parse: gcp.Parse, store: gcpCorpus},
 	}

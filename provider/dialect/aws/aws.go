@@ -158,6 +158,9 @@ func words() spec.Words {
 		"objects[].property":                 fieldJMESPath,
 		"objects[].mode":                     fieldPermission,
 		"objects[].store":                    fieldType,
+		"objects[].expand":                   fieldExpand,
+		"objects[].encoding":                 fieldEncoding,
+		"objects[].optional":                 fieldOptional,
 	}
 	for _, store := range []string{SecretsManager, ParameterStore} {
 		w["stores."+store+".region"] = parameterRegion
