@@ -117,6 +117,8 @@ type cache struct {
 	work     sync.WaitGroup
 	shares   *shares
 
+	failovers *failovers
+
 	mu      sync.Mutex
 	entries *lrus[cacheKey, *entry] // that pods share
 	owned   *lrus[cacheKey, *entry] // of one pod each
@@ -131,7 +133,7 @@ type cache struct {
 }
 
 func newCache(now func() time.Time, conns *connections, shares *shares, m *metrics) *cache {
-	c := &cache{now: now, metrics: m, conns: conns, shares: shares, leases: map[*entry]struct{}{}, taken: map[string]int64{}}
+	c := &cache{now: now, metrics: m, conns: conns, shares: shares, failovers: newFailovers(), leases: map[*entry]struct{}{}, taken: map[string]int64{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	namespaceOf := func(key cacheKey) string { return key.identity.Namespace }
 	forget := func(key cacheKey, e *entry) {

@@ -19,6 +19,7 @@ import (
 type metrics struct {
 	outages       *outages
 	reads         *prometheus.CounterVec
+	failovers     *prometheus.CounterVec
 	readPanics    prometheus.Counter
 	unknownStores prometheus.Counter
 	cacheRequests cacheRequests
@@ -59,6 +60,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "lanyard_store_reads_total",
 			Help: "Values read from stores, by the operator's name of the store (class-defined for those of classes), its type, and result.",
 		}, []string{"store", "type", "result"}),
+		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lanyard_failover_checks_total",
+			Help: "Looks at the failover regions for values that were read in the first region, by the operator's name of the store (class-defined for those of classes) and result.",
+		}, []string{"store", "result"}),
 		readPanics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lanyard_store_panics_total",
 			Help: "Reads and renewals in which a store panicked.",
@@ -93,7 +98,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}, []string{"store", "type"}),
 	}
-	registry.MustRegister(m.reads, m.readPanics, m.unknownStores, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
+	registry.MustRegister(m.reads, m.failovers, m.readPanics, m.unknownStores, requests, evicted, remembered, m.renewals, m.age, m.calls, m.callSeconds)
 	return m
 }
 
@@ -129,11 +134,18 @@ func statusLabel(status int) string {
 }
 
 func (m *metrics) read(store, storeType string, err error) {
-	result := "ok"
+	m.reads.WithLabelValues(store, storeType, resultLabel(err)).Inc()
+}
+
+func (m *metrics) failover(store string, err error) {
+	m.failovers.WithLabelValues(store, resultLabel(err)).Inc()
+}
+
+func resultLabel(err error) string {
 	if err != nil {
-		result = fault.Of(err).Word
+		return fault.Of(err).Word
 	}
-	m.reads.WithLabelValues(store, storeType, result).Inc()
+	return "ok"
 }
 
 // keep forgets what is counted for stores that the configuration names no more.
@@ -145,6 +157,7 @@ func (m *metrics) keep(before, after *config.Config) {
 		}
 		gone := prometheus.Labels{"store": name}
 		m.reads.DeletePartialMatch(gone)
+		m.failovers.DeletePartialMatch(gone)
 		m.calls.DeletePartialMatch(gone)
 		m.callSeconds.DeletePartialMatch(gone)
 	}

@@ -91,7 +91,8 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer receiving.end()
 	began := c.begin(a.mount)
 	together := stretch()
-	for i, result := range c.readStore(ctx, a, wanted) {
+	results := c.readStore(ctx, a, wanted)
+	for i, result := range results {
 		source := wanted[i].source
 		label := storeLabel(a.config, source.label)
 		c.metrics.read(label, source.connection.typeName, result.Err)
@@ -112,6 +113,7 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 		c.completeFlight(a, wanted[i], h, result.Err, began, together)
 		size += int64(result.Value.Data.Len())
 	}
+	c.checkFailovers(ctx, a, wanted, results)
 	return size
 }
 

@@ -29,6 +29,9 @@ const (
 type Access struct {
 	platform *Platform
 	settings Settings
+	// failoverCheck is one of the words for it; empty for what keeps no values.
+	failoverCheck string
+
 	node     *Node        // nil for pods
 	http     *http.Client // to the service
 	stsHTTP  *http.Client
@@ -64,21 +67,25 @@ func (p *Platform) Connect(storeType string, settings Settings) (*Access, error)
 	return a, nil
 }
 
-// ConnectStore is Connect for a store whose fields are Settings and nothing else, which it
-// decodes and checks. byOperator says that the operator's configuration names the
+// ConnectStore is Connect for a store of values, whose fields it decodes and checks. byOperator says that the operator's configuration names the
 // store, and service finds the endpoints that AWS has for it.
 func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool, over Networks, service EndpointOf) (*Access, error) {
-	settings := DefaultSettings()
+	settings := storeSettings{Settings: DefaultSettings(), FailoverCheck: checkDaily}
 	problems := remote.Decode(fields, &settings)
 	settings.Networks = over
 	if len(problems) == 0 {
-		settings.Check(byOperator, &problems)
+		settings.check(byOperator, &problems)
 		settings.CheckHosts(service, &problems)
 	}
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return p.Connect(storeType, settings)
+	access, err := p.Connect(storeType, settings.Settings)
+	if err != nil {
+		return nil, err
+	}
+	access.failoverCheck = settings.FailoverCheck
+	return access, nil
 }
 
 // Regions are the regions of the settings.
@@ -130,7 +137,8 @@ func (a *Access) DualStack() awssdk.DualStackEndpointState {
 // refused, and then in the next region. A failover region is believed when it
 // has what was asked for; its refusals say nothing of the first. call's error is
 // the SDK's or wraps a kind of package fault; Call's wraps a kind or ctx's. what is the
-// action and its object, such as "GetSecretValue db".
+// action and its object, such as "GetSecretValue db". A region that was unavailable when
+// it was asked last is tried once.
 func (a *Access) Call(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
 	regions, err := a.regions(ctx)
 	if err != nil {
@@ -144,7 +152,11 @@ func (a *Access) Call(ctx context.Context, as identity.Identity, what string, ca
 			failures = append(failures, fmt.Sprintf("%s was found unavailable a moment ago (%s)", region, why))
 			continue
 		}
-		failed := a.inRegion(ctx, as, regions, i, len(regions)-n, call)
+		retries := a.settings.Retries
+		if len(regions) > 1 && a.health.doubtful(region) {
+			retries = 0
+		}
+		failed := a.inRegion(ctx, as, regions, i, len(regions)-n, retries, call)
 		switch {
 		case failed == nil:
 			a.health.answered(region)
@@ -197,13 +209,8 @@ func shareOf(ctx context.Context, parts int) (context.Context, context.CancelFun
 
 // inRegion makes the call in the region of this index, one of left that are still
 // to be asked. They divide the time that is left when the credentials are there:
-// who grants those divides it among the regions too. A region that was unavailable
-// when it was asked last is tried once.
-func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, index, left int, call func(context.Context, Target) error) *CallError {
-	retries := a.settings.Retries
-	if len(regions) > 1 && a.health.doubtful(regions[index]) {
-		retries = 0
-	}
+// who grants those divides it among the regions too.
+func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []string, index, left, retries int, call func(context.Context, Target) error) *CallError {
 	for renewed := false; ; renewed = true {
 		granted, key, failed := a.credentialsFor(ctx, as, regions)
 		if failed != nil {

@@ -20,7 +20,7 @@ const maxBatch = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
-	if q, err := parse(ref, s.access.Regions()); err != nil || q.path {
+	if q, err := parse(ref, s.access.Regions()); err != nil || q.path || s.access.AlwaysChecksFailover() {
 		return 1
 	}
 	return maxBatch

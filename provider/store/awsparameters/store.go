@@ -2,6 +2,7 @@ package awsparameters
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +64,29 @@ func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref st
 		value, err = s.one(ctx, target, q.In(target))
 		return q.Failure(target, err)
 	})
+	if err == nil && s.access.AlwaysChecksFailover() {
+		if err = s.failover(ctx, who, q); errors.Is(err, fault.ErrUnavailable) {
+			err = nil
+		}
+	}
 	return value, err
+}
+
+// CheckFailover implements store.FailoverChecker. It says nothing of paths.
+func (s *parameterStore) CheckFailover(ctx context.Context, who identity.Identity, ref store.Reference) error {
+	q, err := parse(ref, s.access.Regions())
+	if err != nil || q.path || !s.access.ChecksFailover() {
+		return err
+	}
+	return s.failover(ctx, who, q)
+}
+
+// failover reads what the further regions have.
+func (s *parameterStore) failover(ctx context.Context, who identity.Identity, q query) error {
+	return s.access.CallFailovers(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
+		_, err := s.one(ctx, target, q.In(target))
+		return q.Failure(target, err)
+	})
 }
 
 // one makes one call for one parameter.

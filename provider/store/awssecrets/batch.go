@@ -39,7 +39,7 @@ type aloneKey struct {
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
 	q, err := parse(ref, s.access.Regions())
-	if err != nil || !batched(q) || s.readsAlone(who, q.First.Name) {
+	if err != nil || !batched(q) || s.access.AlwaysChecksFailover() || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
 	return maxBatch

@@ -47,6 +47,7 @@ func contract(t *testing.T) *storetest.Fixture {
 		InvalidSettings: map[string]store.Settings{
 			"region":             f.settings(func(fields, _ map[string]any) { fields["region"] = "evil.example.com/" }),
 			"failoverRegions[1]": f.settings(func(fields, _ map[string]any) { fields["failoverRegions"] = []any{frankfurt, frankfurt} }),
+			"failoverCheck":      f.settings(func(fields, _ map[string]any) { fields["failoverCheck"] = "hourly" }),
 			"endpoint":           f.settings(func(fields, _ map[string]any) { fields["endpoint"] = "https://user:password@host" }),
 			"auth.method":        f.settings(func(_, auth map[string]any) { auth["method"] = "irsa" }),
 			"auth.role":          f.settings(func(_, auth map[string]any) { auth["role"] = "web" }),

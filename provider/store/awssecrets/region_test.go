@@ -100,6 +100,46 @@ func TestWhatTheFirstRegionRefusesIsNotAskedElsewhere(t *testing.T) {
 	}
 }
 
+func TestAFailoverSecretIsLookedAtBeforeTheOutage(t *testing.T) {
+	f := newFixture(t)
+	web := f.pod(t, "prod/web")
+	f.PutSecret(ireland, "db", "from Ireland")
+	f.PutSecret(frankfurt, "db", "from Frankfurt")
+	ref := func(failover string) store.Reference {
+		return store.Reference{Key: "db", Options: map[string]any{"failover": map[string]any{"key": failover}}}
+	}
+	checking := func(when string) store.FailoverChecker {
+		return f.open(t, func(fields, auth map[string]any) {
+			twoRegions(fields, auth)
+			fields["failoverCheck"] = when
+		}).(store.FailoverChecker) //nolint:forcetypeassert // the test is of that
+	}
+	daily := checking("daily")
+	if err := daily.CheckFailover(t.Context(), web, store.Reference{Key: "db"}); err != nil {
+		t.Error(err)
+	}
+	wantFailure(t, daily.CheckFailover(t.Context(), web, ref("gone")), fault.ErrNotFound, "GetSecretValue db in eu-central-1: gone: ", "can't find")
+	mustRead(t, daily, web, ref("gone"))
+	wantFailure(t, daily.Check(ref("arn:aws:secretsmanager:us-east-1:111122223333:secret:x-AbCdEf")), fault.ErrInvalid, "options.failover.key", "us-east-1", frankfurt)
+	for _, when := range []string{"never", "always"} {
+		if err := checking(when).CheckFailover(t.Context(), web, ref("gone")); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	mustRead(t, checking("never"), web, ref("gone"))
+	always := checking("always")
+	mustRead(t, always, web, store.Reference{Key: "db"})
+	_, err := always.Read(t.Context(), web, ref("gone"))
+	wantFailure(t, err, fault.ErrNotFound, "eu-central-1: gone: ")
+	repair := f.Add(awstest.Fault{Region: frankfurt, Drop: true})
+	mustRead(t, always, web, ref("gone")) // it may be there
+	wantFailure(t, daily.CheckFailover(t.Context(), web, ref("gone")), fault.ErrUnavailable, "eu-central-1")
+	repair()
+	f.Add(awstest.Fault{Region: ireland, Drop: true})
+	_, err = daily.Read(t.Context(), web, ref("gone"))
+	wantFailure(t, err, fault.ErrUnavailable, "in eu-central-1: gone: ")
+}
+
 func TestAnSTSThatNobodyReachesIsToldOnce(t *testing.T) {
 	f := newFixture(t)
 	s, web := f.open(t, func(fields, auth map[string]any) {

@@ -2,6 +2,7 @@ package awssecrets
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -62,7 +63,29 @@ func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref stor
 		value, err = s.get(ctx, target, q.In(target))
 		return q.Failure(target, err)
 	})
+	if err == nil && s.access.AlwaysChecksFailover() {
+		if err = s.failover(ctx, who, q); errors.Is(err, fault.ErrUnavailable) {
+			err = nil
+		}
+	}
 	return value, err
+}
+
+// CheckFailover implements store.FailoverChecker.
+func (s *secretsStore) CheckFailover(ctx context.Context, who identity.Identity, ref store.Reference) error {
+	q, err := parse(ref, s.access.Regions())
+	if err != nil || !s.access.ChecksFailover() {
+		return err
+	}
+	return s.failover(ctx, who, q)
+}
+
+// failover reads what the further regions have.
+func (s *secretsStore) failover(ctx context.Context, who identity.Identity, q aws.Query) error {
+	return s.access.CallFailovers(ctx, who, "GetSecretValue "+message.Excerpt(q.First.Name), func(ctx context.Context, target aws.Target) error {
+		_, err := s.get(ctx, target, q.In(target))
+		return q.Failure(target, err)
+	})
 }
 
 // get makes one call.
