@@ -39,11 +39,16 @@ func TestThePageHasEveryParameterAndField(t *testing.T) {
 	if got := rows("Fields of an object"); !slices.Equal(got, fields) {
 		t.Errorf("fields %v, want %v", got, fields)
 	}
+	added := []string{"encoding", "expand", "jmesPath[].encoding", "jmesPath[].optional", "optional"}
+	if got := rows("Fields that are added here"); !slices.Equal(got, added) {
+		t.Errorf("added fields %v, want %v", got, added)
+	}
 	// All of them at once are known.
 	_, err = awsdialect.Parse(map[string]string{
 		"failoverRegion": "us-east-2", "pathTranslation": "-", "preferredAddressType": "ipv4", "region": "us-east-1", "usePodIdentity": "true",
 		"objects": `[{objectName: a, objectType: secretsmanager, objectAlias: b, objectVersion: c, objectVersionLabel: d, filePermission: "0600",
-  jmesPath: [{path: e, objectAlias: f, filePermission: "0600"}], failoverObject: {objectName: g, objectVersion: c, objectVersionLabel: h}}]`,
+  expand: true, encoding: base64, optional: true,
+  jmesPath: [{path: e, objectAlias: f, filePermission: "0600", encoding: hex, optional: true}], failoverObject: {objectName: g, objectVersion: c, objectVersionLabel: h}}]`,
 	})
 	if err != nil {
 		t.Error(err)

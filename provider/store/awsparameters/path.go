@@ -50,7 +50,7 @@ func (s *parameterStore) readPath(ctx context.Context, who identity.Identity, q 
 				continue
 			}
 			if len(fields) == 0 {
-				return fault.Failf(fault.ErrNotFound, "there are no parameters below the path; check it, the account and the region, or read those further below with options.recursive: true")
+				return fault.Failf(fault.ErrNotFound, "there are no parameters right below the path; check it, the account and the region, and whether they lie further below")
 			}
 			object, err := json.Marshal(fields)
 			if err != nil {
