@@ -151,6 +151,14 @@ func (s *memoryStore) Read(ctx context.Context, as identity.Identity, ref store.
 	return s.answer(ctx, as, ref)
 }
 
+// RefreshOf implements store.Steady for references with a version.
+func (*memoryStore) RefreshOf(ref store.Reference) time.Duration {
+	if ref.Version == "" {
+		return 0
+	}
+	return store.PinnedRefresh
+}
+
 // call counts a call until the function it returns is called.
 func (s *memoryStore) call() (end func()) {
 	s.mu.Lock()
@@ -263,6 +271,7 @@ func meetsTheContract(t *testing.T, batch int) {
 				return store.Reference{Key: name}
 			},
 			Missing:         store.Reference{Key: "missing"},
+			Pinned:          []store.Reference{{Key: "a", Version: "1"}},
 			Invalid:         map[string]store.Reference{"no key": {}, "options": {Key: "a", Options: map[string]any{"x": 1}}},
 			InvalidSettings: map[string]store.Settings{"adress": {Fields: map[string]any{"adress": "here"}}},
 		}

@@ -290,7 +290,8 @@ func (p *planner) store(name string) *planStore {
 		for i := range s.problems {
 			s.problems[i].Store = name
 			if r.asNode && !r.settings.ByOperator && s.problems[i].Field == "stores."+name+".auth.method" {
-				s.problems[i].Text += "; there the store must be called " + name
+				auth, _ := r.settings.Fields["auth"].(map[string]any)
+				s.problems[i].Text += fmt.Sprintf("; there the operator's configuration must have stores: {%s: {type: %s, auth: {method: %v}, allow: [NAMESPACE/SERVICEACCOUNT]}}", name, r.Type.Name(), auth["method"])
 			}
 		}
 		return s

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -65,5 +67,41 @@ func TestAReadThatBeganBeforeARefreshDoesNotCountAfterIt(t *testing.T) {
 		mounts.Wait()
 		b.mustMount(t, web, "web")
 		b.wantReads(t, 2)
+	})
+}
+
+func TestVersionsThatNeverChangeAreReadOnceAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(c *config.Config) { c.Cache.StaleOnError = 10 * time.Minute })
+		b.memory.Put("a", "v")
+		b.class("pinned", spec.Object{Path: "f", Key: "a", Version: "1"})
+		b.class("own", spec.Object{Path: "f", Key: "a", Version: "1", Refresh: 10 * time.Minute})
+		poll := func(class string, times, want int) {
+			t.Helper()
+			before := b.memory.Total()
+			for range times {
+				b.wantFile(t, web, class, "f", "v")
+				time.Sleep(time.Minute)
+			}
+			if got := b.memory.Total() - before; got > want {
+				t.Errorf("%s: %d reads in %d minutes, want at most %d", class, got, times, want)
+			}
+		}
+		// Jitter makes an interval up to a tenth shorter.
+		poll("pinned", 24*60, 27)
+		poll("own", 60, 7)
+
+		// A pod that starts later takes the value from memory too.
+		b.wantFile(t, api, "pinned", "f", "v")
+		before := b.memory.Total()
+		b.mustMount(t, pod("prod/api", "another"), "pinned")
+		b.wantReads(t, before)
+
+		// What is gone, or refused, is found by the next read.
+		b.memory.Delete("a")
+		b.wantFile(t, web, "pinned", "f", "v")
+		time.Sleep(store.PinnedRefresh)
+		_, _, err := b.mount(web, "pinned")
+		wantError(t, err, fault.ErrNotFound)
 	})
 }

@@ -225,21 +225,12 @@ func (p *planner) setDialects() {
 			names = append(names, originals[n].Provider)
 		}
 	}
-	others := map[string][]string{}
 	for _, c := range p.classes {
-		o := originalOf(c.Provider)
-		switch {
-		case slices.Contains(names, c.Provider):
-		case p.dialects[c.Provider] != nil && o != nil:
+		if originalOf(c.Provider) != nil && !slices.Contains(names, c.Provider) {
 			names = append(names, c.Provider)
-		case o != nil:
-			others[c.Provider] = append(others[c.Provider], c.String())
 		}
 	}
 	p.values.set(names, "", "The names in the classes' provider, each with its socket.", "dialects")
-	for _, name := range slices.Sorted(maps.Keys(others)) {
-		p.notYet("", "provider %s is not answered to: write provider: %s and, in the volumes, driver: %s in %s", name, originalOf(name).Provider, driverName, message.Names(others[name], message.Printable))
-	}
 }
 
 // setSocketDirectory keeps to the directory of the originals: the driver keeps to the

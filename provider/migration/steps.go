@@ -71,7 +71,7 @@ func (p *planner) withoutAddOns() {
 		return
 	}
 	if slices.ContainsFunc(p.csi, func(c csiDriver) bool { return c.Metadata.Name == gkeDriverName }) {
-		p.step("Install the driver by its own chart beside GKE's add-on, whose driver takes no other provider. Classes and volumes then change one after another, and the add-on goes last.", "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", driver)
+		p.step("Install the driver by its own chart beside GKE's add-on, whose driver takes no other provider. Workloads then change one after another, driver: "+driverName+" in their volumes, and the add-on goes last.", "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", driver)
 	}
 }
 

@@ -114,6 +114,10 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 		"a time":      {"a: 2001-12-14t21:59:43.10-05:00\nb: !!timestamp 2001-12-14", `{"a":"2001-12-14t21:59:43.10-05:00","b":"2001-12-14"}`},
 		"digits":      {"a: 9007199254740993\nb: 1.10\nc: 1e400", `{"a":9007199254740993,"b":1.10,"c":"1e400"}`},
 		"other keys":  {"1: a\ntrue: b\n2024-01-31: c", `{"1":"a","2024-01-31":"c","true":"b"}`},
+		"documents":   {"a: b\n---\nc: [", `{"a":"b"}`},
+		"a merge":     {"a: &x {b: 1, c: 2}\nd: {b: 3, <<: *x}\ne:\n  <<: *x\n  c: 4", `{"a":{"b":1,"c":2},"d":{"b":3,"c":2},"e":{"b":1,"c":4}}`},
+		"merges":      {"a: &x {b: 1, c: 2}\nd: &y {c: 3, e: 4}\n<<: [*x, *y]", `{"a":{"b":1,"c":2},"b":1,"c":2,"d":{"c":3,"e":4},"e":4}`},
+		"no merge":    {"'<<': a", `{"<<":"a"}`},
 		"JSON itself": {`{"a": "b"}`, `{"a":"b"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,10 +127,11 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"nothing":            "",
-		"two documents":      "a: planted\n---\nb: planted",
 		"not YAML":           "a: [planted",
 		"twice":              "planted: 1\nplanted: 2",
-		"a merge":            "a: &x {b: planted}\nc:\n  <<: *x",
+		"a merge of text":    "<<: planted",
+		"two merges":         "a: &x {b: planted}\n<<: *x\n<<: *x",
+		"a merge of itself":  "a: &x {<<: *x, planted: b}",
 		"a bomb":             "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
 		"a bomb of text":     "a: &a " + strings.Repeat("x", 30_000) + "\nb: [" + strings.Repeat("*a,", 100) + "]",
 		"no base64":          "planted: !!binary pla!nted",
@@ -142,7 +147,7 @@ func TestYAMLIsReadAsJSON(t *testing.T) {
 		"twice as text":      "1: planted\n'1': planted",
 		"null as key":        "~: planted",
 		"binary as key":      "!!binary aGk=: planted",
-		"a merge of a list":  "a: &x {b: planted}\nc: {<<: [*x]}",
+		"a merge of texts":   "a: {<<: [planted]}",
 		"itself":             "&a [*a]",
 		"a list as key":      "? [a]\n: planted",
 	} {

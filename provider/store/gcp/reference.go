@@ -141,7 +141,11 @@ func (s *settings) parent(key string, q *query, problems *remote.Problems) strin
 	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "locations" && (parts[4] == string(secretManager) || parts[4] == string(parameterManager)):
 		q.service = service(parts[4])
 		project, location, q.id = parts[1], parts[3], parts[5]
-		if !isLocation(location) {
+		switch {
+		case isLocation(location):
+		case q.service == parameterManager:
+			return wrong("the location must be global, or one such as europe-west3")
+		default:
 			return wrong("the location " + badLocation)
 		}
 	default:

@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,21 +23,19 @@ const (
 )
 
 // errNotYAML says nothing of the value, not even the names of its fields.
-var errNotYAML = errors.New("the value is not one YAML document of fields with text for names; leave the option out if it is not YAML")
+var errNotYAML = errors.New("the value is not YAML of fields with text for names; leave the option out if it is not YAML")
 
 var errTag = errors.New("the value is YAML with a tag that its text does not fit, or that YAML does not define")
 
 // jsonOfYAML writes a YAML value as JSON with sorted fields. Numbers keep their
 // spelling, as text where JSON does not know it, so that 0123 stays what it is;
 // dates are text too. What !!binary holds is decoded, as the parsers of other languages
-// do. Merge keys, fields that are given twice and unknown tags are refused.
+// do. The first of several documents counts, and a field goes before one that is merged, as
+// with the parser of Google's provider, which refuses fields that are given twice too.
+// Unknown tags are refused.
 func jsonOfYAML(value []byte) ([]byte, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(value))
-	document, err := strict.Next(decoder)
+	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(value)))
 	if err != nil || len(document.Content) != 1 {
-		return nil, errNotYAML
-	}
-	if _, err := strict.Next(decoder); !errors.Is(err, io.EOF) {
 		return nil, errNotYAML
 	}
 	c := yamlConverter{left: maxYAMLNodes}
@@ -90,8 +88,13 @@ func (c *yamlConverter) convert(node *yaml.Node, depth int) (any, error) {
 
 func (c *yamlConverter) fields(node *yaml.Node, depth int) (any, error) {
 	fields := make(map[string]any, len(node.Content)/2)
+	var merged *yaml.Node
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i]
+		if key.ShortTag() == "!!merge" && merged == nil {
+			merged = node.Content[i+1]
+			continue
+		}
 		if key.Kind != yaml.ScalarNode || !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp"}, key.ShortTag()) {
 			return nil, errNotYAML
 		}
@@ -105,7 +108,32 @@ func (c *yamlConverter) fields(node *yaml.Node, depth int) (any, error) {
 		}
 		fields[key.Value] = converted
 	}
-	return fields, nil
+	if merged == nil {
+		return fields, nil
+	}
+	return c.merge(fields, merged, depth)
+}
+
+// merge adds to fields those of a map, or of a list of maps of which the first goes before.
+func (c *yamlConverter) merge(fields map[string]any, from *yaml.Node, depth int) (any, error) {
+	converted, err := c.convert(from, depth+1)
+	if err != nil {
+		return nil, err
+	}
+	sources, isList := converted.([]any)
+	if !isList {
+		sources = []any{converted}
+	}
+	all := map[string]any{}
+	for _, source := range slices.Backward(sources) {
+		below, isMap := source.(map[string]any)
+		if !isMap {
+			return nil, errNotYAML
+		}
+		maps.Copy(all, below)
+	}
+	maps.Copy(all, fields)
+	return all, nil
 }
 
 // scalar returns the value of a scalar, decoded if its tag says how. A tag that the text
