@@ -12,6 +12,7 @@ replace github.com/lanyardhq/lanyard/integration/conformance => ./conformance
 replace monis.app/mlog => ./mlog
 
 require (
+	cloud.google.com/go/secretmanager v1.20.0
 	codeberg.org/go-fonts/dejavu v0.4.0
 	github.com/google/go-containerregistry v0.22.1
 	github.com/lanyardhq/lanyard v0.0.0-00010101000000-000000000000
@@ -39,7 +40,6 @@ require (
 	cloud.google.com/go/kms v1.31.0 // indirect
 	cloud.google.com/go/longrunning v0.9.0 // indirect
 	cloud.google.com/go/parametermanager v0.4.0 // indirect
-	cloud.google.com/go/secretmanager v1.20.0 // indirect
 	dario.cat/mergo v1.0.1 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.3 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0 // indirect

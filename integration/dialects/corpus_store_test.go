@@ -11,6 +11,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/dialect/aws"
 	"github.com/lanyardhq/lanyard/provider/dialect/azure"
 	"github.com/lanyardhq/lanyard/provider/dialect/gcp"
@@ -38,7 +39,7 @@ func corpusDialects() map[string]corpusDialect {
 		vault.Name: {least: 290, parse: vault.Parse, store: vaultCorpus},
 		aws.Name:   {least: 200, parse: aws.Parse, store: awsCorpus},
 		azure.Name: {least: 1, parse: azure.Parse, store: azureCorpus},
-		gcp.Name:   {least: 1, parse: gcp.Parse, store: gcpCorpus},
+		gcp.Name:   {least: 218, parse: gcp.Parse, store: gcpCorpus},
 	}
 }
 
@@ -85,5 +86,8 @@ func azureCorpus(t *testing.T) corpusStore {
 
 func gcpCorpus(t *testing.T) corpusStore {
 	server, from := gcpOf(t, filepath.Join(corpusDir(gcp.Name), "store.yaml"))
-	return corpusStore{config: gcpConfig(server), issuer: from, audiences: []string{gcpPool}}
+	return corpusStore{
+		config: gcpConfig(server), variables: map[string]string{"NUMBER": gcptest.Number("shop")},
+		issuer: from, audiences: []string{gcpPool},
+	}
 }

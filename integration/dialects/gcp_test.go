@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 )
@@ -39,21 +41,33 @@ func gcpOf(t *testing.T, file string) (*gcptest.Server, *issuer.Issuer) {
 		server.Grant(project, gcptest.Account("node@shop.iam.gserviceaccount.com"))
 	}
 	var secrets []struct {
-		Name     string `json:"name"`
+		Name     string `json:"name"` // of a version, for a parameter
 		Versions []struct {
 			Text   string `json:"text"`
 			Base64 string `json:"base64"`
+			State  string `json:"state"`
 		} `json:"versions"`
-		Aliases map[string]int `json:"aliases"`
+		Aliases   map[string]int `json:"aliases"`
+		Parameter string         `json:"parameter"` // its text
+		Disabled  bool           `json:"disabled"`
 	}
 	readYAML(t, file, &secrets)
 	for _, secret := range secrets {
-		for _, version := range secret.Versions {
+		if secret.Parameter != "" {
+			server.PutParameter(secret.Name, []byte(secret.Parameter))
+			if secret.Disabled {
+				server.DisableParameter(secret.Name)
+			}
+		}
+		for i, version := range secret.Versions {
 			data, err := base64.StdEncoding.DecodeString(version.Base64)
 			if err != nil {
 				t.Fatal(err)
 			}
 			server.Put(secret.Name, append(data, version.Text...))
+			if state, ok := secretmanagerpb.SecretVersion_State_value[version.State]; ok {
+				server.SetState(secret.Name, i+1, secretmanagerpb.SecretVersion_State(state))
+			}
 		}
 		for alias, number := range secret.Aliases {
 			server.SetAlias(secret.Name, alias, number)
@@ -76,11 +90,13 @@ stores:
     type: google-secret-manager
     endpoint: %[1]s
     regionalEndpoint: %[2]s
+    parameters: {endpoint: "%[1]s", regionalEndpoint: "%[2]s"}
     auth: {audience: "%[4]s", stsEndpoint: "%[3]s", iamEndpoint: "%[3]s"}
   gcp-provider-adc:
     type: google-secret-manager
     allow: ["shop/*"]
     endpoint: %[1]s
+    parameters: {endpoint: "%[1]s"}
     auth: {method: metadata, metadataEndpoint: "%[3]s"}
 `, server.Endpoint, server.RegionalEndpoint, server.Identity, gcpAudience)
 }
@@ -174,5 +190,16 @@ func TestGCPProviderIdentityIsTheOperatorsToLend(t *testing.T) {
 	want := "auth: reads with the node's own credentials (metadata), so only a store that the operator's configuration file names may have it"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
+// The classes of GKE's add-on are the same, under its own name.
+func TestClassesOfGKEsAddOnAreServedOnItsSocket(t *testing.T) {
+	server, from := ownGCP(t)
+	n := newNode(t, "gke", gcpConfig(server), from, gcpPool)
+	class := gcpClass("- {resourceName: projects/shop/secrets/testsecret/versions/1, path: a}", "")
+	class.Spec.Provider = "gke"
+	if err := n.mount(t.Context(), n.pod(t, "shop", "web"), class); err != nil {
+		t.Error(err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/oauth2/google/externalaccount"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"k8s.io/klog/v2"
+
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -126,7 +128,14 @@ func (s *Login) principal(ctx context.Context, id identity.Identity) (principal,
 	}
 	p := s.workload(id, account, delegates)
 	if ignored {
-		// As Google's own provider does by default; who is denied then should know.
+		// As Google's own provider does by default. The log tells it at each exchange, and
+		// who is denied should know.
+		exchange := p.exchange
+		p.exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) {
+			klog.InfoS("A service account's key that pods bring is not used; set auth.keyCredential to allow it, or auth.refuseKeys to refuse it",
+				"namespace", id.Namespace, "serviceAccount", id.ServiceAccount, "key", keyName)
+			return exchange(ctx)
+		}
 		p.who += " (whose " + keyName + " in nodePublishSecretRef is not used: the operator has not set auth.keyCredential)"
 	}
 	return p, nil

@@ -12,6 +12,7 @@ const (
 	fieldResource = "resourceName"
 	fieldPath     = "path"
 	fieldFileName = "fileName"
+	fieldMode     = "mode"
 	fieldJSONKey  = "extractJSONKey"
 	fieldYAMLKey  = "extractYAMLKey"
 )

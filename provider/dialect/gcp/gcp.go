@@ -83,6 +83,7 @@ func (p *parser) words() spec.Words {
 	words := spec.Words{
 		"objects":                  parameterSecrets,
 		"objects[].path":           fieldPath,
+		"objects[].mode":           fieldMode,
 		"objects[].key":            fieldResource,
 		"objects[].version":        fieldResource,
 		"objects[].property":       fieldJSONKey,
