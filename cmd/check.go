@@ -75,14 +75,14 @@ func runCheck(c *cobra.Command, configFile, output string, publics []string, str
 	if err != nil {
 		return err
 	}
-	checker := &manifest.Checker{Dialects: dialects(), Configured: configFile != "", Strict: strictly, Now: time.Now()}
+	checker := &manifest.Checker{Configured: configFile != "", Strict: strictly, Now: time.Now()}
 	e, wrong, elsewhere, err := checkEngine(configFile)
 	if err != nil {
 		return err
 	}
 	if e != nil {
 		defer e.Close()
-		checker.Check, checker.Cluster = e.Check, e.Config().Cluster
+		checker.Dialects, checker.Check, checker.Cluster = dialects(e.dialectSettings), e.Check, e.Config().Cluster
 		if checker.Key, err = keysThatOpen(publics, e.written); err != nil {
 			return err
 		}

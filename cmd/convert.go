@@ -83,7 +83,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 	case classes == 0:
 		return usagef("no SecretProviderClass of these providers in %s", strings.Join(args, ", "))
 	}
-	converter := &manifest.Converter{Dialects: dialects(), Configured: configFile != "", Stores: e.written.Stores}
+	converter := &manifest.Converter{Dialects: dialects(e.dialectSettings), Configured: configFile != "", Stores: e.written.Stores}
 	converted := make([]convertedFile, len(files))
 	for i, f := range files {
 		text, conversions, err := converter.File(f.Name, f.Text)
@@ -106,7 +106,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 // with them.
 func checked(stderr io.Writer, e *localEngine, configFile string, files []manifest.Input, outcome string) (classes int, err error) {
 	checker := &manifest.Checker{
-		Dialects: dialects(), Check: e.Check, Cluster: e.Config().Cluster,
+		Dialects: dialects(e.dialectSettings), Check: e.Check, Cluster: e.Config().Cluster,
 		Configured: configFile != "", Now: time.Now(),
 	}
 	for _, f := range files {

@@ -27,8 +27,8 @@ import (
 )
 
 // dialects are the syntaxes of classes by the provider's name. A new one is one
-// line here.
-func dialects() map[string]spec.Dialect {
+// line here. settings are the operator's in force.
+func dialects(settings func() config.Dialects) map[string]spec.Dialect {
 	return map[string]spec.Dialect{
 		lanyard.Name:      lanyard.Parse,
 		vaultdialect.Name: vaultdialect.Parse,
@@ -36,18 +36,20 @@ func dialects() map[string]spec.Dialect {
 		gcpdialect.Name:   gcpdialect.Parse,
 
 		gcpdialect.AddOnName: gcpdialect.Parse,
-		azuredialect.Name:    azuredialect.Parse,
+		azuredialect.Name: func(parameters map[string]string) (*spec.Class, error) {
+			return azuredialect.Options(settings().Azure).Parse(parameters)
+		},
 	}
 }
 
 // storeTypes are all kinds of store. A new one is one line here.
-func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, google gcp.Options, elsewhere bool) []store.Type {
+func storeTypes(tokens identity.TokenSource, calls *remote.Calls, amazon *aws.Platform, microsoft azure.Options, google gcp.Options, elsewhere bool) []store.Type {
 	return []store.Type{
 		vault.NewType(vault.Options{Tokens: tokens, Calls: calls}),
 		awssecrets.NewType(amazon),
 		awsparameters.NewType(amazon),
 		awskms.NewType(amazon),
-		azure.NewType(azure.Options{Tokens: tokens, Calls: calls}),
+		azure.NewType(microsoft),
 		gcp.NewType(google),
 		sealed.NewType(sealed.Options{Elsewhere: elsewhere, KeyTypes: podKeyTypes(tokens, calls, amazon, google)}),
 		file.NewType(),
@@ -85,8 +87,9 @@ func engineFor(config config.Config, registry prometheus.Registerer, cluster *se
 	objects := e.tokens.Objects(mayRead)
 	e.amazon = aws.New(aws.Options{Tokens: e.tokens, Calls: calls, Cluster: objects})
 	google := gcp.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, ClusterAllowed: mayRead}
+	microsoft := azure.Options{Tokens: e.tokens, Calls: calls, Cluster: objects, ClusterAllowed: mayRead}
 	options := engine.Options{
-		Config: config, Dialects: dialects(), Types: storeTypes(e.tokens, calls, e.amazon, google, elsewhere), Calls: calls, Metrics: registry,
+		Config: config, Dialects: dialects(e.dialectSettings), Types: storeTypes(e.tokens, calls, e.amazon, microsoft, google, elsewhere), Calls: calls, Metrics: registry,
 		Once: cluster == nil,
 	}
 	if cluster != nil {
@@ -102,6 +105,9 @@ func engineFor(config config.Config, registry prometheus.Registerer, cluster *se
 	}
 	return e, nil
 }
+
+// dialectSettings are the operator's in force.
+func (e *localEngine) dialectSettings() config.Dialects { return e.Config().Dialects }
 
 // loadEngine returns an engine under the configuration file, or under the
 // defaults if path is empty. Then a person tries a class out, and its server may be on

@@ -237,7 +237,7 @@ func wrongField(err error) string {
 
 // plan plans, and checks every class and pod as a node with the plan's values would.
 func (in *installed) plan() (*migration.Plan, error) {
-	plan, err := in.Plan(dialects())
+	plan, err := in.Plan(dialects(func() config.Dialects { return config.Default().Dialects }))
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func configured(plan *migration.Plan, wrong *config.Error) {
 // check notes the classes and pods that are refused.
 func (in *installed) check(plan *migration.Plan, e *localEngine) {
 	checker := &manifest.Checker{Dialects: map[string]spec.Dialect{}, Configured: true, Check: e.Check, Cluster: e.Config().Cluster, Now: time.Now()}
-	maps.Copy(checker.Dialects, dialects())
+	maps.Copy(checker.Dialects, dialects(e.dialectSettings))
 	delete(checker.Dialects, "lanyard") // what is native has nothing to migrate
 	for _, input := range in.classes {
 		checker.File(input.Name, input.Text)

@@ -77,14 +77,14 @@ leaves the one before in place. SIGHUP has it read at once, and values too.`,
 	flags.BoolVar(&f.profiles, "pprof", false, "serve profiles at the admin address, which must be a loopback address")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 25*time.Second, "`TIME` that mounts in flight may take to end when the provider stops")
 	f.log.add(c)
-	offer(c, "dialects", slices.Sorted(maps.Keys(dialects()))...)
+	offer(c, "dialects", slices.Sorted(maps.Keys(dialects(nil)))...)
 	offerDirectories(c, "socket-dir")
 	return c
 }
 
 // check refuses flags that cannot work.
 func (f *serveFlags) check() error {
-	known := slices.Sorted(maps.Keys(dialects()))
+	known := slices.Sorted(maps.Keys(dialects(nil)))
 	if len(f.dialects) == 0 {
 		return usagef("--dialects is empty; known are %s", strings.Join(known, ", "))
 	}

@@ -14,6 +14,8 @@ type Config struct {
 	Stores map[string]Store `yaml:"stores"`
 	// Policy says what classes and pods may do.
 	Policy Policy `yaml:"policy"`
+	// Dialects change what classes of other providers mean.
+	Dialects Dialects `yaml:"dialects"`
 	// Proxy is the HTTP proxy between the node and every store and key service. The
 	// provider's environment has no say in it.
 	Proxy Proxy `yaml:"proxy"`
@@ -56,10 +58,25 @@ type Policy struct {
 	// serviceaccounts/token.
 	TokenRequest bool `yaml:"tokenRequest"`
 	// ReadObjects lets the provider read two things from the API server where a
-	// class does not set them: the cloud role in the annotations of a pod's service
-	// account, and the region in the labels of its own node. It needs the right to
+	// class does not set them: the cloud role or client in the annotations of a pod's
+	// service account, and the region in the labels of its own node. It needs the right to
 	// get serviceaccounts and nodes.
 	ReadObjects bool `yaml:"readObjects"`
+}
+
+// Dialects are the settings of dialects, each of which is a flag of the provider whose
+// dialect it is.
+type Dialects struct {
+	// Azure is for classes of provider azure.
+	Azure AzureDialect `yaml:"azure"`
+}
+
+// AzureDialect is how classes of provider azure are read.
+type AzureDialect struct {
+	// SeparateCertAndKey makes two more files beside each file that holds the secret of a
+	// certificate, NAME.crt with the chain and NAME.key with the private key, as
+	// --write-cert-and-key-in-separate-files of that provider does.
+	SeparateCertAndKey bool `yaml:"separateCertAndKey"`
 }
 
 // Proxy is an HTTP proxy that calls go through, with the method CONNECT. The node's

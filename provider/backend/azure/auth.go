@@ -24,6 +24,10 @@ const (
 	// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust#important-considerations-and-restrictions
 	defaultAudience = "api://AzureADTokenExchange"
 
+	// bindingAudience is that of tokens for an identity binding of AKS.
+	// https://github.com/Azure/secrets-store-csi-driver-provider-azure/blob/v1.8.2/pkg/auth/auth.go
+	bindingAudience = "api://AKSIdentityBinding"
+
 	// defaultMetadataEndpoint is the address of the Instance Metadata Service
 	// on every machine of Azure.
 	// https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service
@@ -45,6 +49,10 @@ type Auth struct {
 	ClientID string `yaml:"clientID"`
 	Audience string `yaml:"audience"`
 
+	// IdentityBinding logs in through the TokenProxy of the Settings. For
+	// workloadIdentity.
+	IdentityBinding bool `yaml:"identityBinding"`
+
 	// The keys of the pod's own credentials, for servicePrincipal.
 	ClientIDCredential     string `yaml:"clientIDCredential"`
 	ClientSecretCredential string `yaml:"clientSecretCredential"`
@@ -56,6 +64,9 @@ type Auth struct {
 	MetadataEndpoint string `yaml:"metadataEndpoint"`
 
 	person bool // Method is methodPerson
+	// annotated lets the pod's service account say what the settings do not: as which
+	// client of which tenant its pods log in.
+	annotated bool
 }
 
 // AsPerson lets the settings log in as the Person of the Pool's Options, whatever
@@ -73,6 +84,7 @@ func (s *Settings) AsPerson(problems *remote.Problems) {
 		{"resource", s.Resource != ""},
 		{"endpoint", s.Endpoint != ""},
 		{"tls", s.TLS != remote.TLS{}},
+		{"tokenProxy", s.TokenProxy != TokenProxy{}},
 	} {
 		if set.given {
 			problems.Add(set.field, "has no place beside your own identity, whose tokens go to Azure's own hosts alone; remove it")
@@ -89,7 +101,7 @@ func fieldsOf(method string) []string {
 	case methodManagedIdentity:
 		return []string{"identityID", "metadataEndpoint"}
 	}
-	return []string{"clientID"}
+	return []string{"clientID", "identityBinding"}
 }
 
 // UsesNode is true if the node's identity reads, and not the pod's own.
@@ -98,7 +110,7 @@ func (a *Auth) UsesNode() bool { return a.Method == methodManagedIdentity || a.p
 // implied returns the method that the other fields belong to. The node's identity is
 // never implied.
 func (a *Auth) implied() string {
-	if a.ClientID != "" && a.ClientIDCredential == "" && a.ClientSecretCredential == "" {
+	if a.IdentityBinding || a.ClientID != "" && a.ClientIDCredential == "" && a.ClientSecretCredential == "" {
 		return methodWorkloadIdentity
 	}
 	return methodServicePrincipal
@@ -110,6 +122,7 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 	}
 	methods := []string{methodWorkloadIdentity, methodServicePrincipal, methodManagedIdentity}
 	if a.Method == "" {
+		a.annotated = a.ClientID == "" && a.ClientIDCredential == ""
 		a.Method = a.implied()
 	}
 	if !slices.Contains(methods, a.Method) {
@@ -117,13 +130,17 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 		return
 	}
 	a.refuseForeign(problems)
+	switch {
+	case a.Audience != "":
+	case a.IdentityBinding:
+		a.Audience = bindingAudience
+	default:
+		a.Audience = defaultAudience
+	}
 	switch a.Method {
 	case methodWorkloadIdentity:
-		if a.ClientID == "" {
+		if a.ClientID == "" && !a.annotated {
 			problems.Add("auth.clientID", "is missing; give the client ID of the application or the managed identity that trusts the pod's service account")
-		}
-		if a.Audience == "" {
-			problems.Add("auth.audience", "must be one of the audiences in spec.tokenRequests of the CSIDriver, such as %s", defaultAudience)
 		}
 	case methodServicePrincipal:
 		switch {
@@ -163,6 +180,9 @@ func (a *Auth) refuseForeign(problems *remote.Problems) {
 		case len(given.value) > maxTextBytes || strings.ContainsFunc(given.value, notIDText):
 			problems.Add("auth."+given.field, "must be at most %d bytes of text without spaces and control characters", maxTextBytes)
 		}
+	}
+	if a.IdentityBinding && a.Method != methodWorkloadIdentity {
+		problems.Add("auth.identityBinding", "is for the method %s alone", methodWorkloadIdentity)
 	}
 }
 

@@ -45,13 +45,13 @@ func (v *Vault) ClientOptions() azcore.ClientOptions {
 // kind of package fault or ctx's.
 func (v *Vault) Call(ctx context.Context, as identity.Identity, what Object, do func(context.Context) error) error {
 	for renewed := false; ; renewed = true {
-		grant, key, err := v.token(ctx, as)
+		grant, key, who, err := v.token(ctx, as)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		unauthorized := false
 		err = v.backoff.Do(ctx, v.host, func(ctx context.Context) remote.Outcome {
-			result := v.outcome(ctx, do(withBearer(ctx, grant.Credential)), what, grant.Credential)
+			result := v.outcome(ctx, do(withBearer(ctx, grant.Credential)), what, who, grant.Credential)
 			unauthorized = errors.Is(result.Err, fault.ErrUnauthenticated)
 			return result
 		})
@@ -65,7 +65,7 @@ func (v *Vault) Call(ctx context.Context, as identity.Identity, what Object, do 
 }
 
 // outcome explains what became of a call to the vault.
-func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret.Bytes) remote.Outcome {
+func (v *Vault) outcome(ctx context.Context, err error, what Object, who string, sent secret.Bytes) remote.Outcome {
 	if err == nil {
 		return remote.Outcome{}
 	}
@@ -77,7 +77,7 @@ func (v *Vault) outcome(ctx context.Context, err error, what Object, sent secret
 		failed := unreachable(ctx, v.host, err)
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
 	}
-	return remote.Outcome{Err: r.explain(what, v.who()), Retry: passes(r.status), After: r.after}
+	return remote.Outcome{Err: r.explain(what, who), Retry: passes(r.status), After: r.after}
 }
 
 // dialledHost is the host that answers for the vault.

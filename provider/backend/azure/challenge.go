@@ -26,10 +26,10 @@ type challenge struct {
 // moves to another tenant is rare, and its 401 says so before.
 const challengeLife = 24 * time.Hour
 
-// known returns what is known of the vault's challenge without asking: what
-// the settings say, and the resource of a cloud whose suffix the address has.
+// known returns the resource of the vault's challenge as far as it is known without
+// asking: what the settings say, else that of a cloud whose suffix the address has.
 func (s *Settings) known() challenge {
-	c := challenge{tenant: s.TenantID, resource: s.Resource}
+	c := challenge{resource: s.Resource}
 	if c.resource == "" {
 		for _, of := range clouds() {
 			for _, suffix := range []string{of.vaults, of.hsms} {
@@ -50,12 +50,13 @@ func hostOf(address string) string {
 	return parsed.Hostname()
 }
 
-// accepted is the tenant and resource to get a token for: as known, else as the
+// accepted is the tenant, empty if nobody names it, and the resource to get a token for: as known, else as the
 // vault says, in which case its host must lie below the resource's, so that no
 // other server is given a token for Key Vault.
 // https://aka.ms/azsdk/blog/vault-uri
-func (v *Vault) accepted(ctx context.Context) (challenge, error) {
+func (v *Vault) accepted(ctx context.Context, tenant string) (challenge, error) {
 	known := v.config.known()
+	known.tenant = tenant
 	if known.tenant != "" && known.resource != "" {
 		return known, nil
 	}

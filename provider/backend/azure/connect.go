@@ -48,6 +48,11 @@ type Options struct {
 	// Person is who runs a command, for settings that say AsPerson; nil where
 	// pods are served.
 	Person *Person
+	// Cluster tells the annotations of service accounts; nil means that none are read.
+	Cluster Cluster
+	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil means
+	// always.
+	ClusterAllowed func() bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -67,14 +72,19 @@ type Pool struct {
 	now        func() time.Time
 	observed   string
 	transports *remote.Transports
+	cluster    Cluster
+	allowed    func() bool // to ask the cluster
 
-	logins *remote.Shared[remote.Route, *logins]
+	logins *remote.Shared[way, *logins]
 }
 
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	p := &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
+	if opts.ClusterAllowed == nil {
+		opts.ClusterAllowed = func() bool { return true }
+	}
+	p := &Pool{cluster: opts.Cluster, allowed: opts.ClusterAllowed, tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 	p.logins = remote.NewShared(p.openLogins, (*logins).close)
 	return p
 }
@@ -91,13 +101,13 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, releaseLogins, err := p.logins.Acquire(remote.Route{TLS: config.TLS, Network: config.LoginNetwork})
+	logins, releaseLogins, err := p.logins.Acquire(config.way())
 	if err != nil {
 		release()
 		return nil, err
 	}
 	return &Vault{
-		config: config, hostPort: remote.HostPort(address), podTokens: p.tokens, person: p.person, now: p.now, transport: transporter{transport.Client(p.observed)},
+		pool: p, config: config, hostPort: remote.HostPort(address), now: p.now, transport: transporter{transport.Client(p.observed)},
 		logins: logins, release: func() { releaseLogins(); release() },
 		host:       address.Host,
 		backoff:    remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
@@ -108,10 +118,9 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 // Vault is a Key Vault or a Managed HSM as one connection's settings name it.
 // It is safe for concurrent use.
 type Vault struct {
+	pool      *Pool
 	config    *Settings
 	hostPort  string // that the config's address dials
-	podTokens identity.TokenSource
-	person    *Person // for methodPerson
 	now       func() time.Time
 	transport transporter
 	logins    *logins

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 // discoveryLife is for how long Entra ID's word on its own addresses is
@@ -20,7 +22,7 @@ const discoveryLife = 24 * time.Hour
 // concurrent use.
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc#fetch-the-openid-configuration-document
 type discovery struct {
-	transport transporter
+	transport policy.Transporter
 	now       func() time.Time
 
 	mu   sync.Mutex

@@ -25,20 +25,25 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// token returns the token with which as reads, and the key that it is kept by.
-func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Grant[secret.Bytes], credential.Key, error) {
-	want, err := v.accepted(ctx)
+// token returns the token with which as reads, the key that it is kept by, and whose it is
+// in the words of errors.
+func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Grant[secret.Bytes], credential.Key, string, error) {
+	s, err := v.subject(ctx, as)
 	if err != nil {
-		return nil, credential.Key{}, err
+		return nil, credential.Key{}, "", err
+	}
+	want, err := v.accepted(ctx, s.tenant)
+	if err != nil {
+		return nil, credential.Key{}, "", err
 	}
 	auth := v.config.Auth
 	key := credential.Key{
-		Identity: as.Key(), Issuer: auth.Method + " " + v.config.AuthorityHost + "/" + want.tenant,
+		Identity: as.Key(), Issuer: s.method + " " + v.config.AuthorityHost + "/" + want.tenant,
 		Audience: auth.Audience,
 		// Which of the pod's own credentials are presented, too.
-		Role: fmt.Sprintf("%q %q %q %s", auth.ClientID, auth.ClientIDCredential, auth.ClientSecretCredential, want.resource),
+		Role: fmt.Sprintf("%q %q %q %s", s.clientID, auth.ClientIDCredential, auth.ClientSecretCredential, want.resource),
 	}
-	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, want) }
+	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, s, want) }
 	switch {
 	case auth.person:
 		key = credential.Key{Issuer: methodPerson, Role: want.tenant + " " + want.resource}
@@ -48,13 +53,13 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}
 	grant, err := v.logins.tokens.Get(ctx, key, exchange)
-	return grant, key, err
+	return grant, key, v.who(s.clientID), err
 }
 
 // askPerson gets a token with what the person's own tools would use. The words
 // of the library are kept for their remedies.
 func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
-	got, err := v.person.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
+	got, err := v.pool.person.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", message.Excerpt(err.Error()))
 	}
@@ -63,34 +68,34 @@ func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, ti
 
 // login exchanges the pod's own token or secret for one of Entra ID's.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow#third-case-access-token-request-with-a-federated-credential
-func (v *Vault) login(ctx context.Context, as identity.Identity, want challenge) (secret.Bytes, time.Time, error) {
-	clientID, sent, err := v.proof(ctx, as)
+func (v *Vault) login(ctx context.Context, as identity.Identity, s subject, want challenge) (secret.Bytes, time.Time, error) {
+	clientID, sent, err := v.proof(ctx, as, s)
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, err
 	}
-	from, err := v.entra(want.tenant, clientID, sent)
+	from, err := v.entra(s.method, want.tenant, clientID, sent)
 	if err != nil {
 		// The library's own words repeat the tenant, which a class may give.
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
 	}
 	var got azcore.AccessToken
-	err = v.backoff.Do(ctx, hostOf(v.config.AuthorityHost), func(ctx context.Context) remote.Outcome {
+	err = v.backoff.Do(ctx, v.loginHost(), func(ctx context.Context) remote.Outcome {
 		var err, lost error
 		got, err = from.GetToken(context.WithValue(ctx, lostKey{}, &lost), policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}})
 		if err != nil && lost != nil {
-			return remote.Outcome{Err: unreachable(ctx, hostOf(v.config.AuthorityHost), lost), Retry: true}
+			return remote.Outcome{Err: unreachable(ctx, v.loginHost(), lost), Retry: true}
 		}
-		return v.loginOutcome(ctx, err, as, sent)
+		return v.loginOutcome(ctx, err, as, s, sent)
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(), err)
+		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(s.clientID), err)
 	}
 	return secret.NewString(got.Token), got.ExpiresOn, nil
 }
 
 // entra is the official client for one exchange. It keeps tokens by the client
 // ID alone, so each exchange has one of its own.
-func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
+func (v *Vault) entra(method, tenant, clientID string, sent secret.Bytes) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{
 		Cloud:     sdkcloud.Configuration{ActiveDirectoryAuthorityHost: v.config.AuthorityHost},
 		Transport: v.logins.discovery,
@@ -99,7 +104,7 @@ func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenC
 	}
 	// The authority is the cloud's own, or of the settings' choice: there is
 	// nothing to discover.
-	if v.config.Auth.Method == methodServicePrincipal {
+	if method == methodServicePrincipal {
 		return azidentity.NewClientSecretCredential(tenant, clientID, sent.RevealString(),
 			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 	}
@@ -110,10 +115,13 @@ func (v *Vault) entra(tenant, clientID string, sent secret.Bytes) (azcore.TokenC
 
 // proof is the client ID to log in as and what proves it: the pod's token for
 // the audience, or its secret.
-func (v *Vault) proof(ctx context.Context, as identity.Identity) (clientID string, sent secret.Bytes, err error) {
+func (v *Vault) proof(ctx context.Context, as identity.Identity, s subject) (clientID string, sent secret.Bytes, err error) {
 	auth := v.config.Auth
-	if auth.Method == methodWorkloadIdentity {
-		token, err := v.podTokens.Token(ctx, as, auth.Audience)
+	if s.method == methodWorkloadIdentity {
+		if s.clientID == "" {
+			return "", secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "no client is named; give auth.clientID, the client ID of the identity that trusts the pod's service account%s", s.unnamed)
+		}
+		token, err := v.pool.tokens.Token(ctx, as, auth.Audience)
 		switch {
 		case errors.Is(err, identity.ErrNoToken):
 			return "", secret.Bytes{}, fault.Fail(fault.ErrUnauthenticated, err)
@@ -122,23 +130,23 @@ func (v *Vault) proof(ctx context.Context, as identity.Identity) (clientID strin
 		case err != nil:
 			return "", secret.Bytes{}, fault.Failf(fault.ErrUnavailable, "the pod's token for audience %q cannot be had: %s", auth.Audience, message.Excerpt(err.Error()))
 		}
-		return auth.ClientID, token.JWT, nil
+		return s.clientID, token.JWT, nil
 	}
-	clientID = auth.ClientID
+	clientID = s.clientID
 	if clientID == "" {
-		value, err := ownCredential(as, auth.ClientIDCredential)
+		value, err := ownCredential(as, auth.ClientIDCredential, s.unnamed)
 		if err != nil {
 			return "", secret.Bytes{}, err
 		}
 		clientID = strings.TrimSpace(value.RevealString())
 	}
-	sent, err = ownCredential(as, auth.ClientSecretCredential)
+	sent, err = ownCredential(as, auth.ClientSecretCredential, s.unnamed)
 	return clientID, secret.NewString(strings.TrimSpace(sent.RevealString())), err
 }
 
 // ownCredential is one that the pod brings. Letters' case makes no difference,
 // as it makes none to the Azure provider for the Secrets Store CSI driver.
-func ownCredential(as identity.Identity, name string) (secret.Bytes, error) {
+func ownCredential(as identity.Identity, name, unnamed string) (secret.Bytes, error) {
 	value, ok := as.Credentials[name]
 	for _, other := range slices.Sorted(maps.Keys(as.Credentials)) {
 		if !ok && strings.EqualFold(other, name) {
@@ -146,7 +154,7 @@ func ownCredential(as identity.Identity, name string) (secret.Bytes, error) {
 		}
 	}
 	if value.Len() == 0 {
-		return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity", message.Excerpt(name))
+		return secret.Bytes{}, fault.Failf(fault.ErrUnauthenticated, "the pod brings no credential %q; name a Secret that has this key in the volume's nodePublishSecretRef, or give auth.clientID to use the pod's own identity%s", message.Excerpt(name), unnamed)
 	}
 	return value, nil
 }
@@ -159,14 +167,14 @@ type oauthError struct {
 }
 
 // loginOutcome explains what became of a login.
-func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identity, sent secret.Bytes) remote.Outcome {
+func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identity, s subject, sent secret.Bytes) remote.Outcome {
 	if err == nil {
 		return remote.Outcome{}
 	}
 	v.logins.discovery.forget()
 	var failed *azidentity.AuthenticationFailedError
 	if !errors.As(err, &failed) || failed.RawResponse == nil {
-		return remote.Outcome{Err: unreachable(ctx, hostOf(v.config.AuthorityHost), err), Retry: true}
+		return remote.Outcome{Err: unreachable(ctx, v.loginHost(), err), Retry: true}
 	}
 	resp := failed.RawResponse
 	var said oauthError
@@ -180,14 +188,14 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), Retry: true, After: remote.RetryAfter(resp.Header)}
 	}
 	if resp.StatusCode == http.StatusOK {
-		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", hostOf(v.config.AuthorityHost)), Retry: true}
+		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "%s gave no token; look at what stands between the node and Entra ID", v.loginHost()), Retry: true}
 	}
-	return remote.Outcome{Err: fault.Failf(fault.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, v.remedy(said.Description, as), text)}
+	return remote.Outcome{Err: fault.Failf(fault.ErrUnauthenticated, "refused (%d); %s%s", resp.StatusCode, v.remedy(said.Description, as, s), text)}
 }
 
 // remedy is what to look at when a login is refused with one of Entra ID's
 // codes.
-func (v *Vault) remedy(description string, as identity.Identity) string {
+func (v *Vault) remedy(description string, as identity.Identity, s subject) string {
 	code, _, _ := strings.Cut(description, ":")
 	switch code {
 	case "AADSTS700016", "AADSTS70001":
@@ -199,22 +207,34 @@ func (v *Vault) remedy(description string, as identity.Identity) string {
 	case "AADSTS700024":
 		return "the pod's token is not valid at this time; check the node's clock"
 	}
-	if v.config.Auth.Method == methodServicePrincipal {
+	if s.method == methodServicePrincipal {
 		return "check the client ID and secret in the nodePublishSecretRef Secret, and tenantID"
+	}
+	if v.config.Auth.IdentityBinding {
+		return fmt.Sprintf("check that the managed identity is bound to this cluster, and that a role lets %s use it", as)
 	}
 	return fmt.Sprintf("check that the application or managed identity has a federated credential with the cluster's issuer, the subject %s and the audience %s", as, message.Excerpt(v.config.Auth.Audience))
 }
 
-// who describes in errors the identity that the store reads with.
-func (v *Vault) who() string {
+// loginHost is the host that logins call.
+func (v *Vault) loginHost() string {
+	if v.config.Auth.IdentityBinding {
+		return hostOf(v.config.TokenProxy.URL)
+	}
+	return hostOf(v.config.AuthorityHost)
+}
+
+// who describes in errors the identity that the store reads with. clientID is empty if
+// the pod's credentials name it.
+func (v *Vault) who(clientID string) string {
 	auth := v.config.Auth
 	switch {
 	case auth.Method == methodManagedIdentity && auth.IdentityID == "":
 		return "the node's own managed identity"
 	case auth.Method == methodManagedIdentity:
 		return "the node's managed identity " + message.Excerpt(auth.IdentityID)
-	case auth.ClientID != "":
-		return "client " + message.Excerpt(auth.ClientID)
+	case clientID != "":
+		return "client " + message.Excerpt(clientID)
 	}
 	return "the client that the pod's credentials name"
 }

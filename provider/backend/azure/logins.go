@@ -1,8 +1,13 @@
 package azure
 
 import (
+	"net/url"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -11,35 +16,60 @@ import (
 // service, and the tokens that were got over them. A token that another set of
 // authorities vouched for is never shared.
 type logins struct {
-	transport transporter // to Entra ID
 	metadata  transporter
 	tokens    *credential.Cache[secret.Bytes]
+	facts     *credential.Cache[string] // what the cluster said of service accounts
 	discovery *discovery
 	release   func() // of the transports
 }
 
-// openLogins opens the logins of a route.
-func (p *Pool) openLogins(route remote.Route) (*logins, error) {
-	made, releaseMade, err := p.transports.Acquire(route)
+// way is how logins are made: by a route, and through a token proxy if there is a URL of
+// one.
+type way struct {
+	remote.Route
+	tokenProxy string
+}
+
+// way is how the settings' logins are made.
+func (s *Settings) way() way {
+	if s.Auth.IdentityBinding {
+		return way{s.TokenProxy.route(), s.TokenProxy.URL}
+	}
+	return way{Route: remote.Route{TLS: s.TLS, Network: s.LoginNetwork}}
+}
+
+// openLogins opens the logins of a way.
+func (p *Pool) openLogins(by way) (*logins, error) {
+	made, releaseMade, err := p.transports.Acquire(by.Route)
 	if err != nil {
 		return nil, err
 	}
 	// Only the operator says where the metadata service is.
-	local, releaseLocal, err := p.transports.Acquire(remote.Route{TLS: route.TLS})
+	local, releaseLocal, err := p.transports.Acquire(remote.Route{TLS: by.TLS})
 	if err != nil {
 		releaseMade()
 		return nil, err
 	}
 	release := func() { releaseMade(); releaseLocal() }
-	transport := transporter{made.Client(p.observed)}
+	var transport policy.Transporter = transporter{made.Client(p.observed)}
+	if by.tokenProxy != "" {
+		to, err := url.Parse(by.tokenProxy + "/")
+		if err != nil {
+			release()
+			return nil, fault.Failf(fault.ErrInvalid, "tokenProxy.url: is not a URL")
+		}
+		transport = proxied{transporter{made.Client(p.observed)}, to}
+	}
 	return &logins{
-		transport: transport, metadata: transporter{local.Client(p.observed)}, release: release, discovery: &discovery{transport: transport, now: p.now},
+		metadata: transporter{local.Client(p.observed)}, release: release, discovery: &discovery{transport: transport, now: p.now},
 		tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
+		facts:  credential.New[string](credential.Options{Now: p.now}),
 	}, nil
 }
 
 // close waits for the logins under way.
 func (l *logins) close() {
 	l.tokens.Close()
+	l.facts.Close()
 	l.release()
 }

@@ -64,11 +64,11 @@ func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes,
 		return remote.Outcome{}
 	})
 	if err != nil {
-		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(), err)
+		return secret.Bytes{}, time.Time{}, fmt.Errorf("login as %s: %w", v.who(""), err)
 	}
 	seconds, err := strconv.ParseInt(got.ExpiresOn, 10, 64)
 	if err != nil || seconds <= 0 {
-		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", v.who())
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnavailable, "login as %s: the machine's metadata service does not say when the token ends", v.who(""))
 	}
 	return secret.NewString(got.AccessToken), time.Unix(seconds, 0), nil
 }

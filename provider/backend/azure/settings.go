@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"net"
 	"regexp"
 	"strings"
@@ -16,7 +17,6 @@ const (
 	defaultTimeout = 10 * time.Second
 	defaultRetries = 3
 	maxRetries     = 8
-	defaultCloud   = "public"
 	maxTextBytes   = 1024
 )
 
@@ -33,7 +33,8 @@ type Settings struct {
 	Cloud         string `yaml:"cloud"`
 	DNSSuffix     string `yaml:"dnsSuffix"`
 	AuthorityHost string `yaml:"authorityHost"`
-	// EnvironmentFile describes a cloud that Cloud has no name for.
+	// EnvironmentFile describes a cloud that Cloud has no name for. It does not hold
+	// where Cloud is another.
 	EnvironmentFile string `yaml:"environmentFile"`
 	// Resource is what tokens are for; empty takes what the vault's challenge
 	// says, if the vault's host lies below it.
@@ -43,11 +44,12 @@ type Settings struct {
 	// APIVersion is for clouds that lag behind the client's own.
 	APIVersion string `yaml:"apiVersion"`
 
-	TenantID string        `yaml:"tenantID"`
-	Auth     Auth          `yaml:"auth"`
-	TLS      remote.TLS    `yaml:"tls"`
-	Timeout  time.Duration `yaml:"timeout"`
-	Retries  int           `yaml:"retries"`
+	TenantID   string        `yaml:"tenantID"`
+	Auth       Auth          `yaml:"auth"`
+	TokenProxy TokenProxy    `yaml:"tokenProxy"`
+	TLS        remote.TLS    `yaml:"tls"`
+	Timeout    time.Duration `yaml:"timeout"`
+	Retries    int           `yaml:"retries"`
 
 	// Network is the way to the vault, and LoginNetwork that to Entra ID.
 	Network      remote.Network `yaml:"-"`
@@ -58,7 +60,7 @@ type Settings struct {
 
 // DefaultSettings are the settings before anything is decoded into them.
 func DefaultSettings() Settings {
-	return Settings{Cloud: defaultCloud, Timeout: defaultTimeout, Retries: defaultRetries, Auth: Auth{Audience: defaultAudience}}
+	return Settings{Timeout: defaultTimeout, Retries: defaultRetries}
 }
 
 // Check completes the settings and notes all that is wrong with them.
@@ -66,7 +68,7 @@ func DefaultSettings() Settings {
 func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	s.byOperator = byOperator
 	before := len(*problems)
-	if s.EnvironmentFile != "" {
+	if s.EnvironmentFile != "" && (s.Cloud == "" || strings.EqualFold(s.Cloud, customCloud)) {
 		if s.fillEnvironment(problems); len(*problems) > before {
 			return // the rest hangs on what the file says
 		}
@@ -88,6 +90,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 		problems.Add("tenantID", "must be the tenant's ID or one of its domains: letters, digits, dots and dashes")
 	}
 	s.Auth.check(s.byOperator, problems)
+	s.TokenProxy.check(s.byOperator, s.Auth.IdentityBinding, problems)
 	s.TLS.Check(s.byOperator, false, problems.Add)
 	problems.CheckTries(s.Timeout, time.Second, s.Retries, maxRetries)
 }
@@ -119,8 +122,11 @@ var (
 
 // fillCloud sets what the cloud says and nobody else does.
 func (s *Settings) fillCloud(problems *remote.Problems) {
-	c, known := cloudNamed(s.Cloud)
-	if strings.EqualFold(s.Cloud, customCloud) && s.DNSSuffix != "" && s.AuthorityHost != "" {
+	c, known := cloudNamed(cmp.Or(s.Cloud, clouds()[0].name))
+	if strings.EqualFold(s.Cloud, customCloud) {
+		if s.DNSSuffix == "" || s.AuthorityHost == "" {
+			problems.Add("cloud", "%s is described by a file of the node: the operator's configuration must say which for this store, in environmentFile", customCloud)
+		}
 		return
 	}
 	if !known {

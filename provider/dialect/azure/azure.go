@@ -27,10 +27,20 @@ const (
 	NodeStoreName = "azure-node"
 )
 
+// Options are the operator's for all classes of the dialect.
+type Options struct {
+	// SeparateCertAndKey makes NAME.crt and NAME.key beside NAME, if that is the secret of
+	// a certificate.
+	SeparateCertAndKey bool
+}
+
 // Parse parses the parameters. Its error is a spec.Problems with every syntax error;
 // the class then holds the valid parts, for finding further problems only.
-func Parse(parameters map[string]string) (*spec.Class, error) {
-	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{}}, parameters: trimmed(parameters)}
+func Parse(parameters map[string]string) (*spec.Class, error) { return Options{}.Parse(parameters) }
+
+// Parse is the function Parse under the operator's options.
+func (options Options) Parse(parameters map[string]string) (*spec.Class, error) {
+	p := parser{Reader: dialect.Reader{Original: &strict.Tolerant{}}, parameters: trimmed(parameters), options: options}
 	p.Unknown(parameters, known())
 	name, settings := p.store()
 	class := &spec.Class{
@@ -51,4 +61,5 @@ func Parse(parameters map[string]string) (*spec.Class, error) {
 type parser struct {
 	dialect.Reader
 	parameters map[string]string // without the spaces around their values
+	options    Options
 }

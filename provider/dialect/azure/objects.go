@@ -3,6 +3,7 @@ package azure
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,11 @@ const (
 	fieldFormat     = "objectFormat"
 	fieldEncoding   = "objectEncoding"
 	fieldPermission = "filePermission"
+
+	// The original has none of these.
+	fieldProperty = "property"
+	fieldOptional = "optional"
+	fieldTags     = "objectTags"
 )
 
 // The types of an object and their collections in the vault.
@@ -49,7 +55,14 @@ type entry struct {
 	Format     dialect.Text `yaml:"objectFormat"`
 	Encoding   dialect.Text `yaml:"objectEncoding"`
 	Permission dialect.Text `yaml:"filePermission"`
+
+	Property dialect.Text            `yaml:"property"`
+	Optional bool                    `yaml:"optional"`
+	Tags     map[string]dialect.Text `yaml:"objectTags"`
 }
+
+// several is true if the entry names all secrets of a pattern.
+func (e entry) several() bool { return strings.Contains(string(e.Name), "*") }
 
 // file returns the object's file, or the directory of its versions.
 func (e entry) file() string {
@@ -71,19 +84,20 @@ func (p *parser) objects(store, given string) []spec.Object {
 			}
 			continue
 		}
-		o := p.entry(store, i, text, lines)
-		o.Entry = i + 1
-		objects = append(objects, o)
+		for _, o := range p.entry(store, i, text, lines) {
+			o.Entry = i + 1
+			objects = append(objects, o)
+		}
 	}
 	return p.LastCounts(parameterObjects, fieldAlias, objects)
 }
 
 // entry decodes the YAML of one object and converts it.
-func (p *parser) entry(store string, i int, text inner, lines []string) spec.Object {
+func (p *parser) entry(store string, i int, text inner, lines []string) []spec.Object {
 	var e entry
 	problems, ignored := p.Decode(text.value, &e)
 	// The original trims spaces around every text.
-	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission} {
+	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission, &e.Property} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
 	placed := func(field string, line, column int, said string) spec.Problem {
@@ -102,16 +116,40 @@ func (p *parser) entry(store string, i int, text inner, lines []string) spec.Obj
 	for _, problem := range ignored {
 		p.Idle = append(p.Idle, placed(problem.Field, problem.Line, problem.Column, problem.Text))
 	}
-	return e.object(store, len(problems) > 0, func(field, format string, args ...any) {
+	o := e.object(store, len(problems) > 0, func(field, format string, args ...any) {
 		line, column := text.find(field)
 		at(field, line, column, fmt.Sprintf(format, args...))
 	})
+	if p.options.SeparateCertAndKey && e.Type == typeSecret && !e.several() && e.Property == "" {
+		return separated(o)
+	}
+	return []spec.Object{o}
+}
+
+// separated returns the object and two for the files that exist beside it if it is the
+// secret of a certificate. All are read with one call. Beside the files of a history, the
+// store puts the others itself.
+// https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/configurations/feature-flags/
+func separated(o spec.Object) []spec.Object {
+	o.Options = maps.Clone(o.Options)
+	if o.Options == nil {
+		o.Options = map[string]any{}
+	}
+	o.Options["separate"] = true
+	if o.Expand {
+		return []spec.Object{o}
+	}
+	certificate, key := o, o
+	certificate.Path, certificate.Property, certificate.Optional = o.Path+".crt", "crt", true
+	key.Path, key.Property, key.Optional = o.Path+".key", "key", true
+	o.Property = "all"
+	return []spec.Object{certificate, key, o}
 }
 
 // object converts an entry. misread says that part of it was not decoded, so that a
 // field that seems missing may be there.
 func (e entry) object(store string, misread bool, wrong func(field, format string, args ...any)) spec.Object {
-	o := spec.Object{Path: e.file(), Store: store, Options: map[string]any{}}
+	o := spec.Object{Path: e.file(), Store: store, Property: string(e.Property), Optional: e.Optional, Options: map[string]any{}}
 	if e.Name == "" && !misread {
 		wrong(fieldName, "missing; give the object's name in the vault")
 	}
@@ -120,10 +158,14 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	if e.Version != "latest" {
 		o.Version = string(e.Version)
 	}
+	e.setSeveral(&o, wrong)
 	e.setFormat(&o, wrong)
 	e.setEncoding(&o, wrong)
 	if e.History > maxHistory {
 		wrong(fieldHistory, "must be at most %d", maxHistory)
+	}
+	if e.History > 1 && e.Property != "" {
+		wrong(fieldProperty, "is for one version, and %s is above 1", fieldHistory)
 	}
 	if e.History > 1 {
 		// The original returns one version more than its documentation says
@@ -160,6 +202,38 @@ func (e entry) key(wrong func(field, format string, args ...any), misread bool) 
 		return collections[at] + string(e.Name)
 	}
 	return ""
+}
+
+// setSeveral makes a directory of the secrets that a pattern names.
+func (e entry) setSeveral(o *spec.Object, wrong func(field, format string, args ...any)) {
+	if !e.several() {
+		if len(e.Tags) > 0 {
+			wrong(fieldTags, "choose among the secrets of a pattern; give an objectName with a *")
+		}
+		return
+	}
+	if e.Type != typeSecret {
+		wrong(fieldType, "must be secret where objectName is a pattern")
+	}
+	if e.Alias == "" {
+		wrong(fieldAlias, "missing; say which directory the files of the pattern lie in")
+	}
+	for _, alone := range []struct {
+		field string
+		given bool
+	}{{fieldVersion, o.Version != ""}, {fieldHistory, e.History > 1}, {fieldProperty, e.Property != ""}} {
+		if alone.given {
+			wrong(alone.field, "is for one object, and objectName is a pattern")
+		}
+	}
+	o.Expand = true
+	if len(e.Tags) > 0 {
+		tags := map[string]any{}
+		for name, value := range e.Tags {
+			tags[name] = string(value)
+		}
+		o.Options["tags"] = tags
+	}
 }
 
 // setFormat converts a certificate's PFX to PEM unless the class wants PFX.

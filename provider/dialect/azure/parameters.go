@@ -52,13 +52,13 @@ func words(name string, parameters map[string]string) spec.Words {
 		tenant = parameterOlderTenant
 	}
 	return spec.Words{
-		store + ".vault":           parameterVault,
-		store + ".tenantID":        tenant,
-		store + ".cloud":           parameterCloud,
-		store + ".environmentFile": parameterEnvironment,
-		store + ".auth.clientID":   parameterClient,
-		store + ".auth.identityID": parameterNodeID,
-		store + ".auth.method":     parameterNode,
+		store + ".vault":                parameterVault,
+		store + ".tenantID":             tenant,
+		store + ".cloud":                parameterCloud,
+		store + ".auth.clientID":        parameterClient,
+		store + ".auth.identityBinding": parameterTokenProxy,
+		store + ".auth.identityID":      parameterNodeID,
+		store + ".auth.method":          parameterNode,
 
 		"objects[].path":            fieldAlias,
 		"objects[].key":             fieldName,
@@ -68,6 +68,7 @@ func words(name string, parameters map[string]string) spec.Words {
 		"objects[].expand":          fieldHistory,
 		"objects[].options.history": fieldHistory,
 		"objects[].options.format":  fieldFormat,
+		"objects[].options.tags":    fieldTags,
 	}
 }
 
@@ -92,16 +93,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	set("vault", parameterVault)
 	p.tenant(settings)
 	p.cloud(settings)
-	node := p.flag(parameterNode)
-	switch {
-	case p.flag(parameterPodIdentity) && node:
-		p.Wrong(parameterPodIdentity, "only one identity can read; %s is true as well", parameterNode)
-	case p.flag(parameterPodIdentity):
-		p.Wrong(parameterPodIdentity, "AAD Pod Identity has been retired; give %s to read as the pod by workload identity", parameterClient)
-	}
-	if p.flag(parameterTokenProxy) {
-		p.Wrong(parameterTokenProxy, "identity binding is not supported; remove it, and give the identity a federated credential for the pod's service account")
-	}
+	node, bound := p.identity()
 	for _, old := range []string{parameterGroup, parameterSubscription} {
 		if p.parameters[old] != "" {
 			p.NoEffect(old, "has no effect since version 0.0.4 of the original")
@@ -126,11 +118,37 @@ func (p *parser) store() (name string, settings map[string]any) {
 		if id := p.parameters[parameterClient]; id != "" {
 			auth["clientID"] = id
 		}
+		if bound {
+			auth["identityBinding"] = true
+		}
 	}
 	if len(auth) > 0 {
 		settings["auth"] = auth
 	}
 	return name, settings
+}
+
+// identity reads which identity the class wants: the node's, one that its pods are bound
+// to, or else what the pod itself has.
+func (p *parser) identity() (node, bound bool) {
+	pod := p.flag(parameterPodIdentity)
+	node, bound = p.flag(parameterNode), p.flag(parameterTokenProxy)
+	var chosen []string
+	for _, mode := range []struct {
+		parameter string
+		on        bool
+	}{{parameterPodIdentity, pod}, {parameterNode, node}, {parameterTokenProxy, bound}} {
+		if mode.on {
+			chosen = append(chosen, mode.parameter)
+		}
+	}
+	switch {
+	case len(chosen) > 1:
+		p.Wrong(chosen[0], "only one identity can read; %s is true as well", strings.Join(chosen[1:], " and "))
+	case pod:
+		p.Wrong(parameterPodIdentity, "AAD Pod Identity has been retired; give %s to read as the pod by workload identity", parameterClient)
+	}
+	return node, bound
 }
 
 // tenant reads the tenant by either name.
@@ -142,11 +160,10 @@ func (p *parser) tenant(settings map[string]any) {
 	case tenant == "":
 		tenant = older
 	}
-	if tenant == "" {
-		p.Wrong(parameterTenant, "missing; give the ID of the tenant that the vault is in")
-		return
+	// Without it the pod's service account names the tenant, or the vault does.
+	if tenant != "" {
+		settings["tenantID"] = tenant
 	}
-	settings["tenantID"] = tenant
 }
 
 // cloud accepts the cloud names of Azure's SDK for Go in any case.
@@ -166,11 +183,9 @@ func (p *parser) cloud(settings map[string]any) {
 		p.Wrong(parameterCloud, "this cloud was closed in 2021")
 	case "azurestackcloud":
 		settings["cloud"] = "AzureStackCloud"
-		if file == "" {
-			p.Wrong(parameterEnvironment, "missing; %s AzureStackCloud needs the file that describes the cloud", parameterCloud)
-			return
+		if file != "" {
+			p.NoEffect(parameterEnvironment, "has no effect: the file lies on the node, and the operator's configuration says which it is")
 		}
-		settings["environmentFile"] = file
 		return
 	default:
 		p.Wrong(parameterCloud, "must be one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud and AzureStackCloud")

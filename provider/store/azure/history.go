@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 	"time"
@@ -48,23 +50,68 @@ func (s *azureStore) readHistory(ctx context.Context, as identity.Identity, q *q
 	if len(versions) == 0 {
 		return store.Value{}, fault.Failf(fault.ErrNotFound, "%s: Key Vault has no enabled version of it%s; if it was deleted, recover it, else check the name", q, q.OrVersion())
 	}
-	values := map[string]string{}
-	digest := sha256.New()
+	several := newSeveral(q)
 	for i, v := range versions[:min(q.history, len(versions))] {
 		one := *q
 		one.version = v.version
 		data, version, err := s.readOne(ctx, as, &one)
+		if err == nil {
+			err = several.add(strconv.Itoa(i), version, data)
+		}
 		if err != nil {
 			return store.Value{}, err
 		}
-		values[strconv.Itoa(i)] = data.RevealString()
-		digest.Write([]byte(version + "\n"))
 	}
-	text, err := json.Marshal(values)
+	return several.value()
+}
+
+// maxSeveralBytes bounds what one object may hold of several versions or secrets: the
+// driver takes no larger volume.
+const maxSeveralBytes = 4 << 20
+
+// several makes one value of several.
+type several struct {
+	query  *query
+	values map[string]string
+	bytes  int
+	digest hash.Hash
+}
+
+func newSeveral(q *query) *several {
+	return &several{query: q, values: map[string]string{}, digest: sha256.New()}
+}
+
+// add adds what was read under a name; all parts of it if the query separates them.
+func (s *several) add(name, version string, data secret.Bytes) error {
+	if s.bytes += data.Len(); s.bytes > maxSeveralBytes {
+		return fault.Failf(fault.ErrInvalid, "%s: is more than %d bytes in total, which no volume can hold; ask for fewer", s.query, maxSeveralBytes)
+	}
+	fmt.Fprintf(s.digest, "%d %s%s\n", len(name), name, version)
+	if !s.query.separate {
+		s.values[name] = data.RevealString()
+		return nil
+	}
+	var object map[string]string
+	if err := json.Unmarshal(data.Reveal(), &object); err != nil {
+		return malformed()
+	}
+	for part, text := range object {
+		if part == "all" {
+			s.values[name] = text
+		} else {
+			s.values[name+"."+part] = text
+		}
+	}
+	return nil
+}
+
+// value is the JSON object of all.
+func (s *several) value() (store.Value, error) {
+	text, err := json.Marshal(s.values)
 	if err != nil {
-		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: the versions cannot be written as JSON", q)
+		return store.Value{}, fault.Failf(fault.ErrInvalid, "%s: the values cannot be written as JSON", s.query)
 	}
-	return store.Value{Data: secret.New(text), Version: hex.EncodeToString(digest.Sum(nil)[:16])}, nil
+	return store.Value{Data: secret.New(text), Version: hex.EncodeToString(s.digest.Sum(nil)[:16])}, nil
 }
 
 // listVersions lists all versions of an object.

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"strings"
@@ -52,7 +53,32 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	if err != nil {
 		return secret.Bytes{}, "", fmt.Errorf("%s: %w", asked.String(), err)
 	}
-	return data, got.ID.Version(), nil
+	if q.separate {
+		data, err = parts(data, backs)
+	}
+	return data, got.ID.Version(), err
+}
+
+// parts is the JSON object of a secret: "all", and if it is a certificate's, "crt" with
+// the certificates and "key" with the key among its PEM blocks. Both are empty for a PFX,
+// as in the other provider.
+func parts(data secret.Bytes, certificate bool) (secret.Bytes, error) {
+	object := map[string]string{"all": data.RevealString()}
+	if certificate {
+		object["crt"], object["key"] = "", ""
+		for block, rest := pem.Decode(data.Reveal()); block != nil; block, rest = pem.Decode(rest) {
+			part := "key"
+			if block.Type == "CERTIFICATE" {
+				part = "crt"
+			}
+			object[part] += string(pem.EncodeToMemory(block))
+		}
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		return secret.Bytes{}, malformed()
+	}
+	return secret.New(text), nil
 }
 
 // isAnsweredBy says whether the ID in an answer, which is its address, is about what was

@@ -45,11 +45,19 @@ type query struct {
 	format  string
 	history int  // how many versions; zero for one value alone
 	hsm     bool // in a Managed HSM
+	// separate makes a JSON object of a secret: "all" is the secret itself, "crt" and "key"
+	// are the parts of one that is a certificate's.
+	separate bool
+	// pattern says that name is the pattern of the names of several secrets, and tags what
+	// those must have.
+	pattern bool
+	tags    map[string]string
 }
 
 var (
 	// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#vault-name-and-object-name
 	objectName    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
+	namePattern   = regexp.MustCompile(`^[0-9a-zA-Z*-]{1,127}$`)
 	objectVersion = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
 )
 
@@ -58,7 +66,7 @@ var (
 func parseReference(ref store.Reference, hsm bool) (*query, error) {
 	var problems remote.Problems
 	kind, name, _ := strings.Cut(ref.Key, "/")
-	q := &query{kind: kind, name: name, version: ref.Version, hsm: hsm}
+	q := &query{kind: kind, name: name, version: ref.Version, hsm: hsm, pattern: kind == kindSecrets && strings.Contains(name, "*")}
 	kinds := []string{kindSecrets, kindKeys, kindCertificates}
 	switch {
 	case ref.Key == "":
@@ -67,6 +75,7 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 		problems.Add("key", "%s", strict.Unknown("collection", message.Excerpt(kind), kinds))
 	case !slices.Contains(kinds, kind):
 		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", message.Excerpt(ref.Key))
+	case q.pattern && namePattern.MatchString(name):
 	case !objectName.MatchString(name):
 		problems.Add("key", "names the %s wrongly: an object's name in the vault has at most 127 letters, digits and dashes, and its version goes into `version`", strings.TrimSuffix(kind, "s"))
 	case hsm && kind != kindKeys:
@@ -80,7 +89,7 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 }
 
 func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
-	known := []string{"part", "format", "history"}
+	known := []string{"part", "format", "history", "separate", "tags"}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		switch name {
 		case "part":
@@ -93,9 +102,20 @@ func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 				problems.Add("options.history", "must be a whole number from 1 to %d", maxHistory)
 			}
 			q.history = count
+		case "separate":
+			truth, ok := options[name].(bool)
+			if !ok || q.kind != kindSecrets {
+				problems.Add("options.separate", "must be true or false, and is for secrets/ alone")
+			}
+			q.separate = truth
+		case "tags":
+			q.setTags(options[name], problems)
 		default:
 			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
+	}
+	if q.pattern && (q.version != "" || q.history > 0 || q.separate) {
+		problems.Add("key", "is a pattern of several secrets, which goes without `version`, `options.history` and `options.separate`")
 	}
 	switch {
 	case q.kind == kindCertificates && q.part == "":
@@ -112,6 +132,24 @@ func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 		problems.Add("options.format", "pfx holds the key and all certificates, so it goes with part: all")
 	case q.history > 0 && q.part == partPair:
 		problems.Add("options.history", "goes with one file for each version; use part: all")
+	}
+}
+
+// setTags notes the tags that the secrets of a pattern must have.
+func (q *query) setTags(given any, problems *remote.Problems) {
+	tags, ok := given.(map[string]any)
+	if !ok || !q.pattern {
+		problems.Add("options.tags", "must be a map of names and texts, and chooses among the secrets of a pattern, such as secrets/db-*")
+		return
+	}
+	q.tags = map[string]string{}
+	for name, value := range tags {
+		text, ok := value.(string)
+		if !ok {
+			problems.Add("options.tags", "must be a map of names and texts")
+			return
+		}
+		q.tags[name] = text
 	}
 }
 
@@ -146,7 +184,7 @@ func (q *query) OrVersion() string {
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide#azure-built-in-roles-for-key-vault-data-plane-operations
 // https://learn.microsoft.com/azure/key-vault/managed-hsm/built-in-roles
 func (q *query) Permission() string {
-	if q.history > 0 {
+	if q.history > 0 || q.pattern {
 		return q.kind + " get and list"
 	}
 	return q.kind + " get"
@@ -156,6 +194,7 @@ func (q *query) Role() string {
 	switch {
 	case q.hsm:
 		return "Managed HSM Crypto Auditor"
+	// A list needs the role on the whole vault.
 	case q.kind == kindSecrets:
 		return "Key Vault Secrets User"
 	}

@@ -42,7 +42,7 @@ func TestEnvironmentFilesThatCannotBeUsed(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		filepath.Join(dir, "no-json"): "is no JSON object",
-		filepath.Join(dir, "empty"):   "cloud: unknown cloud",
+		filepath.Join(dir, "empty"):   "cloud: AzureStackCloud is described by a file",
 		filepath.Join(dir, "missing"): "no such file",
 		"cloud.json":                  "must be an absolute path",
 	} {

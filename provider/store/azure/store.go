@@ -50,7 +50,10 @@ func (s *azureStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	if err != nil {
 		return store.Value{}, err
 	}
-	if q.history > 0 {
+	switch {
+	case q.pattern:
+		return s.readPattern(ctx, as, q)
+	case q.history > 0:
 		return s.readHistory(ctx, as, q)
 	}
 	data, version, err := s.readOne(ctx, as, q)

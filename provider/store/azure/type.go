@@ -36,7 +36,7 @@ func (*Type) Name() string { return TypeName }
 // pod's own token or secret is presented. Which identity of the node is used
 // has a field of its own that is not among them.
 func (*Type) WorkloadSettings() []string {
-	return []string{"vault", "hsm", "cloud", "tenantID", "auth.clientID", "auth.clientIDCredential", "auth.clientSecretCredential"}
+	return []string{"vault", "hsm", "cloud", "tenantID", "auth.clientID", "auth.identityBinding", "auth.clientIDCredential", "auth.clientSecretCredential"}
 }
 
 // ReadsAsNode implements store.NodeReader.

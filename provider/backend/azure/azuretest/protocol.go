@@ -28,7 +28,7 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, v *Vault) {
 	switch {
 	case r.Header.Get("Authorization") == "":
 		action = "challenge"
-	case id == "versions":
+	case id == "versions", kind == "secrets" && name == "":
 		action = "list " + kind
 	case r.Method == http.MethodPost:
 		action = operation
@@ -40,6 +40,8 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, v *Vault) {
 			s.challenge(w, v, text)
 		case r.URL.Query().Get("api-version") == "":
 			refuse(w, http.StatusBadRequest, "BadParameter", "", "The request must specify the api-version query parameter.")
+		case kind == "secrets" && name == "" && v.mayUse(clientID, "secrets/"):
+			s.listSecrets(w, r, v)
 		case name == "":
 			refuse(w, http.StatusForbidden, "Forbidden", "ForbiddenByRbac", "Caller is not authorized to perform action on resource.")
 		case !v.mayUse(clientID, kind+"/"+name):
@@ -176,6 +178,34 @@ func attributes(one version) map[string]any {
 func (s *Server) list(w http.ResponseWriter, r *http.Request, v *Vault, kind, name string) {
 	versions := v.all(kind + "/" + name)
 	sortByID(versions)
+	items := make([]map[string]any, 0, len(versions))
+	for _, one := range versions {
+		item := map[string]any{"id": v.link(kind, name, one.id), "attributes": attributes(one)}
+		if kind == "keys" {
+			item = map[string]any{"kid": v.link(kind, name, one.id), "attributes": attributes(one)}
+		}
+		items = append(items, item)
+	}
+	s.page(w, r, v, items)
+}
+
+// listSecrets answers with a page of the vault's secrets, whose IDs have no version.
+// https://learn.microsoft.com/rest/api/keyvault/secrets/get-secrets/get-secrets
+func (s *Server) listSecrets(w http.ResponseWriter, r *http.Request, v *Vault) {
+	names, current := v.latest("secrets")
+	items := make([]map[string]any, 0, len(names))
+	for i, name := range names {
+		item := map[string]any{"id": strings.TrimSuffix(v.link("secrets", name, ""), "/"), "attributes": attributes(current[i])}
+		if secret, ok := current[i].content.(Secret); ok && secret.Tags != nil {
+			item["tags"] = secret.Tags
+		}
+		items = append(items, item)
+	}
+	s.page(w, r, v, items)
+}
+
+// page answers with the page of the items that is asked for.
+func (s *Server) page(w http.ResponseWriter, r *http.Request, v *Vault, items []map[string]any) {
 	skip, err := strconv.Atoi(r.URL.Query().Get("$skiptoken"))
 	if err != nil {
 		skip = 0
@@ -183,19 +213,11 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, v *Vault, kind, na
 	s.mu.Lock()
 	size := s.pageSize
 	s.mu.Unlock()
-	items := []map[string]any{}
-	for _, one := range versions[min(skip, len(versions)):min(skip+size, len(versions))] {
-		item := map[string]any{"id": v.link(kind, name, one.id), "attributes": attributes(one)}
-		if kind == "keys" {
-			item = map[string]any{"kid": v.link(kind, name, one.id), "attributes": attributes(one)}
-		}
-		items = append(items, item)
-	}
-	page := map[string]any{"value": items, "nextLink": nil}
-	if skip+size < len(versions) {
+	page := map[string]any{"value": items[min(skip, len(items)):min(skip+size, len(items))], "nextLink": nil}
+	if skip+size < len(items) {
 		// Key Vault writes the port that https has anyway.
 		// https://learn.microsoft.com/rest/api/keyvault/secrets/get-secrets/get-secrets#examples
-		page["nextLink"] = fmt.Sprintf("https://%s:443/%s/%s/versions?api-version=7.4&$skiptoken=%d", v.Host, kind, name, skip+size)
+		page["nextLink"] = fmt.Sprintf("https://%s:443/%s?api-version=7.4&$skiptoken=%d", v.Host, strings.Trim(r.URL.Path, "/"), skip+size)
 	}
 	answer(w, page)
 }

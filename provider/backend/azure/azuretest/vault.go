@@ -3,7 +3,9 @@ package azuretest
 import (
 	"crypto"
 	"encoding/hex"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
@@ -17,7 +19,7 @@ type Vault struct {
 	server *Server
 	// The server's lock guards what follows.
 	objects  map[string][]*version // the oldest first; by collection and name: "secrets/db"
-	grants   map[string][]string   // by client ID: patterns of what it may use
+	grants   map[string][]string   // by client ID: patterns of what it may use; "secrets/" to list all
 	policies bool                  // it uses access policies, not roles
 	seconds  int                   // so many versions were made, one in each second
 }
@@ -38,6 +40,8 @@ type Secret struct {
 	Certificate bool
 	// Version is the version's ID; empty makes one.
 	Version string
+	// Tags are of the version.
+	Tags map[string]string
 }
 
 // Certificate is a version of a certificate, with its key and its secret.
@@ -159,6 +163,20 @@ func (v *Vault) find(key, id string) (version, bool) {
 		}
 	}
 	return version{}, false
+}
+
+// latest are the names of a collection's objects with the version of each that is
+// current, sorted.
+func (v *Vault) latest(kind string) (names []string, current []version) {
+	v.server.mu.Lock()
+	defer v.server.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(v.objects)) {
+		if name, ok := strings.CutPrefix(key, kind+"/"); ok {
+			names = append(names, name)
+			current = append(current, *v.objects[key][len(v.objects[key])-1])
+		}
+	}
+	return names, current
 }
 
 // all are an object's versions.
