@@ -100,10 +100,10 @@ func (v *Vault) askChallenge(ctx context.Context) (challenge, error) {
 			return remote.Outcome{Err: refused{status: resp.StatusCode}.explain(nil, ""), Retry: true, After: remote.RetryAfter(resp.Header)}
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
-			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give tenantID and resource", v.host, resp.StatusCode)}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s answered %d where Key Vault asks for a token (401); check the vault's address, or give `tenantID` and resource", v.host, resp.StatusCode)}
 		}
 		if found, err = parseChallenge(resp.Header.Get("WWW-Authenticate")); err != nil {
-			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give tenantID and resource", v.host, err)}
+			return remote.Outcome{Err: fault.Failf(fault.ErrInvalid, "%s asks for a token in a way that Key Vault does not: %v; check the vault's address, or give `tenantID` and resource", v.host, err)}
 		}
 		return remote.Outcome{}
 	})

@@ -100,9 +100,17 @@ func (r refused) forbidden(what Object, who string) error {
 	case r.code == "ForbiddenByConnection":
 		return fault.Failf(fault.ErrDenied, "the vault takes no calls from the public network; let the node reach it by its private endpoint (its private DNS zone, or the setting endpoint)%s", r.text)
 	case r.code == "ForbiddenByRbac":
-		return fault.Failf(fault.ErrDenied, "permission denied for %s: give it the role %q on the vault or on this object%s", who, what.Role(), r.text)
+		return fault.Failf(fault.ErrDenied, "permission denied for %s: give it the role %q %s%s", who, what.Role(), where(what), r.text)
 	}
 	return fault.Failf(fault.ErrDenied, "permission denied for %s: its access policy needs %s; if the vault uses roles, give it the role %q%s", who, what.Permission(), what.Role(), r.text)
+}
+
+// where is what the role must be on.
+func where(what Object) string {
+	if strings.HasSuffix(what.Permission(), " list") {
+		return "on the vault, which a list needs"
+	}
+	return "on the vault or on this object"
 }
 
 // wants says what a 401 asks for.
@@ -111,7 +119,7 @@ func (r refused) wants() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("; it wants one of tenant %s for %s: check tenantID, resource and cloud", message.Excerpt(c.tenant), message.Excerpt(c.resource))
+	return fmt.Sprintf("; it wants one of tenant %s for %s: check `tenantID` and `cloud`, and the setting resource if the store has it", message.Excerpt(c.tenant), message.Excerpt(c.resource))
 }
 
 // unreachable explains a call without an answer. The text of err is quoted only

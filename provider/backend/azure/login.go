@@ -76,7 +76,7 @@ func (v *Vault) login(ctx context.Context, as identity.Identity, s subject, want
 	from, err := v.entra(s.method, want.tenant, clientID, sent)
 	if err != nil {
 		// The library's own words repeat the tenant, which a class may give.
-		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrInvalid, "tenantID or the client ID is not one that Entra ID knows the form of")
+		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrInvalid, "`tenantID` or auth.clientID is not one that Entra ID knows the form of")
 	}
 	var got azcore.AccessToken
 	err = v.backoff.Do(ctx, v.loginHost(), func(ctx context.Context) remote.Outcome {
@@ -199,16 +199,16 @@ func (v *Vault) remedy(description string, as identity.Identity, s subject) stri
 	code, _, _ := strings.Cut(description, ":")
 	switch code {
 	case "AADSTS700016", "AADSTS70001":
-		return "there is no such application in the tenant; check auth.clientID and tenantID"
+		return "there is no such application in the tenant; check auth.clientID and `tenantID`"
 	case "AADSTS90002", "AADSTS900023", "AADSTS900021":
-		return "there is no such tenant; check tenantID and cloud"
+		return "there is no such tenant; check `tenantID` and `cloud`"
 	case "AADSTS7000215", "AADSTS7000222":
 		return "the client secret is wrong or has ended; put a new one into the nodePublishSecretRef Secret"
 	case "AADSTS700024":
 		return "the pod's token is not valid at this time; check the node's clock"
 	}
 	if s.method == methodServicePrincipal {
-		return "check the client ID and secret in the nodePublishSecretRef Secret, and tenantID"
+		return "check the client ID and secret in the nodePublishSecretRef Secret, and `tenantID`"
 	}
 	if v.config.Auth.IdentityBinding {
 		return fmt.Sprintf("check that the managed identity is bound to this cluster, and that a role lets %s use it", as)

@@ -57,7 +57,27 @@ func TestParametersBecomeSettingsOfAStore(t *testing.T) {
 		},
 		"a cloud of one's own": {
 			map[string]string{"cloudName": "AzureStackCloud", "cloudEnvFileName": "/etc/cloud.json"}, "azure",
-			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "environmentFile": "/etc/cloud.json", "auth": map[string]any{"clientID": "c"}}, "",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "auth": map[string]any{"clientID": "c"}},
+			"cloudEnvFileName: has no effect: the file lies on the node, and the operator's configuration says which it is",
+		},
+		"a cloud of the operator's": {
+			map[string]string{"cloudName": "AzureStackCloud"}, "azure",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "cloud": "AzureStackCloud", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"an identity that pods are bound to": {
+			map[string]string{"useAzureTokenProxy": " True "}, "azure",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c", "identityBinding": true}}, "",
+		},
+		"what the service account says": {
+			map[string]string{"clientID": "", "tenantID": ""}, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv"}, "",
+		},
+		"AD FS": {
+			map[string]string{"tenantID": "adfs"}, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "adfs", "auth": map[string]any{"clientID": "c"}}, "",
+		},
+		"what a guide gives besides": {
+			map[string]string{"useWorkloadIdentity": "true", "providerName": "azure", "team": "a"}, "azure",
+			map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}},
+			"providerName: unknown parameter, which has no effect; known are PARAMETERS; team: unknown parameter, which has no effect; known are PARAMETERS; useWorkloadIdentity: unknown parameter, which has no effect; known are PARAMETERS",
 		},
 		"two tenants": {
 			map[string]string{"tenantId": "older"}, "azure", map[string]any{"type": "azure-key-vault", "vault": "kv", "tenantID": "t", "auth": map[string]any{"clientID": "c"}},
@@ -75,7 +95,7 @@ func TestParametersBecomeSettingsOfAStore(t *testing.T) {
 			if class.Objects[0].Store != test.store {
 				t.Errorf("the object is read from %s", class.Objects[0].Store)
 			}
-			if idle := class.Idle.Error(); idle != test.idle {
+			if idle := strings.ReplaceAll(class.Idle.Error(), strings.Join(known(), ", "), "PARAMETERS"); idle != test.idle {
 				t.Errorf("without effect: %s, want %s", idle, test.idle)
 			}
 		})
@@ -99,7 +119,11 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 		"some versions":        {"{objectName: a, objectType: secret, objectVersionHistory: 3}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4}}},
 		"a mode":               {"{objectName: a, objectType: key, filePermission: 0440}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
 		"text that is decoded": {"{objectName: a, objectType: secret, objectEncoding: HEX}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
-		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''\nobjectVersionHistory:\noptional:\nobjectTags:", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a history below one":  {"{objectName: a, objectType: key, objectVersionHistory: -3}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a property":           {"{objectName: a, objectType: secret, property: ' db.password ', objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Property: "db.password", Encoding: "base64", Options: pem}},
+		"what may be missing":  {"{objectName: a, objectType: cert, optional: true}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a", Optional: true}},
+		"a pattern":            {"{objectName: db-*, objectType: secret, objectAlias: db, objectTags: {app: web, tier: 1}}", spec.Object{Path: "db", Store: "azure", Key: "secrets/db-*", Expand: true, Options: map[string]any{"format": "pem", "tags": map[string]any{"app": "web", "tier": "1"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(parameters(map[string]string{"objects": array(t, test.fields)}))
@@ -111,6 +135,49 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 				t.Errorf("object %+v, want %+v", class.Objects[0], test.want)
 			}
 		})
+	}
+}
+
+// With the operator's option, the secret of a certificate makes two files more. The
+// store tells which secrets are those of certificates.
+func TestCertificateAndKeyInSeparateFiles(t *testing.T) {
+	separate := map[string]any{"format": "pem", "separate": true}
+	for name, test := range map[string]struct {
+		fields string
+		want   []spec.Object
+	}{
+		"a secret": {"{objectName: a, objectType: secret, objectAlias: tls/a}", []spec.Object{
+			{Path: "tls/a.crt", Store: "azure", Key: "secrets/a", Property: "crt", Optional: true, Options: separate},
+			{Path: "tls/a.key", Store: "azure", Key: "secrets/a", Property: "key", Optional: true, Options: separate},
+			{Path: "tls/a", Store: "azure", Key: "secrets/a", Property: "all", Options: separate},
+		}},
+		"a PFX": {"{objectName: a, objectType: secret, objectFormat: PFX}", []spec.Object{
+			{Path: "a.crt", Store: "azure", Key: "secrets/a", Property: "crt", Optional: true, Options: map[string]any{"separate": true}},
+			{Path: "a.key", Store: "azure", Key: "secrets/a", Property: "key", Optional: true, Options: map[string]any{"separate": true}},
+			{Path: "a", Store: "azure", Key: "secrets/a", Property: "all", Options: map[string]any{"separate": true}},
+		}},
+		"a history":     {"{objectName: a, objectType: secret, objectVersionHistory: 2}", []spec.Object{{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "separate": true, "history": 3}}}},
+		"a certificate": {"{objectName: a, objectType: cert}", []spec.Object{{Path: "a", Store: "azure", Key: "certificates/a"}}},
+		"a key":         {"{objectName: a, objectType: key}", []spec.Object{{Path: "a", Store: "azure", Key: "keys/a"}}},
+		"a property":    {"{objectName: a, objectType: secret, property: b}", []spec.Object{{Path: "a", Store: "azure", Key: "secrets/a", Property: "b", Options: map[string]any{"format": "pem"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class, err := Options{SeparateCertAndKey: true}.Parse(parameters(map[string]string{"objects": array(t, test.fields)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range test.want {
+				test.want[i].Entry = 1
+			}
+			if !reflect.DeepEqual(class.Objects, test.want) {
+				t.Errorf("objects\n%+v, want\n%+v", class.Objects, test.want)
+			}
+		})
+	}
+	// A file that the class itself names goes before one that may not be there.
+	class, err := Options{SeparateCertAndKey: true}.Parse(parameters(map[string]string{"objects": array(t, "{objectName: leaf, objectType: cert, objectAlias: a.crt}", "{objectName: a, objectType: secret}")}))
+	if err != nil || len(class.Objects) != 3 || class.Objects[0].Key != "certificates/leaf" || len(class.Validate()) > 0 || len(class.Idle) > 0 {
+		t.Errorf("objects %+v, idle %v, error %v", class.Objects, class.Idle, err)
 	}
 }
 
@@ -131,16 +198,18 @@ func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
 	}{
 		"nothing at all": {
 			map[string]string{"keyvaultName": "", "tenantID": "", "objects": ""},
-			"keyvaultName: missing; give the name of the vault; tenantID: missing; give the ID of the tenant that the vault is in; objects: missing; list what the volume is to hold",
+			"keyvaultName: missing; give the name of the vault; objects: missing; list what the volume is to hold",
 		},
 		"a parameter that is misspelt":  {map[string]string{"keyVaultname": "x"}, "keyVaultname: unknown parameter, which has no effect; did you mean keyvaultName?"},
 		"a flag that is none":           {map[string]string{"usePodIdentity": "no"}, `usePodIdentity: must be "true" or "false"`},
 		"pod identity":                  {map[string]string{"usePodIdentity": "true"}, "usePodIdentity: AAD Pod Identity has been retired; give clientID to read as the pod by workload identity"},
 		"two identities":                {map[string]string{"usePodIdentity": "true", "useVMManagedIdentity": "1"}, "usePodIdentity: only one identity can read; useVMManagedIdentity is true as well"},
-		"identity binding":              {map[string]string{"useAzureTokenProxy": "true"}, "useAzureTokenProxy: identity binding is not supported; remove it, and give the identity a federated credential for the pod's service account"},
+		"three identities":              {map[string]string{"usePodIdentity": "true", "useVMManagedIdentity": "1", "useAzureTokenProxy": "T"}, "usePodIdentity: only one identity can read; useVMManagedIdentity and useAzureTokenProxy is true as well"},
+		"the node's and a bound one":    {map[string]string{"useVMManagedIdentity": "true", "useAzureTokenProxy": "true"}, "useVMManagedIdentity: only one identity can read; useAzureTokenProxy is true as well"},
+		"a binding that is no flag":     {map[string]string{"useAzureTokenProxy": "invalid"}, `useAzureTokenProxy: must be "true" or "false"`},
 		"a cloud that is none":          {map[string]string{"cloudName": "Azure"}, "cloudName: must be one of AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud and AzureStackCloud"},
 		"a cloud that is closed":        {map[string]string{"cloudName": "AzureGermanCloud"}, "cloudName: this cloud was closed in 2021"},
-		"a cloud without its file":      {map[string]string{"cloudName": "AzureStackCloud"}, "cloudEnvFileName: missing; cloudName AzureStackCloud needs the file that describes the cloud"},
+		"a cloud's file without it":     {map[string]string{"cloudEnvFileName": "/etc/cloud.json"}, "cloudEnvFileName: has no effect without cloudName AzureStackCloud"},
 		"objects that are a list":       {map[string]string{"objects": "- objectName: a"}, "objects: line 1: must be a map of fields"},
 		"another list":                  {map[string]string{"objects": "arrays: []"}, "objects: has no entries; list at least one object; objects.arrays: line 1: unknown field, which has no effect; did you mean array?"},
 		"objects that are no text":      {map[string]string{"objects": "array:\n  - objectName: a\n    objectType: secret"}, "objects.array[0]: line 2: must be text that holds the object's fields; put a | after the dash"},
@@ -156,6 +225,12 @@ func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
 		"a history that is too long":    {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectVersionHistory: 50}")}, "object 1 (a): objectVersionHistory: must be at most 49"},
 		"a history in words":            {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectVersionHistory: all}")}, "object 1 (a): objectVersionHistory: must be a whole number"},
 		"one file twice":                {map[string]string{"objects": array(t, "{objectName: a, objectType: key}", "{objectName: a, objectType: secret}")}, "object 1 (a): objectAlias: has no effect: object 2 makes the same file"},
+		"a pattern without its place":   {map[string]string{"objects": array(t, "{objectName: db-*, objectType: secret}")}, "object 1 (db-*): objectAlias: missing; say which directory the files of the pattern lie in"},
+		"a pattern of keys":             {map[string]string{"objects": array(t, "{objectName: '*', objectAlias: a, objectType: key}")}, "object 1 (a): objectType: must be secret where objectName is a pattern"},
+		"a version of a pattern":        {map[string]string{"objects": array(t, "{objectName: '*', objectAlias: a, objectType: secret, objectVersion: 12, objectVersionHistory: 2, property: x}")}, "object 1 (a): objectVersion: is for one object, and objectName is a pattern; object 1 (a): objectVersionHistory: is for one object, and objectName is a pattern; object 1 (a): property: is for one object, and objectName is a pattern"},
+		"tags without a pattern":        {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, objectTags: {b: c}}")}, "object 1 (a): objectTags: choose among the secrets of a pattern; give an objectName with a *"},
+		"a property of a history":       {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, property: b, objectVersionHistory: 2}")}, "object 1 (a): property: is for one version, and objectVersionHistory is above 1"},
+		"a property of a key":           {map[string]string{"objects": array(t, "{objectName: a, objectType: key, property: b}")}, "object 1 (a): property: is for the objectType secret alone"},
 		"a file outside":                {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectAlias: ../a}")}, "object 1 (../a): objectAlias: must not leave the volume; remove the .."},
 	} {
 		t.Run(name, func(t *testing.T) {

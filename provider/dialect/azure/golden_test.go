@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,6 +36,15 @@ type node struct {
 	pod   identity.Identity
 	// passed is how far the engine's clock is ahead of the machine's.
 	passed *atomic.Int64
+	// options are the dialect's.
+	options *dialect.Options
+	// annotations are those of the pod's service account; nil is what nobody may read.
+	annotations map[string]string
+}
+
+// Annotation implements the cluster of the store.
+func (n *node) Annotation(_ context.Context, _, _, name string) (string, error) {
+	return n.annotations[name], nil
 }
 
 func newNode(t *testing.T) *node {
@@ -68,9 +78,11 @@ func newNode(t *testing.T) *node {
 	}
 	calls := remote.NewCalls(cfg.Bounds.StoreCalls)
 	passed := new(atomic.Int64)
+	n := &node{azure: server, passed: passed, options: &dialect.Options{}}
+	parse := func(parameters map[string]string) (*spec.Class, error) { return n.options.Parse(parameters) }
 	eng, err := engine.New(engine.Options{
-		Config: cfg, Dialects: map[string]spec.Dialect{dialect.Name: dialect.Parse, lanyard.Name: lanyard.Parse},
-		Types: []store.Type{azure.NewType(azure.Options{Calls: calls})}, Calls: calls, Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Now().Add(time.Duration(passed.Load())) },
+		Config: cfg, Dialects: map[string]spec.Dialect{dialect.Name: parse, lanyard.Name: lanyard.Parse},
+		Types: []store.Type{azure.NewType(azure.Options{Calls: calls, Cluster: n, ClusterAllowed: func() bool { return n.annotations != nil }})}, Calls: calls, Metrics: prometheus.NewRegistry(), Now: func() time.Time { return time.Now().Add(time.Duration(passed.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +90,11 @@ func newNode(t *testing.T) *node {
 	t.Cleanup(eng.Close)
 	expires := time.Now().Add(time.Hour)
 	token := server.NewIssuer(t).Token(t, "shop/web", audience, expires)
-	return &node{eng, server, identity.Identity{
+	n.Engine, n.pod = eng, identity.Identity{
 		Namespace: "shop", ServiceAccount: "web", Pod: "web-1", PodUID: "uid-of-web-1",
 		Tokens: map[string]identity.Token{audience: {JWT: secret.NewString(token), Expires: expires}},
-	}, passed}
+	}
+	return n
 }
 
 // class is as much of a SecretProviderClass as matters here.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,8 +90,31 @@ func (p *parser) objects(store, given string) []spec.Object {
 			objects = append(objects, o)
 		}
 	}
-	return p.LastCounts(parameterObjects, fieldAlias, objects)
+	if !p.options.SeparateCertAndKey {
+		return p.LastCounts(parameterObjects, fieldAlias, objects)
+	}
+	return p.LastCounts(parameterObjects, fieldAlias, withoutNamed(objects))
 }
+
+// withoutNamed returns the objects without those for the files of a certificate, which
+// may not be there, where an entry of the class names the file.
+func withoutNamed(objects []spec.Object) []spec.Object {
+	isPart := func(o spec.Object) bool {
+		return o.Options["separate"] == true && (o.Property == partCertificate || o.Property == partKey)
+	}
+	named := map[string]bool{}
+	for _, o := range objects {
+		named[path.Clean(o.Path)] = named[path.Clean(o.Path)] || !isPart(o)
+	}
+	return slices.DeleteFunc(objects, func(o spec.Object) bool { return isPart(o) && named[path.Clean(o.Path)] })
+}
+
+// What the store makes of a secret whose parts are separated.
+const (
+	partAll         = "all"
+	partCertificate = "crt"
+	partKey         = "key"
+)
 
 // entry decodes the YAML of one object and converts it.
 func (p *parser) entry(store string, i int, text inner, lines []string) []spec.Object {
@@ -140,9 +164,9 @@ func separated(o spec.Object) []spec.Object {
 		return []spec.Object{o}
 	}
 	certificate, key := o, o
-	certificate.Path, certificate.Property, certificate.Optional = o.Path+".crt", "crt", true
-	key.Path, key.Property, key.Optional = o.Path+".key", "key", true
-	o.Property = "all"
+	certificate.Path, certificate.Property, certificate.Optional = o.Path+".crt", partCertificate, true
+	key.Path, key.Property, key.Optional = o.Path+".key", partKey, true
+	o.Property = partAll
 	return []spec.Object{certificate, key, o}
 }
 
@@ -164,7 +188,10 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	if e.History > maxHistory {
 		wrong(fieldHistory, "must be at most %d", maxHistory)
 	}
-	if e.History > 1 && e.Property != "" {
+	if e.Property != "" && e.Type != typeSecret {
+		wrong(fieldProperty, "is for the objectType secret alone")
+	}
+	if e.History > 1 && e.Property != "" && !e.several() {
 		wrong(fieldProperty, "is for one version, and %s is above 1", fieldHistory)
 	}
 	if e.History > 1 {

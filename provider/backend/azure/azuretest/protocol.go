@@ -42,6 +42,8 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, v *Vault) {
 			refuse(w, http.StatusBadRequest, "BadParameter", "", "The request must specify the api-version query parameter.")
 		case kind == "secrets" && name == "" && v.mayUse(clientID, "secrets/"):
 			s.listSecrets(w, r, v)
+		case kind == "secrets" && name == "":
+			v.deny(w, clientID, kind, name)
 		case name == "":
 			refuse(w, http.StatusForbidden, "Forbidden", "ForbiddenByRbac", "Caller is not authorized to perform action on resource.")
 		case !v.mayUse(clientID, kind+"/"+name):
