@@ -38,7 +38,7 @@ func corpusDialects() map[string]corpusDialect {
 	return map[string]corpusDialect{
 		vault.Name: {least: 290, parse: vault.Parse, store: vaultCorpus},
 		aws.Name:   {least: 200, parse: aws.Parse, store: awsCorpus},
-		azure.Name: {least: 1, parse: azure.Parse, store: azureCorpus},
+		azure.Name: {least: 210, parse: azure.Parse, store: azureCorpus},
 		gcp.Name:   {least: 218, parse: gcp.Parse, store: gcpCorpus},
 	}
 }

@@ -38,7 +38,8 @@ type metadata struct {
 // maxTenants bounds the tenants whose metadata is kept.
 const maxTenants = 64
 
-const discoveryPath = "/v2.0/.well-known/openid-configuration"
+// discoveryPath ends the URL at Entra ID and AD FS.
+const discoveryPath = "/.well-known/openid-configuration"
 
 // Do implements policy.Transporter.
 func (d *discovery) Do(req *http.Request) (*http.Response, error) {

@@ -391,3 +391,19 @@ func TestATokenIsRenewedBeforeItEnds(t *testing.T) {
 		}
 	}
 }
+
+// Azure Stack Hub may log in with AD FS, which the tenant adfs stands for.
+// https://learn.microsoft.com/azure-stack/operator/azure-stack-identity-overview
+func TestALoginWithADFS(t *testing.T) {
+	f := newFixture(t)
+	f.vault.Put("db", "hunter2")
+	s := f.open(map[string]any{"tenantID": "adfs"})
+	for range 2 {
+		if got := f.text(s, db); got != "hunter2" {
+			t.Errorf("Read = %q", got)
+		}
+	}
+	if n := f.azure.Calls("discovery"); n != 1 {
+		t.Errorf("%d discoveries, want 1", n)
+	}
+}

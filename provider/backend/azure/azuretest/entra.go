@@ -62,11 +62,32 @@ func (s *Server) SetTokenAudience(audience string) {
 // serveEntra is Microsoft Entra ID.
 func (s *Server) serveEntra(w http.ResponseWriter, r *http.Request) {
 	named, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if named == "adfs" {
+		s.serveADFS(w, r, path)
+		return
+	}
 	switch path {
 	case "v2.0/.well-known/openid-configuration":
 		s.answering(w, r, "discovery", func(w http.ResponseWriter) { s.discover(w, r.Host, named) })
 	case "oauth2/v2.0/token":
 		s.answering(w, r, "token", func(w http.ResponseWriter) { s.grant(w, r, named) })
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// serveADFS is Active Directory Federation Services, which stands in for Entra ID in
+// clouds that are cut off, and knows no tenants.
+// https://learn.microsoft.com/windows-server/identity/ad-fs/overview/ad-fs-openid-connect-oauth-flows-scenarios
+func (s *Server) serveADFS(w http.ResponseWriter, r *http.Request, path string) {
+	switch path {
+	case ".well-known/openid-configuration":
+		base := "https://" + r.Host + "/adfs"
+		s.answering(w, r, "discovery", func(w http.ResponseWriter) {
+			answer(w, map[string]any{"issuer": base, "token_endpoint": base + "/oauth2/token", "authorization_endpoint": base + "/oauth2/authorize"})
+		})
+	case "oauth2/token":
+		s.answering(w, r, "token", func(w http.ResponseWriter) { s.grant(w, r, Tenant) })
 	default:
 		http.NotFound(w, r)
 	}
