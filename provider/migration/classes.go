@@ -249,23 +249,6 @@ func (p *planner) azure(classes []said) {
 	if len(valuesOf(classes, "azure", "auth.clientID")) > 0 {
 		p.tokens = append(p.tokens, "api://AzureADTokenExchange")
 	}
-	for n := range p.providers {
-		f := &p.providers[n]
-		flags, _ := readFlags(f.container)
-		if f.original.Provider == "azure" && !f.windows && isTrue(flags["write-cert-and-key-in-separate-files"]) {
-			p.separateFiles(classes)
-			break
-		}
-	}
-}
-
-// separateFiles tells which classes may be of pods that read the files NAME.crt and NAME.key.
-func (p *planner) separateFiles(classes []said) {
-	for _, s := range classes {
-		if s.object == message.Printable(s.class.String()) && slices.ContainsFunc(s.Objects, func(o spec.Object) bool { return strings.HasPrefix(o.Key, "secrets/") }) {
-			p.differs(s.object, "of a secret that belongs to a certificate, NAME.crt and NAME.key beside its file are not made; pods that read those need a native class (docs/migrate-from-azure.md)")
-		}
-	}
 }
 
 // hostNetwork keeps a provider on the host's network that asks the metadata service for the
