@@ -52,7 +52,12 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 		"azure vault":            {"azure", with(azure("{objectName: a, objectType: secret}"), "keyvaultName", "k_v"), []string{"keyvaultName: must be the name alone"}},
 		"azure tenant":           {"azure", with(azure("{objectName: a, objectType: secret}"), "tenantID", "a b"), []string{"tenantID: "}},
 		"azure node":             {"azure", with(azure("{objectName: a, objectType: secret}"), "useVMManagedIdentity", "true"), []string{"useVMManagedIdentity: reads with the node's own identity"}},
-		"azure environment file": {"azure", with(with(azure("{objectName: a, objectType: secret}"), "cloudName", "AzureStackCloud"), "cloudEnvFileName", "/x"), []string{"cloudEnvFileName: reads a file of the node"}},
+		"azure environment file": {"azure", with(with(azure("{objectName: a, objectType: secret}"), "cloudName", "AzureStackCloud"), "cloudEnvFileName", "/x"), []string{"cloudName: AzureStackCloud is described by a file of the node: the operator's configuration must say which"}},
+		"azure identity binding": {"azure", with(azure("{objectName: a, objectType: secret}"), "useAzureTokenProxy", "true"), []string{"useAzureTokenProxy: logs in through the cluster's token proxy"}},
+		"azure client":           {"azure", with(azure("{objectName: a, objectType: secret}"), "clientID", "a b"), []string{"clientID: must be"}},
+		"azure patterns": {"azure", azure("{objectName: 'a*b_', objectType: secret, objectAlias: a}", "{objectName: 'a*', objectType: key, objectAlias: b}"), []string{
+			"object 1 (a): objectName: names the secret wrongly", "object 2 (b): objectType: must be secret where objectName is a pattern",
+		}},
 		"aws objects": {"aws", amazon("{objectName: 'a b', objectType: secretsmanager}", "{objectName: 'a:3', objectType: ssmparameter}", "{objectName: a, objectType: ssmparameter, objectVersion: x}", "{objectName: b, objectType: secretsmanager, objectVersion: x}",
 			"{objectName: d, objectType: secretsmanager, jmesPath: [{path: my-key, objectAlias: x}]}", "{objectName: 'arn:aws:ssm:us-east-1:111122223333:parameter/prod/db', objectAlias: q}", "{objectName: e, objectType: ssmparameter, objectVersion: '3', objectVersionLabel: l}"), []string{
 			"object 1 (a b): objectName: must be a secret's ARN", "object 2 (a:3): objectName: must not hold a colon; a version goes into objectVersion, a label into objectVersionLabel",

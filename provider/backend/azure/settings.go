@@ -123,19 +123,21 @@ var (
 // fillCloud sets what the cloud says and nobody else does.
 func (s *Settings) fillCloud(problems *remote.Problems) {
 	c, known := cloudNamed(cmp.Or(s.Cloud, clouds()[0].name))
-	if strings.EqualFold(s.Cloud, customCloud) {
-		if s.DNSSuffix == "" || s.AuthorityHost == "" {
-			problems.Add("cloud", "%s is described by a file of the node: the operator's configuration must say which for this store, in environmentFile", customCloud)
-		}
+	custom := strings.EqualFold(s.Cloud, customCloud)
+	switch {
+	case custom && s.DNSSuffix != "" && s.AuthorityHost != "":
 		return
-	}
-	if !known {
+	case custom:
+		problems.Add("cloud", "%s is described by a file of the node: the operator's configuration must say which for this store, in environmentFile", customCloud)
+	case !known:
 		names := make([]string, 0, 2*len(clouds()))
 		for _, c := range clouds() {
 			names = append(names, c.name)
 		}
 		problems.Add("cloud", "%s; for any other cloud leave it out, and give dnsSuffix and authorityHost", strict.Unknown("cloud", message.Excerpt(s.Cloud), names))
-		return
+	}
+	if !known {
+		c = clouds()[0] // for the checks of what else there is
 	}
 	if s.AuthorityHost == "" {
 		s.AuthorityHost = c.authority

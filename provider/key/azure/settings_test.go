@@ -24,6 +24,7 @@ func TestEverySettingIsDecidedOn(t *testing.T) {
 		"apiVersion":      {Part: keytest.Reach, To: "7.5"},
 		"tenantID":        {Part: keytest.Reach, To: "00000000-0000-0000-0000-000000000001"},
 		"auth":            {Part: keytest.Reach, To: map[string]any{"method": "managedIdentity"}},
+		"tokenProxy":      {Part: keytest.Reach, To: map[string]any{"url": "https://proxy", "serverName": "a.ests.aks"}},
 		"tls":             {Part: keytest.Reach, To: map[string]any{"caCertFile": "/ca.pem"}},
 		"timeout":         {Part: keytest.Reach, To: "7s"},
 		"retries":         {Part: keytest.Reach, To: 3},
