@@ -246,9 +246,17 @@ func (p *planner) azure(classes []said) {
 		}
 		p.hostNetwork()
 	}
-	if len(valuesOf(classes, "azure", "auth.clientID")) > 0 {
-		p.tokens = append(p.tokens, "api://AzureADTokenExchange")
+	var audiences []string
+	for _, s := range classes {
+		switch {
+		case s.of("azure", "auth.identityBinding") == "true":
+			audiences = append(audiences, "api://AKSIdentityBinding")
+		case s.of("azure", "auth.clientID") != "":
+			audiences = append(audiences, "api://AzureADTokenExchange")
+		}
 	}
+	slices.Sort(audiences)
+	p.tokens = append(p.tokens, slices.Compact(audiences)...)
 }
 
 // hostNetwork keeps a provider on the host's network that asks the metadata service for the
