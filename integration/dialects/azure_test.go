@@ -90,7 +90,7 @@ func TestAzureClassesOfTheirOwn(t *testing.T) {
 	n := newNode(t, "azure", "{}", from, azureAudience)
 	for name, test := range map[string]struct{ parameters, want map[string]string }{
 		"the node's identity":  {map[string]string{"useVMManagedIdentity": "true"}, map[string]string{"useVMManagedIdentity": "reads with the node's own identity"}},
-		"a file of the node":   {map[string]string{"clientID": "c", "cloudName": "AzureStackCloud", "cloudEnvFileName": "/etc/passwd"}, map[string]string{"cloudEnvFileName": "reads a file of the node"}},
+		"a file of the node":   {map[string]string{"clientID": "c", "cloudName": "AzureStackCloud", "cloudEnvFileName": "/etc/passwd"}, map[string]string{"cloudName": "AzureStackCloud is described by a file of the node"}},
 		"a vault that is none": {map[string]string{"clientID": "c", "keyvaultName": "https://web-kv"}, map[string]string{"keyvaultName": "must be the name alone"}},
 	} {
 		t.Run(name, func(t *testing.T) {
