@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/internal/address"
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -61,7 +62,7 @@ func (m *merger) merge(operator, class map[string]any, prefix string) map[string
 			}
 			continue
 		}
-		if isPinned && reflect.DeepEqual(pinned, class[name]) {
+		if isPinned && same(pinned, class[name]) {
 			continue
 		}
 		patterns, overridable := m.operator.Override[field]
@@ -83,6 +84,17 @@ func (m *merger) refuse(field, format string, args ...any) {
 	m.Refused = append(m.Refused, spec.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
 }
 
+// same says whether a class's value of a setting means the operator's: a URL may be
+// spelt otherwise, and have slashes around it, as a path may.
+func same(operator, class any) bool {
+	mine, isText := operator.(string)
+	other, both := class.(string)
+	if isText && both {
+		return address.SameURL(mine, other) || mine != "" && strings.Trim(mine, "/") == strings.Trim(other, "/")
+	}
+	return reflect.DeepEqual(operator, class)
+}
+
 // matches says whether a setting's value is among the patterns. Lists and maps
 // never are.
 func matches(patterns []string, value any) bool {
@@ -92,7 +104,11 @@ func matches(patterns []string, value any) bool {
 		return false
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		ok, err := path.Match(pattern, fmt.Sprint(value))
+		text := fmt.Sprint(value)
+		ok, err := path.Match(pattern, text)
+		if err == nil && !ok {
+			ok, err = path.Match(address.URL(pattern), address.URL(text))
+		}
 		return err == nil && ok
 	})
 }
@@ -149,7 +165,7 @@ func (s Store) added(operator, class map[string]any, prefix string) map[string]a
 		pinned, isPinned := operator[name]
 		nested, isMap := value.(map[string]any)
 		switch {
-		case slices.Contains(s.Ignore, prefix+name), isPinned && reflect.DeepEqual(pinned, value):
+		case slices.Contains(s.Ignore, prefix+name), isPinned && same(pinned, value):
 		case isMap:
 			below, _ := pinned.(map[string]any)
 			if rest := s.added(below, nested, prefix+name+"."); len(rest) > 0 {

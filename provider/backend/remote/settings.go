@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +70,51 @@ func (p *Problems) CheckTries(timeout, minTimeout time.Duration, retries, maxRet
 // after its port. It returns the URL with the scheme and the host alone; empty if
 // there is a problem.
 func (p *Problems) CheckURL(field, text, example string, schemes ...string) string {
+	parsed := p.checkServer(field, text, example, schemes)
+	switch {
+	case parsed == nil:
+		return ""
+	case strings.TrimSuffix(parsed.Path, "/") != "" || beyondPath(parsed):
+		p.Add(field, "must not go beyond the port: no path, no ?, no #; such as %s", example)
+		return ""
+	}
+	return parsed.Scheme + "://" + parsed.Host
+}
+
+// CheckBaseURL is CheckURL for a server whose API may lie below a path, as behind an
+// ingress. It returns the URL with the path, if there is one, without needless slashes.
+func (p *Problems) CheckBaseURL(field, text, example string, schemes ...string) string {
+	parsed := p.checkServer(field, text, example, schemes)
+	if parsed == nil {
+		return ""
+	}
+	base := parsed.Scheme + "://" + parsed.Host
+	for part := range strings.SplitSeq(parsed.Path, "/") {
+		switch {
+		case part == "":
+		case part == "." || part == ".." || !plainPart.MatchString(part):
+			p.Add(field, "has a path with other parts than letters, digits, dashes, dots and underscores; must be a URL such as %s", example)
+			return ""
+		default:
+			base += "/" + part
+		}
+	}
+	if beyondPath(parsed) {
+		p.Add(field, "must not go beyond the path: no ?, no #; such as %s", example)
+		return ""
+	}
+	return base
+}
+
+// plainPart is a part of a path that everyone on its way writes alike.
+var plainPart = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
+
+func beyondPath(u *url.URL) bool {
+	return u.RawQuery != "" || u.ForceQuery || u.Fragment != ""
+}
+
+// checkServer checks a URL up to its port and returns it; nil if there is a problem.
+func (p *Problems) checkServer(field, text, example string, schemes []string) *url.URL {
 	// The parser's own error repeats the text, which may hold a password.
 	parsed, err := url.Parse(text)
 	switch {
@@ -80,10 +126,8 @@ func (p *Problems) CheckURL(field, text, example string, schemes ...string) stri
 		p.Add(field, "must begin with %s://, such as %s", strings.Join(schemes, ":// or "), example)
 	case parsed.Hostname() == "":
 		p.Add(field, "names no host; must be a URL such as %s", example)
-	case strings.TrimSuffix(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
-		p.Add(field, "must not go beyond the port: no path, no ?, no #; such as %s", example)
 	default:
-		return parsed.Scheme + "://" + parsed.Host
+		return parsed
 	}
-	return ""
+	return nil
 }

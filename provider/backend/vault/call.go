@@ -161,7 +161,7 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 
 func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
 	target := *c.address
-	target.Path = "/v1/" + r.Path
+	target.Path += "/v1/" + r.Path
 	prepared := api.Request{
 		Method: r.Method, URL: &target, Host: target.Host, Params: r.Params,
 		Headers:     http.Header{api.RequestHeaderName: {"true"}},

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lanyardhq/lanyard/internal/address"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
@@ -53,7 +54,7 @@ func (s *Settings) AsPerson(person *Person, problems *remote.Problems) {
 	if s.Address == "" {
 		s.Address = person.Address
 	}
-	if strings.TrimSuffix(s.Address, "/") != strings.TrimSuffix(person.Address, "/") {
+	if !address.SameURL(s.Address, person.Address) {
 		problems.Add("address", "is not the Vault that your token is for; if you trust it, set VAULT_ADDR to it")
 	}
 	if s.Namespace == "" {
@@ -88,7 +89,10 @@ func (s *Settings) checkAddress(problems *remote.Problems) {
 		problems.Add("address", "is missing; must be the server's URL such as %s", example)
 		return
 	}
-	if checked := problems.CheckURL("address", s.Address, example, "https", "http"); checked != "" {
+	if checked := problems.CheckBaseURL("address", s.Address, example, "https", "http"); checked != "" {
+		if strings.HasSuffix(checked, "/v1") {
+			problems.Add("address", "must end before /v1, which every call adds; such as %s", example)
+		}
 		s.Address = checked
 		s.Network.Rule.Check("address", s.Address, problems.Add)
 	}
