@@ -51,7 +51,7 @@ func withoutMissing(settings any, missing map[string]bool) any {
 			switch name {
 			case "keyRing": // its store passes over the file by itself
 				missing[path] = true
-			case "caCertFile", "caCertDir":
+			case "caCertFile", "caCertDir", "headersFile":
 				missing[path] = true
 				delete(left, name)
 			case "clientCertFile", "clientKeyFile": // the pair is one setting

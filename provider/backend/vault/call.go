@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -30,6 +31,8 @@ type client struct {
 	namespace string
 	from      remote.Speaker
 	backoff   remote.Backoff
+	// headersFile holds further headers; empty for none.
+	headersFile string
 }
 
 // newClient makes the calls with a client that follows no redirect, as is right for
@@ -49,6 +52,8 @@ func newClient(config *Settings, calls *http.Client) (*client, error) {
 		namespace: config.Namespace,
 		from:      config.Network.Speaker(says, address.Host),
 		backoff:   remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
+
+		headersFile: config.HeadersFile,
 	}, nil
 }
 
@@ -79,11 +84,14 @@ type Request struct {
 	// carried out.
 	Repeatable bool
 
-	token secret.Bytes
+	token   secret.Bytes
+	headers headers
 }
 
 // sent is all that must not come back in an error.
-func (r *Request) sent() []secret.Bytes { return append([]secret.Bytes{r.token}, r.Secrets...) }
+func (r *Request) sent() []secret.Bytes {
+	return slices.Concat([]secret.Bytes{r.token}, r.Secrets, r.headers.secrets())
+}
 
 // Response is an answer that Vault meant: its status is not one that passes.
 type Response struct {
@@ -125,6 +133,13 @@ type outcome struct {
 
 // try makes a request once.
 func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
+	if c.headersFile != "" {
+		further, err := readHeaders(c.headersFile)
+		if err != nil {
+			return nil, outcome{err: fault.Failf(fault.ErrUnavailable, "headersFile: %v", err)}
+		}
+		r.headers = further
+	}
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
 		return nil, outcome{err: fault.Failf(fault.ErrInvalid, "%s %s cannot be sent", r.Method, message.Excerpt(r.Path))}
@@ -168,6 +183,7 @@ func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 		ClientToken: r.token.RevealString(),
 		BodyBytes:   r.Body,
 	}
+	r.headers.addTo(prepared.Headers)
 	if c.namespace != "" {
 		prepared.Headers.Set(api.NamespaceHeaderName, c.namespace)
 	}

@@ -60,6 +60,7 @@ type Pool struct {
 	now        func() time.Time
 	observed   string
 	transports *remote.Transports
+	warned     warned
 }
 
 // NewPool returns a Pool without connections.
@@ -69,9 +70,14 @@ func NewPool(opts Options) *Pool {
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
-// the certificate files that they name. It makes no call. The error wraps
+// the certificate and header files that they name. It makes no call. The error wraps
 // fault.ErrInvalid.
 func (p *Pool) Connect(settings *Settings) (*Connection, error) {
+	if settings.HeadersFile != "" {
+		if _, err := readHeaders(settings.HeadersFile); err != nil {
+			return nil, fault.Failf(fault.ErrInvalid, "headersFile: %v", err)
+		}
+	}
 	transport, release, err := p.transports.Acquire(remote.Route{TLS: settings.TLS, Network: settings.Network})
 	if err != nil {
 		return nil, err
@@ -83,7 +89,7 @@ func (p *Pool) Connect(settings *Settings) (*Connection, error) {
 	}
 	sessions := newSessions(settings, client, p.tokens, p.now)
 	sessions.person = p.person
-	return &Connection{client: client, sessions: sessions, now: p.now, release: release}, nil
+	return &Connection{client: client, sessions: sessions, now: p.now, release: release, warned: &p.warned}, nil
 }
 
 // Connection is one way to log in at one address. It is safe for concurrent
@@ -93,6 +99,7 @@ type Connection struct {
 	sessions *sessions
 	now      func() time.Time
 	release  func() // of the transport
+	warned   *warned
 }
 
 // Asked is how a call was made.

@@ -28,6 +28,9 @@ type Settings struct {
 	Auth      AuthSettings  `yaml:"auth"`
 	Timeout   time.Duration `yaml:"timeout"` // of one try of one call
 	Retries   int           `yaml:"retries"` // of one call, after the first try
+	// HeadersFile is a file of the node with further headers of every call, such as a
+	// gateway before Vault demands. It is read at each call.
+	HeadersFile string `yaml:"headersFile"`
 
 	// Network is the way to the address.
 	Network remote.Network `yaml:"-"`
@@ -51,6 +54,9 @@ func (s *Settings) AsPerson(person *Person, problems *remote.Problems) {
 	if s.TLS != (remote.TLS{}) {
 		problems.Add("tls", "has no place beside your own token; say whom to trust with VAULT_CACERT")
 	}
+	if s.HeadersFile != "" {
+		problems.Add("headersFile", "has no place beside your own token")
+	}
 	if s.Address == "" {
 		s.Address = person.Address
 	}
@@ -69,6 +75,7 @@ func (s *Settings) AsPerson(person *Person, problems *remote.Problems) {
 func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	s.byOperator = byOperator
 	s.checkAddress(problems)
+	s.checkHeaders(byOperator, problems)
 	s.TLS.Check(byOperator, true, problems.Add)
 	if s.TLS != (remote.TLS{}) && strings.HasPrefix(s.Address, "http://") {
 		problems.Add("tls", "has no effect with an address of http://; use https://")

@@ -23,5 +23,7 @@ func TestEverySettingIsDecidedOn(t *testing.T) {
 		"auth":    {Part: keytest.Reach, To: map[string]any{"method": "tokenFile", "tokenFile": "/t"}},
 		"timeout": {Part: keytest.Reach, To: "7s"},
 		"retries": {Part: keytest.Reach, To: 5},
+		// Its file is read when the key is opened for use.
+		"headersFile": {Part: keytest.Reach, To: "/headers"},
 	})
 }

@@ -39,6 +39,7 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 		}
 		return store.Value{}, refusal(q, s.connection.Who(), resp)
 	}
+	s.connection.Warn(q.where(), resp)
 	value, err := valueOf(q, resp)
 	if err != nil {
 		return store.Value{}, err
