@@ -70,22 +70,30 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 		}},
 		"gcp node": {"gcp", with(google("{resourceName: projects/shop-1/secrets/s/versions/1, path: e}"), "auth", "provider-adc"), []string{"auth: reads with the node's own credentials"}},
 		"vault objects": {"vault", vault("{objectName: a, secretPath: /secret/a, secretKey: k}", "{objectName: b, secretPath: 'secret/a?x=y&x=z'}", "{objectName: d, secretPath: a//b, secretKey: my-key, method: DELETE}",
-			"{objectName: e, secretPath: \"a\\x01\", secretKey: my-key}", "{objectName: f, secretPath: v1/a, encoding: x}", "{objectName: ../g, secretPath: a}"), []string{
+			"{objectName: e, secretPath: \"a\\x01\", secretKey: my-key}", "{objectName: f, secretPath: v1/a, secretKey: k, encoding: x}", "{objectName: ../g, secretPath: a}"), []string{
 			"object 2 (b): secretPath: gives an argument twice", "object 3 (d): method: must be one of", "object 4 (e): secretPath: must be UTF-8 without control characters", "object 5 (f): encoding: unknown", "object 6 (../g): objectName: must not leave",
 		}},
 		"vault settings": {"vault", with(with(vault("{objectName: a, secretPath: a}"), "vaultKubernetesMountPath", "a b"), "vaultTLSClientCertPath", "/x"), []string{
 			"vaultKubernetesMountPath: must be", "vaultTLSClientCertPath: give vaultTLSClientCertPath and vaultTLSClientKeyPath together",
 		}},
+		"vault without an address": {"vault", with(vault("{objectName: a, secretPath: a}"), "vaultAddress", ""), []string{"vaultAddress: is missing; must be the server's URL"}},
+		"openbao's under vault":    {"vault", map[string]string{"baoAddress": "https://bao", "roleName": "web", "objects": "- {objectName: a, secretPath: a}"}, []string{"these parameters are of provider: openbao and not of provider: vault"}},
+		"openbao settings": {"openbao", map[string]string{"openbaoNamespace": "a b", "baoTLSClientKeyPath": "/x", "openbaoCACertPath": "/y", "objects": "- {objectName: a, secretPath: a, secretKey: k}"}, []string{
+			"baoAddress: is missing", "roleName: is missing", "openbaoNamespace: must be a path", "baoTLSClientCertPath: give baoTLSClientCertPath and baoTLSClientKeyPath together", "openbaoCACertPath: reads a file of the node",
+		}},
+		"openbao objects": {"openbao", map[string]string{"baoAddress": "https://bao", "roleName": "web", "objects": "- {objectName: a, secretPath: a/../c, secretKey: k}\n- {objectName: /b, secretPath: a, method: DELETE}"}, []string{
+			"object 1 (a): secretPath: must be a path", "object 2 (/b): objectName: must be relative", "object 2 (/b): method: must be one of",
+		}},
 		"vault without a role":          {"vault", with(vault("{objectName: a, secretPath: a}"), "roleName", ""), []string{"roleName: is missing"}},
-		"vault's under lanyard":         {"lanyard", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}", "{objectName: b, secretPath: secret/data/b}"), []string{"these parameters are of provider: vault and not of provider: lanyard; "}},
+		"vault's under lanyard":         {"lanyard", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}", "{objectName: b, secretPath: secret/data/b}"), []string{"these parameters are of provider: openbao or vault and not of provider: lanyard; "}},
 		"azure's under lanyard":         {"lanyard", azure("{objectName: s, objectType: secret}"), []string{"these parameters are of provider: azure and not"}},
 		"aws's under lanyard":           {"lanyard", amazon("{objectName: s, objectType: secretsmanager}"), []string{"these parameters are of provider: aws and not"}},
 		"gcp's under lanyard":           {"lanyard", google("{resourceName: projects/shop-1/secrets/s/versions/1, path: a}"), []string{"these parameters are of provider: gcp and not"}},
 		"lanyard's under vault":         {"vault", map[string]string{"objects": "- {path: a, store: vault, key: secret/data/a}"}, []string{"these parameters are of provider: lanyard and not of provider: vault"}},
 		"lanyard's under azure":         {"azure", map[string]string{"stores": "vault: {type: vault, address: 'https://v', auth: {method: kubernetes, role: r}}", "objects": "- {path: a, store: vault, key: secret/data/a}"}, []string{"these parameters are of provider: lanyard and not of provider: azure"}},
-		"vault's under aws":             {"aws", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}"), []string{"these parameters are of provider: vault and not of provider: aws"}},
+		"vault's under aws":             {"aws", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}"), []string{"these parameters are of provider: openbao or vault and not of provider: aws"}},
 		"aws's under gcp":               {"gcp", amazon("{objectName: s, objectType: secretsmanager}"), []string{"these parameters are of provider: aws and not of provider: gcp"}},
-		"vault's with its own mistakes": {"lanyard", with(vault("{objectName: ../a, secretPath: secret/data/a, method: DELETE}"), "roleName", ""), []string{"these parameters are of provider: vault"}},
+		"vault's with its own mistakes": {"lanyard", with(vault("{objectName: ../a, secretPath: secret/data/a, method: DELETE}"), "roleName", ""), []string{"these parameters are of provider: openbao or vault"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := e.Check(test.provider, test.parameters)
@@ -117,6 +125,7 @@ func TestATypingErrorIsNoOtherDialect(t *testing.T) {
 	for provider, parameters := range map[string]map[string]string{
 		"lanyard": {"objects": "- {path: a, stor: vault, key: k}"},
 		"vault":   {"roleNam": "r", "objects": "- {objectName: a, secretPath: s}"},
+		"openbao": {"baoAdress": "r", "objects": "- {objectName: a, secretPath: s}"},
 		"aws":     {"objects": "- {objectName: a, objectTyp: secretsmanager}"},
 		"gcp":     {"secrets": "- {resourceNam: x, path: a}"},
 		"azure":   {"keyVaultname": "x", "objects": "array:\n  - |\n    {objectName: a, objectType: secret}"},

@@ -10,6 +10,7 @@ import (
 	azuredialect "github.com/lanyardhq/lanyard/provider/dialect/azure"
 	gcpdialect "github.com/lanyardhq/lanyard/provider/dialect/gcp"
 	"github.com/lanyardhq/lanyard/provider/dialect/lanyard"
+	"github.com/lanyardhq/lanyard/provider/dialect/openbao"
 	vaultdialect "github.com/lanyardhq/lanyard/provider/dialect/vault"
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -32,6 +33,7 @@ func dialects(settings func() config.Dialects) map[string]spec.Dialect {
 	return map[string]spec.Dialect{
 		lanyard.Name:      lanyard.Parse,
 		vaultdialect.Name: vaultdialect.Parse,
+		openbao.Name:      openbao.Parse,
 		awsdialect.Name:   awsdialect.Parse,
 		gcpdialect.Name:   gcpdialect.Parse,
 

@@ -20,6 +20,7 @@ func Another(dialects map[string]Dialect, name string, parameters map[string]str
 	if found.unknown() == 0 {
 		return nil
 	}
+	var fitting []string
 	for _, other := range slices.Sorted(maps.Keys(dialects)) {
 		if other == name {
 			continue
@@ -30,10 +31,13 @@ func Another(dialects map[string]Dialect, name string, parameters map[string]str
 			problems, _ = err.(Problems) //nolint:errorlint // a dialect's error is a Problems
 		}
 		if class != nil && len(class.Objects) > 0 && problems.unknown()+class.Idle.unknown() == 0 && !slices.ContainsFunc(problems, misread) {
-			return Problems{{Text: fmt.Sprintf("these parameters are of provider: %s and not of provider: %s; set the provider of the class, and convert it with lanyard convert if it is to be of another", other, name)}}
+			fitting = append(fitting, other)
 		}
 	}
-	return nil
+	if len(fitting) == 0 {
+		return nil
+	}
+	return Problems{{Text: fmt.Sprintf("these parameters are of provider: %s and not of provider: %s; set the provider of the class, and convert it with lanyard convert if it is to be of another", strings.Join(fitting, " or "), name)}}
 }
 
 // unknown counts the names that the dialect does not know.

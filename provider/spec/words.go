@@ -39,8 +39,9 @@ func (w Words) longest(prefix, field string) string {
 }
 
 // mentioned are the native fields that a message mentions: those in backquotes, and
-// those with a dot, which are no words of a sentence.
-var mentioned = regexp.MustCompile("`[A-Za-z]+(?:\\.[A-Za-z]+)*`|\\b(?:auth|tls|options)\\.[A-Za-z]+\\b")
+// those with a dot, which are no words of a sentence. What stands under ignore is the
+// operator's, in every dialect.
+var mentioned = regexp.MustCompile("ignore: \\[[A-Za-z.]+\\]|`[A-Za-z]+(?:\\.[A-Za-z]+)*`|\\b(?:auth|tls|options)\\.[A-Za-z]+\\b")
 
 // InText returns a message with the dialect's name of each native field that it
 // mentions, such as `version` or `auth.role`, and without the backquotes. A setting
@@ -56,6 +57,9 @@ func (w Words) InText(text, store string) string {
 
 func (w Words) inClause(text, store string) string {
 	return mentioned.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "ignore: ") {
+			return found
+		}
 		field := strings.Trim(found, "`")
 		if name := w.longest("objects[].", field); name != field {
 			return name

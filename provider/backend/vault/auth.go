@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (a *AuthSettings) UsesNode() bool {
 	return a.Method == methodTokenFile || a.Method == methodPerson || a.Method == methodCert || a.SecretIDFile != "" || a.JWTFile != ""
 }
 
-func (a *AuthSettings) check(tls remote.TLS, problems *remote.Problems) {
+func (a *AuthSettings) check(tls remote.TLS, byOperator bool, problems *remote.Problems) {
 	if a.person {
 		return
 	}
@@ -81,7 +82,7 @@ func (a *AuthSettings) check(tls remote.TLS, problems *remote.Problems) {
 		problems.Add("auth.method", "%s", strict.Unknown("method", message.Excerpt(a.Method), methods))
 		return
 	}
-	a.refuseForeign(problems)
+	a.refuseForeign(byOperator, problems)
 	if a.Mount == "" {
 		a.Mount = a.Method
 	}
@@ -128,7 +129,7 @@ func (a *AuthSettings) checkAppRole(problems *remote.Problems) {
 
 // refuseForeign reports fields of other methods, and those that are too long. The audience has a default,
 // which looks like a given value, so it is not checked.
-func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
+func (a *AuthSettings) refuseForeign(byOperator bool, problems *remote.Problems) {
 	takes := fieldsOf(a.Method)
 	for _, given := range []struct{ field, value string }{
 		{"mount", a.Mount},
@@ -145,7 +146,11 @@ func (a *AuthSettings) refuseForeign(problems *remote.Problems) {
 			problems.Add("auth."+given.field, "is %d bytes long; the maximum is %d", len(given.value), MaxNameBytes)
 		}
 		if given.value != "" && !slices.Contains(takes, given.field) {
-			problems.Add("auth."+given.field, "is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
+			text := fmt.Sprintf("is not for the method %s, which takes %s", a.Method, strings.Join(takes, ", "))
+			if byOperator {
+				text += fmt.Sprintf("; ignore: [auth.%s] of the store in the operator's configuration lets classes give it to no effect", given.field)
+			}
+			problems.Add("auth."+given.field, "%s", text)
 		}
 	}
 }

@@ -192,7 +192,7 @@ func TestPlainHTTPAtAListenerWithTLSIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.call(t.Context(), Request{Method: http.MethodGet, Path: "a"})
-	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "may speak TLS on this port; let address begin with https://") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "may speak TLS on this port; let `address` begin with https://") {
 		t.Errorf("error %v", err)
 	}
 }

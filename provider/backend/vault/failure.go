@@ -66,7 +66,7 @@ func (r *Response) fromBetween(address *url.URL) error {
 		broken = errShape
 	}
 	if r.Status == http.StatusBadRequest && address.Scheme == "http" {
-		return fault.Failf(fault.ErrUnavailable, "%s answered 400 with %v, so the server may speak TLS on this port; let address begin with https://, or else look at what stands between the node and Vault", address.Host, broken)
+		return fault.Failf(fault.ErrUnavailable, "%s answered 400 with %v, so the server may speak TLS on this port; let `address` begin with https://, or else look at what stands between the node and Vault", address.Host, broken)
 	}
 	return fault.Failf(fault.ErrUnavailable, "%s answered %d with %v, so it was not Vault that answered; look at what stands between the node and Vault", address.Host, r.Status, broken)
 }
@@ -82,7 +82,7 @@ func (r *Response) unavailable() error {
 	case r.Status == http.StatusPreconditionFailed:
 		return fault.Failf(fault.ErrUnavailable, "this Vault node has not caught up with the token's or the secret's last change (412)%s", text)
 	case r.Status == 472 || r.Status == 473:
-		return fault.Failf(fault.ErrUnavailable, "this Vault node is a standby and does not serve requests (%d); let address lead to the active node", r.Status)
+		return fault.Failf(fault.ErrUnavailable, "this Vault node is a standby and does not serve requests (%d); let `address` lead to the active node", r.Status)
 	}
 	return fault.Failf(fault.ErrUnavailable, "Vault failed with status %d%s", r.Status, text)
 }

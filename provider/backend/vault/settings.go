@@ -80,7 +80,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	if s.TLS != (remote.TLS{}) && strings.HasPrefix(s.Address, "http://") {
 		problems.Add("tls", "has no effect with an address of http://; use https://")
 	}
-	s.Auth.check(s.TLS, problems)
+	s.Auth.check(s.TLS, byOperator, problems)
 	if !byOperator {
 		s.refuseNodeFiles(problems)
 	}

@@ -12,7 +12,7 @@ func TestThePageHasEveryParameterAndField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := known
+	names := product.Known()
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[entry]()) {
 		names = append(names[:len(names):len(names)], field.Tag.Get("yaml"))
 	}

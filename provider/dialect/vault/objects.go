@@ -2,10 +2,12 @@ package vault
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,17 +41,41 @@ type entry struct {
 
 func (p *parser) objects() []spec.Object {
 	var objects []spec.Object
+	asked := map[[2]dialect.Text]*asking{}
 	for i, e := range dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) }) {
-		objects = append(objects, p.object(i, e))
+		objects = append(objects, p.object(i, e, asked))
 	}
 	objects = p.LastCounts(parameterObjects, fieldName, objects)
 	shareWholeAnswers(objects)
 	return objects
 }
 
+// asking is the first entry of a path and a method.
+type asking struct {
+	entry int // counted from one
+	args  map[string]any
+}
+
+// args returns the arguments that are sent for an entry. The original makes one request
+// of a path and a method as they are written, with the arguments of the first entry, and
+// the others get its answer.
+// https://github.com/hashicorp/vault-csi-provider/blob/main/internal/provider/provider.go
+func (p *parser) args(i int, e entry, asked map[[2]dialect.Text]*asking, idle func(field, why string)) map[string]any {
+	request := [2]dialect.Text{e.Path, e.Method}
+	first := asked[request]
+	if first == nil {
+		asked[request] = &asking{entry: i + 1, args: e.Args}
+		return e.Args
+	}
+	if len(e.Args) > 0 && !reflect.DeepEqual(e.Args, first.args) {
+		idle(fieldArgs, fmt.Sprintf("has no effect: object %d has the same %s and %s, and one request with its %s is for both", first.entry, fieldPath, fieldMethod, fieldArgs))
+	}
+	return first.args
+}
+
 // object converts an entry.
-func (p *parser) object(i int, e entry) spec.Object {
-	o := spec.Object{Path: string(e.Name), Store: StoreName, Entry: i + 1, Options: map[string]any{}}
+func (p *parser) object(i int, e entry, asked map[[2]dialect.Text]*asking) spec.Object {
+	o := spec.Object{Path: string(e.Name), Store: p.product.Name, Entry: i + 1, Options: map[string]any{}}
 	wrong := func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	}
@@ -66,8 +92,10 @@ func (p *parser) object(i int, e entry) spec.Object {
 		o.Options["method"] = method
 	}
 	switch {
-	case len(e.Args) > 0 && writes:
-		o.Options["body"] = e.Args
+	case writes:
+		if args := p.args(i, e, asked, idle); len(args) > 0 {
+			o.Options["body"] = args
+		}
 	case len(e.Args) > 0:
 		idle(fieldArgs, "has no effect with "+method+": arguments of a "+method+" go into the query of "+fieldPath)
 	}
@@ -84,10 +112,10 @@ func (p *parser) object(i int, e entry) spec.Object {
 		o.Mode = &mode
 	}
 	switch encoding := strings.ToLower(string(e.Encoding)); {
+	case e.Key == "" && encoding != "" && encoding != "utf-8":
+		idle(fieldEncoding, "has no effect without "+fieldKey)
 	case !slices.Contains([]string{"", "utf-8", "base64", "hex"}, encoding):
 		wrong(fieldEncoding, "%s", strict.Unknown("encoding", encoding, []string{"utf-8", "base64", "hex"}))
-	case e.Key == "" && (encoding == "base64" || encoding == "hex"):
-		idle(fieldEncoding, "has no effect without "+fieldKey)
 	case encoding != "utf-8": // which JSON's text is anyway
 		o.Encoding = encoding
 	}
@@ -119,14 +147,12 @@ var versionNumber = regexp.MustCompile(`^[1-9][0-9]{0,9}$`)
 // adds a missing /v1/, and Vault's client removes empty segments.
 func (p *parser) path(o *spec.Object, given, method string, wrong func(field, format string, args ...any)) {
 	if given == "" {
-		wrong(fieldPath, "missing; give the path in Vault, such as secret/data/prod/db")
+		wrong(fieldPath, "missing; give the path in %s, such as secret/data/prod/db", p.product.Title)
 		return
 	}
 	path, query, _ := strings.Cut(given, "?")
-	path = strings.TrimPrefix(strings.TrimPrefix(path, "/"), "v1/")
-	parts := slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" })
-	if o.Key = strings.Join(parts, "/"); o.Key == "" {
-		wrong(fieldPath, "names no secret; give the path in Vault, such as secret/data/prod/db")
+	if o.Key = cleaned(strings.TrimPrefix(strings.TrimPrefix(path, "/"), "v1/")); o.Key == "" {
+		wrong(fieldPath, "names no secret; give the path in %s, such as secret/data/prod/db", p.product.Title)
 	}
 	arguments, err := url.ParseQuery(query)
 	if err != nil {

@@ -1,55 +1,136 @@
 package vault
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
-// The parameters of a class.
+// The parameters of a class, as the prefix of the product begins most of them.
 const (
-	parameterRole            = "roleName"
-	parameterAddress         = "vaultAddress"
-	parameterNamespace       = "vaultNamespace"
-	parameterMount           = "vaultAuthMountPath"
-	parameterKubernetesMount = "vaultKubernetesMountPath" // the older name of the same
-	parameterAudience        = "audience"
-	parameterSkipVerify      = "vaultSkipTLSVerify"
-	parameterCACert          = "vaultCACertPath"
-	parameterCADirectory     = "vaultCADirectory"
-	parameterServerName      = "vaultTLSServerName"
-	parameterClientCert      = "vaultTLSClientCertPath"
-	parameterClientKey       = "vaultTLSClientKeyPath"
-	parameterObjects         = "objects"
+	parameterRole            = "RoleName"
+	parameterAddress         = "Address"
+	parameterNamespace       = "Namespace"
+	parameterMount           = "AuthMountPath"
+	parameterKubernetesMount = "KubernetesMountPath" // the older name of the same
+	parameterSkipVerify      = "SkipTLSVerify"
+	parameterCACert          = "CACertPath"
+	parameterCADirectory     = "CADirectory"
+	parameterServerName      = "TLSServerName"
+	parameterClientCert      = "TLSClientCertPath"
+	parameterClientKey       = "TLSClientKeyPath"
+
+	parameterAudience = "audience"
+	parameterObjects  = "objects"
+
+	// roleName stands without a prefix, unless it is an older one.
+	roleName = "roleName"
 )
 
-var known = []string{
-	parameterObjects, parameterRole, parameterAddress, parameterNamespace,
-	parameterMount, parameterKubernetesMount, parameterAudience,
-	parameterSkipVerify, parameterCACert, parameterCADirectory,
-	parameterServerName, parameterClientCert, parameterClientKey,
+// prefixed are the parameters that begin with a prefix.
+var prefixed = []string{
+	parameterRole, parameterAddress, parameterNamespace, parameterMount, parameterKubernetesMount, parameterSkipVerify,
+	parameterCACert, parameterCADirectory, parameterServerName, parameterClientCert, parameterClientKey,
+}
+
+// Product is a server that classes read from, as its provider's parameters call it.
+type Product struct {
+	// Name is the provider's name in a SecretProviderClass, and of the store that its
+	// classes read from.
+	Name string
+	// Title is what messages call the server.
+	Title string
+	// Prefixes begin the parameters, the one to use first: a parameter with an earlier
+	// one goes before the same with a later one.
+	Prefixes []string
+	// OldRoles says that roleName may have a prefix too.
+	OldRoles bool
+	// Audience is that of the pod's token where neither class nor operator says; empty
+	// for that of the store type.
+	Audience string
+}
+
+// spellings are the names that a class may give a parameter, in the order in which they
+// count.
+func (p *Product) spellings(parameter string) []string {
+	var names []string
+	if parameter == parameterRole {
+		names = append(names, roleName)
+		if !p.OldRoles {
+			return names
+		}
+	}
+	for _, prefix := range p.Prefixes {
+		names = append(names, prefix+parameter)
+	}
+	return names
+}
+
+// Known are the parameters in their newest names.
+func (p *Product) Known() []string {
+	known := []string{parameterObjects, parameterAudience}
+	for _, parameter := range prefixed {
+		known = append(known, p.spellings(parameter)[0])
+	}
+	return known
+}
+
+// read finds the parameters by any of their names, and tells of those that have no
+// effect beside a newer name, and of those that nobody knows.
+func (p *parser) read(given map[string]string) {
+	p.parameters, p.names = map[string]string{}, map[string]string{}
+	rest := maps.Clone(given)
+	for _, parameter := range []string{parameterAudience, parameterObjects} {
+		if value, ok := given[parameter]; ok {
+			p.parameters[parameter] = value
+		}
+	}
+	for _, parameter := range prefixed {
+		names := p.product.spellings(parameter)
+		p.names[parameter] = names[0]
+		for i, name := range names {
+			value, ok := given[name]
+			if i > 0 {
+				delete(rest, name)
+			}
+			switch {
+			case !ok || value == "" && parameter != parameterSkipVerify:
+			case p.has(parameter):
+				p.NoEffect(name, "has no effect beside "+p.names[parameter])
+			default:
+				p.parameters[parameter], p.names[parameter] = value, name
+			}
+		}
+	}
+	p.Unknown(rest, p.product.Known())
+}
+
+func (p *parser) has(parameter string) bool {
+	_, given := p.parameters[parameter]
+	return given
 }
 
 // words maps the engine's fields and the store's settings to names in the class.
-func words(parameters map[string]string) spec.Words {
-	mount := parameterMount
-	if parameters[mount] == "" && parameters[parameterKubernetesMount] != "" {
-		mount = parameterKubernetesMount
+func (p *parser) words() spec.Words {
+	mount := p.names[parameterMount]
+	if !p.has(parameterMount) && p.has(parameterKubernetesMount) {
+		mount = p.names[parameterKubernetesMount]
 	}
-	const store = "stores." + StoreName + "."
+	store := "stores." + p.product.Name + "."
 	return spec.Words{
-		store + "address":                parameterAddress,
-		store + "namespace":              parameterNamespace,
+		store + "address":                p.names[parameterAddress],
+		store + "namespace":              p.names[parameterNamespace],
 		store + "auth.mount":             mount,
-		store + "auth.role":              parameterRole,
+		store + "auth.role":              p.names[parameterRole],
 		store + "auth.audience":          parameterAudience,
-		store + "tls.insecureSkipVerify": parameterSkipVerify,
-		store + "tls.caCertFile":         parameterCACert,
-		store + "tls.caCertDir":          parameterCADirectory,
-		store + "tls.serverName":         parameterServerName,
-		store + "tls.clientCertFile":     parameterClientCert,
-		store + "tls.clientKeyFile":      parameterClientKey,
+		store + "tls.insecureSkipVerify": p.names[parameterSkipVerify],
+		store + "tls.caCertFile":         p.names[parameterCACert],
+		store + "tls.caCertDir":          p.names[parameterCADirectory],
+		store + "tls.serverName":         p.names[parameterServerName],
+		store + "tls.clientCertFile":     p.names[parameterClientCert],
+		store + "tls.clientKeyFile":      p.names[parameterClientKey],
 
 		"objects[].path":           fieldName,
 		"objects[].key":            fieldPath,
@@ -75,9 +156,9 @@ func (p *parser) store() map[string]any {
 	}
 	if address := strings.TrimRight(p.parameters[parameterAddress], "/"); address != "" {
 		// A class with an address defines its own store.
-		settings["type"], settings["address"] = "vault", address
+		settings["type"], settings["address"] = storeType, address
 	}
-	set(settings, "namespace", p.parameters[parameterNamespace])
+	set(settings, "namespace", cleaned(p.parameters[parameterNamespace]))
 	set(auth, "role", p.parameters[parameterRole])
 	set(auth, "audience", p.parameters[parameterAudience])
 	set(auth, "mount", p.mount())
@@ -90,29 +171,36 @@ func (p *parser) store() map[string]any {
 	return settings
 }
 
+// cleaned returns a path without needless slashes, which the original's client or the
+// server takes out.
+func cleaned(path string) string {
+	return strings.Join(strings.FieldsFunc(path, func(r rune) bool { return r == '/' }), "/")
+}
+
 // mount returns the auth mount by either name.
 func (p *parser) mount() string {
 	mount, older := p.parameters[parameterMount], p.parameters[parameterKubernetesMount]
 	if mount != "" && older != "" {
-		p.Wrong(parameterKubernetesMount, "is the older name of %s, which is given too; remove this one", parameterMount)
+		p.Wrong(p.names[parameterKubernetesMount], "is the older name of %s, which is given too; remove this one", p.names[parameterMount])
 	}
 	if mount == "" {
 		mount = older
 	}
-	return strings.Trim(mount, "/")
+	return cleaned(mount)
 }
 
 // tls returns the connection's settings, without those that have no effect next to
 // others, as in the original.
 func (p *parser) tls() map[string]any {
 	tls := map[string]any{}
-	for _, t := range []struct{ parameter, setting string }{
+	files := []struct{ parameter, setting string }{
 		{parameterCACert, "caCertFile"},
 		{parameterCADirectory, "caCertDir"},
 		{parameterServerName, "serverName"},
 		{parameterClientCert, "clientCertFile"},
 		{parameterClientKey, "clientKeyFile"},
-	} {
+	}
+	for _, t := range files {
 		if value := p.parameters[t.parameter]; value != "" {
 			tls[t.setting] = value
 		}
@@ -120,7 +208,7 @@ func (p *parser) tls() map[string]any {
 	if text, ok := p.parameters[parameterSkipVerify]; ok {
 		switch skip, err := strconv.ParseBool(text); {
 		case err != nil:
-			p.Wrong(parameterSkipVerify, `must be "true" or "false"`)
+			p.Wrong(p.names[parameterSkipVerify], `must be "true" or "false"`)
 		case skip:
 			tls["insecureSkipVerify"] = true
 		}
@@ -128,24 +216,23 @@ func (p *parser) tls() map[string]any {
 	drop := func(setting, parameter, because string) {
 		if _, given := tls[setting]; given {
 			delete(tls, setting)
-			p.NoEffect(parameter, because)
+			p.NoEffect(p.names[parameter], because)
 		}
 	}
 	if strings.HasPrefix(strings.ToLower(p.parameters[parameterAddress]), "http://") {
-		for _, t := range [][2]string{
-			{"insecureSkipVerify", parameterSkipVerify},
-			{"caCertFile", parameterCACert}, {"caCertDir", parameterCADirectory}, {"serverName", parameterServerName},
-			{"clientCertFile", parameterClientCert}, {"clientKeyFile", parameterClientKey},
-		} {
-			drop(t[0], t[1], "has no effect with a "+parameterAddress+" of http://")
+		because := "has no effect with http:// in " + p.names[parameterAddress]
+		drop("insecureSkipVerify", parameterSkipVerify, because)
+		for _, t := range files {
+			drop(t.setting, t.parameter, because)
 		}
 	}
 	if _, skip := tls["insecureSkipVerify"]; skip {
-		drop("caCertFile", parameterCACert, "has no effect beside "+parameterSkipVerify)
-		drop("caCertDir", parameterCADirectory, "has no effect beside "+parameterSkipVerify)
+		because := "has no effect beside " + p.names[parameterSkipVerify]
+		drop("caCertFile", parameterCACert, because)
+		drop("caCertDir", parameterCADirectory, because)
 	}
 	if _, given := tls["caCertFile"]; given {
-		drop("caCertDir", parameterCADirectory, "has no effect beside "+parameterCACert)
+		drop("caCertDir", parameterCADirectory, "has no effect beside "+p.names[parameterCACert])
 	}
 	return tls
 }

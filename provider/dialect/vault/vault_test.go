@@ -44,6 +44,9 @@ func TestParametersBecomeSettingsOfTheStore(t *testing.T) {
 			map[string]any{"auth": map[string]any{"mount": "kubernetes-eu"}}, ""},
 		"slashes around": {map[string]string{"vaultAddress": "https://vault:8200/", "vaultAuthMountPath": "/kubernetes/"},
 			map[string]any{"type": "vault", "address": "https://vault:8200", "auth": map[string]any{"mount": "kubernetes"}}, ""},
+		"slashes within": {map[string]string{"vaultAddress": "https://host//vault/", "vaultAuthMountPath": "clusters//eu", "vaultNamespace": "/team//a/"},
+			map[string]any{"type": "vault", "address": "https://host//vault", "namespace": "team/a", "auth": map[string]any{"mount": "clusters/eu"}}, ""},
+		"slashes alone": {map[string]string{"vaultAddress": "/", "vaultAuthMountPath": "//", "vaultNamespace": "/"}, map[string]any{}, ""},
 		"files and a name": {map[string]string{"vaultCACertPath": "/tls/ca.crt", "vaultTLSServerName": "vault.internal", "vaultTLSClientCertPath": "/tls/tls.crt", "vaultTLSClientKeyPath": "/tls/tls.key"},
 			map[string]any{"tls": map[string]any{"caCertFile": "/tls/ca.crt", "serverName": "vault.internal", "clientCertFile": "/tls/tls.crt", "clientKeyFile": "/tls/tls.key"}}, ""},
 		"a directory": {map[string]string{"vaultCADirectory": "/tls"},
@@ -57,7 +60,7 @@ func TestParametersBecomeSettingsOfTheStore(t *testing.T) {
 		"verified": {map[string]string{"vaultSkipTLSVerify": "false"}, map[string]any{}, ""},
 		"plain text": {map[string]string{"vaultAddress": "http://vault:8200", "vaultSkipTLSVerify": "true", "vaultTLSServerName": "x"},
 			map[string]any{"type": "vault", "address": "http://vault:8200"},
-			"vaultSkipTLSVerify: has no effect with a vaultAddress of http://; vaultTLSServerName: has no effect with a vaultAddress of http://"},
+			"vaultSkipTLSVerify: has no effect with http:// in vaultAddress; vaultTLSServerName: has no effect with http:// in vaultAddress"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parameters := map[string]string{"objects": objects}
@@ -113,6 +116,8 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 		"base64":                    {"{secretPath: a/b, secretKey: k, encoding: Base64}", spec.Object{Key: "a/b", Property: "k", Encoding: "base64"}, ""},
 		"hex":                       {"{secretPath: a/b, secretKey: k, encoding: hex}", spec.Object{Key: "a/b", Property: "k", Encoding: "hex"}, ""},
 		"utf-8":                     {"{secretPath: a/b, secretKey: k, encoding: UTF-8}", spec.Object{Key: "a/b", Property: "k"}, ""},
+		"any encoding of the whole": {"{secretPath: a/b, encoding: base46}", spec.Object{Key: "a/b", Options: whole(nil)}, "object 1 (f): encoding: has no effect without secretKey"},
+		"utf-8 of the whole":        {"{secretPath: a/b, encoding: UTF-8}", spec.Object{Key: "a/b", Options: whole(nil)}, ""},
 		"an encoding of the whole":  {"{secretPath: a/b, encoding: hex}", spec.Object{Key: "a/b", Options: whole(nil)}, "object 1 (f): encoding: has no effect without secretKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +150,36 @@ func TestAKeyComesFromTheAnswerThatAnotherFileShows(t *testing.T) {
 	}
 	if other.Property != "username" || other.Options != nil {
 		t.Errorf("an object of another secret is %+v", other)
+	}
+}
+
+// The original's cache of answers has the path and the method as they are written for its
+// key, so that the first object's arguments are sent for all of them.
+func TestOneRequestIsMadeOfAPathAndAMethod(t *testing.T) {
+	const first = "- {objectName: crt, secretPath: pki/issue/web, method: PUT, secretKey: certificate, secretArgs: {common_name: a}}\n"
+	for name, test := range map[string]struct {
+		objects string
+		body    any
+		idle    string
+	}{
+		"without arguments":   {first + "- {objectName: key, secretPath: pki/issue/web, method: PUT, secretKey: private_key}", map[string]any{"common_name": "a"}, ""},
+		"with the same":       {first + "- {objectName: key, secretPath: pki/issue/web, method: PUT, secretKey: private_key, secretArgs: {common_name: a}}", map[string]any{"common_name": "a"}, ""},
+		"with others":         {first + "- {objectName: key, secretPath: pki/issue/web, method: PUT, secretKey: private_key, secretArgs: {common_name: b}}", map[string]any{"common_name": "a"}, "object 2 (key): secretArgs: has no effect: object 1 has the same secretPath and method, and one request with its secretArgs is for both"},
+		"the first has none":  {"- {objectName: crt, secretPath: pki/issue/web, method: PUT}\n- {objectName: key, secretPath: pki/issue/web, method: PUT, secretArgs: {common_name: b}}", nil, "object 2 (key): secretArgs: has no effect: object 1 has the same secretPath and method, and one request with its secretArgs is for both"},
+		"another method":      {first + "- {objectName: key, secretPath: pki/issue/web, method: POST, secretArgs: {common_name: b}}", map[string]any{"common_name": "b"}, ""},
+		"the method in lower": {first + "- {objectName: key, secretPath: pki/issue/web, method: put, secretArgs: {common_name: b}}", map[string]any{"common_name": "b"}, ""},
+		"another spelling":    {first + "- {objectName: key, secretPath: /v1/pki/issue/web, method: PUT, secretArgs: {common_name: b}}", map[string]any{"common_name": "b"}, ""},
+		"another query":       {first + "- {objectName: key, secretPath: 'pki/issue/web?x=y', method: PUT, secretArgs: {common_name: b}}", map[string]any{"common_name": "b"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			class := parse(t, map[string]string{"objects": test.objects})
+			if got := class.Objects[1].Options["body"]; !reflect.DeepEqual(got, test.body) {
+				t.Errorf("the second sends %v, want %v", got, test.body)
+			}
+			if got := class.Idle.Error(); got != test.idle {
+				t.Errorf("without effect: %q, want %q", got, test.idle)
+			}
+		})
 	}
 }
 
@@ -190,7 +225,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"empty objects":         {map[string]string{"objects": ""}, "objects: has no entries; list at least one object"},
 		"unknown parameter":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultAdress": "x"}, "vaultAdress: unknown parameter, which has no effect; did you mean vaultAddress?"},
 		"one of other case":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "rolename": "x"}, "rolename: unknown parameter, which has no effect; did you mean roleName?"},
-		"a native parameter":    {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "stores": ""}, "stores: unknown parameter, which has no effect; known are objects, roleName, vaultAddress, vaultNamespace, vaultAuthMountPath, vaultKubernetesMountPath, audience, vaultSkipTLSVerify, vaultCACertPath, vaultCADirectory, vaultTLSServerName, vaultTLSClientCertPath, vaultTLSClientKeyPath"},
+		"a native parameter":    {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "stores": ""}, "stores: unknown parameter, which has no effect; known are objects, audience, roleName, vaultAddress, vaultNamespace, vaultAuthMountPath, vaultKubernetesMountPath, vaultSkipTLSVerify, vaultCACertPath, vaultCADirectory, vaultTLSServerName, vaultTLSClientCertPath, vaultTLSClientKeyPath"},
 		"two mounts":            {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultAuthMountPath": "a", "vaultKubernetesMountPath": "b"}, "vaultKubernetesMountPath: is the older name of vaultAuthMountPath, which is given too; remove this one"},
 		"not a truth value":     {map[string]string{"objects": "- {objectName: a, secretPath: a/b}", "vaultSkipTLSVerify": "yes"}, `vaultSkipTLSVerify: must be "true" or "false"`},
 		"objects as a map":      {map[string]string{"objects": "array: []"}, "objects: line 1: must be a list; begin each item with a dash"},
@@ -209,7 +244,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"a permission in words": {object("filePermission: rw"), "object 2 (db): filePermission: must be a number of permission bits, without quotes, such as 0600"},
 		"no octal number":       {object("filePermission: 0680"), "object 2 (db): filePermission: must be a number of permission bits, without quotes, such as 0600"},
 		"beyond permissions":    {object("filePermission: 04755"), "object 2 (db): filePermission: must be permission bits alone, at most 0777 (511 in decimal)"},
-		"another encoding":      {object("encoding: base46"), "object 2 (db): encoding: unknown encoding; did you mean base64?"},
+		"another encoding":      {object("secretKey: k\n  encoding: base46"), "object 2 (db): encoding: unknown encoding; did you mean base64?"},
 		"an alias":              {map[string]string{"objects": "- &a {objectName: a, secretPath: a/b}\n- *a"}, "object 1 (a): objectName: has no effect: object 2 makes the same file"},
 		"the same file twice":   {map[string]string{"objects": "- {objectName: a, secretPath: a/b}\n- {objectName: a, secretPath: a/c}"}, "object 1 (a): objectName: has no effect: object 2 makes the same file"},
 		"out of the volume":     {map[string]string{"objects": "- {objectName: ../a, secretPath: a/b}"}, "object 1 (../a): objectName: must not leave the volume; remove the .."},
