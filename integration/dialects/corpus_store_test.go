@@ -15,6 +15,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/dialect/aws"
 	"github.com/lanyardhq/lanyard/provider/dialect/azure"
 	"github.com/lanyardhq/lanyard/provider/dialect/gcp"
+	"github.com/lanyardhq/lanyard/provider/dialect/openbao"
 	"github.com/lanyardhq/lanyard/provider/dialect/vault"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -36,10 +37,11 @@ type corpusStore struct {
 
 func corpusDialects() map[string]corpusDialect {
 	return map[string]corpusDialect{
-		vault.Name: {least: 290, parse: vault.Parse, store: vaultCorpus},
-		aws.Name:   {least: 200, parse: aws.Parse, store: awsCorpus},
-		azure.Name: {least: 210, parse: azure.Parse, store: azureCorpus},
-		gcp.Name:   {least: 218, parse: gcp.Parse, store: gcpCorpus},
+		vault.Name:   {least: 290, parse: vault.Parse, store: vaultCorpus},
+		openbao.Name: {least: 40, parse: openbao.Parse, store: openbaoCorpus},
+		aws.Name:     {least: 200, parse: aws.Parse, store: awsCorpus},
+		azure.Name:   {least: 210, parse: azure.Parse, store: azureCorpus},
+		gcp.Name:     {least: 218, parse: gcp.Parse, store: gcpCorpus},
 	}
 }
 
@@ -59,6 +61,24 @@ stores:
 `, server.Address),
 		variables: map[string]string{"VAULT": server.Address, "VAULT_HOST": strings.TrimPrefix(server.Address, "http://")},
 		issuer:    from, audiences: []string{"vault", "vault-custom"},
+	}
+}
+
+// openbaoCorpus is the Vault of vaultCorpus, which speaks OpenBao's API.
+func openbaoCorpus(t *testing.T) corpusStore {
+	server, from := vaultOf(t, filepath.Join(corpusDir(vault.Name), "store.yaml"), "kubernetes", "jwt", "clusters/eu")
+	return corpusStore{
+		config: fmt.Sprintf(`
+stores:
+  openbao:
+    type: vault
+    address: %s
+    auth: {method: kubernetes, audience: openbao}
+    override: {auth.mount: ["*", "*/*"], auth.audience: ["*"]}
+    ignore: [address, tls]
+`, server.Address),
+		variables: map[string]string{"BAO": server.Address},
+		issuer:    from, audiences: []string{"openbao", "vault-custom"},
 	}
 }
 

@@ -45,9 +45,9 @@ func vaultOf(t *testing.T, file string, mounts ...string) (*vaultserver.Server, 
 	for _, mount := range mounts {
 		server.Must(t, http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
 		server.Must(t, http.MethodPost, "auth/"+mount+"/config", map[string]any{"jwt_validation_pubkeys": []string{from.PublicKeyPEM()}, "bound_issuer": issuer.Name})
-		for role, audience := range map[string]string{"web": "vault", "custom-audience": "vault-custom"} {
+		for role, audiences := range map[string][]string{"web": {"vault", "openbao"}, "custom-audience": {"vault-custom"}} {
 			server.Must(t, http.MethodPost, "auth/"+mount+"/role/"+role, map[string]any{
-				"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{audience},
+				"role_type": "jwt", "user_claim": "sub", "bound_audiences": audiences,
 				"bound_subject": "system:serviceaccount:shop:web", "token_policies": []string{"web"}, "token_ttl": "1h",
 			})
 		}
