@@ -44,7 +44,7 @@ func TestParametersBecomeSettingsOfTheStore(t *testing.T) {
 		"a certificate":         {given{"baoTLSClientCertPath": "/c"}, file("clientCertFile", "/c"), ""},
 		"a key":                 {given{"baoTLSClientKeyPath": "/k"}, file("clientKeyFile", "/k"), ""},
 		"not verified":          {given{"openbaoSkipTLSVerify": "true"}, map[string]any{"tls": map[string]any{"insecureSkipVerify": true}}, ""},
-		"plain text":            {given{"openbaoAddress": "http://b", "vaultCACertPath": "/ca"}, map[string]any{"type": "vault", "address": "http://b"}, "vaultCACertPath: has no effect with http:// in openbaoAddress"},
+		"plain text":            {given{"openbaoAddress": "http://b", "vaultCACertPath": "/ca"}, map[string]any{"type": "vault", "address": "http://b"}, "vaultCACertPath: has no effect with a openbaoAddress of http://"},
 		"an unknown parameter":  {given{"baoAdress": "x"}, map[string]any{}, "baoAdress: unknown parameter, which has no effect; did you mean baoAddress?"},
 		"a prefix of its own":   {given{"baoAudience": "x"}, map[string]any{}, "baoAudience: unknown parameter, which has no effect; did you mean audience?"},
 	} {

@@ -220,7 +220,7 @@ func (p *parser) tls() map[string]any {
 		}
 	}
 	if strings.HasPrefix(strings.ToLower(p.parameters[parameterAddress]), "http://") {
-		because := "has no effect with http:// in " + p.names[parameterAddress]
+		because := "has no effect with a " + p.names[parameterAddress] + " of http://"
 		drop("insecureSkipVerify", parameterSkipVerify, because)
 		for _, t := range files {
 			drop(t.setting, t.parameter, because)

@@ -60,7 +60,7 @@ func TestParametersBecomeSettingsOfTheStore(t *testing.T) {
 		"verified": {map[string]string{"vaultSkipTLSVerify": "false"}, map[string]any{}, ""},
 		"plain text": {map[string]string{"vaultAddress": "http://vault:8200", "vaultSkipTLSVerify": "true", "vaultTLSServerName": "x"},
 			map[string]any{"type": "vault", "address": "http://vault:8200"},
-			"vaultSkipTLSVerify: has no effect with http:// in vaultAddress; vaultTLSServerName: has no effect with http:// in vaultAddress"},
+			"vaultSkipTLSVerify: has no effect with a vaultAddress of http://; vaultTLSServerName: has no effect with a vaultAddress of http://"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parameters := map[string]string{"objects": objects}
