@@ -78,11 +78,11 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 		}},
 		"vault without an address": {"vault", with(vault("{objectName: a, secretPath: a}"), "vaultAddress", ""), []string{"vaultAddress: is missing; must be the server's URL"}},
 		"openbao's under vault":    {"vault", map[string]string{"baoAddress": "https://bao", "roleName": "web", "objects": "- {objectName: a, secretPath: a}"}, []string{"these parameters are of provider: openbao and not of provider: vault"}},
-		"openbao settings": {"openbao", map[string]string{"openbaoNamespace": "a b", "baoTLSClientKeyPath": "/x", "openbaoCACertPath": "/y", "objects": "- {objectName: a, secretPath: a, secretKey: k}"}, []string{
-			"baoAddress: is missing", "roleName: is missing", "openbaoNamespace: must be a path", "baoTLSClientCertPath: give baoTLSClientCertPath and baoTLSClientKeyPath together", "openbaoCACertPath: reads a file of the node",
+		"openbao settings": {"openbao", map[string]string{"openbaoNamespace": "a b", "baoTLSClientKeyPath": "/x", "objects": "- {objectName: a, secretPath: a, secretKey: k}"}, []string{
+			"baoAddress: is missing", "roleName: is missing", "openbaoNamespace: must be a path", "baoTLSClientCertPath: give baoTLSClientCertPath and baoTLSClientKeyPath together",
 		}},
-		"openbao objects": {"openbao", map[string]string{"baoAddress": "https://bao", "roleName": "web", "objects": "- {objectName: a, secretPath: a/../c, secretKey: k}\n- {objectName: /b, secretPath: a, method: DELETE}"}, []string{
-			"object 1 (a): secretPath: must be a path", "object 2 (/b): objectName: must be relative", "object 2 (/b): method: must be one of",
+		"openbao objects": {"openbao", map[string]string{"baoAddress": "https://bao", "roleName": "web", "objects": "- {objectName: a, secretPath: a/../c, secretKey: k}\n- {objectName: b, secretPath: a, method: DELETE}\n- {objectName: /d, secretPath: a, secretKey: k}"}, []string{
+			"object 1 (a): secretPath: must be a path", "object 2 (b): method: must be one of", "object 3 (/d): objectName: must be relative",
 		}},
 		"vault without a role":          {"vault", with(vault("{objectName: a, secretPath: a}"), "roleName", ""), []string{"roleName: is missing"}},
 		"vault's under lanyard":         {"lanyard", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}", "{objectName: b, secretPath: secret/data/b}"), []string{"these parameters are of provider: openbao or vault and not of provider: lanyard; "}},
@@ -113,6 +113,34 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 				t.Errorf("%q is no word of provider %s: %s", found, test.provider, text)
 			}
 		})
+	}
+}
+
+// Every class of vault-csi-provider gives a role, and AppRole takes none.
+func TestARoleBesideAppRoleSaysWhatToIgnore(t *testing.T) {
+	for _, provider := range []string{"vault", "openbao"} {
+		store := config.Store{Type: "vault", Fields: map[string]any{
+			"address": "https://vault:8200", "auth": map[string]any{"method": "approle", "roleID": "r", "secretIDCredential": "s"},
+		}}
+		check := func() error {
+			settings := config.Default()
+			settings.Stores = map[string]config.Store{provider: store}
+			e, err := newEngine(settings, prometheus.NewRegistry(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			return e.Check(provider, map[string]string{"roleName": "web", "objects": "- {objectName: a, secretPath: kv/a}"})
+		}
+		err := check()
+		const want = "roleName: is not for the method approle, which takes mount, roleID, roleIDCredential, secretIDFile, secretIDCredential; ignore: [auth.role] of the store in the operator's configuration lets classes give it to no effect"
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", provider, err, want)
+		}
+		store.Ignore = []string{"auth.role"}
+		if err := check(); err != nil {
+			t.Errorf("%s, ignored: %v", provider, err)
+		}
 	}
 }
 
