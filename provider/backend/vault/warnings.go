@@ -37,10 +37,10 @@ func (r *Response) Warnings() []string {
 	var warnings []string
 	var values []secret.Bytes
 	for i, text := range r.Answer.Warnings {
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			values = slices.Concat(r.sent, valuesOf(r.Answer.Data))
-		case i == maxWarnings:
+		case maxWarnings:
 			return append(warnings, fmt.Sprintf("and %d more", len(r.Answer.Warnings)-i))
 		}
 		if len(text) > maxWarningBytes {
