@@ -1,9 +1,11 @@
 package strict
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -73,8 +75,12 @@ func (e *expander) node(node *yaml.Node, depth int) *yaml.Node {
 		if node.Kind == yaml.ScalarNode && !slices.Contains([]string{"!!int", "!!float", "!!bool", "!!null"}, node.Tag) {
 			plain.Tag = "!!str"
 		}
-		if node.Tag == "!!binary" {
-			e.problem = &Problem{Line: node.Line, Column: node.Column, Text: "the YAML tag !!binary is not accepted; write the text itself"}
+		if node.Kind == yaml.ScalarNode && node.Tag == "!!binary" {
+			text, err := base64.StdEncoding.DecodeString(node.Value)
+			if err != nil || !utf8.Valid(text) {
+				e.problem = &Problem{Line: node.Line, Column: node.Column, Text: "what stands after !!binary is not text in base64; write the text itself"}
+			}
+			plain.Value = string(text)
 		}
 	}
 	plain.Content = make([]*yaml.Node, 0, len(node.Content))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -31,7 +32,7 @@ func (p *Permission) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		return nil
 	}
-	bits, err := strconv.ParseUint(node.Value, 0, 32)
+	bits, err := strconv.ParseUint(strings.TrimPrefix(node.Value, "+"), 0, 32)
 	switch {
 	case node.Kind != yaml.ScalarNode || node.Tag != "!!int" || err != nil:
 		return errors.New("must be a number of permission bits, without quotes, such as 0600")

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPermissionsAreNumbersInEveryNotation(t *testing.T) {
-	for text, want := range map[string]dialect.Permission{"0600": 0o600, "0o440": 0o440, "384": 0o600, "0x1ff": 0o777, "0": 0, "": 0} {
+	for text, want := range map[string]dialect.Permission{"0600": 0o600, "0o440": 0o440, "384": 0o600, "0x1ff": 0o777, "0": 0, "": 0, "+0600": 0o600} {
 		var got struct {
 			Mode dialect.Permission `yaml:"mode"`
 		}
