@@ -88,7 +88,7 @@ func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 		"vault's under lanyard":         {"lanyard", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}", "{objectName: b, secretPath: secret/data/b}"), []string{"these parameters are of provider: openbao or vault and not of provider: lanyard; "}},
 		"azure's under lanyard":         {"lanyard", azure("{objectName: s, objectType: secret}"), []string{"these parameters are of provider: azure and not"}},
 		"aws's under lanyard":           {"lanyard", amazon("{objectName: s, objectType: secretsmanager}"), []string{"these parameters are of provider: aws and not"}},
-		"gcp's under lanyard":           {"lanyard", google("{resourceName: projects/shop-1/secrets/s/versions/1, path: a}"), []string{"these parameters are of provider: gcp and not"}},
+		"gcp's under lanyard":           {"lanyard", google("{resourceName: projects/shop-1/secrets/s/versions/1, path: a}"), []string{"these parameters are of provider: gcp or gke and not"}},
 		"lanyard's under vault":         {"vault", map[string]string{"objects": "- {path: a, store: vault, key: secret/data/a}"}, []string{"these parameters are of provider: lanyard and not of provider: vault"}},
 		"lanyard's under azure":         {"azure", map[string]string{"stores": "vault: {type: vault, address: 'https://v', auth: {method: kubernetes, role: r}}", "objects": "- {path: a, store: vault, key: secret/data/a}"}, []string{"these parameters are of provider: lanyard and not of provider: azure"}},
 		"vault's under aws":             {"aws", vault("{objectName: a, secretPath: secret/data/a, secretKey: k}"), []string{"these parameters are of provider: openbao or vault and not of provider: aws"}},
