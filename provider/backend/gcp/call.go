@@ -18,14 +18,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// ErrDamaged is for the Do of a Call: the answer is not what Google sent, and
+// ErrDamaged is for the Do of a Request: the answer is not what Google sent, and
 // may come whole another time. Its text is reported if it does not.
 // https://cloud.google.com/secret-manager/docs/data-integrity
 var ErrDamaged = errors.New("damaged answer")
 
-// Call is a gRPC call for a resource, and its bounds.
-type Call struct {
-	Conn *Conn
+// Request is a gRPC call for a resource, and its bounds.
+type Request struct {
 	// Resource is the full name of what the call is for.
 	Resource string
 	// Token is the access token that it is made with.
@@ -33,35 +32,34 @@ type Call struct {
 	// Timeout bounds one try, and Retries how often it is made again.
 	Timeout time.Duration
 	Retries int
-	// Do makes the call with a client over Conn and the context that it is
+	// Do makes the call with a client over the Conn and the context that it is
 	// given, and looks at the answer.
 	Do func(context.Context) error
 }
 
-// Make makes the call, and again if that may help. It holds a place among the
+// Call makes a call, and again if that may help. It holds a place among the
 // calls in flight at the endpoint only while a try is under way. The error is
-// nil, ctx's, that of a call that was not made, a status of gRPC or what Do returned of its own; a refusal of the
-// token has the code Unauthenticated.
-func (c Call) Make(ctx context.Context) error {
-	host := Host(c.Conn.Endpoint)
-	backoff := remote.Backoff{Timeout: c.Timeout, Retries: c.Retries, First: firstPause, Max: maxPause}
-	err := backoff.Do(ctx, host, func(ctx context.Context) remote.Outcome {
-		err := c.try(ctx)
+// nil, ctx's, that of a call that was not made, a status of gRPC or what Do
+// returned of its own; a refusal of the token has the code Unauthenticated.
+func (c *Conn) Call(ctx context.Context, r Request) error {
+	backoff := remote.Backoff{Timeout: r.Timeout, Retries: r.Retries, First: firstPause, Max: maxPause}
+	err := backoff.Do(ctx, Host(c.Endpoint), func(ctx context.Context) remote.Outcome {
+		err := c.try(ctx, r)
 		return remote.Outcome{Err: err, Retry: passes(err), After: retryDelay(err)}
 	})
 	if errors.Is(err, remote.ErrNoSlot) || remote.IsRefused(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%s: %w", c.Resource, err)
+		return fmt.Errorf("%s: %w", r.Resource, err)
 	}
 	return err
 }
 
 // try makes the call once.
-func (c Call) try(ctx context.Context) error {
-	return c.Conn.Call(ctx, c.Conn.observed, c.Timeout, observedStatus, func(ctx context.Context) error {
-		return c.Do(metadata.AppendToOutgoingContext(ctx,
-			"authorization", "Bearer "+c.Token.RevealString(),
+func (c *Conn) try(ctx context.Context, r Request) error {
+	return c.Conn.Call(ctx, c.observed, r.Timeout, observedStatus, func(ctx context.Context) error {
+		return r.Do(metadata.AppendToOutgoingContext(ctx,
+			"authorization", "Bearer "+r.Token.RevealString(),
 			// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222
-			"x-goog-request-params", "name="+url.QueryEscape(c.Resource),
+			"x-goog-request-params", "name="+url.QueryEscape(r.Resource),
 		))
 	})
 }

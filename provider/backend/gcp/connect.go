@@ -11,7 +11,7 @@
 // configuration or well-known files; never lets one service account use
 // another's access token; and never repeats a token in an error.
 //
-// Start with Login.With; a call is made by Call.
+// Start with Login.With; Conn.Call makes every call.
 package gcp
 
 import (

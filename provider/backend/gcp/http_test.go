@@ -40,10 +40,12 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 				return sendJSON(client, req, nil)
 			})
 		}},
-		"a call": {"secretmanager.example.com", Call{
-			Conn: conn, Resource: "what is asked", Timeout: 20 * time.Millisecond,
-			Do: func(context.Context) error { return errors.New("it was made") },
-		}.Make},
+		"a call": {"secretmanager.example.com", func(ctx context.Context) error {
+			return conn.Call(ctx, Request{
+				Resource: "what is asked", Timeout: 20 * time.Millisecond,
+				Do: func(context.Context) error { return errors.New("it was made") },
+			})
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			release, err := calls.Acquire(t.Context(), test.address+":443")

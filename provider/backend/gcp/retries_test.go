@@ -55,10 +55,10 @@ func TestRetriesAreCounted(t *testing.T) {
 				}
 				login := NewLogin(Options{Auth: auth, Link: link, Tokens: identity.PodTokens{}, Timeout: time.Second, Retries: retries})
 				err = login.With(t.Context(), as, func(token secret.Bytes, _ string) (bool, error) {
-					err := Call{Conn: conn, Resource: name, Token: token, Timeout: time.Second, Retries: retries, Do: func(ctx context.Context) error {
+					err := conn.Call(t.Context(), Request{Resource: name, Token: token, Timeout: time.Second, Retries: retries, Do: func(ctx context.Context) error {
 						_, err := secretmanagerpb.NewSecretManagerServiceClient(conn).AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 						return err
-					}}.Make(t.Context())
+					}})
 					if !passes(err) {
 						t.Errorf("error %v, want one that passes", err)
 					}

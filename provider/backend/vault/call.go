@@ -72,7 +72,7 @@ func followOnce(req *http.Request, via []*http.Request) error {
 
 // Request is one call of the API.
 type Request struct {
-	// What is asked, to stand in front of the errors of Ask: "GET secret/a".
+	// What is asked, to stand in front of the errors of Connection.Call: "GET secret/a".
 	What   string
 	Method string
 	Path   string // after /v1/

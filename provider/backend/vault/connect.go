@@ -7,7 +7,7 @@
 // options hand it what they hold), never lets one
 // identity use another's login, and never repeats a token in an error.
 //
-// Start with Pool.Connect and Connection.Ask; sessions.go is how logins are
+// Start with Pool.Connect and Connection.Call; sessions.go is how logins are
 // shared and replaced. The client of github.com/hashicorp/vault/api is not
 // used, only its requests and names: api.NewClient reads the environment
 // whatever configuration it is given, repeats writes that may have been carried
@@ -102,48 +102,48 @@ type Connection struct {
 	warned   *warned
 }
 
-// Asked is how a call was made.
-type Asked struct {
+// Attempt is how a call was made.
+type Attempt struct {
 	Session *Session  // whose token it used
 	Start   time.Time // when it was sent
 }
 
-// Ask makes one call as the identity, after a login if it has none. A refusal
+// Call makes one call as the identity, after a login if it has none. A refusal
 // (403) is believed only from a token that is new, or when a new login has been
 // tried lately: the old one may have been revoked, or may lack a policy that
 // its role was given since. A call that new tokens are refused too is believed
 // for longer and longer. The error wraps a kind of package fault or ctx's; a
 // Response that is not OK is the caller's to explain.
-func (c *Connection) Ask(ctx context.Context, as identity.Identity, r Request) (*Response, Asked, error) {
+func (c *Connection) Call(ctx context.Context, as identity.Identity, r Request) (*Response, Attempt, error) {
 	used, isNew, err := c.sessions.get(ctx, as)
 	if err != nil {
-		return nil, Asked{}, err
+		return nil, Attempt{}, err
 	}
-	asked := Asked{Session: used, Start: c.now()}
-	resp, err := c.Call(ctx, used, r)
+	attempt := Attempt{Session: used, Start: c.now()}
+	resp, err := c.CallWith(ctx, used, r)
 	if err == nil && resp.Status == http.StatusForbidden && !isNew {
 		other, replaced, failed := c.sessions.replace(ctx, as, used, r.name())
 		if failed != nil {
-			return nil, Asked{}, failed
+			return nil, Attempt{}, failed
 		}
 		if replaced {
-			asked, isNew = Asked{Session: other, Start: c.now()}, true
-			resp, err = c.Call(ctx, other, r)
+			attempt, isNew = Attempt{Session: other, Start: c.now()}, true
+			resp, err = c.CallWith(ctx, other, r)
 		}
 	}
 	if err != nil {
-		return nil, Asked{}, fmt.Errorf("%s: %w", r.What, err)
+		return nil, Attempt{}, fmt.Errorf("%s: %w", r.What, err)
 	}
 	refused := resp.Status == http.StatusForbidden
 	resp.logsIn = refused && c.sessions.auth.Method != methodPerson
 	if isNew || !refused {
 		c.sessions.slot(as).judged(r.name(), refused, c.now())
 	}
-	return resp, asked, nil
+	return resp, attempt, nil
 }
 
-// Call makes one call with the session's token, without counting its use.
-func (c *Connection) Call(ctx context.Context, with *Session, r Request) (*Response, error) {
+// CallWith makes one call with the session's token, without counting its use.
+func (c *Connection) CallWith(ctx context.Context, with *Session, r Request) (*Response, error) {
 	r.token = with.token
 	return c.client.call(ctx, r)
 }

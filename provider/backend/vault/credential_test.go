@@ -32,14 +32,14 @@ func TestAJWTFileLogsTheNodeIn(t *testing.T) {
 	if !connection.UsesNode() {
 		t.Error("the file is not known to be the node's")
 	}
-	if _, _, err := connection.Ask(t.Context(), identity.Identity{}, get); err == nil || !strings.Contains(err.Error(), "auth.jwtFile: ") {
+	if _, _, err := connection.Call(t.Context(), identity.Identity{}, get); err == nil || !strings.Contains(err.Error(), "auth.jwtFile: ") {
 		t.Errorf("without the file: error %v", err)
 	}
 	for _, token := range []string{"first", "second"} {
 		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := connection.Ask(t.Context(), identity.Identity{}, get); err != nil {
+		if _, _, err := connection.Call(t.Context(), identity.Identity{}, get); err != nil {
 			t.Fatal(err)
 		}
 	}

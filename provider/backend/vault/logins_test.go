@@ -52,7 +52,7 @@ func TestAnAnswerThatIsNotWholeIsNoLogin(t *testing.T) {
 			answer.Logins(t, &answers, nil, func(t *testing.T) (bool, error) {
 				used = false
 				c := connect(t, NewPool(Options{}), func(s *Settings) { s.Address, s.Retries = server.URL, 0; test.change(s) })
-				_, _, err := c.Ask(t.Context(), pod, get)
+				_, _, err := c.Call(t.Context(), pod, get)
 				c.Close()
 				return used, err
 			})

@@ -37,7 +37,7 @@ func TestRetriesAreCounted(t *testing.T) {
 				}
 				t.Cleanup(connection.Close)
 				as := identity.Identity{Namespace: "prod", ServiceAccount: "web", Tokens: map[string]identity.Token{defaultAudience: {JWT: secret.NewString("a.b.c")}}}
-				if _, _, err = connection.Ask(t.Context(), as, Request{What: "GET secret/a", Method: http.MethodGet, Path: "secret/a", Repeatable: true}); !errors.Is(err, fault.ErrUnavailable) {
+				if _, _, err = connection.Call(t.Context(), as, Request{What: "GET secret/a", Method: http.MethodGet, Path: "secret/a", Repeatable: true}); !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("error %v, want unavailable", err)
 				}
 				return counted.Calls("")

@@ -55,7 +55,7 @@ var get = Request{What: "GET a/b", Method: "GET", Path: "a/b", Repeatable: true}
 func TestPanicInALoginFailsItsCallersAlone(t *testing.T) {
 	s := connected(t, Options{Tokens: panickingTokens{}})
 	for range 2 {
-		_, _, err := s.Ask(t.Context(), identity.Identity{}, get)
+		_, _, err := s.Call(t.Context(), identity.Identity{}, get)
 		if !errors.Is(err, fault.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("error %v", err)
 		}
@@ -78,7 +78,7 @@ func TestFailureToGetATokenKeepsItsKind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := connected(t, Options{Tokens: failingTokens{test.err}})
-			_, _, err := s.Ask(t.Context(), identity.Identity{}, get)
+			_, _, err := s.Call(t.Context(), identity.Identity{}, get)
 			if !errors.Is(err, test.kind) || errors.Is(err, identity.ErrNoToken) != errors.Is(test.err, identity.ErrNoToken) {
 				t.Errorf("error %v, want %v", err, test.kind)
 			}
@@ -167,7 +167,7 @@ func asking(t *testing.T, c *Connection, path string) int {
 func sending(t *testing.T, c *Connection, r Request) *Response {
 	t.Helper()
 	pod := identity.Identity{Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("jwt")}}}
-	resp, _, err := c.Ask(t.Context(), pod, r)
+	resp, _, err := c.Call(t.Context(), pod, r)
 	if err != nil {
 		t.Fatal(err)
 	}

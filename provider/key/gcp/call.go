@@ -26,9 +26,9 @@ func (k *kmsKey) call(ctx context.Context, as identity.Identity, operation strin
 		return k.fail(fault.ErrUnauthenticated, "auth.method %s is for pods, and the node is none; for the node use %s or %s", k.config.Auth.Method, gcp.MethodMetadata, gcp.MethodKeyFile)
 	}
 	return k.login.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
-		err = gcp.Call{
-			Conn: k.conn, Resource: k.config.Key, Token: token, Timeout: k.config.Timeout, Retries: k.config.Retries, Do: do,
-		}.Make(ctx)
+		err = k.conn.Call(ctx, gcp.Request{
+			Resource: k.config.Key, Token: token, Timeout: k.config.Timeout, Retries: k.config.Retries, Do: do,
+		})
 		if st, ok := status.FromError(err); ok && err != nil && ctx.Err() == nil {
 			return st.Code() == codes.Unauthenticated, k.refusal(operation, st, token, who)
 		}

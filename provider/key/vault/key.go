@@ -114,7 +114,7 @@ func (k *vaultKey) Current(ctx context.Context, as identity.Identity) (string, e
 	if err := k.checkCaller(as); err != nil {
 		return "", err
 	}
-	resp, _, err := k.connection.Ask(ctx, as, vault.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
+	resp, _, err := k.connection.Call(ctx, as, vault.Request{What: k.Name(), Method: http.MethodGet, Path: k.path("keys"), Repeatable: true})
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func (k *vaultKey) call(ctx context.Context, as identity.Identity, operation str
 		return nil, k.fail(fault.ErrInvalid, "the request cannot be written as JSON")
 	}
 	defer clear(body)
-	resp, _, err := k.connection.Ask(ctx, as, vault.Request{
+	resp, _, err := k.connection.Call(ctx, as, vault.Request{
 		What: k.Name(), Method: http.MethodPost, Path: k.path(operation), Body: body,
 		Secrets: []secret.Bytes{secret.NewString(sent)}, Repeatable: true,
 	})

@@ -20,8 +20,8 @@ import (
 // kinds, or ctx's.
 // https://cloud.google.com/secret-manager/docs/reference/rpc/google.cloud.secretmanager.v1#secretmanagerservice
 func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token secret.Bytes, who string) (value store.Value, refused bool, err error) {
-	err = gcp.Call{
-		Conn: conn, Resource: q.name, Token: token, Timeout: s.config.Timeout, Retries: s.config.Retries,
+	err = conn.Call(ctx, gcp.Request{
+		Resource: q.name, Token: token, Timeout: s.config.Timeout, Retries: s.config.Retries,
 		Do: func(ctx context.Context) error {
 			if q.service == parameterManager {
 				value, err = parameter(ctx, conn, q)
@@ -35,7 +35,7 @@ func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token s
 			value, err = valueOf(q, answer)
 			return err
 		},
-	}.Make(ctx)
+	})
 	if err == nil {
 		return value, false, nil
 	}

@@ -90,7 +90,7 @@ func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	}
 	start := l.store.connection.Now()
 	id := secret.NewString(l.id)
-	resp, err := l.store.connection.Call(ctx, l.session, vault.Request{
+	resp, err := l.store.connection.CallWith(ctx, l.session, vault.Request{
 		Method: http.MethodPost, Path: "sys/leases/renew", Body: body, Secrets: []secret.Bytes{id}, Repeatable: true,
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	if err != nil {
 		return store.Value{}, err
 	}
-	resp, asked, err := s.connection.Ask(ctx, as, vault.Request{
+	resp, made, err := s.connection.Call(ctx, as, vault.Request{
 		What: q.where(), Method: q.method, Path: q.key, Params: q.params, Body: q.body,
 		// A read that creates a credential is safe to retry: the lost credential's
 		// lease ends by itself. A write is not.
@@ -44,12 +44,12 @@ func (s *vaultStore) Read(ctx context.Context, as identity.Identity, ref store.R
 	if err != nil {
 		return store.Value{}, err
 	}
-	if value.Lease, err = s.leaseOf(q, resp.Answer, asked.Session, as, asked.Start); err != nil {
+	if value.Lease, err = s.leaseOf(q, resp.Answer, made.Session, as, made.Start); err != nil {
 		return store.Value{}, err
 	}
 	value.Issued = q.writes()
 	if value.Lease == nil && value.ChangesAt.IsZero() && !q.writes() {
-		value.ChangesAt = rotation(resp.Answer.Data, asked.Start)
+		value.ChangesAt = rotation(resp.Answer.Data, made.Start)
 	}
 	return value, nil
 }
