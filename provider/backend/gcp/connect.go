@@ -22,6 +22,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -34,6 +35,26 @@ const (
 	// factTime bounds asking the cluster or the metadata server for a fact.
 	factTime = 10 * time.Second
 )
+
+// Options are what a type of store or key service is made of.
+type Options struct {
+	// Tokens gets the pods' service account tokens; nil takes those that the
+	// driver passed.
+	Tokens identity.TokenSource
+	// Cluster tells the annotations of service accounts; nil means that none
+	// are followed.
+	Cluster Cluster
+	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
+	// means yes.
+	ClusterAllowed func() bool
+	// Calls bounds the calls in flight; nil allows 64 at each address.
+	Calls *remote.Calls
+	// Person is who runs a command, for settings that say AsPerson; nil where
+	// pods are served.
+	Person *Person
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
 
 // Links are the connections of one type of store or key service, one Link for
 // each Way. They are safe for concurrent use.
@@ -53,11 +74,12 @@ type Way struct {
 	Node                           remote.Network
 }
 
-// NewLinks returns Links without connections. Their calls are bounded by calls,
-// and counted there under name. now tells the time to their caches. person is true for
-// who runs a command.
-func NewLinks(name string, calls *remote.Calls, now func() time.Time, person bool) *Links {
-	transports := remote.NewTransports(remote.Options{Calls: calls, MaxAnswer: maxLoginBytes, Person: person})
+// NewLinks returns Links without connections, whose calls are counted under name, and
+// sets the defaults of opts.
+func NewLinks(name string, opts *Options) *Links {
+	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
+	now := opts.Now
+	transports := remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxLoginBytes, Person: opts.Person != nil})
 	return &Links{remote.NewShared(
 		func(way Way) (*Link, error) {
 			l := newLink(name, way, now)

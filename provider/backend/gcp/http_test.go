@@ -16,7 +16,7 @@ import (
 // than one call may take.
 func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 	calls := remote.NewCalls(1)
-	link, giveBack, err := NewLinks("google", calls, nil, false).Acquire(Way{})
+	link, giveBack, err := NewLinks("google", &Options{Calls: calls}).Acquire(Way{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestWaitingForOtherCallsIsNotBlamedOnGoogle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	s := &Login{Options: Options{Link: link, Timeout: 20 * time.Millisecond}}
+	s := &Login{LoginOptions: LoginOptions{Link: link, Timeout: 20 * time.Millisecond}}
 	for name, test := range map[string]struct {
 		address string
 		make    func(context.Context) error

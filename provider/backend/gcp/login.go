@@ -28,24 +28,13 @@ const Scope = "https://www.googleapis.com/auth/cloud-platform"
 // Secret of nodePublishSecretRef.
 const keyName = "key.json"
 
-// Options are what a Login is made of. All but Cluster,
-// Person and ClusterAllowed are required.
-type Options struct {
+// LoginOptions are what a Login is made of.
+type LoginOptions struct {
+	Options
 	// Auth has passed its Check.
 	Auth Auth
 	// Link reaches Google's identity services and keeps what they granted.
 	Link *Link
-	// Tokens gets the pods' service account tokens.
-	Tokens identity.TokenSource
-	// Cluster tells the annotations of service accounts; nil means that none
-	// are followed.
-	Cluster Cluster
-	// Person is who runs a command, for settings that say AsPerson; nil where
-	// pods are served.
-	Person *Person
-	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
-	// means yes.
-	ClusterAllowed func() bool
 	// Timeout bounds one try of a call, and Retries how often it is made again.
 	Timeout time.Duration
 	Retries int
@@ -54,10 +43,10 @@ type Options struct {
 // Login gets access tokens, one for each identity and what it acts as. They are
 // used until they end or are refused, by all who log in over one Link. It is
 // safe for concurrent use.
-type Login struct{ Options }
+type Login struct{ LoginOptions }
 
 // NewLogin returns a Login that works until its Link is given back.
-func NewLogin(opts Options) *Login { return &Login{opts} }
+func NewLogin(opts LoginOptions) *Login { return &Login{opts} }
 
 // maxTokens bounds the new access tokens that one use may cost.
 const maxTokens = 2

@@ -53,7 +53,7 @@ func TestRetriesAreCounted(t *testing.T) {
 				if method == "generateAccessToken" {
 					auth.ServiceAccount = "web@shop.iam.gserviceaccount.com"
 				}
-				login := NewLogin(Options{Auth: auth, Link: link, Tokens: identity.PodTokens{}, Timeout: time.Second, Retries: retries})
+				login := NewLogin(LoginOptions{Options: Options{Tokens: identity.PodTokens{}}, Auth: auth, Link: link, Timeout: time.Second, Retries: retries})
 				err = login.With(t.Context(), as, func(token secret.Bytes, _ string) (bool, error) {
 					err := conn.Call(t.Context(), Request{Resource: name, Token: token, Timeout: time.Second, Retries: retries, Do: func(ctx context.Context) error {
 						_, err := secretmanagerpb.NewSecretManagerServiceClient(conn).AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})

@@ -14,33 +14,12 @@
 package gcp
 
 import (
-	"time"
-
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
-	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
 )
 
 // Options are what a Type is made of.
-type Options struct {
-	// Tokens gets the pods' service account tokens; nil takes those that the
-	// driver passed.
-	Tokens identity.TokenSource
-	// Cluster tells the annotations of service accounts; nil means that none
-	// are followed.
-	Cluster gcp.Cluster
-	// Calls bounds the calls in flight; nil allows 64 at each address.
-	Calls *remote.Calls
-	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
-	// means yes.
-	ClusterAllowed func() bool
-	// Person is who runs a command, and logs in whatever the settings; nil where
-	// pods are served.
-	Person *gcp.Person
-	// Now tells the time; nil means time.Now.
-	Now func() time.Time
-}
+type Options = gcp.Options
 
 // Type is the kind of key service named "gcp". It holds the connections, which
 // all keys with the same endpoint and authorities share.
@@ -51,8 +30,8 @@ type Type struct {
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Type{opts: opts, links: gcp.NewLinks("key-gcp", opts.Calls, opts.Now, opts.Person != nil)}
+	links := gcp.NewLinks("key-gcp", &opts)
+	return &Type{opts: opts, links: links}
 }
 
 // Name is "gcp".
@@ -83,9 +62,6 @@ func (t *Type) open(config *settings) (key.Key, error) {
 	}
 	return &kmsKey{
 		config: config, conn: conn, release: release,
-		login: gcp.NewLogin(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.opts.Tokens, Cluster: t.opts.Cluster, ClusterAllowed: t.opts.ClusterAllowed, Person: t.opts.Person,
-			Timeout: config.Timeout, Retries: config.Retries,
-		}),
+		login: gcp.NewLogin(gcp.LoginOptions{Options: t.opts, Auth: config.Auth, Link: link, Timeout: config.Timeout, Retries: config.Retries}),
 	}, nil
 }

@@ -30,9 +30,7 @@ type gcpStore struct {
 func (t *Type) newStore(config *settings, link *gcp.Link, release func()) *gcpStore {
 	return &gcpStore{
 		config: config, link: link, release: release, conns: map[place]*gcp.Conn{},
-		login: gcp.NewLogin(gcp.Options{
-			Auth: config.Auth, Link: link, Tokens: t.tokens, Cluster: t.cluster, ClusterAllowed: t.clusterAllowed, Timeout: config.Timeout, Retries: config.Retries,
-		}),
+		login: gcp.NewLogin(gcp.LoginOptions{Options: t.opts, Auth: config.Auth, Link: link, Timeout: config.Timeout, Retries: config.Retries}),
 	}
 }
 

@@ -12,12 +12,8 @@
 package gcp
 
 import (
-	"time"
-
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
-	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -25,35 +21,19 @@ import (
 const typeName = "google-secret-manager"
 
 // Options are what a Type is made of.
-type Options struct {
-	// Tokens gets the pods' service account tokens; nil takes those that the
-	// driver passed.
-	Tokens identity.TokenSource
-	// Cluster tells the annotations of service accounts; nil means that none
-	// are followed.
-	Cluster gcp.Cluster
-	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
-	// means yes.
-	ClusterAllowed func() bool
-	// Calls bounds the calls in flight; nil allows 64 at each address.
-	Calls *remote.Calls
-	// Now tells the time; nil means time.Now.
-	Now func() time.Time
-}
+type Options = gcp.Options
 
 // Type is the kind of store. It holds the connections, which all stores with
 // the same endpoints and authorities share.
 type Type struct {
-	tokens         identity.TokenSource
-	cluster        gcp.Cluster
-	clusterAllowed func() bool
-	links          *gcp.Links
+	opts  Options
+	links *gcp.Links
 }
 
 // NewType returns a Type without connections.
 func NewType(opts Options) *Type {
-	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Type{tokens: opts.Tokens, cluster: opts.Cluster, clusterAllowed: opts.ClusterAllowed, links: gcp.NewLinks(typeName, opts.Calls, opts.Now, false)}
+	links := gcp.NewLinks(typeName, &opts)
+	return &Type{opts: opts, links: links}
 }
 
 // Name is "google-secret-manager".
