@@ -28,12 +28,12 @@ func CheckDecrypt(ciphertext Ciphertext, bound Context) error {
 	return bound.Check()
 }
 
-// CheckPlaintext returns an error that wraps fault.ErrUnavailable if what a key
-// service answered cannot be a plaintext: it is empty, or longer than any that
-// was ever encrypted. Every Key calls it before it returns one.
-func CheckPlaintext(plaintext []byte) error {
+// Plaintext returns what a key service answered, for Decrypt. The error wraps
+// fault.ErrUnavailable if it cannot be a plaintext: it is empty, or longer than any
+// that was ever encrypted.
+func Plaintext(plaintext []byte) (secret.Bytes, error) {
 	if size := len(plaintext); size < 1 || size > MaxPlaintext {
-		return fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key service answered with a plaintext of %d bytes, which cannot be; look at what stands between this program and it", size))
+		return secret.Bytes{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the key service answered with a plaintext of %d bytes, which cannot be; look at what stands between this program and it", size))
 	}
-	return nil
+	return secret.New(plaintext), nil
 }

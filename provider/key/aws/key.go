@@ -115,10 +115,7 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	if err := key.CheckPlaintext(plain); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(plain), nil
+	return key.Plaintext(plain)
 }
 
 // Current implements key.Key. It has KMS wrap a data key that nobody sees: the

@@ -86,10 +86,7 @@ func (k *azureKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	if err != nil {
 		return secret.Bytes{}, k.fail(fault.Of(err).Err, err.Error())
 	}
-	if err := key.CheckPlaintext(plain); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(plain), nil
+	return key.Plaintext(plain)
 }
 
 // Current implements key.Key. It wraps a key that nobody uses: the answer tells

@@ -101,10 +101,7 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	if err := key.CheckPlaintext(plain); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(plain), nil
+	return key.Plaintext(plain)
 }
 
 // probe is what Current encrypts. It holds nothing, and its ciphertext is

@@ -61,10 +61,7 @@ func (k *localKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	if err != nil {
 		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext was changed, or is bound to another context")
 	}
-	if err := key.CheckPlaintext(plain); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(plain), nil
+	return key.Plaintext(plain)
 }
 
 // Current implements key.Key: the ID of the first key of the file.

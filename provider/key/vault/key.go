@@ -103,10 +103,7 @@ func (k *vaultKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext
 	if err != nil {
 		return secret.Bytes{}, k.fail(fault.ErrInvalid, "the ciphertext %v", err)
 	}
-	if err := key.CheckPlaintext(plain); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.New(plain), nil
+	return key.Plaintext(plain)
 }
 
 // Current implements key.Key and refuses an unsuitable key.
