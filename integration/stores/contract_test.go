@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
 	"github.com/lanyardhq/lanyard/provider/store/vault"
@@ -30,7 +31,8 @@ func TestVaultMeetsTheStoreContract(t *testing.T) {
 				Settings: settings(func(s map[string]any) { s["retries"] = 0 }),
 				Rewrite:  f.rewrite(), Values: []string{"data.data"},
 				// It tells KV version 1 and 2 apart.
-				Free: []string{"lease_duration"},
+				Free:      []string{"lease_duration"},
+				Throttled: backendtest.Throttling{"read": f.throttling(f.kv2()), "login": f.throttling("auth/")},
 			},
 			Want:    func(value string) string { return `{"value":"` + value + `"}` },
 			Missing: store.Reference{Key: f.kv2() + "/data/missing"},

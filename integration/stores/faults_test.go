@@ -20,7 +20,7 @@ func TestFaultsThatPassAreSurvivedAndOthersExplained(t *testing.T) {
 		fault faultproxy.Fault
 		text  string // of the error when the fault stays
 	}{
-		"throttled":       {faultproxy.Fault{Status: 429, Header: http.Header{"Retry-After": {"0"}}, Body: `{"errors":["request path \"x\": rate limit quota exceeded"]}`}, "throttling this client (429)"},
+		"throttled":       {faultproxy.Fault{Status: 429, Header: http.Header{"Retry-After": {"0"}}, Body: `{"errors":["request path \"x\": rate limit quota exceeded"]}`}, "Vault is throttling (too many calls)"},
 		"failing":         {faultproxy.Fault{Status: 500, Body: `{"errors":["internal error"]}`}, "failed with status 500"},
 		"sealed":          {sealed, "Vault is sealed (503)"},
 		"standby":         {faultproxy.Fault{Status: 473}, "standby"},

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 	"github.com/lanyardhq/lanyard/integration/issuer"
@@ -155,6 +157,16 @@ func (f *fixture) rewrite() func(change func(body []byte) []byte) {
 		if change != nil {
 			end = f.proxy.Add(faultproxy.Fault{Prefix: f.kv2(), Rewrite: change})
 		}
+	}
+}
+
+// throttling has Vault refuse calls to the prefix as beyond a rate limit quota.
+func (f *fixture) throttling(prefix string) func(times int, after time.Duration) (undo func()) {
+	return func(times int, after time.Duration) func() {
+		return f.proxy.Add(faultproxy.Fault{
+			Prefix: prefix, Times: times, Status: http.StatusTooManyRequests, Body: `{"errors":["request path \"x\": rate limit quota exceeded"]}`,
+			Header: http.Header{"Retry-After": {strconv.Itoa(int(after.Seconds()))}},
+		})
 	}
 }
 

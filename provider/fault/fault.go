@@ -29,6 +29,9 @@ var (
 	// ErrUnavailable means that the store could not answer now: unreachable,
 	// sealed, throttled, failing. It may pass by itself.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrThrottled marks an ErrUnavailable: the server refused the call because there
+	// were too many, so it helps to wait. It is no kind of its own; see Throttledf.
+	ErrThrottled = errors.New("throttled")
 	// ErrTooLarge means that a bound of the operator's was passed.
 	ErrTooLarge = errors.New("too large")
 	// ErrPrecondition means that the cluster does not give the provider what

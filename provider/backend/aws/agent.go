@@ -31,7 +31,7 @@ func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.
 			o.HTTPClient, o.Retryer, o.AuthorizationToken = wholeGrants{a.nodeHTTP}, awssdk.NopRetryer{}, token.RevealString()
 		})
 		share, cancel := shareOf(ctx, len(agents)-n)
-		failed = a.attempt(share, a.settings.Retries, func(ctx context.Context) *CallError {
+		failed = a.attempt(share, a.settings.Retries, 1, func(ctx context.Context) *CallError {
 			var err error
 			if got, err = provider.Retrieve(ctx); err != nil {
 				return agentFailure(err, token)
@@ -99,6 +99,8 @@ func agentSaid(err error, token secret.Bytes) *CallError {
 	}
 	f := failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
 	switch {
+	case status == http.StatusTooManyRequests:
+		f.throttle(f.Text)
 	case passes(status) || strings.Contains(text, "key refresh failed"):
 		f.Kind = fault.ErrUnavailable
 	case status == http.StatusBadRequest:

@@ -219,7 +219,7 @@ func (a *Access) inRegion(ctx context.Context, as identity.Identity, regions []s
 		}
 		target := Target{Region: regions[index], Failover: index > 0, Credentials: credentials.StaticCredentialsProvider{Value: granted.Credential}}
 		share, cancel := shareOf(ctx, left)
-		failed = a.attempt(share, retries, func(ctx context.Context) *CallError {
+		failed = a.attempt(share, retries, left, func(ctx context.Context) *CallError {
 			failed := asFailure(call(ctx, target))
 			failed.from(speaker(a.settings.Networks.Service, a.settings.Endpoint, target.Region))
 			return failed
@@ -245,9 +245,10 @@ func asFailure(err error) *CallError {
 	return Explain(err)
 }
 
-// attempt tries until it succeeds, is refused, or there is no time left.
-func (a *Access) attempt(ctx context.Context, retries int, try func(context.Context) *CallError) (failed *CallError) {
-	backoff := remote.Backoff{Timeout: a.settings.Timeout, Retries: retries, First: firstPause, Max: maxPause}
+// attempt tries until it succeeds, is refused, or there is no time left, at one of so
+// many servers that are still to be asked.
+func (a *Access) attempt(ctx context.Context, retries, servers int, try func(context.Context) *CallError) (failed *CallError) {
+	backoff := remote.Backoff{Timeout: a.settings.Timeout, Retries: retries, First: firstPause, Max: maxPause, Impatient: servers > 1}
 	err := backoff.Do(ctx, "AWS", func(ctx context.Context) remote.Outcome {
 		if failed = try(ctx); failed == nil {
 			return remote.Outcome{}

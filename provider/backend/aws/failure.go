@@ -74,15 +74,25 @@ func Explain(err error, sent ...secret.Bytes) *CallError {
 // the answer may tell what a code that is not known does not.
 func answeredWith(code, text string, status int, sent ...secret.Bytes) *CallError {
 	f := named(code, remote.Redact(text, sent...))
-	if errors.Is(f, fault.ErrInvalid) && passes(status) {
+	switch {
+	case status == http.StatusTooManyRequests && !errors.Is(f, fault.ErrThrottled):
+		return f.throttle(fmt.Sprintf("status 429, %s", f.Text))
+	case errors.Is(f, fault.ErrInvalid) && passes(status):
 		f.Kind = fault.ErrUnavailable
 	}
 	return f
 }
 
+// throttle makes f, whose reason is why, one of an account with too many calls.
+func (f *CallError) throttle(why string) *CallError {
+	err := fault.Throttledf("AWS", "%s", why)
+	f.Kind, f.Text, f.cause = fault.ErrUnavailable, err.Error(), err
+	return f
+}
+
 // passes reports whether a failure with the status may pass by itself.
 func passes(status int) bool {
-	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+	return status >= http.StatusInternalServerError
 }
 
 // named is what an error of this code and text means, by AWS's names for
@@ -97,8 +107,8 @@ func named(code, text string) *CallError {
 	f := &CallError{Kind: fault.ErrInvalid, Text: "AWS says " + says, Code: code}
 	_, throttled := retry.DefaultThrottleErrorCodes[code]
 	switch {
-	case throttled:
-		f.Kind, f.Text = fault.ErrUnavailable, "AWS is throttling the account's calls ("+says+")"
+	case throttled || code == "TooManyRequests":
+		f.throttle("it refuses the account's calls for a while (" + says + ")")
 	case code == "AccessDeniedException" || code == "AccessDenied" || code == "NotAuthorized" || code == "OptInRequired":
 		f.Kind, f.Text = fault.ErrDenied, "permission denied; "+f.Text
 	case code == "ExpiredTokenException" || code == "ExpiredToken" || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" || code == "IncompleteSignatureException":
@@ -177,6 +187,10 @@ func unanswered(err error) *CallError {
 		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(at.Err.Error()))
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return failf(fault.ErrUnavailable, "AWS%s cannot be reached: %s", host, message.Excerpt(innermost(err)))
+	case statusOf(err) == http.StatusTooManyRequests:
+		f := (&CallError{}).throttle("status 429, and nothing that can be read")
+		f.after = retryAfter(err)
+		return f
 	case passes(statusOf(err)) || statusOf(err) == http.StatusOK:
 		f := failf(fault.ErrUnavailable, "AWS answered with status %d and nothing that can be read", statusOf(err))
 		f.after = retryAfter(err)

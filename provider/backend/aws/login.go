@@ -135,11 +135,11 @@ func (a *Access) stsOptions(region string) sts.Options {
 func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
 	order := a.sts.order(regions, a.platform.now())
-	failed := a.attempt(ctx, a.settings.Retries, func(ctx context.Context) (failed *CallError) {
+	failed := a.attempt(ctx, a.settings.Retries, 1, func(ctx context.Context) (failed *CallError) {
 		for n, i := range order {
 			client := sts.New(a.stsOptions(regions[i]))
 			share, cancel := shareOf(ctx, len(order)-n)
-			failed = a.attempt(share, 0, func(ctx context.Context) (failed *CallError) {
+			failed = a.attempt(share, 0, len(order), func(ctx context.Context) (failed *CallError) {
 				got, failed = ask(ctx, client)
 				failed.from(speaker(a.settings.Networks.STS, a.settings.Auth.STSEndpoint, regions[i]))
 				return failed

@@ -121,16 +121,15 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 		kind  error
 		texts []string
 	}{
-		"throttled with another 400": {awstest.Fail(400, "ThrottlingException", "Rate exceeded"), fault.ErrUnavailable, []string{"throttling", "Rate exceeded"}},
-		"the agent failing":          {awstest.Fail(503, "", "Too Many Requests. Slow down"), fault.ErrUnavailable, []string{"status 503: Too Many Requests. Slow down"}},
-		"EKS Auth failing":           {awstest.Fail(500, "InternalServerException", "try later"), fault.ErrUnavailable, []string{"InternalServerException: try later"}},
-		"EKS Auth away":              {awstest.Fail(500, "", "operation error EKS Auth: dial tcp: i/o timeout"), fault.ErrUnavailable, []string{"i/o timeout", "eks-pod-identity-agent"}},
-		"keys out of reach":          {awstest.Fail(400, "", "JWT signature validation failed: cryptographic validation failed: key refresh failed: EOF"), fault.ErrUnavailable, []string{"key refresh failed"}},
-		"a token that has ended":     {awstest.Fail(400, "ExpiredTokenException", "it is over"), fault.ErrUnauthenticated, []string{"it is over", "requiresRepublish"}},
-		"a token of another kind":    {awstest.Fail(400, "", "Service account token cannot be parsed: token is malformed"), fault.ErrUnauthenticated, []string{"token is malformed"}},
-		"no association":             {awstest.Fail(404, "ResourceNotFoundException", "none"), fault.ErrDenied, []string{"associate a role"}},
-		"a wrong address":            {awstest.Fail(403, "", "Access Denied. Called agent through invalid address"), fault.ErrInvalid, []string{"invalid address"}},
-		"a request that is wrong":    {awstest.Fail(400, "InvalidRequestException", "no"), fault.ErrInvalid, []string{"InvalidRequestException"}},
+		"the agent failing":       {awstest.Fail(503, "", "Too Many Requests. Slow down"), fault.ErrUnavailable, []string{"status 503: Too Many Requests. Slow down"}},
+		"EKS Auth failing":        {awstest.Fail(500, "InternalServerException", "try later"), fault.ErrUnavailable, []string{"InternalServerException: try later"}},
+		"EKS Auth away":           {awstest.Fail(500, "", "operation error EKS Auth: dial tcp: i/o timeout"), fault.ErrUnavailable, []string{"i/o timeout", "eks-pod-identity-agent"}},
+		"keys out of reach":       {awstest.Fail(400, "", "JWT signature validation failed: cryptographic validation failed: key refresh failed: EOF"), fault.ErrUnavailable, []string{"key refresh failed"}},
+		"a token that has ended":  {awstest.Fail(400, "ExpiredTokenException", "it is over"), fault.ErrUnauthenticated, []string{"it is over", "requiresRepublish"}},
+		"a token of another kind": {awstest.Fail(400, "", "Service account token cannot be parsed: token is malformed"), fault.ErrUnauthenticated, []string{"token is malformed"}},
+		"no association":          {awstest.Fail(404, "ResourceNotFoundException", "none"), fault.ErrDenied, []string{"associate a role"}},
+		"a wrong address":         {awstest.Fail(403, "", "Access Denied. Called agent through invalid address"), fault.ErrInvalid, []string{"invalid address"}},
+		"a request that is wrong": {awstest.Fail(400, "InvalidRequestException", "no"), fault.ErrInvalid, []string{"InvalidRequestException"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, platform := awstest.New(t), New(Options{})
@@ -162,8 +161,9 @@ func TestTheAgentsTextSaysWhatTheFailureIs(t *testing.T) {
 // What is throttled with status 429 is tried again beyond the retries, while there is time.
 func TestAThrottledAgentIsAskedAgain(t *testing.T) {
 	for name, fail := range map[string]*awstest.Error{
-		"by EKS Auth":  awstest.Fail(429, "ThrottlingException", "Rate exceeded"),
-		"by the agent": awstest.Fail(429, "", "Too Many Requests. Slow down"),
+		"by EKS Auth with another 400": awstest.Throttled(),
+		"by EKS Auth":                  awstest.Fail(429, "ThrottlingException", "Rate exceeded"),
+		"by the agent":                 awstest.Fail(429, "", "Too Many Requests. Slow down"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, platform := awstest.New(t), New(Options{})

@@ -197,7 +197,7 @@ func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, faile
 		ClientEnableState: imds.ClientEnabled, EnableFallback: awssdk.FalseTernary,
 	})
 	provider := ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = client })
-	failed = a.attempt(ctx, a.settings.Retries, func(ctx context.Context) *CallError {
+	failed = a.attempt(ctx, a.settings.Retries, 1, func(ctx context.Context) *CallError {
 		var err error
 		if got, err = provider.Retrieve(ctx); err != nil {
 			return metadataFailure(err)

@@ -77,7 +77,7 @@ func (v *Vault) outcome(ctx context.Context, err error, what Object, who string,
 		failed := unreachable(ctx, v.host, err)
 		return remote.Outcome{Err: failed, Retry: errors.Is(failed, fault.ErrUnavailable)}
 	}
-	return remote.Outcome{Err: r.explain(what, who), Retry: passes(r.status), After: r.after}
+	return remote.Outcome{Err: r.explain(what, who), Retry: r.mayPass(), After: r.after}
 }
 
 // dialledHost is the host that answers for the vault.

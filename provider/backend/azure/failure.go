@@ -70,12 +70,22 @@ func passes(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
 
+// throttles reports whether an answer refuses the call because there were too many:
+// by its status, or by its code where a service or a gateway answers with another.
+func throttles(status int, code string) bool {
+	code = strings.ToLower(code)
+	return status == http.StatusTooManyRequests || status >= 400 && (strings.Contains(code, "throttl") || strings.Contains(code, "toomanyrequests"))
+}
+
+// mayPass reports whether the refusal may pass by itself.
+func (r refused) mayPass() bool { return passes(r.status) || throttles(r.status, r.code) }
+
 // explain turns an answer into the failure that its reader needs.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
 func (r refused) explain(what Object, who string) error {
 	switch {
-	case r.status == http.StatusTooManyRequests:
-		return fault.Failf(fault.ErrUnavailable, "Key Vault is throttling (429): the vault's limit of transactions in ten seconds is reached; call less often (refresh), or spread what is asked for over more vaults%s", r.text)
+	case throttles(r.status, r.code):
+		return fault.Throttledf("Key Vault", "the vault's limit of transactions in ten seconds is reached (%d); call less often (refresh), or spread what is asked for over more vaults%s", r.status, r.text)
 	case passes(r.status):
 		return fault.Failf(fault.ErrUnavailable, "Key Vault failed with status %d%s", r.status, r.text)
 	case r.status == http.StatusUnauthorized:

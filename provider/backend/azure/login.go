@@ -184,6 +184,9 @@ func (v *Vault) loginOutcome(ctx context.Context, err error, as identity.Identit
 	// What follows is for Microsoft's support alone.
 	description, _, _ := strings.Cut(said.Description, "Trace ID:")
 	text := v.config.LoginNetwork.Speaker("Entra ID says", hostOf(v.config.AuthorityHost), ownDomains()...).Said(description, sent)
+	if throttles(resp.StatusCode, said.Error) {
+		return remote.Outcome{Err: fault.Throttledf("Entra ID", "it refuses logins for a while (%d)%s", resp.StatusCode, text), Retry: true, After: remote.RetryAfter(resp.Header)}
+	}
 	if passes(resp.StatusCode) || said.Error == "temporarily_unavailable" {
 		return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "Entra ID failed with status %d%s", resp.StatusCode, text), Retry: true, After: remote.RetryAfter(resp.Header)}
 	}

@@ -53,6 +53,8 @@ func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes,
 		got = metadataToken{}
 		broken := json.Unmarshal(body, &got) != nil
 		switch {
+		case throttles(resp.StatusCode, got.Error):
+			return remote.Outcome{Err: fault.Throttledf("the machine's metadata service", "status %d", resp.StatusCode), Retry: true, After: remote.RetryAfter(resp.Header)}
 		// 404 and 410 are those of a service that is being updated.
 		case passes(resp.StatusCode), resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone:
 			return remote.Outcome{Err: fault.Failf(fault.ErrUnavailable, "the machine's metadata service failed with status %d", resp.StatusCode), Retry: true, After: remote.RetryAfter(resp.Header)}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
@@ -35,20 +36,33 @@ type Request struct {
 	// Do makes the call with a client over the Conn and the context that it is
 	// given, and looks at the answer.
 	Do func(context.Context) error
+	// Explain says what a status other than OK means, as an error of a kind of package
+	// fault; of throttling, as fault.Throttledf has it.
+	Explain func(*status.Status) error
 }
 
 // Call makes a call, and again if that may help. It holds a place among the
 // calls in flight at the endpoint only while a try is under way. The error is
-// nil, ctx's, that of a call that was not made, a status of gRPC or what Do
-// returned of its own; a refusal of the token has the code Unauthenticated.
+// nil, ctx's, that of a call that was not made, Explain's, or what Do returned of its own.
 func (c *Conn) Call(ctx context.Context, r Request) error {
 	backoff := remote.Backoff{Timeout: r.Timeout, Retries: r.Retries, First: firstPause, Max: maxPause}
 	err := backoff.Do(ctx, Host(c.Endpoint), func(ctx context.Context) remote.Outcome {
 		err := c.try(ctx, r)
-		return remote.Outcome{Err: err, Retry: passes(err), After: retryDelay(err)}
+		return remote.Outcome{Err: c.explained(r, err), Retry: passes(err), After: retryDelay(err)}
 	})
 	if errors.Is(err, remote.ErrNoSlot) || remote.IsRefused(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return fmt.Errorf("%s: %w", r.Resource, err)
+	}
+	return err
+}
+
+// explained is the error of a try, for people.
+func (c *Conn) explained(r Request, err error) error {
+	if isTooLarge(err) {
+		return fault.Failf(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than what was asked for can be", r.Resource, c.maxAnswer)
+	}
+	if st, ok := status.FromError(err); ok && err != nil && !remote.HasKind(err) {
+		return r.Explain(st)
 	}
 	return err
 }
@@ -76,8 +90,8 @@ func observedStatus(err error) int {
 // else means throttling.
 const tooLarge = "received message larger than max"
 
-// IsTooLarge says that a call failed because its answer passed the bound of the connection.
-func IsTooLarge(err error) bool {
+// isTooLarge says that a call failed because its answer passed the bound of the connection.
+func isTooLarge(err error) bool {
 	st, ok := status.FromError(err)
 	return ok && st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), tooLarge)
 }
@@ -96,7 +110,7 @@ func passes(err error) bool {
 	case codes.Unavailable, codes.Internal, codes.Unknown, codes.Aborted, codes.DeadlineExceeded, codes.DataLoss:
 		return true
 	case codes.ResourceExhausted:
-		return !IsTooLarge(err)
+		return !isTooLarge(err)
 	}
 	return false
 }

@@ -132,8 +132,9 @@ type Conn struct {
 	// Close gives the connection back.
 	Close func()
 
-	observed string // what its calls are counted as
-	over     remote.Network
+	observed  string // what its calls are counted as
+	over      remote.Network
+	maxAnswer int
 }
 
 func newLink(name string, way Way, now func() time.Time) *Link {
@@ -164,7 +165,7 @@ func (l *Link) Connect(endpoint string, over remote.Network, maxAnswer int) (*Co
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "%s is no address that can be dialled", message.Excerpt(endpoint))
 	}
-	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name, over: over}, nil
+	return &Conn{Conn: conn, Endpoint: endpoint, Close: release, observed: l.name, over: over, maxAnswer: maxAnswer}, nil
 }
 
 func (l *Link) dial(to dialled) (*remote.Conn, error) {

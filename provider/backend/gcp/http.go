@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,21 +44,19 @@ func (s *Login) call(ctx context.Context, c callOf, do func(context.Context, *ht
 		retries = min(retries, 1)
 	}
 	backoff := remote.Backoff{Timeout: s.Timeout, Retries: retries, First: firstPause, Max: maxPause}
-	var seen *recorder
 	err := backoff.Do(ctx, "the server", func(ctx context.Context) remote.Outcome {
 		client := transport.Client(s.Link.name)
-		seen = &recorder{next: client.Transport}
+		seen := &recorder{next: client.Transport}
 		client.Transport = seen
-		err := do(context.WithValue(ctx, oauth2.HTTPClient, client), client)
-		return remote.Outcome{Err: err, Retry: seen.passes(), After: seen.after}
+		if do(context.WithValue(ctx, oauth2.HTTPClient, client), client) == nil {
+			return remote.Outcome{}
+		}
+		return remote.Outcome{Err: seen.failure(s, c), Retry: seen.passes(), After: seen.after}
 	})
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, remote.ErrNoSlot), remote.IsRefused(err), ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	if err != nil {
 		return fmt.Errorf("%s: %w", c.what, err)
 	}
-	return seen.failure(s, c)
+	return nil
 }
 
 // sendJSON sends a request and decodes a successful answer.
@@ -110,8 +109,32 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // passes reports whether the failure may pass by itself. A success that cannot be
 // used is one: something between the node and Google answered instead.
 func (r *recorder) passes() bool {
-	return r.status == 0 || r.undecided() || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
+	return r.status == 0 || r.undecided() || r.throttled() || r.status == http.StatusRequestTimeout || r.status >= 500 || r.status < 300
 }
+
+// throttled reports whether the call was refused because there were too many. Some of
+// Google's APIs say so with 403, as does the gRPC code in the answer.
+// https://cloud.google.com/resource-manager/docs/core_errors
+func (r *recorder) throttled() bool {
+	if r.status == http.StatusTooManyRequests {
+		return true
+	}
+	var answer struct {
+		Error struct {
+			Status string `json:"status"`
+			Errors []struct {
+				Reason string `json:"reason"`
+			} `json:"errors"`
+		} `json:"error"`
+	}
+	if r.status < 400 || json.Unmarshal(r.body, &answer) != nil {
+		return false
+	}
+	return answer.Error.Status == "RESOURCE_EXHAUSTED" || len(answer.Error.Errors) > 0 && slices.Contains(quotaReasons, answer.Error.Errors[0].Reason)
+}
+
+// quotaReasons are the reasons of refusals that pass when there are fewer calls.
+var quotaReasons = []string{"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "concurrentLimitExceeded"}
 
 // undecided reports whether a token was refused without being judged, because the keys of
 // its issuer could not be fetched just now.
@@ -125,22 +148,22 @@ func (r *recorder) failure(s *Login, c callOf) error {
 	text := speaker(c.over, c.endpoint).Said(r.reason(), c.sent...)
 	switch {
 	case r.status == 0 && r.err == nil:
-		return fault.Failf(fault.ErrInvalid, "%s: the request cannot be sent", c.what)
+		return fault.Failf(fault.ErrInvalid, "the request cannot be sent")
 	case r.status == 0 && errors.Is(r.err, context.DeadlineExceeded):
-		return fault.Failf(fault.ErrUnavailable, "%s: no answer within %s; see the setting timeout", c.what, s.Timeout)
+		return fault.Failf(fault.ErrUnavailable, "no answer within %s; see the setting timeout", s.Timeout)
 	case r.status == 0:
 		cause := remote.Redact(r.err.Error(), c.sent...)
-		return fault.Failf(fault.ErrUnavailable, "%s: no answer: %s", c.what, message.Excerpt(cause))
+		return fault.Failf(fault.ErrUnavailable, "no answer: %s", message.Excerpt(cause))
 	case r.undecided():
-		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", c.what, r.status, text)
-	case r.status == http.StatusTooManyRequests:
-		return fault.Failf(fault.ErrUnavailable, "%s: throttled (429)%s", c.what, text)
+		return fault.Failf(fault.ErrUnavailable, "failed (%d)%s; if it stays so, check that the cluster's issuer answers with its keys to anyone", r.status, text)
+	case r.throttled():
+		return fault.Throttledf("Google", "a quota is used up (%d)%s", r.status, text)
 	case r.status >= 500 || r.status == http.StatusRequestTimeout:
-		return fault.Failf(fault.ErrUnavailable, "%s: failed (%d)%s", c.what, r.status, text)
+		return fault.Failf(fault.ErrUnavailable, "failed (%d)%s", r.status, text)
 	case r.status < 300:
-		return fault.Failf(fault.ErrUnavailable, "%s: answered %d with nothing that can be used; look at what stands between the node and Google", c.what, r.status)
+		return fault.Failf(fault.ErrUnavailable, "answered %d with nothing that can be used; look at what stands between the node and Google", r.status)
 	}
-	return fault.Failf(c.kind, "%s: refused (%d)%s; %s", c.what, r.status, text, c.refused)
+	return fault.Failf(c.kind, "refused (%d)%s; %s", r.status, text, c.refused)
 }
 
 // reason is what an answer gives as its reason: the error of OAuth (RFC 6749,

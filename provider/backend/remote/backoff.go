@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
 // Backoff says how often a call is retried, and how long it pauses before each
@@ -20,6 +22,8 @@ type Backoff struct {
 	// First is the mean of the first pause. Each further one is twice as long on
 	// average, and none is longer than Max.
 	First, Max time.Duration
+	// Impatient lets throttled tries count too, for who has another server to ask.
+	Impatient bool
 }
 
 // Outcome is how one try ended. The zero Outcome is success.
@@ -27,16 +31,13 @@ type Outcome struct {
 	Err   error
 	Retry bool          // whether a retry may help
 	After time.Duration // the pause that the server asks for; zero if it asks for none
-	// Throttled says that the server refused the call because there were too many. A
-	// Transport notices HTTP status 429 by itself.
-	Throttled bool
 }
 
 // Do makes tries until one succeeds, fails in a way that no retry helps, or is
 // the last of the retries; the error is then that try's. The number of tries is
 // exact but for two reasons to stop before: ctx leaves no time for the next pause,
-// or the server asks for a pause longer than Max. A throttled try does not count: the
-// call waits, for as long as the server asks, while ctx's deadline leaves time. If ctx
+// or the server asks for a pause longer than Max. A try that failed with
+// fault.ErrThrottled does not count unless the Backoff is Impatient: the call waits, for as long as the server asks, while ctx's deadline leaves time. If ctx
 // ended during a try, the error names peer, has the text of the last try that had an
 // answer, and wraps ctx's; if the call had no slot, the error wraps ErrNoSlot; if a
 // DialRule refuses its address, it is an *AddressRefusedError.
@@ -45,7 +46,10 @@ func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) 
 	for n, retries := 0, 0; ; n++ {
 		limited := WithTimeout(ctx, b.Timeout)
 		got := try(limited)
-		missed := notMade(limited)
+		missed, throttled := notMade(limited), errors.Is(got.Err, fault.ErrThrottled)
+		if throttled || !got.Retry {
+			adapt(limited, throttled)
+		}
 		switch {
 		case got.Err == nil:
 			return nil
@@ -60,7 +64,7 @@ func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) 
 		}
 		last = got.Err
 		longest := b.Max
-		if deadline, ok := ctx.Deadline(); ok && (got.Throttled || wasThrottled(limited)) {
+		if deadline, ok := ctx.Deadline(); ok && throttled && !b.Impatient {
 			longest = time.Until(deadline)
 		} else if retries++; retries > b.Retries {
 			return got.Err

@@ -87,14 +87,12 @@ func (e *noSlotError) Unwrap() []error { return []error{ErrNoSlot, fault.ErrUnav
 // function that gives it back, to be called once. The error wraps ErrNoSlot.
 func (c *Calls) Acquire(ctx context.Context, address string) (release func(), err error) {
 	c.mu.Lock()
-	s, limit := c.slots[address], c.limit
-	if s == nil {
-		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit)), allowed: float64(c.limit)}
-		c.forget()
-		c.slots[address] = s
-	}
+	s, limit := c.at(address), c.limit
 	s.users++
 	c.mu.Unlock()
+	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
+		allowed.asked.Store(&asked{c, address})
+	}
 
 	leave := func() {
 		c.mu.Lock()
@@ -110,6 +108,17 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 		return nil, &noSlotError{address, limit, err}
 	}
 	return func() { slot.Release(); leave() }, nil
+}
+
+// at is what is known of an address. It is entered with mu held.
+func (c *Calls) at(address string) *slots {
+	s := c.slots[address]
+	if s == nil {
+		s = &slots{Pool: share.New(c.Meter, slotLimits(c.limit)), allowed: float64(c.limit)}
+		c.forget()
+		c.slots[address] = s
+	}
+	return s
 }
 
 // What is known of an address that throttles: it is kept for so long without calls, of so
@@ -136,6 +145,9 @@ func (c *Calls) ended(address string, throttled bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.slots[address]
+	if s == nil && throttled {
+		s = c.at(address)
+	}
 	limit := float64(c.limit)
 	switch {
 	case s == nil || !throttled && s.allowed >= limit:
@@ -155,16 +167,25 @@ type timeoutKey struct{}
 
 // allowance is how long each call may take, and why one was not made.
 type allowance struct {
-	timeout   time.Duration
-	notMade   atomic.Pointer[error]
-	throttled atomic.Bool
+	timeout time.Duration
+	notMade atomic.Pointer[error]
+	asked   atomic.Pointer[asked] // for the last call
 }
 
-// wasThrottled is true if a call made with ctx, which is WithTimeout's, was answered
-// with HTTP status 429.
-func wasThrottled(ctx context.Context) bool {
-	allowed, ok := ctx.Value(timeoutKey{}).(*allowance)
-	return ok && allowed.throttled.Load()
+// asked is who was asked for a slot, and where.
+type asked struct {
+	calls   *Calls
+	address string
+}
+
+// adapt lets the calls in flight at the address of the last call made with ctx, which is
+// WithTimeout's, become fewer if it was throttled, else more.
+func adapt(ctx context.Context, throttled bool) {
+	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
+		if last := allowed.asked.Load(); last != nil {
+			last.calls.ended(last.address, throttled)
+		}
+	}
 }
 
 // WithTimeout lets each call that goes through a Transport take so long, to the
@@ -208,13 +229,6 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 		status := 0
 		if err == nil {
 			status = resp.StatusCode
-		}
-		throttled := status == http.StatusTooManyRequests
-		if limited && throttled {
-			allowed.throttled.Store(true)
-		}
-		if err == nil {
-			c.ended(dialled(req.URL), throttled)
 		}
 		if c.Observe != nil {
 			c.Observe(req.Context(), storeType, status, time.Since(start))

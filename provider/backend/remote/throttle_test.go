@@ -69,7 +69,7 @@ func TestACallThatIsThrottledWaitsWithinItsTime(t *testing.T) {
 							}
 							resp.Body.Close()
 							if resp.StatusCode != http.StatusOK {
-								return remote.Outcome{Err: errors.New("throttled"), Retry: true, After: remote.RetryAfter(resp.Header)}
+								return remote.Outcome{Err: fault.Throttledf("x", "slow down"), Retry: true, After: remote.RetryAfter(resp.Header)}
 							}
 							return remote.Outcome{}
 						})
@@ -95,24 +95,24 @@ func TestAThrottledCallEndsWithItsTime(t *testing.T) {
 		backoff := remote.Backoff{Timeout: time.Second, Retries: 1, First: 100 * time.Millisecond, Max: time.Second}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		cause, tries, start := errors.New("x: throttled (429)"), 0, time.Now()
+		cause, tries, start := fault.Throttledf("x", "slow down"), 0, time.Now()
 		err := backoff.Do(ctx, "x", func(context.Context) remote.Outcome {
 			tries++
-			return remote.Outcome{Err: cause, Retry: true, Throttled: true}
+			return remote.Outcome{Err: cause, Retry: true}
 		})
 		if took := time.Since(start); !errors.Is(err, cause) || tries < 4 || took < 3*time.Second || took > 5*time.Second {
 			t.Errorf("%v after %d tries and %s", err, tries, took)
 		}
 		// What must not be made again is not.
 		tries = 0
-		if err := backoff.Do(ctx, "x", func(context.Context) remote.Outcome { tries++; return remote.Outcome{Err: cause, Throttled: true} }); !errors.Is(err, cause) || tries != 1 {
+		if err := backoff.Do(ctx, "x", func(context.Context) remote.Outcome { tries++; return remote.Outcome{Err: cause} }); !errors.Is(err, cause) || tries != 1 {
 			t.Errorf("%v after %d tries", err, tries)
 		}
 		// Without a deadline the retries count.
 		tries = 0
 		if err := backoff.Do(t.Context(), "x", func(context.Context) remote.Outcome {
 			tries++
-			return remote.Outcome{Err: cause, Retry: true, Throttled: true}
+			return remote.Outcome{Err: cause, Retry: true}
 		}); !errors.Is(err, cause) || tries != 2 {
 			t.Errorf("%v after %d tries", err, tries)
 		}

@@ -71,6 +71,10 @@ func (r *Response) fromBetween(address *url.URL) error {
 	return fault.Failf(fault.ErrUnavailable, "%s answered %d with %v, so it was not Vault that answered; look at what stands between the node and Vault", address.Host, r.Status, broken)
 }
 
+// overloaded is how Vault Enterprise refuses what would be too much for it.
+// ErrOverloaded in https://github.com/hashicorp/vault/blob/main/sdk/helper/consts/error.go
+const overloaded = "overloaded, try again later"
+
 // unavailable explains a status that may pass by itself.
 func (r *Response) unavailable() error {
 	text := r.Said()
@@ -78,7 +82,9 @@ func (r *Response) unavailable() error {
 	case r.Status == http.StatusServiceUnavailable && strings.Contains(strings.ToLower(text), "sealed"):
 		return fault.Failf(fault.ErrUnavailable, "Vault is sealed (503); an operator has to unseal it")
 	case r.Status == http.StatusTooManyRequests:
-		return fault.Failf(fault.ErrUnavailable, "Vault is throttling this client (429): a rate limit quota is exhausted%s", text)
+		return fault.Throttledf("Vault", "a rate limit quota is exhausted (429)%s", text)
+	case r.Status == http.StatusServiceUnavailable && strings.Contains(text, overloaded):
+		return fault.Throttledf("Vault", "it is overloaded (503)%s", text)
 	case r.Status == http.StatusPreconditionFailed:
 		return fault.Failf(fault.ErrUnavailable, "this Vault node has not caught up with the token's or the secret's last change (412)%s", text)
 	case r.Status == 472 || r.Status == 473:

@@ -141,7 +141,7 @@ func TestWhatWasReadStaysWhileTheVaultIsAway(t *testing.T) {
 		t.Errorf("while the vault is throttling: %v", err)
 	}
 	_, err = n.Mount(t.Context(), n.request(`{objectName: config, objectType: secret}`))
-	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+	if !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "is throttling (too many calls)") {
 		t.Errorf("what was never read: %v", err)
 	}
 }

@@ -187,7 +187,7 @@ func TestKMSMeetsTheContract(t *testing.T) {
 					Answers: &keytest.Answers{
 						Settings: settings(arn, map[string]any{"retries": 0}), Rewrite: f.Rewrite,
 						Values: []string{"CiphertextBlob", "Plaintext"}, Free: []string{"EncryptionAlgorithm", "KeyMaterialId"},
-						Others: anothers,
+						Others: anothers, Throttled: f.Throttling("kms:GenerateDataKey"),
 						OtherVersions: func(made key.Ciphertext) map[string]string {
 							_, material, _ := strings.Cut(made.Version, "#")
 							return map[string]string{f.key: f.kms.Create(t, ireland, false), material: strings.Repeat("0f", 32)}

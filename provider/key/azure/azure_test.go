@@ -163,10 +163,10 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 				if test.hsm {
 					of, rotate = ofHSM, f.rotateHSM
 				}
-				settings, as := f.asNode, node
+				settings, as, login := f.asNode, node, "metadata"
 				others := map[string]identity.Identity{"a pod": f.pod(t, "prod/web")}
 				if test.asPod {
-					settings, as = f.settings, f.pod(t, "prod/web")
+					settings, as, login = f.settings, f.pod(t, "prod/web"), "token"
 					others = map[string]identity.Identity{"the node": node, "another service account": f.pod(t, "prod/other"), "another namespace": f.pod(t, "dev/web")}
 				}
 				other, same, broken := settings(of), settings(of), settings(of)
@@ -181,7 +181,7 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 					Rotate: func(t *testing.T) { rotate(t, "kms") },
 					Fail:   func(*testing.T) { f.azure.Add(azuretest.Fault{Drop: true}) },
 					Answers: &keytest.Answers{
-						Settings: withoutRetries, Rewrite: f.azure.Rewrite,
+						Settings: withoutRetries, Rewrite: f.azure.Rewrite, Throttled: f.azure.Throttling("wrapkey", login),
 						Others: map[string]string{"/keys/kms": "/keys/other", "https://kms-": "https://other-"},
 						OtherVersions: func(made key.Ciphertext) map[string]string {
 							return map[string]string{made.Version: strings.Repeat("0f", 16)}

@@ -28,11 +28,9 @@ func (k *kmsKey) call(ctx context.Context, as identity.Identity, operation strin
 	return k.login.With(ctx, as, func(token secret.Bytes, who string) (refused bool, err error) {
 		err = k.conn.Call(ctx, gcp.Request{
 			Resource: k.config.Key, Token: token, Timeout: k.config.Timeout, Retries: k.config.Retries, Do: do,
+			Explain: func(st *status.Status) error { return k.refusal(operation, st, token, who) },
 		})
-		if st, ok := status.FromError(err); ok && err != nil && ctx.Err() == nil {
-			return st.Code() == codes.Unauthenticated, k.refusal(operation, st, token, who)
-		}
-		return false, err
+		return errors.Is(err, fault.ErrUnauthenticated), err
 	})
 }
 
@@ -61,7 +59,7 @@ func (k *kmsKey) refusal(operation string, st *status.Status, token secret.Bytes
 	case codes.Unimplemented:
 		return k.fail(fault.ErrInvalid, "%s does not serve Cloud KMS; see the setting endpoint%s", host, why)
 	case codes.ResourceExhausted:
-		return k.fail(fault.ErrUnavailable, "Cloud KMS is throttling: a quota of the project is used up%s", why)
+		return fmt.Errorf("%s: %w", k.Name(), fault.Throttledf("Cloud KMS", "a quota of the project is used up%s", why))
 	case codes.DeadlineExceeded:
 		return k.fail(fault.ErrUnavailable, "Cloud KMS at %s did not answer within %s; see the setting timeout", host, k.config.Timeout)
 	}

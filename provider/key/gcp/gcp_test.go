@@ -100,10 +100,10 @@ func TestCloudKMSMeetsTheContract(t *testing.T) {
 		t.Run(fmt.Sprintf("as a pod %t", asPod), func(t *testing.T) {
 			keytest.Run(t, func(t *testing.T) *keytest.Fixture {
 				c := newCloud(t)
-				settings, as := c.asNode, node
+				settings, as, login := c.asNode, node, "metadata"
 				others := map[string]identity.Identity{"a pod": c.pod(t, "prod", "web")}
 				if asPod {
-					settings, as = c.asPod, c.pod(t, "prod", "web")
+					settings, as, login = c.asPod, c.pod(t, "prod", "web"), "token"
 					others = map[string]identity.Identity{"the node": node, "another service account": c.pod(t, "prod", "other"), "another namespace": c.pod(t, "dev", "web")}
 				}
 				const other = "projects/shop/locations/europe-west3/keyRings/lanyard/cryptoKeys/other"
@@ -115,7 +115,7 @@ func TestCloudKMSMeetsTheContract(t *testing.T) {
 					Rotate: func(*testing.T) { c.PutKey(kmsName) },
 					Fail:   func(*testing.T) { c.Stop() },
 					Answers: &keytest.Answers{
-						Settings: settings(kmsName, map[string]any{"retries": 0}), Rewrite: c.Rewrite,
+						Settings: settings(kmsName, map[string]any{"retries": 0}), Rewrite: c.Rewrite, Throttled: c.Throttling("Encrypt", login),
 						Free:   []string{"protectionLevel", "usedPrimary"},
 						Others: map[string]string{kmsName: other, "/shop/": "/elsewhere/"},
 					},

@@ -28,6 +28,9 @@ type Answers struct {
 	// answer to Decrypt may lack, it may still not say otherwise. Nobody but the server
 	// knows which version encrypts.
 	OtherVersions func(made key.Ciphertext) map[string]string
+	// Throttled are the ways in which the server refuses too many calls: those with the
+	// key, and those that log in.
+	Throttled backendtest.Throttling
 }
 
 // NoServer are the Answers of a key that can fail and has no server, or one whose
@@ -138,6 +141,24 @@ func answers(t *testing.T, s *subject) {
 			}
 		})
 	}
+}
+
+// throttled checks what a call does while the server has too many calls.
+func throttled(t *testing.T, s *subject) {
+	if s.Answers == nil || s.Answers == NoServer {
+		return
+	}
+	if len(s.Answers.Throttled) == 0 {
+		t.Fatal("the fixture of a key that has a server has no Throttled")
+	}
+	s.Answers.Throttled.Check(t, func(t *testing.T) (backendtest.Throttling, func(context.Context) error) {
+		f := s.again(t)
+		opened := open(t, f, f.Answers.Settings)
+		return f.Answers.Throttled, func(ctx context.Context) error {
+			_, err := opened.Encrypt(ctx, f.Identity, secret.New([]byte(text)), scope)
+			return err
+		}
+	})
 }
 
 func nothing(size int) string {

@@ -61,6 +61,7 @@ var scope = key.Context{"cluster": "test", "namespace": "prod", "object": "db/pa
 type subject struct {
 	*Fixture
 	key.Key
+	again func(t *testing.T) *Fixture // another fixture like this one
 }
 
 // Run checks the contract of key.Type and key.Key. It calls fixture for each subtest.
@@ -81,6 +82,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		"gives up when the caller does":                             cancelled,
 		"says so when the service cannot be reached":                unreachable,
 		"takes no answer that is damaged or another's":              answers,
+		"waits while it is throttled, and says so":                  throttled,
 		"is safe for concurrent use":                                concurrent,
 		"names itself the same each time and shows nothing secret":  names,
 		"says whether it is for the node or for pods":               users,
@@ -91,7 +93,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := fixture(t)
-			point(t, &subject{Fixture: f, Key: open(t, f, f.Settings)})
+			point(t, &subject{Fixture: f, Key: open(t, f, f.Settings), again: fixture})
 		})
 	}
 }

@@ -22,6 +22,7 @@ import (
 // tests does not have. Its ciphertexts are as Vault makes them.
 type fakeTransit struct {
 	*httptest.Server
+	backendtest.Throttler
 	backendtest.Rewriting // of the answers to calls with a key
 
 	mu    sync.Mutex
@@ -40,7 +41,7 @@ type fakeKey struct {
 func newFake(t *testing.T) *fakeTransit {
 	t.Helper()
 	f := &fakeTransit{keys: map[string]*fakeKey{}, token: "hvs.planted-token", calls: map[string]int{}}
-	f.Server = httptest.NewServer(f.Rewriter(f, func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v1/transit/") }))
+	f.Server = httptest.NewServer(f.Wrap(f.Rewriter(f, func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/v1/transit/") })))
 	t.Cleanup(f.Close)
 	f.add(t, "kms", nil)
 	f.add(t, "other", nil)

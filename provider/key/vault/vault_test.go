@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/key"
@@ -18,6 +19,9 @@ import (
 	"github.com/lanyardhq/lanyard/provider/key/vault"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
+
+// quota is how Vault refuses what is beyond a rate limit quota.
+const quota = `{"errors":["request path \"x\": rate limit quota exceeded"]}`
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -66,6 +70,10 @@ func TestAssociatedDataMeetsTheContract(t *testing.T) {
 				Settings: f.settings(t, map[string]any{"retries": 0}), Rewrite: f.Rewrite,
 				// Vault alone knows its key, and an old one does not tell imported_key.
 				Values: []string{"data.type", "data.latest_version", "data.ciphertext", "data.plaintext"}, Free: []string{"data.imported_key", "request_id"},
+				Throttled: backendtest.Throttling{
+					"encrypt": f.Way("/v1/transit/encrypt/", http.StatusTooManyRequests, quota), "login": f.Way("/v1/auth/", http.StatusTooManyRequests, quota),
+					"overload": f.Way("/v1/transit/encrypt/", http.StatusServiceUnavailable, `{"errors":["overloaded, try again later"]}`),
+				},
 			},
 			TellsVersion:    true,
 			InvalidSettings: map[string]key.Settings{"address key mount auth.method": {Fields: map[string]any{"mount": "/"}}},

@@ -100,6 +100,7 @@ func contract(t *testing.T) *storetest.Fixture {
 		Answers: &storetest.Answers{
 			Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
 			Rewrite:  f.Rewrite, Values: []string{"Plaintext"},
+			Throttled: f.Throttling("kms:Decrypt", "sts:AssumeRoleWithWebIdentity"),
 		},
 		Invalid: map[string]store.Reference{
 			"no key":                  {},

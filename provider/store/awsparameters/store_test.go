@@ -122,6 +122,7 @@ func contract(t *testing.T) *storetest.Fixture {
 		Answers: &storetest.Answers{
 			Settings: f.settings(func(fields map[string]any) { fields["retries"] = 0 }),
 			Rewrite:  f.Rewrite, Values: []string{"Parameters.*.Value"},
+			Throttled: f.Throttling("ssm:GetParameters", "sts:AssumeRoleWithWebIdentity"),
 		},
 		Missing: store.Reference{Key: "/prod/missing"},
 		Pinned:  []store.Reference{{Key: "/prod/db", Version: "3"}},

@@ -29,6 +29,7 @@ func contract(t *testing.T) *storetest.Fixture {
 		Answers: &storetest.Answers{
 			Settings: f.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
 			Rewrite:  f.Rewrite, Values: []string{"SecretString", "SecretValues.*.SecretString"},
+			Throttled: f.Throttling("secretsmanager:GetSecretValue", "sts:AssumeRoleWithWebIdentity"),
 		},
 		Missing: store.Reference{Key: "prod/missing"},
 		Pinned:  []store.Reference{{Key: "prod/db", Version: "EXAMPLE1-90ab-cdef-fedc-ba987EXAMPLE"}},

@@ -87,7 +87,7 @@ func TestFailuresNameTheSecretTheRegionAndTheRemedy(t *testing.T) {
 		"the role does not trust the service account": {func(f *fixture) { f.PutRole("web", awstest.Role{Accounts: []string{"prod/other"}}) }, fault.ErrDenied,
 			[]string{"prod/db", "AssumeRoleWithWebIdentity of arn:aws:iam::111122223333:role/web", "trust policy"}},
 		"throttled for long": {func(f *fixture) {
-			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Throttled()})
+			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: throttledForLong()})
 		}, fault.ErrUnavailable, []string{"prod/db", "throttling", "Rate exceeded"}},
 		"failing": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(500, "InternalServiceError", "An error occurred on the server side.")})
@@ -101,7 +101,7 @@ func TestFailuresNameTheSecretTheRegionAndTheRemedy(t *testing.T) {
 		"STS unreachable": {func(f *fixture) { f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Drop: true}) }, fault.ErrUnavailable,
 			[]string{"prod/db", "AssumeRoleWithWebIdentity", "cannot be reached"}},
 		"STS throttled": {func(f *fixture) {
-			f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: awstest.Throttled()})
+			f.Add(awstest.Fault{Action: "sts:AssumeRoleWithWebIdentity", Fail: throttledForLong()})
 		}, fault.ErrUnavailable, []string{"prod/db", "throttling"}},
 		"invalid": {func(f *fixture) {
 			f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Fail(400, "InvalidParameterException", "The parameter name or value is invalid.")})
@@ -123,6 +123,13 @@ func TestFailuresNameTheSecretTheRegionAndTheRemedy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// throttledForLong asks to wait for longer than there is time.
+func throttledForLong() *awstest.Error {
+	fail := awstest.Throttled()
+	fail.RetryAfter = time.Hour
+	return fail
 }
 
 func TestTokensThatSTSRefuses(t *testing.T) {

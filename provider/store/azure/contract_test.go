@@ -33,7 +33,7 @@ func contract(t *testing.T) *storetest.Fixture {
 			f.vault.Put(name, value)
 			return store.Reference{Key: "secrets/" + name}
 		},
-		Answers: &storetest.Answers{Settings: f.settings(map[string]any{"retries": 0}), Rewrite: f.azure.Rewrite, Values: []string{"value"}},
+		Answers: &storetest.Answers{Settings: f.settings(map[string]any{"retries": 0}), Rewrite: f.azure.Rewrite, Values: []string{"value"}, Throttled: f.azure.Throttling("get secrets", "token")},
 		Missing: store.Reference{Key: "secrets/missing"},
 		Pinned:  []store.Reference{{Key: "secrets/db", Version: "0123456789abcdef"}},
 		Invalid: map[string]store.Reference{

@@ -230,7 +230,7 @@ func TestNobodyWaitsLongerThanThereIsTime(t *testing.T) {
 		for f.azure.Calls("get secrets") == before { // again if the time was over before the call
 			_, err = s.Read(within(t, 4*time.Second), f.pod("prod/web"), db)
 		}
-		if calls := f.azure.Calls("get secrets") - before; calls != 1 || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "throttling (429)") {
+		if calls := f.azure.Calls("get secrets") - before; calls != 1 || !errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "is throttling (too many calls)") {
 			t.Errorf("%s: %v after %d calls, want one", name, err, calls)
 		}
 		repair()

@@ -3,6 +3,7 @@ package gcp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -35,14 +36,12 @@ func (s *gcpStore) access(ctx context.Context, conn *gcp.Conn, q *query, token s
 			value, err = valueOf(q, answer)
 			return err
 		},
+		Explain: func(st *status.Status) error { return s.refusal(conn, q, st, token, who) },
 	})
 	if err == nil {
 		return value, false, nil
 	}
-	if st, ok := status.FromError(err); ok && ctx.Err() == nil {
-		return store.Value{}, st.Code() == codes.Unauthenticated, s.refusal(conn, q, st, token, who)
-	}
-	return store.Value{}, false, err
+	return store.Value{}, errors.Is(err, fault.ErrUnauthenticated), err
 }
 
 // refusal explains a failed call.
@@ -64,10 +63,7 @@ func (s *gcpStore) refusal(conn *gcp.Conn, q *query, st *status.Status, token se
 	case codes.Unimplemented:
 		return fault.Failf(fault.ErrInvalid, "%s: %s does not serve %s; see the setting %s%s", q.name, host, title, at.setting, why)
 	case codes.ResourceExhausted:
-		if gcp.IsTooLarge(st.Err()) {
-			return fault.Failf(fault.ErrInvalid, "%s: the answer is larger than %d bytes, more than a payload can be", q.name, at.maxAnswer)
-		}
-		return fault.Failf(fault.ErrUnavailable, "%s: %s is throttling: a quota of the project is used up%s", q.name, title, why)
+		return fmt.Errorf("%s: %w", q.name, fault.Throttledf(title, "a quota of the project is used up%s", why))
 	case codes.DeadlineExceeded:
 		return fault.Failf(fault.ErrUnavailable, "%s: %s at %s did not answer within %s; see the setting timeout", q.name, title, host, s.config.Timeout)
 	}

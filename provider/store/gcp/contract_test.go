@@ -45,7 +45,7 @@ func contract(t *testing.T, parent string) *storetest.Fixture {
 		},
 		Answers: &storetest.Answers{
 			Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
-			Rewrite:  c.Rewrite,
+			Rewrite:  c.Rewrite, Throttled: c.Throttling(access, "token"),
 		},
 		Missing: store.Reference{Key: parent + "/secrets/missing"},
 		Pinned:  []store.Reference{{Key: parent + "/secrets/db", Version: "3"}},

@@ -52,19 +52,25 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 	}
 }
 
+// wait is the fault with an answer that asks to wait for longer than there is time.
+func wait(fault gcptest.Fault) gcptest.Fault {
+	fault.Wait = time.Hour
+	return fault
+}
+
 func TestWhatDoesNotPassInTimeIsUnavailable(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault gcptest.Fault
 		says  []string
 	}{
-		"throttled":     {gcptest.Throttled(), []string{db + "/versions/latest: ", "throttling", "quota", "Quota exceeded"}},
+		"throttled":     {wait(gcptest.Throttled()), []string{db + "/versions/latest: ", "throttling", "quota", "Quota exceeded"}},
 		"asked to wait": {gcptest.Fault{Method: access, Code: codes.ResourceExhausted, Wait: time.Hour}, []string{"throttling"}},
 		"unavailable":   {gcptest.Fault{Method: access, Code: codes.Unavailable, Message: "try later"}, []string{"127.0.0.1", "cannot answer (Unavailable)", "try later"}},
 		"damaged":       {gcptest.Fault{Method: access, Corrupt: true}, []string{"does not fit its CRC32C checksum"}},
 		"no payload":    {gcptest.Fault{Method: access, Empty: true}, []string{"without a payload"}},
 		"another's":     {gcptest.Fault{Method: access, Other: true}, []string{"answered with projects/", "other-db"}},
 		"slow":          {gcptest.Fault{Method: access, Delay: time.Hour}, []string{"did not answer within 1s", "timeout"}},
-		"STS throttled": {gcptest.Fault{Method: "token", Status: 429, Wait: time.Hour}, []string{"the exchange of the pod's token at 127.0.0.1", "throttled (429)"}},
+		"STS throttled": {gcptest.Fault{Method: "token", Status: 429, Wait: time.Hour}, []string{"the exchange of the pod's token at 127.0.0.1", "Google is throttling", "(429)"}},
 		"STS failing":   {gcptest.Fault{Method: "token", Status: 502}, []string{"the exchange of the pod's token", "failed (502)"}},
 		"STS slow":      {gcptest.Fault{Method: "token", Delay: time.Hour}, []string{"no answer within 1s"}},
 		"STS cannot reach the issuer": {

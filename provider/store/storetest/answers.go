@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 
@@ -20,6 +21,9 @@ type Answers struct {
 	Rewrite func(change func(body []byte) []byte)
 	// Values and Free are those of backendtest.Answer.
 	Values, Free []string
+	// Throttled are the ways in which the server refuses too many calls: those that read,
+	// and those that log in.
+	Throttled backendtest.Throttling
 }
 
 // NoServer are the Answers of a store that can fail and has no server.
@@ -70,6 +74,33 @@ func runAnswers(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
 			return
 		}
 		f.Answers.damage(t, func() []store.Result { return batching.ReadBatch(t.Context(), f.Identity, refs) })
+	})
+}
+
+// runThrottled checks what a read does while the server has too many calls.
+func runThrottled(t *testing.T, start func(*testing.T) (*Fixture, store.Store)) {
+	t.Helper()
+	t.Run("waits while it is throttled, and says so", func(t *testing.T) {
+		f, _ := start(t)
+		if f.Answers == nil || f.Answers == NoServer {
+			return
+		}
+		if len(f.Answers.Throttled) == 0 {
+			t.Fatal("the fixture of a store that has a server has no Throttled")
+		}
+		f.Answers.Throttled.Check(t, func(t *testing.T) (backendtest.Throttling, func(context.Context) error) {
+			f, _ := start(t)
+			s, err := f.Type.Open(f.Answers.Settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			ref := f.Put(t, "first", "value-one")
+			return f.Answers.Throttled, func(ctx context.Context) error {
+				_, err := s.Read(ctx, f.Identity, ref)
+				return err
+			}
+		})
 	})
 }
 

@@ -250,6 +250,7 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 
 	runBatches(t, start)
 	runAnswers(t, start)
+	runThrottled(t, start)
 
 	t.Run("shows no value and no token when printed", func(t *testing.T) {
 		f, s := start(t)

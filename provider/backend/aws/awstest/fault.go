@@ -2,6 +2,7 @@ package awstest
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
@@ -55,6 +56,9 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, region, action st
 		panic(http.ErrAbortHandler) // closes the connection without a word
 	case f.Fail == nil:
 		return false
+	}
+	if f.Fail.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(f.Fail.RetryAfter.Seconds())))
 	}
 	fail(w, f.Fail)
 	return true

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +17,7 @@ type Error struct {
 	Code    string
 	Message string
 
-	// RetryAfter is the header of that name in whole seconds; zero leaves it out. The
-	// services that speak JSON answer with it.
+	// RetryAfter is the header of that name in whole seconds; zero leaves it out.
 	RetryAfter time.Duration
 }
 
@@ -137,9 +135,6 @@ func (s *Server) Signatures() int {
 }
 
 func writeJSONError(w http.ResponseWriter, failed *Error) {
-	if failed.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(failed.RetryAfter.Seconds())))
-	}
 	w.Header().Set("X-Amzn-Requestid", "00000000-0000-4000-8000-000000000000")
 	backendtest.WriteJSON(w, failed.Status, jsonType, map[string]string{"__type": failed.Code, "message": failed.Message})
 }

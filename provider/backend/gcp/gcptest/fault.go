@@ -2,6 +2,7 @@ package gcptest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -35,6 +36,8 @@ type Fault struct {
 	// Status is the answer of the other services instead of the right one; with
 	// 400, Message is why a grant is refused.
 	Status int
+	// Name is that of the status in such an answer; empty is UNAVAILABLE.
+	Name string
 	// Corrupt changes a payload without its checksum; Unchecked leaves the
 	// checksum out, Empty the payload; Other answers with another secret's name.
 	Corrupt, Unchecked, Empty, Other bool
@@ -98,7 +101,7 @@ func (s *Server) answered(w http.ResponseWriter, r *http.Request, method string)
 	if met.Wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(met.Wait.Seconds())))
 	}
-	fail(w, met.Status, "UNAVAILABLE", "a fault of the test")
+	fail(w, met.Status, cmp.Or(met.Name, "UNAVAILABLE"), "a fault of the test")
 	return true
 }
 
