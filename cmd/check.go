@@ -99,7 +99,11 @@ func runCheck(c *cobra.Command, configFile, output string, publics []string, str
 			return err
 		}
 	}
-	return conclude(c.ErrOrStderr(), checker, inputs, wrong, findings)
+	err = conclude(c.ErrOrStderr(), checker, inputs, wrong, findings)
+	if err != nil && len(refused) > 0 {
+		return usageError{err} // as each command that reads one file
+	}
+	return err
 }
 
 // checkEngine returns an engine under the configuration file, or what is wrong

@@ -66,7 +66,7 @@ func runConvert(c *cobra.Command, configFile, output string, args []string) erro
 	case err != nil:
 		return err
 	case len(refused) > 0:
-		return refuseFindings(c.ErrOrStderr(), "nothing is converted:", refused)
+		return usageError{refuseFindings(c.ErrOrStderr(), "nothing is converted:", refused)}
 	}
 	e, wrong, _, err := checkEngine(configFile)
 	if err != nil {

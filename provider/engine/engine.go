@@ -169,7 +169,7 @@ func (e *Engine) checkStore(config config.Config, name string) spec.Problems {
 		}
 	}
 	problems = append(problems, config.Stores[name].CheckOpenings(field)...)
-	r, unresolved := resolve(&config, e.conns.types, name, nil, nil)
+	r, unresolved := resolve(&config, e.conns.types, name, nil, nil, nil)
 	if len(unresolved) > 0 {
 		return append(problems, unresolved...)
 	}

@@ -279,7 +279,7 @@ func (p *planner) store(name string) *planStore {
 	}
 	s := &planStore{}
 	p.stores[name] = s
-	r, problems := resolve(p.config, p.conns.types, name, p.class.Stores[name], p.class.Defaults[name])
+	r, problems := resolve(p.config, p.conns.types, name, p.class.Stores[name], p.class.Defaults[name], definedBut(p.class.Stores, name))
 	if len(problems) > 0 {
 		s.problems = problems
 		return s

@@ -43,6 +43,7 @@ func TestWhatTheOperatorSetsNoClassCanChange(t *testing.T) {
 		"one of an unknown type":                {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {"type": "memry"}}, want: "stores.mine.type: unknown type; give one of memory"},
 		"one of no type":                        {uses: "mine", policy: true, stores: map[string]map[string]any{"mine": {}}, want: "stores.mine.type: no store of that name is configured; configured are memory; for a store that the class defines, give a type: one of memory"},
 		"a name that is misspelt":               {uses: "memry", want: "no store of that name is configured; configured are memory; did you mean memory?"},
+		"a misspelt store of the class's own":   {uses: "vautl", policy: true, stores: map[string]map[string]any{"vault": {"type": "memory"}}, want: "store vautl: no store of that name is configured; configured are memory; the class defines vault; did you mean vault?"},
 		"one that the operator renamed":         {uses: "memori", policy: true, stores: map[string]map[string]any{"memori": {"role": "web"}}, want: "stores.memori.type: no store of that name is configured; configured are memory; did you mean memory?"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,8 +45,8 @@ func (r *resolved) safe(setting string) bool {
 // configuration sets always wins: a class that says otherwise is refused
 // rather than ignored, so that nobody believes in a setting without effect,
 // unless the configuration itself says to override or to ignore. The dialect's
-// defaults are for stores of the class alone.
-func resolve(c *config.Config, types map[string]store.Type, name string, class, defaults map[string]any) (resolved, []spec.Problem) {
+// defaults are for stores of the class alone, and others are the names of its other stores.
+func resolve(c *config.Config, types map[string]store.Type, name string, class, defaults map[string]any, others []string) (resolved, []spec.Problem) {
 	operator, named := c.Stores[name]
 	if !named && class != nil {
 		class = spec.WithDefaults(class, defaults)
@@ -62,11 +62,11 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	}
 	switch {
 	case !named && class == nil:
-		return resolved{}, problem("", "%s", unknownStore(c, name))
+		return resolved{}, problem("", "%s", unknownStore(c, name, others))
 	case !named && len(c.Policy.ClassStores) == 0:
 		return resolved{}, problem("", "the operator does not let classes define stores; %s", knownStores(c))
 	case typeName == "":
-		return resolved{}, problem(".type", "%s; for a store that the class defines, give a type: one of %s", unknownStore(c, name), strings.Join(slices.Sorted(maps.Keys(types)), ", "))
+		return resolved{}, problem(".type", "%s; for a store that the class defines, give a type: one of %s", unknownStore(c, name, others), strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	case types[typeName] == nil:
 		return resolved{}, problem(".type", "unknown type; give one of %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	case named && given != "" && given != typeName:
@@ -110,16 +110,34 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 // operator defines.
 const noSuchStore = "no store of that name is configured"
 
-func unknownStore(c *config.Config, name string) string {
-	if len(c.Stores) == 0 {
-		return noSuchStore + ", and no other is; define it under stores"
-	}
+// unknownStore is the text of that problem; others are the names of the class's own stores.
+func unknownStore(c *config.Config, name string, others []string) string {
 	names := slices.Sorted(maps.Keys(c.Stores))
-	text := noSuchStore + "; configured are " + strings.Join(names, ", ")
-	if near := strict.Nearest(name, names); near != "" {
+	text := noSuchStore
+	switch {
+	case len(names) > 0:
+		text += "; configured are " + strings.Join(names, ", ")
+	case len(others) == 0:
+		return text + ", and no other is; define it under stores"
+	}
+	if len(others) > 0 {
+		text += "; the class defines " + strings.Join(others, ", ")
+	}
+	if near := strict.Nearest(name, append(names, others...)); near != "" {
 		text += "; did you mean " + near + "?"
 	}
 	return text
+}
+
+// definedBut are the names of the stores that a class defines, without one.
+func definedBut(stores map[string]map[string]any, name string) []string {
+	var others []string
+	for _, other := range slices.Sorted(maps.Keys(stores)) {
+		if other != name && stores[other]["type"] != nil {
+			others = append(others, other)
+		}
+	}
+	return others
 }
 
 func knownStores(c *config.Config) string {

@@ -32,7 +32,7 @@ func TestParameterManagerMeetsTheStoreContract(t *testing.T) {
 			},
 			Answers: &storetest.Answers{
 				Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
-				Rewrite:  c.Rewrite,
+				Rewrite:  c.Rewrite, Throttled: c.Throttling("RenderParameterVersion", "token"),
 			},
 			Missing: store.Reference{Key: parent + "missing", Version: "v1"},
 			Pinned:  []store.Reference{{Key: parent + "app", Version: "v1", Options: map[string]any{"raw": true}}},
