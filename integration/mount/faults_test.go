@@ -27,7 +27,7 @@ func TestFaultsOfVaultAreSurvivedOrToldAndEndWithoutARestart(t *testing.T) {
 		},
 		"throttling": {
 			faultproxy.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}, Body: `{"errors":["rate limit quota exceeded"]}`},
-			"Vault is throttling this client (429): a rate limit quota is exhausted; Vault says: rate limit quota exceeded",
+			"Vault is throttling (too many calls): a rate limit quota is exhausted (429); Vault says: rate limit quota exceeded",
 		},
 		"failing": {
 			faultproxy.Fault{Status: 500, Body: `{"errors":["internal error"]}`},
