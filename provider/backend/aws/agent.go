@@ -100,7 +100,7 @@ func agentSaid(err error, token secret.Bytes) *CallError {
 	f := failf(fault.ErrInvalid, "the agent answered with status %d: %s", status, message.Excerpt(remote.Redact(text, token)))
 	switch {
 	case status == http.StatusTooManyRequests:
-		f.throttle(f.Text)
+		f = f.throttle(f.Text)
 	case passes(status) || strings.Contains(text, "key refresh failed"):
 		f.Kind = fault.ErrUnavailable
 	case status == http.StatusBadRequest:

@@ -108,7 +108,7 @@ func named(code, text string) *CallError {
 	_, throttled := retry.DefaultThrottleErrorCodes[code]
 	switch {
 	case throttled || code == "TooManyRequests":
-		f.throttle("it refuses the account's calls for a while (" + says + ")")
+		f = f.throttle("it refuses the account's calls for a while (" + says + ")")
 	case code == "AccessDeniedException" || code == "AccessDenied" || code == "NotAuthorized" || code == "OptInRequired":
 		f.Kind, f.Text = fault.ErrDenied, "permission denied; "+f.Text
 	case code == "ExpiredTokenException" || code == "ExpiredToken" || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" || code == "IncompleteSignatureException":
