@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -31,6 +32,11 @@ func texts(t *testing.T, directories ...string) map[string]bool {
 				return err
 			}
 			ast.Inspect(file, func(node ast.Node) bool {
+				if call, ok := node.(*ast.CallExpr); ok {
+					if text := throttled(call); text != "" {
+						found[filled(text)] = true
+					}
+				}
 				if expression, ok := node.(ast.Expr); ok {
 					if text := folded(expression); text != "" {
 						found[filled(text)] = true
@@ -48,6 +54,15 @@ func texts(t *testing.T, directories ...string) map[string]bool {
 		t.Fatalf("only %d texts were found in %v", len(found), directories)
 	}
 	return found
+}
+
+// throttled is the text that a call of fault.Throttledf makes; empty for another call.
+func throttled(call *ast.CallExpr) string {
+	name, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || name.Sel.Name != "Throttledf" || len(call.Args) < 2 {
+		return ""
+	}
+	return cmp.Or(folded(call.Args[0]), "%v") + " is throttling (too many calls): " + cmp.Or(folded(call.Args[1]), "%v")
 }
 
 // folded is the text of an expression, with "%v" for what is no constant; empty
