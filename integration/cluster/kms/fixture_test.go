@@ -20,6 +20,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -196,6 +197,9 @@ func (b *bench) create(n int, servers ...*configured) {
 	b.Helper()
 	b.eachOf(n, func(ctx context.Context, i int) error {
 		_, err := servers[i%len(servers)].kube.CoreV1().Secrets(namespace).Create(ctx, secret(secretName(i)), metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			return nil // written by a try whose answer from etcd was lost
+		}
 		return err
 	})
 }

@@ -36,6 +36,12 @@ func TestOriginalsAreTakenOver(t *testing.T) {
 	s.rotate(c, wholeText("Lanyard's"))
 
 	s.must(s.Uninstall(ctx))
+	s.eventually("Lanyard's sockets are gone", func() error {
+		if left, err := filepath.Glob(filepath.Join(providersDir, "*.sock")); err != nil || len(left) > 0 {
+			return fmt.Errorf("there are %v: %w", left, err)
+		}
+		return nil
+	})
 	s.must(restartDriver(ctx))
 	before := map[string][]string{
 		"from-vault": {"password"},
