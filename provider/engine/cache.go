@@ -14,6 +14,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -120,9 +121,9 @@ type cache struct {
 	failovers *failovers
 
 	mu      sync.Mutex
-	entries *lrus[cacheKey, *entry] // that pods share
-	owned   *lrus[cacheKey, *entry] // of one pod each
-	volumes *lrus[volumeKey, *builtVolume]
+	entries *share.LRUs[cacheKey, *entry] // that pods share
+	owned   *share.LRUs[cacheKey, *entry] // of one pod each
+	volumes *share.LRUs[volumeKey, *builtVolume]
 	failed  *simplelru.LRU[volumeKey, *failedBuild]
 	leases  map[*entry]struct{}
 	bytes   int64
@@ -141,8 +142,8 @@ func newCache(now func() time.Time, conns *connections, shares *shares, m *metri
 		c.drop(key.identity.Namespace, e.held)
 		c.endLease(e)
 	}
-	c.entries, c.owned = newLRUs(math.MaxInt, namespaceOf, forget), newLRUs(math.MaxInt, namespaceOf, forget)
-	c.volumes = newLRUs(math.MaxInt, func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
+	c.entries, c.owned = share.NewLRUs(namespaceOf, forget), share.NewLRUs(namespaceOf, forget)
+	c.volumes = share.NewLRUs(func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
 		c.count(key.identity.Namespace, -v.cost)
 		for _, h := range v.made {
 			c.drop(key.identity.Namespace, h)
@@ -185,7 +186,7 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
 	lru := c.lruFor(key)
-	e, ok := lru.get(key.identity.Namespace, key)
+	e, ok := lru.GetOf(key.identity.Namespace, key)
 	if !ok {
 		e = &entry{key: key}
 		lru.Add(key, e)
@@ -196,7 +197,7 @@ func (c *cache) place(key cacheKey, now time.Time) *entry {
 }
 
 // lruFor is the LRU that keeps the entry of a key.
-func (c *cache) lruFor(key cacheKey) *lrus[cacheKey, *entry] {
+func (c *cache) lruFor(key cacheKey) *share.LRUs[cacheKey, *entry] {
 	if key.pod != "" {
 		return c.owned
 	}

@@ -119,7 +119,7 @@ func (c *connections) sweep(idle time.Duration) {
 		slices.SortFunc(conns, func(a, b *connection) int { return a.unused.Compare(b.unused) })
 	}
 	for ; kept > unusedKept; kept-- {
-		from := largest(of)
+		from := share.Largest(of)
 		c.close(unused[from][0])
 		unused[from] = unused[from][1:]
 		of[from]--

@@ -49,14 +49,14 @@ type plans struct {
 	mu     sync.Mutex
 	cost   int            // of the plans that are kept
 	taken  map[string]int // the cost by namespace
-	kept   *lrus[planKey, *plan]
+	kept   *share.LRUs[planKey, *plan]
 	failed *simplelru.LRU[planKey, remembered]
 	users  map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
 func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter) *plans {
 	p := &plans{conns: conns, now: now, shares: shares, spared: spared, users: map[*plan]int{}, taken: map[string]int{}}
-	p.kept = newLRUs(plansKept, func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
+	p.kept = share.NewLRUs(func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
 		p.count(key.namespace, -dropped.cost)
 		p.leave(dropped)
 	})
@@ -119,7 +119,7 @@ func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, bu
 	p.count(key.namespace, built.cost)
 	p.kept.Add(key, built)
 	for p.cost > plansKeptCost || p.kept.Len() > plansKept {
-		p.kept.removeOldest(largest(p.taken))
+		p.kept.RemoveOldest(share.Largest(p.taken))
 	}
 	return built, release, nil
 }

@@ -21,15 +21,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // The defaults and bounds of a Cache.
 const (
-	// maxKeys is how many keys are kept at once. The one that was asked for the
-	// longest ago makes room.
+	// maxKeys is how many keys are kept at once. Of the namespace that has the most
+	// of them, the one that was asked for the longest ago makes room.
 	maxKeys = 4096
 	// defaultTimeout leaves room for the pauses of all retries that settings can ask
 	// for: those of Azure take up to a minute.
@@ -60,6 +59,9 @@ type Key struct {
 	// chain of them. Whatever else changes the result belongs here too.
 	Role string
 }
+
+// tenant is whose credential it is among namespaces; the node's is the process's own.
+func (k Key) tenant() string { return k.Identity.Namespace }
 
 // Options are what a Cache is made of.
 type Options struct {
@@ -104,7 +106,8 @@ type Cache[C any] struct {
 	mu      sync.Mutex
 	closed  bool
 	sweeper *time.Timer // the next sweep; nil while there is nothing to forget
-	slots   *simplelru.LRU[Key, *slot[C]]
+	keys    int         // the bound of slots
+	slots   *share.LRUs[Key, *slot[C]]
 }
 
 // slot is the place of one key. All fields are guarded by Cache.mu.
@@ -126,10 +129,9 @@ func newSized[C any](opts Options, keys int) *Cache[C] {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Cache[C]{timeout: opts.Timeout, now: opts.Now}
+	c := &Cache[C]{timeout: opts.Timeout, now: opts.Now, keys: keys}
 	c.lifetime, c.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls end
-	// The only error is that of a size below one, and keys is above zero.
-	c.slots, _ = simplelru.NewLRU[Key, *slot[C]](keys, nil) //nolint:errcheck // see above
+	c.slots = share.NewLRUs[Key, *slot[C]](Key.tenant, nil)
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // flight is an exchange that all who need it wait for.
@@ -59,7 +60,7 @@ func (c *Cache[C]) join(key Key, exchange Exchange[C]) (_ *Grant[C], _ *flight[C
 	if s.flight == nil && (!usable || due && !now.Before(s.retry)) {
 		begun := &flight[C]{done: make(chan struct{})}
 		s.flight, mine = begun, true
-		c.work.Go(func() { c.fly(s, begun, exchange) })
+		c.work.Go(func() { c.fly(key.tenant(), s, begun, exchange) })
 	}
 	if usable {
 		return s.grant, nil, false, nil
@@ -73,6 +74,7 @@ func (c *Cache[C]) slot(key Key, now time.Time) *slot[C] {
 	if !ok {
 		s = &slot[C]{}
 		c.slots.Add(key, s)
+		c.slots.Shrink(c.keys)
 		c.arm()
 	}
 	s.used = now
@@ -92,22 +94,24 @@ func (c *Cache[C]) sweep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sweeper = nil
-	for now := c.now(); !c.closed; {
-		key, oldest, ok := c.slots.GetOldest()
-		if !ok {
-			return
+	if c.closed {
+		return
+	}
+	now := c.now()
+	for _, key := range c.slots.Keys() {
+		if s, ok := c.slots.Peek(key); ok && now.Sub(s.used) >= idle {
+			c.slots.Remove(key)
 		}
-		if now.Sub(oldest.used) < idle {
-			c.arm()
-			return
-		}
-		c.slots.Remove(key)
+	}
+	if c.slots.Len() > 0 {
+		c.arm()
 	}
 }
 
-// fly makes an exchange, puts its result into the slot and tells who waits.
-func (c *Cache[C]) fly(s *slot[C], under *flight[C], exchange Exchange[C]) {
-	ctx, cancel := context.WithTimeout(c.lifetime, c.timeout)
+// fly makes an exchange, puts its result into the slot and tells who waits. Its calls
+// are the tenant's.
+func (c *Cache[C]) fly(tenant string, s *slot[C], under *flight[C], exchange Exchange[C]) {
+	ctx, cancel := context.WithTimeout(share.With(c.lifetime, tenant), c.timeout)
 	defer cancel()
 	got, expires, err := call(ctx, exchange)
 	if err != nil && ctx.Err() != nil {

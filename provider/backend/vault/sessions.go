@@ -14,11 +14,12 @@ import (
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // The bounds of logins.
 const (
-	maxSessions = 4096             // identities that one store knows at once
+	maxSessions = 4096             // identities that one store knows at once; see Shrink of package share
 	idleSession = time.Hour        // after which an unused login is forgotten
 	loginTime   = 30 * time.Second // for one login, its retries included
 	revokeTime  = 2 * time.Second  // for giving back tokens on Close
@@ -45,7 +46,7 @@ type sessions struct {
 
 	mu      sync.Mutex
 	closed  bool
-	slots   map[identity.Key]*slot
+	slots   *share.LRUs[identity.Key, *slot]
 	retired []retired
 	tidying *time.Timer // the next tidy
 }
@@ -71,10 +72,16 @@ type flight struct {
 
 func newSessions(config *Settings, client *client, tokens identity.TokenSource, now func() time.Time) *sessions {
 	lifetime, end := context.WithCancel(context.Background())
-	return &sessions{
+	s := &sessions{
 		client: client, auth: config.Auth, tokens: tokens, now: now,
-		lifetime: lifetime, end: end, slots: map[identity.Key]*slot{},
+		lifetime: lifetime, end: end,
 	}
+	s.slots = share.NewLRUs(func(key identity.Key) string { return key.Namespace }, func(_ identity.Key, forgotten *slot) {
+		forgotten.mu.Lock()
+		defer forgotten.mu.Unlock()
+		s.retire(forgotten.current)
+	})
+	return s
 }
 
 // get returns a session that may be used once. isNew is true if the login was
@@ -122,7 +129,8 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 	}
 }
 
-// fly gets a session for a slot and tells those who wait.
+// fly gets a session for a slot and tells those who wait. Its calls are those of the
+// namespace that the session belongs to.
 func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -143,7 +151,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 		}
 		close(under.done)
 	}()
-	ctx, cancel := context.WithTimeout(s.lifetime, loginTime)
+	ctx, cancel := context.WithTimeout(share.With(s.lifetime, s.key(as).Namespace), loginTime)
 	defer cancel()
 
 	slot.mu.Lock()
@@ -200,48 +208,28 @@ func (s *slot) drop(used *Session) {
 	}
 }
 
-// slot returns the identity's slot.
-func (s *sessions) slot(as identity.Identity) *slot {
-	var key identity.Key // of the node, when it logs in
+// key is whose login it is: the identity's, or the process's own if the node logs in.
+func (s *sessions) key(as identity.Identity) (key identity.Key) {
 	if !s.auth.UsesNode() {
 		key = as.Key()
 	}
+	return key
+}
+
+// slot returns the identity's slot.
+func (s *sessions) slot(as identity.Identity) *slot {
+	key := s.key(as)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.slots[key]
-	if found == nil {
-		s.makeRoom()
+	found, ok := s.slots.Get(key)
+	if !ok {
 		found = &slot{}
-		s.slots[key] = found
+		s.slots.Add(key, found)
+		s.slots.Shrink(maxSessions)
 		s.arm()
 	}
 	found.used = s.now()
 	return found
-}
-
-// makeRoom forgets what is idle, and if that is not enough the slot that was
-// used the longest ago. sessions.mu is held.
-func (s *sessions) makeRoom() {
-	s.forgetIdle(s.now())
-	if len(s.slots) < maxSessions {
-		return
-	}
-	var oldest identity.Key
-	var oldestUse time.Time
-	for key, slot := range s.slots {
-		if oldestUse.IsZero() || slot.used.Before(oldestUse) {
-			oldest, oldestUse = key, slot.used
-		}
-	}
-	s.forget(oldest, s.slots[oldest])
-}
-
-// forget takes a slot away. sessions.mu is held.
-func (s *sessions) forget(key identity.Key, forgotten *slot) {
-	delete(s.slots, key)
-	forgotten.mu.Lock()
-	defer forgotten.mu.Unlock()
-	s.retire(forgotten.current)
 }
 
 // close ends the logins under way, and revokes the tokens on which no lease
@@ -257,8 +245,8 @@ func (s *sessions) close() {
 	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), revokeTime)
 	defer cancel()
-	needless := make([]*Session, 0, len(s.slots)+len(s.retired))
-	for _, slot := range s.slots {
+	needless := make([]*Session, 0, s.slots.Len()+len(s.retired))
+	for _, slot := range s.slots.Values() {
 		needless = append(needless, slot.current)
 	}
 	for _, r := range s.retired {

@@ -98,12 +98,12 @@ func TestLoginsAreBoundedAndForgottenWhenIdle(t *testing.T) {
 		}
 		use(fmt.Sprint(i))
 	}
-	if got := len(s.sessions.slots); got > maxSessions {
+	if got := s.sessions.slots.Len(); got > maxSessions {
 		t.Errorf("%d logins are kept, want at most %d", got, maxSessions)
 	}
 	now = now.Add(idleSession)
 	s.sessions.tidy() // which its timer calls, though nobody logs in any more
-	if got := len(s.sessions.slots); got != 0 {
+	if got := s.sessions.slots.Len(); got != 0 {
 		t.Errorf("%d logins are kept after an hour without use", got)
 	}
 }
@@ -294,7 +294,7 @@ func TestATokenIsNotRevokedWhileALeaseHangsOnIt(t *testing.T) {
 	c := connect(t, NewPool(Options{Now: func() time.Time { return now }}), func(s *Settings) { s.Address = vault.URL })
 	defer c.Close()
 	asking(t, c, "a/b")
-	for _, slot := range c.sessions.slots {
+	for _, slot := range c.sessions.slots.Values() {
 		slot.current.Holds(now.Add(3 * time.Hour))
 	}
 	for want := 1; want >= 0; want-- {

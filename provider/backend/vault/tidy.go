@@ -72,16 +72,16 @@ func (s *sessions) tidy() {
 			s.revoke(ctx, needless)
 		})
 	}
-	if len(s.slots)+len(s.retired) > 0 {
+	if s.slots.Len()+len(s.retired) > 0 {
 		s.arm()
 	}
 }
 
 // forgetIdle forgets the logins that were not used for long. sessions.mu is held.
 func (s *sessions) forgetIdle(now time.Time) {
-	for key, slot := range s.slots {
-		if now.Sub(slot.used) >= idleSession {
-			s.forget(key, slot)
+	for _, key := range s.slots.Keys() {
+		if slot, ok := s.slots.Peek(key); ok && now.Sub(slot.used) >= idleSession {
+			s.slots.Remove(key)
 		}
 	}
 }
