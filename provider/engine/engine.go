@@ -87,6 +87,7 @@ func New(opts Options) (*Engine, error) {
 	m := newMetrics(opts.Metrics)
 	shares := newShares(opts.Metrics, opts.MemoryTaken)
 	opts.Calls.Observe, opts.Calls.Meter = m.observeCall, shares.metrics.Meter("calls")
+	opts.Calls.Answers = remote.NewAnswers(shares.metrics.Meter("answers"))
 	conns := newConnections(opts.Types, now, shares.closing)
 	e := &Engine{
 		dialects: opts.Dialects,

@@ -27,6 +27,9 @@ type Calls struct {
 	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
 	// Meter, if set before the first call, counts the slots of all addresses.
 	Meter *share.Meter
+	// Answers are the bytes of the answers over gRPC that are on their way, each counted
+	// as the largest that it may be. They may be replaced before the first call.
+	Answers *share.Pool
 
 	mu    sync.Mutex
 	limit int64
@@ -42,7 +45,7 @@ type slots struct {
 
 // NewCalls allows limit calls in flight at each address; limit is at least 1.
 func NewCalls(limit int) *Calls {
-	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}}
+	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}, Answers: NewAnswers(nil)}
 }
 
 // SetLimit changes the bound. Calls that already hold a slot keep it.
@@ -72,14 +75,11 @@ var ErrNoSlot = errors.New("concurrency limit reached")
 
 // noSlotError is the error of a call that was not made.
 type noSlotError struct {
-	address string
-	limit   int64
-	cause   error // ctx's
+	text  string
+	cause error // ctx's
 }
 
-func (e *noSlotError) Error() string {
-	return fmt.Sprintf("%s: concurrency limit of %d calls reached (bounds.storeCalls)", e.address, e.limit)
-}
+func (e *noSlotError) Error() string { return e.text }
 
 func (e *noSlotError) Unwrap() []error { return []error{ErrNoSlot, fault.ErrUnavailable, e.cause} }
 
@@ -105,7 +105,7 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	slot, err := s.Acquire(ctx, share.Of(ctx), 1)
 	if err != nil {
 		leave()
-		return nil, &noSlotError{address, limit, err}
+		return nil, &noSlotError{fmt.Sprintf("%s: concurrency limit of %d calls reached (bounds.storeCalls)", address, limit), err}
 	}
 	return func() { slot.Release(); leave() }, nil
 }

@@ -1,7 +1,9 @@
 package remote
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"sync/atomic"
@@ -10,8 +12,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/mem"
+
+	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // idleConnection is after how long a gRPC connection without calls is closed.
@@ -23,6 +29,7 @@ type Conn struct {
 
 	calls   *Calls
 	address string                // that is dialled
+	answer  int64                 // the largest one, in bytes
 	refused atomic.Pointer[error] // of the last dial, if a DialRule refused it
 }
 
@@ -35,7 +42,7 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 		secure = insecure.NewCredentials()
 	}
 	address := HostPort(endpoint)
-	c := &Conn{calls: t.options.Calls, address: t.dialled(address)}
+	c := &Conn{calls: t.options.Calls, address: t.dialled(address), answer: int64(maxAnswer)}
 	// The dialer gets the name, which DialRules and proxies know.
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(secure),
@@ -68,20 +75,53 @@ func (t *Transport) DialGRPC(endpoint *url.URL, maxAnswer int) (*Conn, error) {
 	return c, nil
 }
 
-// reserveAnswer reserves the memory of an answer, which gRPC reads whole, before anyone
-// looks at it.
+// reserveAnswer reserves the memory that an answer costs beside its bytes, which
+// Conn.Call has accounted for, before it is decoded.
 func reserveAnswer(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if err := invoke(ctx, method, req, reply, conn, opts...); err != nil {
-		return err
+	codec := &reservingCodec{CodecV2: encoding.GetCodecV2(proto.Name)}
+	codec.reserve, _ = ctx.Value(reserveKey{}).(func(int64) error)
+	if codec.reserve == nil {
+		return invoke(ctx, method, req, reply, conn, opts...)
 	}
-	answer, ok := reply.(proto.Message)
-	if reserve, bounded := ctx.Value(reserveKey{}).(func(int64) error); bounded && ok {
-		return reserve(int64(proto.Size(answer)) * costOfByte)
-	}
-	return nil
+	err := invoke(ctx, method, req, reply, conn, append(opts, grpc.ForceCodecV2(codec))...)
+	// gRPC passes on the text of the codec's error alone.
+	return cmp.Or(codec.refused, err)
 }
 
-// Call makes one call with do when it has a slot, within the timeout. It is
+// reservingCodec decodes the answer of one call.
+type reservingCodec struct {
+	encoding.CodecV2
+
+	reserve func(int64) error
+	refused error
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (c *reservingCodec) Unmarshal(data mem.BufferSlice, into any) error {
+	if c.refused = c.reserve(int64(data.Len()) * costOfByte); c.refused != nil {
+		return c.refused
+	}
+	return c.CodecV2.Unmarshal(data, into)
+}
+
+// Name implements encoding.CodecV2. With the name of the codec within, calls would have
+// another content type than that of every other client.
+func (c *reservingCodec) Name() string { return "" }
+
+// The bounds of the answers over gRPC that are on their way: of all together, and what a
+// namespace gets in any case, in bytes.
+const (
+	answersBytes      = 32 << 20
+	answersGuaranteed = 512 << 10
+)
+
+// NewAnswers returns the Pool of Calls.Answers.
+func NewAnswers(meter *share.Meter) *share.Pool {
+	return share.New(meter, share.Limits{Capacity: answersBytes, Guarantee: answersGuaranteed, KeepFree: true})
+}
+
+// Call makes one call with do when it has a slot, and room for the largest answer, within
+// the timeout. gRPC reads an answer whole before anyone can look at its size. The call is
 // observed as the name, with what status makes of do's error. The error is do's,
 // wraps ErrNoSlot, or is an *AddressRefusedError.
 func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration, status func(error) int, do func(context.Context) error) error {
@@ -90,6 +130,11 @@ func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration,
 		return err
 	}
 	defer release()
+	room, err := c.calls.Answers.Acquire(ctx, share.Of(ctx), c.answer)
+	if err != nil {
+		return &noSlotError{fmt.Sprintf("%s: other calls use the %d MiB that answers over gRPC may have while they are on their way; retry", c.address, answersBytes>>20), err}
+	}
+	defer room.Release()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
