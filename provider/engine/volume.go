@@ -140,13 +140,13 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	limit := int64(a.config.Bounds.ResponseBytes)
 	for i := range p.objects {
 		if o := &p.objects[i]; o.source >= 0 && (!b.over(ctx, limit) || answers[o.source].err != nil) {
-			b.read(p, o, answers[o.source])
+			b.read(ctx, p, o, answers[o.source])
 		}
 	}
 	incomplete := len(b.failures) > 0
 	for i := range p.objects {
 		if o := &p.objects[i]; o.template != nil && !b.over(ctx, limit) && (!incomplete || b.hasAll(o.template.Names())) {
-			b.template(o)
+			b.template(ctx, o)
 		}
 	}
 	if err := b.outOfTime(ctx); err != nil && len(b.failures) == 0 {
@@ -180,8 +180,26 @@ const madeFactor = 4
 // over says that building has to stop: the time is over, or the objects, each within
 // its own bound, make too much in total. It gives way to other namespaces.
 func (b *builder) over(ctx context.Context, limit int64) bool {
+	return b.pause(ctx) != nil || b.made > madeFactor*limit
+}
+
+// pause gives way to other namespaces. The error is outOfTime's.
+func (b *builder) pause(ctx context.Context) error {
 	b.spent, b.stopped = b.work.pause(ctx)
-	return b.outOfTime(ctx) != nil || b.made > madeFactor*limit
+	return b.outOfTime(ctx)
+}
+
+// hooks let the work on one object give way too, and take its memory from the budget.
+// given gives that back.
+func (b *builder) hooks(ctx context.Context) (hooks render.Hooks, given func()) {
+	var taken int64
+	return render.Hooks{
+		Reserve: func(bytes int64) error {
+			taken += bytes
+			return b.budget.take(bytes)
+		},
+		Pause: func() error { return b.pause(ctx) },
+	}, func() { b.budget.give(taken) }
 }
 
 // outOfTime is the error of a volume that took too long, or whose mount did.
@@ -205,7 +223,7 @@ func (b *builder) fail(p *plan, o *planned, err error) {
 }
 
 // read renders an object that is read from a store.
-func (b *builder) read(p *plan, o *planned, ans answer) {
+func (b *builder) read(ctx context.Context, p *plan, o *planned, ans answer) {
 	if ans.err != nil {
 		b.fail(p, o, ans.err)
 		return
@@ -221,7 +239,13 @@ func (b *builder) read(p *plan, o *planned, ans answer) {
 		defer b.budget.give(parsed)
 	}
 	if err == nil && o.property != nil {
-		if data, err = o.property.Apply(data); errors.Is(err, render.ErrNothing) {
+		hooks, given := b.hooks(ctx)
+		data, err = o.property.Apply(data, hooks)
+		given()
+		if err != nil && b.outOfTime(ctx) != nil {
+			return // as build tells
+		}
+		if errors.Is(err, render.ErrNothing) {
 			err = fault.Fail(fault.ErrNotFound, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
 		} else if err != nil {
 			err = fault.Fail(fault.ErrInvalid, fmt.Errorf("`property` %s%s: %w", message.Printable(o.Property), ofKey(o), err))
@@ -306,13 +330,13 @@ func (b *builder) hasAll(names []string) bool {
 
 // template renders an object that is made of others. Each template that fails is
 // reported, so that all can be mended at once.
-func (b *builder) template(o *planned) {
-	var taken int64
-	data, err := o.template.Execute(b.values, func(bytes int64) error {
-		taken += bytes
-		return b.budget.take(bytes)
-	})
-	b.budget.give(taken)
+func (b *builder) template(ctx context.Context, o *planned) {
+	hooks, given := b.hooks(ctx)
+	data, err := o.template.Execute(b.values, hooks)
+	given()
+	if err != nil && b.outOfTime(ctx) != nil {
+		return // as build tells
+	}
 	if err != nil {
 		b.failures = append(b.failures, failure{object: o, err: fault.Fail(fault.ErrInvalid, err)})
 		return

@@ -33,15 +33,16 @@ func Expand(value []byte) ([]Entry, error) {
 	if !ok {
 		return nil, errors.New("the value is not a JSON object, so it has no keys to expand")
 	}
+	maps.DeleteFunc(object, func(_ string, entry any) bool { return entry == nil })
+	if len(object) > maxEntries {
+		return nil, fmt.Errorf("%w: the object has %d keys; at most %d can be expanded", ErrTooLarge, len(object), maxEntries)
+	}
 	var (
 		entries  []Entry
 		problems []string
 		total    int
 	)
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		if object[key] == nil {
-			continue
-		}
 		if reason := badFileName(key); reason != "" {
 			problems = append(problems, fmt.Sprintf("key %.64q %s", key, reason))
 			continue
@@ -62,9 +63,6 @@ func Expand(value []byte) ([]Entry, error) {
 	}
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("expand %w: the object has no keys, or all are null", ErrNothing)
-	}
-	if len(entries) > maxEntries {
-		return nil, fmt.Errorf("%w: the object has %d keys; at most %d can be expanded", ErrTooLarge, len(entries), maxEntries)
 	}
 	return entries, nil
 }

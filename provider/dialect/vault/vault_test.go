@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lanyardhq/lanyard/provider/dialect"
+	"github.com/lanyardhq/lanyard/provider/render"
 	"github.com/lanyardhq/lanyard/provider/render/jmespath"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -205,7 +206,7 @@ func TestAKeyOfAWholeAnswerIsWhatTheStoreTakesForTheSecret(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := property.Apply([]byte(`{"request_id":"","data":` + test.data + `}`))
+			got, err := property.Apply([]byte(`{"request_id":"","data":`+test.data+`}`), render.Hooks{})
 			if string(got) != test.want || (err == nil) != (test.want != "") {
 				t.Errorf("selects %q, %v; want %q", got, err, test.want)
 			}
@@ -322,7 +323,7 @@ func FuzzSecretKey(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := property.Apply(secret); err != nil || string(got) != "value" {
+			if got, err := property.Apply(secret, render.Hooks{}); err != nil || string(got) != "value" {
 				t.Errorf("%s selects %q of %s, %v", expression, got, secret, err)
 			}
 		}

@@ -101,13 +101,13 @@ func quoteName(name string) string {
 // sorted keys for anything else, numbers with the digits they have in the
 // value. The error wraps render.ErrNothing if there is nothing or null, and
 // render.ErrTooLarge if a bound was passed; no other error passes by changing what
-// secret is read. It holds no part of the value.
-func (p *Expression) Apply(value []byte) ([]byte, error) {
+// secret is read. It holds no part of the value. An error of hooks is passed on.
+func (p *Expression) Apply(value []byte, hooks render.Hooks) ([]byte, error) {
 	parsed, err := render.ParseJSON(value)
 	if err != nil {
 		return nil, err
 	}
-	e := &evaluation{Budget: render.Budget{Steps: propertySteps, Bytes: propertyBytes}, functions: functions}
+	e := &evaluation{Budget: render.Budget{Steps: propertySteps, Bytes: propertyBytes, Hooks: hooks}, functions: functions}
 	selected, err := e.evaluate(p.root, parsed)
 	if err != nil {
 		return nil, err

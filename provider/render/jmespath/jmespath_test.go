@@ -16,7 +16,7 @@ func apply(expr, value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("compile: %w", err)
 	}
-	got, err := p.Apply([]byte(value))
+	got, err := p.Apply([]byte(value), render.Hooks{})
 	return string(got), err
 }
 
@@ -389,7 +389,7 @@ func FuzzProperty(f *testing.F) {
 		}
 		for _, value := range []string{value, string(planted)} {
 			var got []byte
-			if used := rendertest.Allocated(func() { got, err = p.Apply([]byte(value)) }); used > 256<<20 {
+			if used := rendertest.Allocated(func() { got, err = p.Apply([]byte(value), render.Hooks{}) }); used > 256<<20 {
 				t.Errorf("%d MiB were allocated", used>>20)
 			}
 			if err != nil && (got != nil || strings.Contains(err.Error(), secret) && !strings.Contains(expr, secret)) {
@@ -398,7 +398,7 @@ func FuzzProperty(f *testing.F) {
 			if len(got) > render.MaxBytes {
 				t.Errorf("%d bytes", len(got))
 			}
-			again, _ := p.Apply([]byte(value))
+			again, _ := p.Apply([]byte(value), render.Hooks{})
 			if string(again) != string(got) {
 				t.Errorf("%q and then %q", got, again)
 			}

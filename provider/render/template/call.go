@@ -19,7 +19,7 @@ const maxTransient = 6 * render.MaxBytes
 // execution is one execution of a template.
 type execution struct {
 	render.Budget
-	reserve  func(bytes int64) error
+	reserve  func(bytes int64) error // nil if nothing is to be reserved
 	reserved int64
 }
 

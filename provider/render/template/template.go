@@ -80,19 +80,18 @@ func (t *Template) Misnamed(name string, known func(string) bool) string {
 // is an error to use a name that values lacks, to print nothing or a list, and
 // to give a function what it cannot take: a template yields the whole file or
 // none. The error holds no part of a value, and wraps render.ErrTooLarge if a bound
-// was passed. reserve, unless nil, is called before memory is made, with what is made at
-// the same time beside what was reserved before; its error ends the execution.
-func (t *Template) Execute(values map[string]string, reserve func(bytes int64) error) ([]byte, error) {
+// was passed.
+func (t *Template) Execute(values map[string]string, hooks render.Hooks) ([]byte, error) {
 	top := make(map[string]any, len(values))
 	for name, value := range values {
 		top[name] = value
 	}
-	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes}, reserve: reserve}
+	x := &execution{Budget: render.Budget{Steps: templateSteps, Bytes: templateBytes, Hooks: render.Hooks{Pause: hooks.Pause}}, reserve: hooks.Reserve}
 	executable, err := gotemplate.New(templateName).Option("missingkey=error").Funcs(x.functions(t.calls)).AddParseTree(templateName, t.tree)
 	if err != nil {
 		return nil, errors.New("the template cannot be executed")
 	}
-	var out output
+	out := output{reserve: hooks.Reserve}
 	if err := executable.Execute(&out, top); err != nil {
 		return nil, executeError(err, t.names, values)
 	}
@@ -100,11 +99,28 @@ func (t *Template) Execute(values map[string]string, reserve func(bytes int64) e
 }
 
 // output takes the template's text up to render.MaxBytes.
-type output struct{ bytes.Buffer }
+type output struct {
+	bytes.Buffer
+
+	reserve  func(bytes int64) error // nil if nothing is to be reserved
+	reserved int
+}
 
 func (o *output) Write(p []byte) (int, error) {
-	if o.Len()+len(p) > render.MaxBytes {
+	length := o.Len() + len(p)
+	if length > render.MaxBytes {
 		return 0, render.TooLong(render.MaxBytes)
+	}
+	if o.reserve != nil && length > o.reserved {
+		// As a buffer grows.
+		more := max(2*length, minOutput) - o.reserved
+		o.reserved += more
+		if err := o.reserve(int64(more)); err != nil {
+			return 0, err
+		}
 	}
 	return o.Buffer.Write(p)
 }
+
+// minOutput is what is reserved for the text of a template at least.
+const minOutput = 4 << 10

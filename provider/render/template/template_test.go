@@ -27,7 +27,7 @@ func execute(text string, values map[string]string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parse: %w", err)
 	}
-	got, err := t.Execute(values, nil)
+	got, err := t.Execute(values, render.Hooks{})
 	return string(got), err
 }
 
@@ -352,7 +352,7 @@ func TestTemplateIsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
-			got, err := parsed.Execute(map[string]string{"a": fmt.Sprintf("x%d", i)}, nil)
+			got, err := parsed.Execute(map[string]string{"a": fmt.Sprintf("x%d", i)}, render.Hooks{})
 			if want := fmt.Sprintf("X%d", i); err != nil || !strings.HasSuffix(string(got), want) {
 				t.Errorf("Execute = %q, %v", got, err)
 			}
@@ -461,7 +461,7 @@ func FuzzTemplate(f *testing.F) {
 			return
 		}
 		var got []byte
-		if used := rendertest.Allocated(func() { got, err = parsed.Execute(values, nil) }); used > 256<<20 {
+		if used := rendertest.Allocated(func() { got, err = parsed.Execute(values, render.Hooks{}) }); used > 256<<20 {
 			t.Errorf("%d MiB were allocated", used>>20)
 		}
 		if err != nil && (got != nil || strings.Contains(err.Error(), planted)) {
@@ -470,7 +470,7 @@ func FuzzTemplate(f *testing.F) {
 		if len(got) > render.MaxBytes {
 			t.Errorf("%d bytes", len(got))
 		}
-		if again, _ := parsed.Execute(values, nil); string(again) != string(got) {
+		if again, _ := parsed.Execute(values, render.Hooks{}); string(again) != string(got) {
 			t.Errorf("%q and then %q", got, again)
 		}
 	})
