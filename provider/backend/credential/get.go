@@ -10,9 +10,9 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
-	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // flight is an exchange that all who need it wait for.
@@ -111,7 +111,7 @@ func (c *Cache[C]) sweep() {
 // fly makes an exchange, puts its result into the slot and tells who waits. Its calls
 // are the tenant's.
 func (c *Cache[C]) fly(tenant string, s *slot[C], under *flight[C], exchange Exchange[C]) {
-	ctx, cancel := context.WithTimeout(share.With(c.lifetime, tenant), c.timeout)
+	ctx, cancel := context.WithTimeout(remote.ForLogin(c.lifetime, tenant), c.timeout)
 	defer cancel()
 	got, expires, err := call(ctx, exchange)
 	if err != nil && ctx.Err() != nil {

@@ -60,6 +60,9 @@ type boundedBody struct {
 // bound bounds the body of the answer. One that announces too much is not read at
 // all.
 func bound(ctx context.Context, resp *http.Response, limit int64) {
+	if isLogin(ctx) {
+		limit = min(limit, maxLogin)
+	}
 	body := &boundedBody{ReadCloser: resp.Body, left: limit, max: limit}
 	body.reserve, _ = ctx.Value(reserveKey{}).(func(int64) error)
 	if resp.ContentLength > limit {

@@ -27,8 +27,9 @@ type Calls struct {
 	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
 	// Meter, if set before the first call, counts the slots of all addresses.
 	Meter *share.Meter
-	// Answers are the bytes of the answers over gRPC that are on their way, each counted
-	// as the largest that it may be. They may be replaced before the first call.
+	// Answers are the bytes of the answers on their way of which the memory is no mount's
+	// yet, each counted as the largest that it may be: those over gRPC and to logins. They
+	// may be replaced before the first call.
 	Answers *share.Pool
 
 	mu    sync.Mutex
@@ -212,7 +213,16 @@ func notMade(ctx context.Context) error {
 func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		allowed, limited := req.Context().Value(timeoutKey{}).(*allowance)
-		release, err := c.Acquire(req.Context(), dialled(req.URL))
+		address := dialled(req.URL)
+		release, err := c.Acquire(req.Context(), address)
+		if err == nil && isLogin(req.Context()) {
+			var room *share.Held
+			give := release
+			release = func() { room.Release(); give() }
+			if room, err = c.room(req.Context(), address, maxLogin); err != nil {
+				release()
+			}
+		}
 		if err != nil {
 			if limited {
 				allowed.notMade.Store(&err)

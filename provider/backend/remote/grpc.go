@@ -3,7 +3,6 @@ package remote
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"sync/atomic"
@@ -16,8 +15,6 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
-
-	"github.com/lanyardhq/lanyard/provider/share"
 )
 
 // idleConnection is after how long a gRPC connection without calls is closed.
@@ -108,18 +105,6 @@ func (c *reservingCodec) Unmarshal(data mem.BufferSlice, into any) error {
 // another content type than that of every other client.
 func (c *reservingCodec) Name() string { return "" }
 
-// The bounds of the answers over gRPC that are on their way: of all together, and what a
-// namespace gets in any case, in bytes.
-const (
-	answersBytes      = 32 << 20
-	answersGuaranteed = 512 << 10
-)
-
-// NewAnswers returns the Pool of Calls.Answers.
-func NewAnswers(meter *share.Meter) *share.Pool {
-	return share.New(meter, share.Limits{Capacity: answersBytes, Guarantee: answersGuaranteed, KeepFree: true})
-}
-
 // Call makes one call with do when it has a slot, and room for the largest answer, within
 // the timeout. gRPC reads an answer whole before anyone can look at its size. The call is
 // observed as the name, with what status makes of do's error. The error is do's,
@@ -130,9 +115,9 @@ func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration,
 		return err
 	}
 	defer release()
-	room, err := c.calls.Answers.Acquire(ctx, share.Of(ctx), c.answer)
+	room, err := c.calls.room(ctx, c.address, c.answer)
 	if err != nil {
-		return &noSlotError{fmt.Sprintf("%s: other calls use the %d MiB that answers over gRPC may have while they are on their way; retry", c.address, answersBytes>>20), err}
+		return err
 	}
 	defer room.Release()
 	ctx, cancel := context.WithTimeout(ctx, timeout)

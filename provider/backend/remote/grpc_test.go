@@ -64,7 +64,7 @@ func TestAnswersOverGRPCAreCountedBeforeTheyArrive(t *testing.T) {
 							<-ctx.Done()
 							return ctx.Err()
 						})
-						if errors.Is(err, ErrNoSlot) && (!errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "32 MiB that answers over gRPC may have")) {
+						if errors.Is(err, ErrNoSlot) && (!errors.Is(err, fault.ErrUnavailable) || !strings.Contains(err.Error(), "32 MiB that their answers may have")) {
 							t.Errorf("error %v", err)
 						}
 					})

@@ -153,7 +153,7 @@ func (c *client) try(ctx context.Context, r Request) (*Response, outcome) {
 	var large *remote.TooLargeError
 	switch {
 	case errors.As(err, &large):
-		return nil, outcome{err: fault.Failf(fault.ErrInvalid, "%s %s: %v, the maximum of a volume", r.Method, message.Excerpt(r.Path), large)}
+		return nil, outcome{err: fault.Failf(fault.ErrInvalid, "%s %s: %v", r.Method, message.Excerpt(r.Path), large)}
 	case err != nil:
 		return nil, c.unreachable(ctx, err)
 	}

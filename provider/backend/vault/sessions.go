@@ -151,7 +151,7 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 		}
 		close(under.done)
 	}()
-	ctx, cancel := context.WithTimeout(share.With(s.lifetime, s.key(as).Namespace), loginTime)
+	ctx, cancel := context.WithTimeout(remote.ForLogin(s.lifetime, s.key(as).Namespace), loginTime)
 	defer cancel()
 
 	slot.mu.Lock()
