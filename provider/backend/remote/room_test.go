@@ -39,7 +39,7 @@ func TestAnAnswerToALoginTakesItsOwnMemory(t *testing.T) {
 		if err != nil {
 			return 0, err
 		}
-		defer resp.Body.Close() //nolint:errcheck // it has been read
+		defer resp.Body.Close()
 		free := func() (units int64) {
 			for probe, ok := calls.Answers.TryAcquire("prod", maxLogin); ok; probe, ok = calls.Answers.TryAcquire("prod", maxLogin) {
 				defer probe.Release()
