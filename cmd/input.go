@@ -22,8 +22,12 @@ var errInterrupted = errors.New("interrupted while reading standard input")
 func stdin(c *cobra.Command) io.Reader {
 	r := &stdinReader{ctx: c.Context(), from: c.InOrStdin()}
 	if file, ok := r.from.(*os.File); ok && isTerminal(file) {
-		r.notice = sync.OnceFunc(func() {
+		r.notice = sync.OnceValue(func() error {
+			if err := inForeground(file, "give a file"); err != nil {
+				return err
+			}
 			fmt.Fprintln(c.ErrOrStderr(), "lanyard: reading standard input from the terminal; end it with Ctrl-D on a line of its own")
+			return nil
 		})
 	}
 	return r
@@ -32,12 +36,14 @@ func stdin(c *cobra.Command) io.Reader {
 type stdinReader struct {
 	ctx    context.Context
 	from   io.Reader
-	notice func() // nil if nobody sits at the other end
+	notice func() error // nil if nobody sits at the other end
 }
 
 func (r *stdinReader) Read(p []byte) (int, error) {
 	if r.notice != nil {
-		r.notice()
+		if err := r.notice(); err != nil {
+			return 0, err
+		}
 	}
 	type result struct {
 		n   int

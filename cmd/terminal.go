@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -19,6 +20,17 @@ import (
 )
 
 func isTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// inForeground refuses a job in the background of the terminal, which the kernel would
+// stop at its first read: a script that waits for it would wait for ever. instead is what
+// to do there. A terminal that controls another session or none stops nobody.
+func inForeground(terminal *os.File, instead string) error {
+	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
+	if err == nil && group != unix.Getpgrp() {
+		return usagef("the terminal cannot be asked from the background; %s, or run the command in the foreground (timeout has --foreground)", instead)
+	}
+	return nil
+}
 
 // The keys of a terminal in raw mode that askLine acts on.
 const (
@@ -70,6 +82,9 @@ func askYes(ctx context.Context, terminal *os.File, out io.Writer, question stri
 // out, so that a shell does not run the rest of what was pasted. instead is what to do
 // where nobody can be asked.
 func ask(terminal *os.File, out io.Writer, instead string, question func(*prompter) ([]byte, error)) ([]byte, error) {
+	if err := inForeground(terminal, instead); err != nil {
+		return nil, err
+	}
 	fd := int(terminal.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {

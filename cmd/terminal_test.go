@@ -2,9 +2,13 @@ package cmd_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +40,13 @@ func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	return keyboard, terminal
 }
 
-// typist types the next line whenever a prompt asks for one.
+// maxTyped is what a pseudo terminal holds of typing that nobody reads yet. A prompt is
+// written and typed at in one go, so that more would wait for a reader that waits for the
+// prompt. https://github.com/torvalds/linux/blob/v6.18/drivers/tty/pty.c (tty_buffer_set_limit)
+const maxTyped = 8192
+
+// typist types the next line whenever a prompt asks for one, and hangs up at a prompt for
+// which it has none, so that no command waits for more.
 type typist struct {
 	bytes.Buffer
 	keyboard *os.File
@@ -45,14 +55,24 @@ type typist struct {
 
 func (w *typist) Write(p []byte) (int, error) {
 	if bytes.HasSuffix(p, []byte(": ")) || bytes.HasSuffix(p, []byte(":         ")) {
-		if len(w.lines) > 0 {
-			if _, err := w.keyboard.WriteString(w.lines[0] + "\n"); err != nil {
-				return 0, err
-			}
-			w.lines = w.lines[1:]
+		if err := w.typeNext(); err != nil {
+			fmt.Fprintf(&w.Buffer, "typist: %v\n", err)
+			_ = w.keyboard.Close()
 		}
 	}
 	return w.Buffer.Write(p)
+}
+
+func (w *typist) typeNext() error {
+	switch {
+	case len(w.lines) == 0:
+		return errors.New("nothing is left to type")
+	case len(w.lines[0]) >= maxTyped:
+		return errors.New("the terminal cannot hold what is to be typed")
+	}
+	_, err := w.keyboard.WriteString(w.lines[0] + "\n")
+	w.lines = w.lines[1:]
+	return err
 }
 
 func TestSealAsksAtATerminal(t *testing.T) {
@@ -109,7 +129,7 @@ func TestSealAsksAtATerminal(t *testing.T) {
 		"a paste of several lines":                  {"BEGIN\nhunter\nhunter\nhunter\nEND"},
 		"a paste of several lines at the second":    {"hunter2", "hunter2\nrm -rf"},
 		"the value twice in one paste":              {"hunter2\nhunter2"},
-		"a paste of more lines than a buffer holds": {strings.Repeat("hunter\n", 2000)},
+		"a paste of more lines than a buffer holds": {strings.Repeat("hunter\n", 1000)},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			keyboard, terminal := openTerminal(t)
@@ -178,4 +198,57 @@ func (w *interrupter) Write(p []byte) (int, error) {
 		}
 	}
 	return w.Buffer.Write(p)
+}
+
+// inBackground is the variable with the part that a process of TestNobodyIsAskedFromTheBackground
+// has, and the file of its public key.
+const inBackground = "LANYARD_TEST_BACKGROUND"
+
+// The shell of the test has the terminal, and starts the command as a job in the background.
+func TestNobodyIsAskedFromTheBackground(t *testing.T) {
+	switch part, of, _ := strings.Cut(os.Getenv(inBackground), " "); part {
+	case "shell":
+		os.Exit(runInBackground(of))
+	case "ask":
+		os.Exit(cmd.Execute(append([]string{"seal", "--public", of}, forWeb...), os.Stdin, os.Stdout, os.Stderr))
+	case "read":
+		os.Exit(cmd.Execute([]string{"check", "-"}, os.Stdin, os.Stdout, os.Stderr))
+	}
+	b := newSealBench(t)
+	for _, part := range []string{"ask", "read"} {
+		t.Run(part, func(t *testing.T) {
+			_, terminal := openTerminal(t)
+			shell := again(t.Context(), "shell "+part+" "+b.public)
+			shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			shell.Stdin = terminal
+			said, err := shell.CombinedOutput()
+			if shell.ProcessState.ExitCode() != 2 || !strings.Contains(string(said), "from the background") {
+				t.Errorf("%v: %s", err, said)
+			}
+		})
+	}
+}
+
+// again is this test in a process of its own.
+func again(ctx context.Context, part string) *exec.Cmd {
+	c := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestNobodyIsAskedFromTheBackground$")
+	c.Env = append(os.Environ(), inBackground+"="+part)
+	return c
+}
+
+// runInBackground returns the exit code of a job in the background, or -1 if it was
+// stopped, which it does not stay.
+func runInBackground(part string) int {
+	job := again(context.Background(), part)
+	job.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	job.Stdin, job.Stdout, job.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := job.Start(); err != nil {
+		return -1
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(job.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || status.Stopped() {
+		_ = job.Process.Kill()
+		return -1
+	}
+	return status.ExitStatus()
 }
