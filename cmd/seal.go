@@ -273,7 +273,7 @@ func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, e
 			return usagef("--merge-into: %w", err)
 		}
 		if err := checkClassSize(c.ErrOrStderr(), edited); err != nil {
-			return usagef("--merge-into: the class %w", err)
+			return usagef("--merge-into: %w", err)
 		}
 		_, err = c.OutOrStdout().Write(class.in.Encode(edited))
 		return err
@@ -291,7 +291,7 @@ func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, e
 			return usagef("%w", err)
 		}
 		if err := checkClassSize(c.ErrOrStderr(), data); err != nil {
-			return usagef("the class %w", err)
+			return usagef("%w", err)
 		}
 		_, err = c.OutOrStdout().Write(data)
 		return err

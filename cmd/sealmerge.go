@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,32 +94,25 @@ func (f *sealFlags) merge(ctx context.Context, notes io.Writer, before *mergeTar
 		return usagef("--merge-into: %s: %w", f.mergeInto, err)
 	}
 	if err := checkClassSize(notes, edited); err != nil {
-		return usagef("--merge-into: %s %w", f.mergeInto, err)
+		return usagef("--merge-into: %s: %w", f.mergeInto, err)
 	}
 	return atomicfile.ReplaceUnchanged(f.mergeInto, class.data, class.in.Encode(edited))
 }
 
-// What Kubernetes takes of one object, in bytes: kubectl apply keeps the whole of it in an
-// annotation, and the API server refuses larger requests than etcd takes.
-// https://kubernetes.io/docs/reference/kubectl/generated/kubectl_apply/
-// https://etcd.io/docs/v3.5/dev-guide/limit/
-const (
-	maxApplied = 256 << 10
-	maxObject  = 3 << 19
-)
-
-// checkClassSize refuses a class that no API server takes, and notes one that kubectl
-// apply does not take as it stands.
-func checkClassSize(notes io.Writer, class []byte) error {
-	size := 0
-	for document := range bytes.SplitSeq(class, []byte("\n---")) {
-		size = max(size, len(document))
+// checkClassSize refuses a text with a class that no API server takes, and notes one that
+// kubectl apply does not take as it stands.
+func checkClassSize(notes io.Writer, text []byte) error {
+	documents, err := manifest.Documents(text)
+	if err != nil {
+		return err
 	}
-	switch {
-	case size > maxObject:
-		return fmt.Errorf("would have %d bytes, and Kubernetes takes %d of one object; put the values into several classes", size, maxObject)
-	case size > maxApplied:
-		fmt.Fprintf(notes, "note: the class has %d bytes, and kubectl apply takes %d; use kubectl apply --server-side, or several classes\n", size, maxApplied)
+	for _, class := range manifest.Classes(documents) {
+		switch wrong, severity := class.CheckSize(); severity {
+		case manifest.Error:
+			return errors.New(wrong)
+		case manifest.Warning:
+			fmt.Fprintf(notes, "note: %s\n", wrong)
+		}
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ func TestAClassKeepsWithinWhatKubernetesTakes(t *testing.T) {
 	if code, stderr := merge("large", 300<<10); code != 0 || !strings.Contains(stderr, "kubectl apply --server-side") {
 		t.Errorf("a large one: exit code %d, %s", code, stderr)
 	}
+	if code, stdout, stderr := b.run("", "check", path); code != 0 || !strings.Contains(stdout, "web.yaml:6:3: warning: the class has ") || !strings.Contains(stdout, "kubectl apply --server-side") {
+		t.Errorf("check: exit code %d, %.300s%s", code, stdout, stderr)
+	}
 	before := b.read(path)
 	if code, stderr := merge("huge", 1<<20); code != 2 || !strings.Contains(stderr, "several classes") || b.read(path) != before {
 		t.Errorf("a huge one: exit code %d, %s", code, stderr)

@@ -64,7 +64,8 @@ func (t *text) UnmarshalYAML(node *yaml.Node) error {
 }
 
 // class checks one class.
-func (f *file) class(root *yaml.Node) {
+func (f *file) class(class Class) {
+	root := class.Root
 	var d document
 	problems := strict.Decode(root, &d)
 	of := about{namespace: string(d.Metadata.Namespace), class: string(d.Metadata.Name)}
@@ -76,6 +77,9 @@ func (f *file) class(root *yaml.Node) {
 	f.Classes++
 	f.report(of, "", problems)
 	f.envelope(of, root, d)
+	if wrong, severity := class.CheckSize(); wrong != "" {
+		f.parameters(of, root, severity, spec.Problems{{Text: wrong}})
+	}
 
 	// What is missing may stand under a name that was not understood.
 	understood := !slices.ContainsFunc(problems, func(p strict.Problem) bool {
@@ -86,19 +90,19 @@ func (f *file) class(root *yaml.Node) {
 		return
 	}
 	parameters := d.Spec.parameters()
-	class, err := dialect(parameters)
-	judged := f.judge(name, parameters, class)
+	said, err := dialect(parameters)
+	judged := f.judge(name, parameters, said)
 	f.parameters(of, root, Error, judged)
-	if class != nil {
+	if said != nil {
 		severity := Warning
 		if f.Strict {
 			severity = Error
 		}
-		f.parameters(of, root, severity, slices.DeleteFunc(class.Idle, func(p spec.Problem) bool { return slices.Contains(judged, p) }))
+		f.parameters(of, root, severity, slices.DeleteFunc(said.Idle, func(p spec.Problem) bool { return slices.Contains(judged, p) }))
 	}
 	if err == nil {
-		f.sealed(of, root, class, judged)
-		f.secretObjects(of, root, d.Spec.SecretObjects, class)
+		f.sealed(of, root, said, judged)
+		f.secretObjects(of, root, d.Spec.SecretObjects, said)
 	}
 }
 

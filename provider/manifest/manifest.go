@@ -39,7 +39,8 @@ type Finding struct {
 	// "spec.parameters.objects[2].mode".
 	Field string `json:"field,omitempty"`
 	// Severity is Warning for what has no effect, which the class's own provider ignores
-	// as well, and else Error.
+	// as well, for a size that needs care and for a store that may be misspelt, and else
+	// Error.
 	Severity string `json:"severity"`
 	// Message says what is wrong and what would be right.
 	Message string `json:"message"`
@@ -108,7 +109,7 @@ func (c *Checker) File(name string, text []byte) {
 	f := &file{Checker: c, name: name, lines: runes(text), seen: map[string]int{}}
 	documents, err := Documents(text)
 	for _, class := range Classes(documents) {
-		f.class(class.Root)
+		f.class(class)
 	}
 	var problems strict.Problems
 	if errors.As(err, &problems) {
