@@ -234,7 +234,8 @@ func TestSealPrintsAnEntry(t *testing.T) {
 }
 
 func TestSealMergesIntoAClass(t *testing.T) {
-	const before = `kind: SecretProviderClass
+	const before = `apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
 metadata: {name: web, namespace: prod}
 spec:
   provider: lanyard   # ours

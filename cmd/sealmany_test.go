@@ -89,7 +89,7 @@ func TestSealMakesANewClass(t *testing.T) {
 // A name that the class gives an object is what its value is sealed for.
 func TestSealsAWholeFileForTheNamesInAClass(t *testing.T) {
 	b := newSealBench(t)
-	const before = "kind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n  parameters:\n    objects: |\n      - path: A   # one\n        name: first\n        sealed: lanyard.v1.OLD\n"
+	const before = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n  parameters:\n    objects: |\n      - path: A   # one\n        name: first\n        sealed: lanyard.v1.OLD\n"
 	path := b.file("web.yaml", before)
 	b.must("A=1\n", "seal", "--public", b.public, "--service-account", "web", "--from-env", "-", "--merge-into", path)
 	text := b.entries(b.read(path))["A   # one"]
@@ -107,7 +107,7 @@ func TestSealsHundredsOfValuesAtOnce(t *testing.T) {
 	for i := range 900 {
 		fmt.Fprintf(&env, "A%d=%d\n", i, i)
 	}
-	path := b.file("web.yaml", "kind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
+	path := b.file("web.yaml", "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
 	for range 2 {
 		b.must(env.String(), "seal", "--public", b.public, "--service-account", "web", "--from-env", "-", "--merge-into", path)
 	}
@@ -120,7 +120,7 @@ func TestSealsHundredsOfValuesAtOnce(t *testing.T) {
 // Of several that merge into one file at once, none undoes another's change.
 func TestSealsThatMergeAtOnceLoseNothing(t *testing.T) {
 	b := newSealBench(t)
-	path := b.file("web.yaml", "kind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
+	path := b.file("web.yaml", "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -137,7 +137,7 @@ func TestSealsThatMergeAtOnceLoseNothing(t *testing.T) {
 
 func TestSealOfAWholeFileRefuses(t *testing.T) {
 	b := newSealBench(t)
-	class := b.file("web.yaml", "kind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
+	class := b.file("web.yaml", "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {name: web, namespace: prod}\nspec:\n  provider: lanyard\n")
 	before := b.read(class)
 	for name, c := range map[string]struct {
 		stdin string

@@ -75,8 +75,8 @@ func (f *file) class(class Class) {
 		return
 	}
 	f.Classes++
-	f.report(of, "", problems)
-	f.envelope(of, root, d)
+	f.report(of, problems)
+	f.envelope(of, class)
 	if wrong, severity := class.CheckSize(); wrong != "" {
 		f.parameters(of, root, severity, spec.Problems{{Text: wrong}})
 	}
@@ -122,11 +122,9 @@ func (f *file) unknownProvider(of about, root *yaml.Node, name string) bool {
 }
 
 // envelope checks what is around the parameters.
-func (f *file) envelope(of about, root *yaml.Node, d document) {
-	const served = Group + "/v1"
-	if d.APIVersion != served && d.APIVersion != served+"alpha1" {
-		f.at(of, root, "apiVersion", "must be "+served)
-	}
+func (f *file) envelope(of about, class Class) {
+	root := class.Root
+	f.report(of, class.checkVersion())
 	if of.class == "" {
 		f.at(of, root, "metadata.name", "missing; give the class a name for pods to use")
 		return
@@ -143,7 +141,7 @@ func (f *file) envelope(of about, root *yaml.Node, d document) {
 // at reports a problem with a field of the document.
 func (f *file) at(of about, root *yaml.Node, field, message string) {
 	at, _, _ := strict.Find(root, field)
-	f.report(of, "", strict.Problems{{Line: at.Line, Column: at.Column, Field: field, Text: message}})
+	f.report(of, strict.Problems{{Line: at.Line, Column: at.Column, Field: field, Text: message}})
 }
 
 // judge returns everything that is wrong with a class's parameters.

@@ -113,7 +113,7 @@ func (c *Checker) File(name string, text []byte) {
 	}
 	var problems strict.Problems
 	if errors.As(err, &problems) {
-		f.report(about{}, "", problems)
+		f.report(about{}, problems)
 	}
 	f.done()
 }
@@ -135,16 +135,11 @@ func byPlace(a, b Finding) int {
 // about is what findings are about.
 type about struct{ namespace, class string }
 
-// report adds the problems of a part of the document, whose field is prefix.
-func (f *file) report(of about, prefix string, problems strict.Problems) {
+// report adds the problems of the document.
+func (f *file) report(of about, problems strict.Problems) {
 	for _, p := range problems {
-		field := p.Field
-		if prefix != "" {
-			field = strings.TrimSuffix(prefix+"."+field, ".")
-		}
-		p.Field = field
 		f.add(Finding{Line: p.Line, Column: p.Column, Namespace: of.namespace, Class: of.class,
-			Field: field, Severity: Error, Message: p.Text, short: p.String()})
+			Field: p.Field, Severity: Error, Message: p.Text, short: p.String()})
 	}
 }
 

@@ -121,7 +121,7 @@ func appendObjects(found []Object, node *yaml.Node, document, depth int) []Objec
 // objects included. It is the one place that says what a class is: every
 // command that reads classes uses it. A document of another kind, or of this kind and
 // another API group, is not a class. One whose apiVersion names no group is: somebody
-// forgot the group, and Checker tells so.
+// forgot the group, and CheckVersion tells so.
 func Classes(documents []*yaml.Node) []Class {
 	var found []Class
 	for _, o := range Objects(documents) {
@@ -157,11 +157,29 @@ func Choose(classes []Class, name string) (int, error) {
 	return 0, fmt.Errorf("holds class %s %d times; rename all but one", message.Printable(name), len(found))
 }
 
+// CheckVersion returns a strict.Problems for a class whose apiVersion the API server does
+// not know, such as one without the group.
+func (c Class) CheckVersion() error {
+	if problems := c.checkVersion(); len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+func (c Class) checkVersion() strict.Problems {
+	const served = Group + "/v1"
+	at, value, ok := strict.Find(c.Root, "apiVersion")
+	if ok && (value.Value == served || value.Value == served+"alpha1") {
+		return nil
+	}
+	return strict.Problems{{Line: at.Line, Column: at.Column, Field: "apiVersion", Text: "must be " + served}}
+}
+
 // Parameters are a class's parameters, as the API server would take them. The error
 // is a strict.Problems with everything in the class that has another form.
 func (c Class) Parameters() (map[string]string, error) {
 	var d document
-	if problems := strict.Decode(c.Root, &d); len(problems) > 0 {
+	if problems := append(strict.Decode(c.Root, &d), c.checkVersion()...); len(problems) > 0 {
 		return nil, problems
 	}
 	return d.Spec.parameters(), nil

@@ -69,6 +69,9 @@ func Open(text []byte, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := own[chosen].CheckVersion(); err != nil {
+		return nil, err
+	}
 	// A field that is given twice would be edited in one place and read from another.
 	var meaning any
 	if err := own[chosen].Root.Decode(&meaning); err != nil {

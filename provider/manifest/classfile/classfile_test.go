@@ -49,7 +49,7 @@ func changed(old, replacement string) string {
 }
 
 func TestPut(t *testing.T) {
-	const prologue = "kind: SecretProviderClass\nmetadata:\n  name: web\nspec:\n  provider: lanyard\n"
+	const prologue = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata:\n  name: web\nspec:\n  provider: lanyard\n"
 	for name, c := range map[string]struct {
 		before string
 		class  string
@@ -186,7 +186,7 @@ func TestPut(t *testing.T) {
 }
 
 func TestPutRefuses(t *testing.T) {
-	const start = "kind: SecretProviderClass\nspec:\n  provider: lanyard\n  parameters:"
+	const start = "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nspec:\n  provider: lanyard\n  parameters:"
 	for name, c := range map[string]struct {
 		before string
 		entry  classfile.Entry
@@ -312,9 +312,9 @@ func TestTellsWhatTheFileSays(t *testing.T) {
 func FuzzPut(f *testing.F) {
 	f.Add(class, "db/password")
 	f.Add(class, "new")
-	f.Add("kind: SecretProviderClass\nspec:\n  provider: lanyard\n  parameters:\n    objects:\n", "a")
-	f.Add("kind: SecretProviderClass\nspec:\n  provider: lanyard\n", "a")
-	f.Add("kind: SecretProviderClass\rspec:\r  provider: lanyard\r  parameters:\r    objects: |\r      - path: a\r", "a")
+	f.Add("apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nspec:\n  provider: lanyard\n  parameters:\n    objects:\n", "a")
+	f.Add("apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nspec:\n  provider: lanyard\n", "a")
+	f.Add("apiVersion: secrets-store.csi.x-k8s.io/v1\rkind: SecretProviderClass\rspec:\r  provider: lanyard\r  parameters:\r    objects: |\r      - path: a\r", "a")
 	f.Fuzz(func(t *testing.T, data, path string) {
 		file, err := classfile.Open([]byte(data), "")
 		if err != nil {
