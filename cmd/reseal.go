@@ -158,6 +158,10 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 			return err
 		}
 	}
+	scope, note := f.narrow.Apply, (func(seal.Scope) string)(nil)
+	if f.move != nil {
+		scope, note = f.move.Apply, f.move.Note
+	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
 		Open: opener(keys, &f.signatures),
@@ -168,7 +172,8 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 			}
 			return to.current(ctx, sealed)
 		},
-		Scope:    f.scope(),
+		Scope:    scope,
+		Note:     note,
 		Cluster:  to.cluster,
 		Together: f.move != nil,
 		Workers:  f.workers,
@@ -184,15 +189,8 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	if err := f.print(told, report); err != nil {
 		return err
 	}
+	printNotes(c.ErrOrStderr(), report)
 	return f.conclude(c.ErrOrStderr(), report)
-}
-
-// scope is what scopes become.
-func (f *resealFlags) scope() func(seal.Scope, string) (seal.Scope, error) {
-	if f.move != nil {
-		return f.move.Apply
-	}
-	return f.narrow.Apply
 }
 
 // opener opens values as the holder of the keys, whatever they are sealed for.
@@ -222,11 +220,7 @@ func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
 			if value.State != reseal.Failed {
 				continue
 			}
-			object := ""
-			if value.Object != "" {
-				object = "object " + message.Printable(value.Object) + ": "
-			}
-			if _, err := fmt.Fprintf(w, "%s:%d: %s%s\n", shown(file.Path), value.Line, object, shown(value.Reason)); err != nil {
+			if _, err := fmt.Fprintf(w, "%s%s\n", placeOf(file, value), shown(value.Reason)); err != nil {
 				return err
 			}
 		}
@@ -240,6 +234,26 @@ func (f *resealFlags) print(w io.Writer, report reseal.Report) error {
 	}
 	_, err := fmt.Fprintf(w, "%s %s, %d current already, %d failed, in %s\n", count(report.Resealed, "value"), done, report.Current, report.Failed, count(len(report.Files), "file"))
 	return err
+}
+
+// printNotes tells what to know of values that did not fail.
+func printNotes(w io.Writer, report reseal.Report) {
+	for _, file := range report.Files {
+		for _, value := range file.Values {
+			if value.Note != "" {
+				fmt.Fprintf(w, "%snote: %s\n", placeOf(file, value), value.Note)
+			}
+		}
+	}
+}
+
+// placeOf is where a value stands, before what is said of it.
+func placeOf(file reseal.File, value reseal.Value) string {
+	object := ""
+	if value.Object != "" {
+		object = "object " + message.Printable(value.Object) + ": "
+	}
+	return fmt.Sprintf("%s:%d: %s", shown(file.Path), value.Line, object)
 }
 
 // shown is text for a terminal, whole: names in a repository are others' choice.

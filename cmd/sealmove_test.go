@@ -48,6 +48,37 @@ func TestValuesMoveToAnotherWorkload(t *testing.T) {
 	}
 }
 
+func TestMoveTellsOfPartsThatStayAny(t *testing.T) {
+	b := newSealBench(t)
+	anywhere := b.must("v", "seal", "--public", b.public, "--any-cluster", "--any-namespace", "--any-service-account", "--any-name")
+	for name, c := range map[string]struct {
+		flags []string
+		want  string
+	}{
+		"namespace":                     {[]string{"-n", "shop"}, "is sealed for any namespace and stays so; lanyard reseal --namespace makes that exact"},
+		"service account and namespace": {[]string{"-n", "shop", "--service-account", "api"}, "any namespace and any service account and stays so; lanyard reseal --namespace --service-account makes"},
+		"cluster":                       {[]string{"--cluster", "dev"}, "any cluster and"},
+		"object":                        {[]string{"--object-names"}, "any object and stays so; lanyard reseal --exact-names"},
+	} {
+		for _, dry := range []string{"--yes", "--dry-run"} {
+			t.Run(name+dry, func(t *testing.T) {
+				path := b.class("web.yaml", b.seal("one"), anywhere)
+				code, stdout, stderr := b.run("", b.move(append(c.flags, dry, path)...)...)
+				if code != 0 || strings.Contains(stdout, "note:") || strings.Count(stderr, "note: ") != 1 || !strings.Contains(stderr, "web.yaml:11: object other: note: ") || !strings.Contains(stderr, c.want) {
+					t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+				}
+				if code, stdout, _ := b.run("", b.move(append(c.flags, dry, "-o", "json", path)...)...); code != 0 || strings.Count(stdout, `"note"`) != 1 {
+					t.Errorf("as JSON: exit code %d, %s", code, stdout)
+				}
+			})
+		}
+	}
+	path := b.file("other.yaml", "a: "+b.must("v", "seal", "--public", b.public, "-n", "prod", "--any-service-account", "--name", "a"))
+	if _, _, stderr := b.run("", b.move("-n", "shop", "--yes", path)...); strings.Contains(stderr, "note:") {
+		t.Errorf("of a part that is not moved: %s", stderr)
+	}
+}
+
 func TestValuesMoveToAnotherClusterAndNeverByReseal(t *testing.T) {
 	b := newSealBench(t)
 	ring, public := filepath.Join(b.dir, "prod-ring.yaml"), filepath.Join(b.dir, "prod.yaml")

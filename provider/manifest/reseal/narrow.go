@@ -3,6 +3,7 @@ package reseal
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -77,6 +78,24 @@ func (m Moving) Apply(scope seal.Scope, object string) (seal.Scope, error) {
 		move(&scope.Object, object)
 	}
 	return scope, scope.Validate()
+}
+
+// Note tells of the parts of a moved scope that are any, and are not what Moving says.
+func (m Moving) Note(scope seal.Scope) string {
+	var parts, flags []string
+	stays := func(asked, isAny bool, what, flag string) {
+		if asked && isAny {
+			parts, flags = append(parts, "any "+what), append(flags, flag)
+		}
+	}
+	stays(m.Cluster != "", scope.Cluster.IsAny(), "cluster", "--cluster")
+	stays(m.Namespace != "", scope.Namespace.IsAny(), "namespace", "--namespace")
+	stays(m.ServiceAccount != "", scope.ServiceAccount.IsAny(), "service account", "--service-account")
+	stays(m.Objects, scope.Object.IsAny(), "object", "--exact-names")
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("is sealed for %s and stays so; lanyard reseal %s makes that exact", strings.Join(parts, " and "), strings.Join(flags, " "))
 }
 
 // same compares scopes as sealed values carry them, in whole seconds.

@@ -39,6 +39,9 @@ type Options struct {
 	Current func(context.Context, *seal.Sealed) (bool, error)
 	// Scope is what a scope becomes: Narrowing.Apply or Moving.Apply; nil leaves it.
 	Scope func(scope seal.Scope, object string) (seal.Scope, error)
+	// Note is what to say of a value of this scope that does not fail, such as Moving.Note;
+	// nil says nothing.
+	Note func(scope seal.Scope) string
 	// Cluster is that of the new key; empty if it is not known. No value is sealed for
 	// another, where nobody could open it.
 	Cluster string
@@ -100,6 +103,8 @@ type Value struct {
 	State  State  `json:"state"`
 	// Reason is why a value failed.
 	Reason string `json:"reason,omitempty"`
+	// Note is what to know of a value that did not fail.
+	Note string `json:"note,omitempty"`
 	// From and To are the ids of the keys before and after.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
@@ -249,6 +254,7 @@ func (f *File) fail(reason string) {
 	for i := range f.Values {
 		if f.Values[i].State == Resealed {
 			f.Values[i].State, f.Values[i].Reason, f.Values[i].To = Failed, reason, ""
+			f.Values[i].Note = ""
 		}
 	}
 }
@@ -281,7 +287,7 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 			return failed(err)
 		}
 		if current {
-			result.State, result.To = Current, result.From
+			result.State, result.To, result.Note = Current, result.From, r.note(scope)
 			return result, ""
 		}
 	}
@@ -290,7 +296,7 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 		return failed(err)
 	}
 	if r.DryRun {
-		result.State = Resealed
+		result.State, result.Note = Resealed, r.note(scope)
 		return result, ""
 	}
 	text, err := r.Seal(ctx, scope, value)
@@ -301,8 +307,15 @@ func (r *run) value(ctx context.Context, data []byte, at place) (Value, string) 
 	if err != nil || !same(again.Scope(), scope) {
 		return failed(errors.New("what was sealed again is not for the scope that was asked for"))
 	}
-	result.State, result.To = Resealed, again.KeyID().String()
+	result.State, result.To, result.Note = Resealed, again.KeyID().String(), r.note(scope)
 	return result, text
+}
+
+func (r *run) note(scope seal.Scope) string {
+	if r.Note == nil {
+		return ""
+	}
+	return r.Note(scope)
 }
 
 // checkCluster refuses a scope in which nobody has the new key.
