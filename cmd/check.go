@@ -41,8 +41,8 @@ also whether somebody has their key.
 
 With --config the classes are checked as a node with this configuration would
 see them. Files that the configuration names and that are only on the node, such
-as key rings and certificates, may be missing here: a note names them. Without it, nothing is said of stores that the classes do not define
-themselves.
+as key rings and certificates, may be missing here: a note names them. Without it, nothing is said of stores that
+the classes do not define themselves, but a warning for a name that is close to one that they define.
 
 What the provider of a class ignores, Lanyard ignores as well, such as a parameter or field
 that it does not know. Each such part is a warning, which --strict makes a problem.

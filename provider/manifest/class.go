@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -100,6 +101,9 @@ func (f *file) class(class Class) {
 		}
 		f.parameters(of, root, severity, slices.DeleteFunc(said.Idle, func(p spec.Problem) bool { return slices.Contains(judged, p) }))
 	}
+	if said != nil && !f.Configured {
+		f.parameters(of, root, Warning, misspeltStores(said))
+	}
 	if err == nil {
 		f.sealed(of, root, said, judged)
 		f.secretObjects(of, root, d.Spec.SecretObjects, said)
@@ -174,6 +178,30 @@ func (f *file) leaveToConfiguration(problems spec.Problems, class *spec.Class) s
 	return slices.DeleteFunc(problems, func(p spec.Problem) bool {
 		return p.Store != "" && (unresolved[p.Store] || p.Store == sealedStore && class.Stores[sealedStore] == nil)
 	})
+}
+
+// misspeltStores are the objects whose store may be the operator's, and is likely to be
+// meant as one that the class defines.
+func misspeltStores(class *spec.Class) spec.Problems {
+	var defined []string
+	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
+		if class.Stores[name]["type"] != nil {
+			defined = append(defined, name)
+		}
+	}
+	var problems spec.Problems
+	for i, o := range class.Objects {
+		if o.Key == "" || class.Stores[o.Store] != nil || o.Store == sealedStore {
+			continue
+		}
+		if near := strict.Nearest(o.Store, defined); near != "" {
+			problems = append(problems, spec.Problem{
+				Field: fmt.Sprintf("objects[%d].store", i), Store: o.Store, Object: i + 1, ID: o.ID(),
+				Text: fmt.Sprintf("the class defines no store %s; did you mean %s? If it is one of the operator's, check with --config", message.Printable(o.Store), message.Printable(near)),
+			})
+		}
+	}
+	return problems
 }
 
 // sealedStore is what the engine calls the store that opens sealed values.

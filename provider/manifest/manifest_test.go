@@ -147,6 +147,35 @@ func printed(findings []Finding) string {
 	return strings.Join(lines, "\n")
 }
 
+func TestStoresThatMayBeMisspelt(t *testing.T) {
+	for name, test := range map[string]struct{ defined, used, want string }{
+		"its own":            {"vault: {type: file}", "vault", ""},
+		"letters swapped":    {"vault: {type: file}", "vautl", "the class defines no store vautl; did you mean vault?"},
+		"another case":       {"vault: {type: file}", "Vault", "did you mean vault?"},
+		"of two the nearest": {"vault: {type: file}, aws: {type: file}", "asw", "did you mean aws?"},
+		"nothing like it":    {"vault: {type: file}", "memory", ""},
+		"of no type":         {"vault: {role: web}", "vautl", ""},
+		"no store defined":   {"", "vautl", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.NewReplacer("v: {type: file}", "{"+test.defined+"}", "path: all\n        store: v", "path: all\n        store: "+test.used,
+				"        name: pw\n        store: v\n        key: k", "        template: x", "      - name: user\n        store: v\n        key: k\n", "").Replace(head)
+			c := newChecker(t)
+			c.File("f", []byte(text))
+			got := printed(c.Findings)
+			if test.want == "" && got != "" || !strings.Contains(got, test.want) || test.want != "" && !strings.HasPrefix(got, "f:13:9: warning: object 2 (all): store: ") {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+			c = newChecker(t)
+			c.Configured, c.Strict = true, true
+			c.File("f", []byte(text))
+			if got := printed(c.Findings); strings.Contains(got, "did you mean") {
+				t.Errorf("beside what the configuration tells: %s", got)
+			}
+		})
+	}
+}
+
 func TestStoresOfTheConfigurationAreKnownOnlyWithIt(t *testing.T) {
 	text := strings.ReplaceAll(head, "store: v", "store: vault")
 	c := newChecker(t)

@@ -31,7 +31,7 @@ func (c Class) CheckSize() (wrong, severity string) {
 // jsonSize is about the size of a node as JSON, which is what kubectl keeps and sends.
 // Aliases, which no class may have, are not followed.
 func jsonSize(node *yaml.Node) int {
-	const escaped = "\n\t\"\\" // to two bytes each; the others to six
+	const escaped = "\n\t\"\\"  // to two bytes each; the others to six
 	size := 2 + len(node.Value) // with its quotes or brackets
 	for _, mark := range escaped {
 		size += strings.Count(node.Value, string(mark))
