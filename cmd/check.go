@@ -211,17 +211,12 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 	if checker.Unresolved > 0 {
 		notes += fmt.Sprintf("; %s left to the operator's configuration, which --config gives", count(checker.Unresolved, "store"))
 	}
-	problems := 0
-	for _, f := range findings {
-		if f.Severity == manifest.Error {
-			problems++
-		}
-	}
-	if warnings := len(findings) - problems; warnings > 0 {
+	n := problems(findings)
+	if warnings := len(findings) - n; warnings > 0 {
 		notes = ", " + count(warnings, "warning") + notes
 	}
-	if problems > 0 {
-		return fmt.Errorf("%s, %s%s", checked, count(problems, "problem"), notes)
+	if n > 0 {
+		return fmt.Errorf("%s, %s%s", checked, count(n, "problem"), notes)
 	}
 	_, err := fmt.Fprintf(w, "%s, no problems%s\n", checked, notes)
 	return err

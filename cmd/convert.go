@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -112,9 +111,8 @@ func checked(stderr io.Writer, e *localEngine, configFile string, files []manife
 	for _, f := range files {
 		checker.File(f.Name, f.Text)
 	}
-	problems := slices.DeleteFunc(checker.Findings, func(f manifest.Finding) bool { return f.Severity == manifest.Warning })
-	if len(problems) > 0 {
-		return 0, refuseFindings(stderr, outcome, problems)
+	if problems(checker.Findings) > 0 {
+		return 0, refuseFindings(stderr, outcome, checker.Findings)
 	}
 	return checker.Classes, nil
 }
@@ -123,7 +121,17 @@ func refuseFindings(stderr io.Writer, outcome string, findings []manifest.Findin
 	if err := printFindings(stderr, "text", findings); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s %s", outcome, count(len(findings), "problem"))
+	return fmt.Errorf("%s %s", outcome, count(problems(findings), "problem"))
+}
+
+// problems is how many of the findings are more than warnings.
+func problems(findings []manifest.Finding) (n int) {
+	for _, f := range findings {
+		if f.Severity == manifest.Error {
+			n++
+		}
+	}
+	return n
 }
 
 func printConverted(stdout, stderr io.Writer, output string, files []convertedFile) error {

@@ -93,14 +93,17 @@ func (f *file) class(class Class) {
 	parameters := d.Spec.parameters()
 	said, err := dialect(parameters)
 	judged := f.judge(name, parameters, said)
-	f.parameters(of, root, Error, judged)
+	var ignored spec.Problems
 	if said != nil {
-		severity := Warning
-		if f.Strict {
-			severity = Error
-		}
-		f.parameters(of, root, severity, slices.DeleteFunc(said.Idle, func(p spec.Problem) bool { return slices.Contains(judged, p) }))
+		ignored = said.Idle
 	}
+	severity := Warning
+	if f.Strict {
+		severity = Error
+	}
+	// What has no effect may be told beside a problem, and is none itself.
+	f.parameters(of, root, Error, slices.DeleteFunc(slices.Clone(judged), func(p spec.Problem) bool { return slices.Contains(ignored, p) }))
+	f.parameters(of, root, severity, ignored)
 	if said != nil && !f.Configured {
 		f.parameters(of, root, Warning, misspeltStores(said))
 	}
