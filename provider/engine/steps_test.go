@@ -48,7 +48,14 @@ func TestTheStepsThatGiveNoWayAreBounded(t *testing.T) {
 	} {
 		for i, input := range test.of {
 			t.Run(fmt.Sprint(name, i), func(t *testing.T) {
-				if used := rendertest.Allocated(func() { test.do(input) }); used > uint64(test.most)<<20 {
+				most := uint64(test.most) << 20
+				used := rendertest.Allocated(func() { test.do(input) })
+				for range 5 { // what tests before this one left running allocates too
+					if used > most {
+						used = min(used, rendertest.Allocated(func() { test.do(input) }))
+					}
+				}
+				if used > most {
 					t.Errorf("%.30q..., %d bytes: %d MiB were allocated, want at most %d", input, len(input), used>>20, test.most)
 				}
 			})
