@@ -59,6 +59,10 @@ func TestOriginalsAreTakenOver(t *testing.T) {
 	}
 	for _, o := range originals {
 		s.must(o.start())
+		s.atEnd(func(context.Context) error {
+			o.stop()
+			return os.RemoveAll(o.socket())
+		})
 	}
 	classes := []string{"from-vault", "from-aws", "from-azure", "from-gcp"}
 	s.start(pod{Name: "web", Account: cloudAccount, Classes: classes})
@@ -127,11 +131,13 @@ type original struct {
 	server *grpc.Server
 }
 
+func (o *original) socket() string { return filepath.Join(originalsDir, o.name+".sock") }
+
 func (o *original) start() error {
 	if err := os.MkdirAll(originalsDir, 0o750); err != nil {
 		return err
 	}
-	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(originalsDir, o.name+".sock"), Net: "unix"})
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: o.socket(), Net: "unix"})
 	if err != nil {
 		return err
 	}
