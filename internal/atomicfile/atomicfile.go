@@ -2,7 +2,7 @@
 // is there whole or not at all whenever the writer or the machine stops: a file
 // is written beside its place, brought to the disk, and then takes its name.
 //
-// Start with Create, Replace and ReplaceUnchanged.
+// Start with Create, Replace, ReplaceUnchanged and WriteOwned.
 package atomicfile
 
 import (
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,6 +56,60 @@ func ReplaceUnchanged(path string, before, data []byte) error {
 		}
 		return err
 	})
+}
+
+// WriteOwned writes a file where others may have put something in its way. It
+// refuses what CheckOwned refuses and never follows a symbolic link at the path:
+// the file belongs to the process's user and has the mode. A file that is so
+// already stays.
+func WriteOwned(path string, data []byte, mode fs.FileMode) error {
+	err := CheckOwned(path)
+	if err == nil && holds(path, data, mode) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temporary, err := writeTemporary(path, data, mode)
+	if err != nil {
+		return err
+	}
+	defer temporary.Close() //nolint:errcheck // its bytes are on the disk
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return syncFolder(path)
+}
+
+// CheckOwned returns an error unless a regular file of the process's user is at the
+// path. The error wraps fs.ErrNotExist if nothing is there.
+func CheckOwned(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is a link, a folder or another file that is not regular; remove it or name another file", path)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to another user than the one who writes it; remove it or name another file", path)
+	}
+	return nil
+}
+
+// holds returns whether the file at path has the data and the mode.
+func holds(path string, data []byte, mode fs.FileMode) bool {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer file.Close() //nolint:errcheck // it was read only
+	info, err := file.Stat()
+	if err != nil || info.Mode() != mode || info.Size() != int64(len(data)) {
+		return false
+	}
+	now, err := io.ReadAll(io.LimitReader(file, int64(len(data))+1))
+	return err == nil && bytes.Equal(now, data)
 }
 
 func replace(path string, data []byte, mode fs.FileMode, check func(target string) error) error {

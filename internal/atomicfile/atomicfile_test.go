@@ -79,6 +79,60 @@ func TestReplaceUnchangedLeavesWhatOthersWrote(t *testing.T) {
 	holds(t, path, "ours", 0o644)
 }
 
+func TestWriteOwnedWritesAFileOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, content := range []string{"one", "one", "two"} {
+		if err := atomicfile.WriteOwned(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, path, content, 0o600)
+	}
+	before, err := os.Stat(path)
+	if err := errors.Join(err, atomicfile.WriteOwned(path, []byte("two"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a file that is as it should be is written again: %v", err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o644), atomicfile.WriteOwned(path, []byte("two"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path, "two", 0o600)
+}
+
+func TestWriteOwnedRefusesWhatOthersPutInItsWay(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	write(t, in("target"), "theirs", 0o644)
+	foreign := "/proc/version" // of root
+	if os.Geteuid() == 0 {
+		foreign = in("foreign")
+		write(t, foreign, "theirs", 0o666)
+		if err := os.Chown(foreign, 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("target", in("link")), os.Symlink("none", in("dangling")), os.Mkdir(in("folder"), 0o700), syscall.Mkfifo(in("pipe"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{in("link"): "not regular", in("dangling"): "not regular", in("folder"): "not regular", in("pipe"): "not regular", foreign: "another user"} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := atomicfile.WriteOwned(path, []byte("planted"), 0o600); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: error %v", path, err)
+		}
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s was replaced: %v", path, err)
+		}
+	}
+	if _, err := os.Lstat(in("none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file was made behind a link: %v", err)
+	}
+	holds(t, in("target"), "theirs", 0o644)
+}
+
 // Each adds one to a number in the file; without the lock some would be lost.
 func TestLockLetsOneChangeTheFileAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")

@@ -13,16 +13,30 @@ func Printable(name string) string { return printable(name, 128) }
 
 // Excerpt is Printable for text that others wrote, such as the reason in an
 // answer: on one line, and cut after 400 bytes.
-func Excerpt(text string) string {
-	return strings.ReplaceAll(printable(strings.Join(strings.Fields(text), " "), 400), `\\`, `\`)
+func Excerpt(text string) string { return excerpt(text, 400) }
+
+// Passage is Excerpt cut after 1,024 bytes, which is what an event shows of a failure.
+func Passage(text string) string { return excerpt(text, 1024) }
+
+func excerpt(text string, limit int) string {
+	return strings.ReplaceAll(printable(strings.Join(strings.Fields(text), " "), limit), `\\`, `\`)
 }
 
 func printable(text string, limit int) string {
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	if len(text) <= limit && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '\\' }) {
+		return text // as it is for almost all
 	}
-	quoted := fmt.Sprintf("%q", text)
+	quoted := fmt.Sprintf("%q", Cut(text, limit))
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
+
+// Cut leaves the first limit bytes of a longer text, to a whole character, and an
+// ellipsis of 3 bytes.
+func Cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }
 
 // IsPlainName says that a name is not empty, not longer than limit, and can stand

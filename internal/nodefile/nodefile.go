@@ -24,7 +24,7 @@ func Read(path string, limit int64) ([]byte, error) {
 
 // ReadPrivate is Read for a file that is secret. It refuses one that group or
 // others may read or change, or that belongs to anyone but this process's user
-// and root.
+// and root. Root may have let the group of a process that is not root's read it.
 func ReadPrivate(path string, limit int64) ([]byte, error) {
 	return read(path, limit, private)
 }
@@ -66,10 +66,20 @@ func read(path string, limit int64, check func(fs.FileInfo) error) ([]byte, erro
 
 // private refuses a file that group or others can access.
 func private(info fs.FileInfo) error {
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && !sharedByRoot(info, os.Geteuid(), os.Getegid()) {
 		return fmt.Errorf("permissions %#o are too open: group and others must have no access; run chmod 600, or set defaultMode 0400 where a Secret is mounted", mode)
 	}
 	return owned(info)
+}
+
+// sharedByRoot reports whether a file is root's and only the group of a process that is
+// not root's may read it besides: for such a process there is no other way, and so the
+// kubelet mounts Secrets in pods with an fsGroup. PostgreSQL accepts the same of its keys.
+// https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+// https://www.postgresql.org/docs/current/ssl-tcp.html#SSL-SETUP
+func sharedByRoot(info fs.FileInfo, uid, gid int) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && uid != 0 && owner.Uid == 0 && int(owner.Gid) == gid && info.Mode().Perm()&0o037 == 0
 }
 
 // trusted refuses a file that others can change.

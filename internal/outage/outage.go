@@ -108,6 +108,27 @@ func (t *Tracker) done(name string, s *service, now time.Time) {
 	}
 }
 
+// State is what is known of a service.
+type State struct {
+	// Down is true while it does not answer, and Since when it stopped.
+	Down  bool
+	Since time.Time
+}
+
+// States are the services that calls were made to, by name.
+func (t *Tracker) States() map[string]State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	states := make(map[string]State, len(t.services))
+	for name, s := range t.services {
+		states[name] = State{Down: s.down}
+		if s.down {
+			states[name] = State{Down: true, Since: s.since}
+		}
+	}
+	return states
+}
+
 // Keep forgets the services for which keep is false.
 func (t *Tracker) Keep(keep func(name string) bool) {
 	t.mu.Lock()

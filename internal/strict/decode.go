@@ -145,7 +145,9 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 			return
 		}
 		if known.rest == nil && d.tolerant != nil {
-			d.ignore(at, Unknown("field, which has no effect", key.Value, known.names))
+			if d.tells() { // else the nearest name is sought in vain
+				d.ignore(at, Unknown("field, which has no effect", key.Value, known.names))
+			}
 			return
 		}
 		if known.rest == nil {
@@ -228,15 +230,23 @@ func (d *decoder) pairs(node *yaml.Node, at *place, tolerant *Tolerant, each fun
 			d.ignore(at.field(key), "has no effect: the field is given again, and that counts")
 		default:
 			if line, twice := first[key.Value]; twice {
-				text := "is given twice; remove one"
-				if line > 0 {
-					text = fmt.Sprintf("is given twice; remove this one or that of line %d", line)
-				}
-				d.fail(at.field(key), text)
+				d.fail(at.field(key), "is given twice; remove this one or that "+above(key.Line-line))
 				continue
 			}
 			first[key.Value] = key.Line
 			each(key, value, at.field(key))
 		}
 	}
+}
+
+// above says how far above a line another is: its number would be that in a parameter's
+// text, and who reads it may have the file before him.
+func above(lines int) string {
+	switch {
+	case lines <= 0:
+		return "before it"
+	case lines == 1:
+		return "of the line above"
+	}
+	return fmt.Sprintf("%d lines above", lines)
 }

@@ -18,7 +18,7 @@ const maxStructure = 1 << 17
 
 // parse returns the root of the document in data that counts; nil if it is empty.
 func (d *decoder) parse(data []byte) (*yaml.Node, *Problem) {
-	if structure(data) > maxStructure {
+	if !Parseable(data) {
 		return nil, &Problem{Text: "holds too many fields, items and lines"}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -35,7 +35,7 @@ func (d *decoder) parse(data []byte) (*yaml.Node, *Problem) {
 		if err == nil {
 			d.ignore(&place{node: second}, "has no effect: only the YAML document before the --- counts")
 		}
-		return expand(document)
+		return d.tolerant.expand(document)
 	case err == nil:
 		return nil, &Problem{Line: second.Line, Column: second.Column,
 			Text: "must be a single document; remove the --- and what follows it"}
@@ -46,6 +46,10 @@ func (d *decoder) parse(data []byte) (*yaml.Node, *Problem) {
 	}
 	return document.Content[0], nil
 }
+
+// Parseable says that a document is small enough for Next to parse it. It counts what can
+// begin a map, a list or a scalar, not bytes.
+func Parseable(data []byte) bool { return structure(data) <= maxStructure }
 
 // structure counts the bytes that can begin another map, list or scalar, each
 // of which takes a hundred times its text in memory.

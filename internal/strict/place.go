@@ -2,9 +2,10 @@ package strict
 
 import (
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
 const (
@@ -55,10 +56,7 @@ func (p *place) String() string {
 
 // shown makes a field's name safe and short enough for a message.
 func shown(name string) string {
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "") + "…"
-	}
-	quoted := strconv.Quote(name)
+	quoted := strconv.Quote(message.Cut(name, maxName))
 	return quoted[1 : len(quoted)-1]
 }
 

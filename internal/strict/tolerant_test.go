@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -41,8 +42,8 @@ func TestTolerantDecoding(t *testing.T) {
 		"a tag of bytes":              {"name: !!binary YQ==", tolerated{Name: "a"}, "", ""},
 		"a tag of no bytes":           {"name: !!binary a", tolerated{}, "line 1: what stands after !!binary is not text in base64; write the text itself", ""},
 		"a tag of bytes that no text": {"name: !!binary /w==", tolerated{}, "line 1: what stands after !!binary is not text in base64; write the text itself", ""},
-		"a value of another kind":     {"count: a\nparts: b", tolerated{}, "line 1: count: must be a whole number of at most 9223372036854775807, without quotes; line 2: parts: must be a list; begin each item with a dash", ""},
-		"twice":                       {"name: a\nname: b", tolerated{Name: "a"}, "line 2: name: is given twice; remove this one or that of line 1", ""},
+		"a value of another kind":     {"count: a\nparts: b", tolerated{}, "line 1: count: must be a whole number, without quotes; line 2: parts: must be a list; begin each item with a dash", ""},
+		"twice":                       {"name: a\nname: b", tolerated{Name: "a"}, "line 2: name: is given twice; remove this one or that of the line above", ""},
 		"another case":                {"Name: a", tolerated{}, "", "line 1: Name: unknown field, which has no effect; did you mean name?"},
 		"no YAML":                     {"name: [", tolerated{}, "line 1: is not valid YAML; check indentation and quotes", ""},
 		"itself":                      {"free: &a {x: *a}", tolerated{}, "line 1: is nested too deeply; at most 32 levels are accepted", ""},
@@ -83,7 +84,7 @@ func TestTolerantDecodingOfABillionLaughs(t *testing.T) {
 	}
 	var got tolerated
 	problems, _ := Tolerant{}.Unmarshal([]byte(text), &got)
-	if want := "line 3: YAML aliases may stand for 16384 fields and values in all; write the values out"; problems.Error() != want {
+	if want := "line 4: YAML aliases may stand for 16384 fields and values in all; write the values out"; problems.Error() != want {
 		t.Errorf("problems %q, want %q", problems.Error(), want)
 	}
 	if n := testing.AllocsPerRun(1, func() { Tolerant{}.Unmarshal([]byte(text), &got) }); n > 40_000 {
@@ -111,4 +112,39 @@ func FuzzTolerant(f *testing.F) {
 			t.Errorf("%v: %+v, and strictly %+v", problems, got, strictly)
 		}
 	})
+}
+
+// What a hostile document costs grows with its size, and only what is told is put into
+// words.
+func TestTolerantDecodingCostsNoMoreThanTheDocumentIsLong(t *testing.T) {
+	fields := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "name-that-nobody-knows-%d:\n", i)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]func(n int) string{
+		"unknown fields": fields,
+		"unknown parts":  func(n int) string { return "parts:\n" + strings.Repeat("- {paht: }\n", n) },
+		"empty items":    func(n int) string { return "parts:\n" + strings.Repeat("-\n", n) },
+		"tags":           func(n int) string { return "free: {a: [" + strings.Repeat("!x y,", n) + "]}" },
+		"merged lists":   func(n int) string { return "<<: [" + strings.Repeat("[],", n) + "[]]" },
+		"merged maps":    func(n int) string { return "<<: [" + strings.Repeat("{name: a},", n) + "{}]" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const few, many = 1000, 10_000
+			cost := func(n int) float64 {
+				input := []byte(text(n))
+				return testing.AllocsPerRun(1, func() { Tolerant{FoldCase: true}.Unmarshal(input, new(tolerated)) })
+			}
+			if small, large := cost(few), cost(many); large > 12*small || large > 40*many {
+				t.Errorf("%v allocations for %d and %v for %d", small, few, large, many)
+			}
+		})
+	}
+	var got tolerated
+	if problems, _ := (Tolerant{}).Unmarshal([]byte("name: a\n<<: [[{count: 1}]]"), &got); problems.Error() != "line 2: a YAML merge key takes a map, or a list of maps" {
+		t.Error(problems)
+	}
 }

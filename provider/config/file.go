@@ -122,6 +122,9 @@ func parse(path string, data []byte) (*File, error) {
 	}
 	if err == nil {
 		f.root = root.Content[0]
+		if at, value, found := strict.Find(f.root, "config"); found && value.Kind == yaml.MappingNode {
+			return nil, &Error{path, strict.Problems{{Line: at.Line, Column: at.Column, Field: "config", Text: "unknown field; these are values of Lanyard's chart: the configuration is what stands below config, in a file of its own"}}}
+		}
 	}
 
 	problems := strict.Unmarshal(data, &f.Config)

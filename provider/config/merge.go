@@ -146,7 +146,7 @@ func (s Store) CheckOpenings(field string) spec.Problems {
 
 // notASetting is true of what no store type knows as a setting of its own.
 func notASetting(name string) bool {
-	return name == "" || slices.Contains([]string{"type", "allow", "override", "ignore"}, name)
+	return name == "" || slices.Contains([]string{"type", spec.BaseField, "allow", "override", "ignore"}, name)
 }
 
 // AddedByClass returns the settings of a class for this store without those that

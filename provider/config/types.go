@@ -23,7 +23,97 @@ type Config struct {
 	Cache Cache `yaml:"cache"`
 	// Bounds limit the cost of one request, of one class and of all together.
 	Bounds Bounds `yaml:"bounds"`
+	// Audit is the trail of who read what and when. Without a file, stdout and a
+	// webhook there is none.
+	Audit Audit `yaml:"audit"`
+	// Tracing sends spans of what is done, for OpenTelemetry. Without a URL there are none.
+	Tracing Tracing `yaml:"tracing"`
 }
+
+// Tracing is where the spans of traces are sent, and of how much.
+type Tracing struct {
+	// URL is where spans are sent with POST as OTLP/HTTP with JSON, such as
+	// https://collector.example.com:4318/v1/traces.
+	URL string `yaml:"url"`
+	// TokenFile is a file that only its owner may read, with a token that is sent as
+	// Authorization: Bearer. It is read before each call.
+	TokenFile string `yaml:"tokenFile"`
+	// HeadersFile is a file that only its owner may read, with further headers of each call,
+	// NAME: value on each line. It is read before each call.
+	HeadersFile string `yaml:"headersFile"`
+	// CACertFile is a file with the authorities that the service is trusted by. Without it
+	// the system's are.
+	CACertFile string `yaml:"caCertFile"`
+	// ClientCertFile and ClientKeyFile are the certificate that the service trusts.
+	ClientCertFile string `yaml:"clientCertFile"`
+	// ClientKeyFile is the key of ClientCertFile.
+	ClientKeyFile string `yaml:"clientKeyFile"`
+	// SampleRatio is the share of mounts, of calls of the KMS plugin and of passes of the sync
+	// controller that are traced, from 0 to 1. What a caller traces already follows the caller.
+	SampleRatio float64 `yaml:"sampleRatio"`
+	// Propagate tells stores and key services of the trace by the header traceparent.
+	Propagate bool `yaml:"propagate"`
+}
+
+// On says that there are spans at all.
+func (t Tracing) On() bool { return t.URL != "" }
+
+// Audit is the trail of who read what and when: where records go, and what happens when
+// one cannot be written.
+type Audit struct {
+	// File is a file that records are added to, one JSON object on each line.
+	File AuditFile `yaml:"file"`
+	// Stdout writes records to standard output, one JSON object on each line.
+	Stdout bool `yaml:"stdout"`
+	// Webhook is an HTTP service that records are sent to.
+	Webhook AuditWebhook `yaml:"webhook"`
+	// Required refuses what cannot be recorded: no record, no secret. It needs a file or
+	// stdout, which a record has reached before the secret is given out. Else records
+	// that cannot be written are counted as lost, and the secret is given out.
+	Required bool `yaml:"required"`
+	// ChainKeyFile is a file with a key of at least 32 random bytes that only its owner
+	// may read. With it each record has a number, the hash of the record before it and a
+	// hash of its own, which lanyard audit verify checks. It needs a file.
+	ChainKeyFile string `yaml:"chainKeyFile"`
+}
+
+// AuditFile is a file of audit records. One process writes it.
+type AuditFile struct {
+	// Path is where the file is; its directory must exist.
+	Path string `yaml:"path"`
+	// MaxBytes is the size at which the file is rotated: it becomes PATH.1, PATH.1
+	// becomes PATH.2, and so on.
+	MaxBytes Size `yaml:"maxBytes"`
+	// MaxFiles is how many files are kept, the one that is written among them. With 1 the
+	// file is never rotated here: move it away and send SIGHUP.
+	MaxFiles int `yaml:"maxFiles"`
+	// Sync has records reach the disk and not only the operating system before they count
+	// as written. It costs a write to the disk for each mount, shared by those at one time.
+	Sync bool `yaml:"sync"`
+}
+
+// AuditWebhook is an HTTP service that audit records are sent to, many with one call.
+type AuditWebhook struct {
+	// URL is where records are sent with POST, https://HOST/PATH. With http:// everyone on
+	// the way can read and change them.
+	URL string `yaml:"url"`
+	// Format is lines for one JSON object on each line (application/x-ndjson), or otlp for
+	// logs of OpenTelemetry as OTLP/HTTP with JSON; its path is usually /v1/logs.
+	Format string `yaml:"format"`
+	// TokenFile is a file that only its owner may read, with a token that is sent as
+	// Authorization: Bearer. It is read before each call.
+	TokenFile string `yaml:"tokenFile"`
+	// CACertFile is a file with the authorities that the service is trusted by. Without it
+	// the system's are.
+	CACertFile string `yaml:"caCertFile"`
+	// ClientCertFile and ClientKeyFile are the certificate that the service trusts.
+	ClientCertFile string `yaml:"clientCertFile"`
+	// ClientKeyFile is the key of ClientCertFile.
+	ClientKeyFile string `yaml:"clientKeyFile"`
+}
+
+// On says that there is a trail at all.
+func (a Audit) On() bool { return a.File.Path != "" || a.Stdout || a.Webhook.URL != "" }
 
 // Store is one named store.
 type Store struct {
@@ -177,5 +267,21 @@ func Default() Config {
 			MountTimeout:  90 * time.Second,
 			ReadTimeout:   30 * time.Second,
 		},
+		Audit:   DefaultAudit(),
+		Tracing: DefaultTracing(),
 	}
 }
+
+// The formats of AuditWebhook.
+const (
+	AuditLines = "lines"
+	AuditOTLP  = "otlp"
+)
+
+// DefaultAudit is no trail.
+func DefaultAudit() Audit {
+	return Audit{File: AuditFile{MaxBytes: 100 << 20, MaxFiles: 10}, Webhook: AuditWebhook{Format: AuditLines}}
+}
+
+// DefaultTracing is none, and of everything once there is a URL.
+func DefaultTracing() Tracing { return Tracing{SampleRatio: 1} }

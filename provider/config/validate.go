@@ -95,5 +95,5 @@ func (c Config) Validate() spec.Problems {
 			wrong(n.field, "is %d and must be from 1 to %d", n.value, n.high)
 		}
 	}
-	return problems
+	return slices.Concat(problems, c.Audit.Validate("audit"), c.Tracing.Validate("tracing"))
 }

@@ -26,8 +26,10 @@ type Reader struct {
 	// Original is how the decoder of the provider whose dialect it is takes what its own
 	// does not know: what has no effect there is Idle here. Nil refuses it.
 	Original *strict.Tolerant
-	// Idle is what the class says to no effect.
+	// Idle is what the class says to no effect; Ignored adds to it.
 	Idle spec.Problems
+
+	expanded int // what the aliases of the class stand for
 
 	problems spec.Problems
 	misread  map[int]bool // entries of which something could not be decoded
@@ -57,21 +59,44 @@ func InEntry(list string, index int, id, field, text string) spec.Problem {
 
 // NoEffect adds a parameter to Idle.
 func (r *Reader) NoEffect(parameter, why string) {
-	r.Idle = append(r.Idle, spec.Problem{Field: parameter, Text: why})
+	r.Ignored(spec.Problem{Field: parameter, Text: why})
+}
+
+// maxIdle bounds what is told of a class: each part of it takes many times its own text.
+const maxIdle = 1000
+
+// Ignored adds to Idle what has no effect, with its place, until there is too much.
+func (r *Reader) Ignored(problem spec.Problem) {
+	if len(r.Idle) < maxIdle {
+		r.Idle = append(r.Idle, problem)
+	}
 }
 
 // Add adds a problem with a place.
 func (r *Reader) Add(problem spec.Problem) { r.problems = append(r.problems, problem) }
 
+// maxUnknown is how many unknown parameters are told of by their names.
+const maxUnknown = 100
+
 // Unknown tells of unknown parameters and suggests the nearest known one.
 func (r *Reader) Unknown(parameters map[string]string, known []string) {
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		switch {
-		case slices.Contains(known, name):
-		case r.Original != nil:
-			r.NoEffect(name, strict.Unknown("parameter, which has no effect", name, known))
-		default:
-			r.Wrong(name, "%s", strict.Unknown("parameter", name, known))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(parameters)), func(name string) bool { return slices.Contains(known, name) })
+	for i, name := range names {
+		what, suggested := "parameter", known
+		if r.Original != nil {
+			what = "parameter, which has no effect"
+		}
+		if i == maxUnknown {
+			what, suggested = fmt.Sprintf("%s; so are %d more", what, len(names)-i-1), nil
+		}
+		text := strict.Unknown(what, name, suggested)
+		if r.Original != nil {
+			r.NoEffect(name, text)
+		} else {
+			r.Wrong(name, "%s", text)
+		}
+		if i == maxUnknown {
+			return
 		}
 	}
 }
@@ -81,7 +106,9 @@ func (r *Reader) Decode(text string, into any) (problems, ignored strict.Problem
 	if r.Original == nil {
 		return strict.Unmarshal([]byte(text), into), nil
 	}
-	return r.Original.Unmarshal([]byte(text), into)
+	original := *r.Original
+	original.Quiet, original.Expanded = len(r.Idle) >= maxIdle, &r.expanded
+	return original.Unmarshal([]byte(text), into)
 }
 
 // YAML decodes a parameter's text into what into points to, as Decode does.
@@ -115,7 +142,7 @@ func (r *Reader) YAML(parameter, text string, into any, id func(index int) strin
 		if s.Text == strict.EmptyItem && s.Field == fmt.Sprintf("[%d]", entry) {
 			r.empty = marked(r.empty, entry)
 		}
-		r.Idle = append(r.Idle, problem)
+		r.Ignored(problem)
 	}
 }
 
@@ -162,7 +189,7 @@ func (r *Reader) LastCounts(parameter, field string, objects []spec.Object) []sp
 	counted := make([]spec.Object, 0, len(objects))
 	for i, o := range objects {
 		if winner := last[path.Clean(o.Path)]; o.Path != "" && winner != i {
-			r.Idle = append(r.Idle, InEntry(parameter, o.Entry-1, o.ID(), field, fmt.Sprintf("has no effect: object %d makes the same file", objects[winner].Entry)))
+			r.Ignored(InEntry(parameter, o.Entry-1, o.ID(), field, fmt.Sprintf("has no effect: object %d makes the same file", objects[winner].Entry)))
 			continue
 		}
 		counted = append(counted, o)

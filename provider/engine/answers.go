@@ -24,14 +24,19 @@ type scope struct {
 	notBefore time.Time
 	mount     uint64 // the number of the mount
 	budget    *budget
+	trace     *trace // nil for none
 }
 
-func (a scope) pod() string { return "pod " + a.as.PodUID }
+func (a scope) pod() string { return podKey(a.as.PodUID) }
+
+// podKey is the pod of a cacheKey.
+func podKey(uid string) string { return "pod " + uid }
 
 // answer is the result for one source: a held value or an error, never both.
 type answer struct {
 	reading *reading
 	err     error
+	stale   bool // past its refresh, because its store is unavailable
 }
 
 // held is the held value, nil for an error.
@@ -49,7 +54,7 @@ func (c *cache) get(ctx context.Context, a scope, sources []*source) []answer {
 	pending := make([]int, 0, len(sources))
 	for i, s := range sources {
 		if !allowed(s.allow, a.as) {
-			answers[i].err = fmt.Errorf("%w: the operator's allow list for this store has no entry for %s/%s", fault.ErrDenied, message.Printable(a.as.Namespace), message.Printable(a.as.ServiceAccount))
+			answers[i].err = notAllowed(a.as)
 			continue
 		}
 		pending = append(pending, i)
@@ -59,6 +64,11 @@ func (c *cache) get(ctx context.Context, a scope, sources []*source) []answer {
 		pending = c.round(ctx, a, sources, pending, answers)
 	}
 	return answers
+}
+
+// notAllowed is the error of an identity that may not use the operator's store.
+func notAllowed(as identity.Identity) error {
+	return fmt.Errorf("%w: the operator's allow list for this store has no entry for %s/%s", fault.ErrDenied, message.Printable(as.Namespace), message.Printable(as.ServiceAccount))
 }
 
 // fromMemory returns the answers if the cache has all of them: fresh values, and
@@ -78,10 +88,11 @@ func (c *cache) fromMemory(a scope, sources []*source, staleOK bool) ([]answer, 
 		case c.fresh(a, e, s, now):
 		case (staleOK || now.Before(e.retry)) && e.standsIn(s, a.config, now):
 			stale++
+			answers[i].stale = true
 		default:
 			return nil, false
 		}
-		answers[i] = e.answer()
+		answers[i].reading = e.reading
 	}
 	c.metrics.cacheRequests.hit.Add(float64(len(sources) - stale))
 	c.metrics.cacheRequests.stale.Add(float64(stale))
@@ -108,10 +119,10 @@ func (c *cache) round(ctx context.Context, a scope, sources []*source, pending [
 		switch {
 		case c.fresh(a, e, s, now):
 			c.metrics.cacheRequests.hit.Inc()
-			answers[i] = e.answer()
+			answers[i] = answer{reading: e.reading}
 		case now.Before(e.retry) && e.standsIn(s, a.config, now):
 			c.metrics.cacheRequests.stale.Inc()
-			answers[i] = e.answer()
+			answers[i] = answer{reading: e.reading, stale: true}
 		default:
 			requests, own := c.metrics.cacheRequests.shared, e.flight == nil
 			if own {
@@ -193,7 +204,7 @@ func (c *cache) afterFailure(e *entry, s *source, config *config.Config, err err
 	defer c.mu.Unlock()
 	if fault.Of(err).StaleOK && e.standsIn(s, config, c.now()) {
 		c.metrics.cacheRequests.stale.Inc()
-		return e.answer()
+		return answer{reading: e.reading, stale: true}
 	}
 	return answer{err: err}
 }

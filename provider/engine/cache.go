@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/share"
@@ -30,13 +31,16 @@ type cacheKey struct {
 	source [sha256.Size]byte
 }
 
+func (k cacheKey) namespace() string { return k.identity.Namespace }
+
 // held is a value as it was read, or the fact that the store has none. It is
-// immutable except for users: a pointer may be used without the lock, and equal
+// immutable except for users once an entry has it: a pointer may be used without the lock, and equal
 // pointers mean an unchanged value, however often it was read since.
 type held struct {
 	value   store.Value
-	missing error // wraps fault.ErrNotFound; value is then empty
-	users   int   // entries and volumes that refer to it; guarded by cache.mu
+	missing error  // wraps fault.ErrNotFound; value is then empty
+	users   int    // entries and volumes that refer to it; guarded by cache.mu
+	number  uint64 // which value it is, to tell without the value; zero until an entry had it
 }
 
 // same says that both are one value, which a pod may keep on using.
@@ -110,6 +114,7 @@ type flight struct {
 type cache struct {
 	now     func() time.Time
 	metrics *metrics
+	audit   *audit.Log
 	conns   *connections
 	// lifetime cancels all reads and renewals when the engine closes; work counts
 	// them.
@@ -131,18 +136,19 @@ type cache struct {
 	closed  bool
 	// epoch counts the calls of refresh: what was read in an earlier one is due.
 	epoch uint64
+	// numbers counts the values that entries have had.
+	numbers uint64
 }
 
-func newCache(now func() time.Time, conns *connections, shares *shares, m *metrics) *cache {
-	c := &cache{now: now, metrics: m, conns: conns, shares: shares, failovers: newFailovers(), leases: map[*entry]struct{}{}, taken: map[string]int64{}}
+func newCache(now func() time.Time, conns *connections, shares *shares, m *metrics, log *audit.Log) *cache {
+	c := &cache{now: now, metrics: m, audit: log, conns: conns, shares: shares, failovers: newFailovers(), leases: map[*entry]struct{}{}, taken: map[string]int64{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
-	namespaceOf := func(key cacheKey) string { return key.identity.Namespace }
 	forget := func(key cacheKey, e *entry) {
 		c.count(key.identity.Namespace, -entryOverhead)
 		c.drop(key.identity.Namespace, e.held)
 		c.endLease(e)
 	}
-	c.entries, c.owned = share.NewLRUs(namespaceOf, forget), share.NewLRUs(namespaceOf, forget)
+	c.entries, c.owned = share.NewLRUs(cacheKey.namespace, forget), share.NewLRUs(cacheKey.namespace, forget)
 	c.volumes = share.NewLRUs(func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
 		c.count(key.identity.Namespace, -v.cost)
 		for _, h := range v.made {
@@ -229,6 +235,53 @@ func (c *cache) fresh(a scope, e *entry, s *source, now time.Time) bool {
 	}
 }
 
+// outlook says when the values of the sources are to be read again.
+func (c *cache) outlook(a scope, sources []*source) Outlook {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	o := Outlook{Due: now.Add(a.config.Cache.Idle)}
+	a.notBefore = time.Time{} // the volume has started
+	for _, s := range sources {
+		e := c.entry(a, s, now)
+		due := e.retry
+		switch {
+		case e.held == nil:
+			due = now // evicted
+		case c.fresh(a, e, s, now):
+			due = e.due(s)
+		default:
+			o.Stale++
+		}
+		if due.Before(o.Due) {
+			o.Due = due
+		}
+	}
+	return o
+}
+
+// due is when the value, which is fresh, is to be read again.
+func (e *entry) due(s *source) time.Time {
+	if e.lease != nil {
+		due := e.lease.Expires.Add(-e.lease.margin())
+		if own := e.reading.at.Add(s.ownRefresh); s.ownRefresh > 0 && own.Before(due) {
+			due = own
+		}
+		return due
+	}
+	due := e.reading.at.Add(time.Duration(float64(s.refresh) * e.stretch))
+	if at := e.held.value.NotAfter; !at.IsZero() && at.Before(due) {
+		due = at
+	}
+	if at := e.held.value.ChangesAt; !at.IsZero() && at.Before(due) {
+		due = at
+		if soonest := e.reading.at.Add(minRefresh); due.Before(soonest) {
+			due = soonest
+		}
+	}
+	return due
+}
+
 // minRefresh is the least time between two reads of a value that says when it will
 // change, or of which no volume can be made.
 const minRefresh = time.Second
@@ -269,8 +322,6 @@ func (e *entry) mayStandIn(stale time.Duration, now time.Time) bool {
 		e.age(now)-time.Duration(float64(e.refresh)*e.stretch) < stale
 }
 
-func (e *entry) answer() answer { return answer{reading: e.reading} }
-
 // stretch is the jitter of refreshes: a factor from 0.9 to 1, so that what many
 // calls read at one time is not refreshed at one time, and no value gets older than
 // its interval.
@@ -281,6 +332,20 @@ func (c *cache) usage() (entries, leases int, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries.Len() + c.owned.Len(), len(c.leases), c.bytes
+}
+
+// endingLeases is how many leases of pods that still poll end soon: the poll that should
+// have replaced them did not.
+func (c *cache) endingLeases() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count, now := 0, c.now()
+	for e := range c.leases {
+		if now.Sub(e.asked) < pollAllowance && e.lease.endsSoon(now) {
+			count++
+		}
+	}
+	return count
 }
 
 // sweep removes what no pod has used for the idle time, except values that may

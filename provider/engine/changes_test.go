@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -120,5 +121,33 @@ func TestASecretThatWasMadeAnewIsBelievedAtOnce(t *testing.T) {
 		b.mustMount(t, web, "web")
 		time.Sleep(time.Minute)
 		b.wantFile(t, web, "web", "a", "1")
+	})
+}
+
+// A volume tells when the newest of its values was made, as far as stores tell.
+func TestAVolumeTellsWhenItsNewestValueWasMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		made := map[string]time.Time{"old": time.Unix(1000, 0), "new": time.Unix(2000, 0), "untold": {}}
+		b.memory.Change = func(ref store.Reference, value *store.Value) { value.Made = made[ref.Key] }
+		for key := range made {
+			b.memory.Put(key, key)
+		}
+		for class, c := range map[string]struct {
+			keys []string
+			want time.Time
+		}{"both": {[]string{"new", "old", "untold"}, made["new"]}, "none": {[]string{"untold"}, time.Time{}}} {
+			var objects []spec.Object
+			for _, key := range c.keys {
+				objects = append(objects, spec.Object{Path: key, Key: key})
+			}
+			b.class(class, objects...)
+			for range 2 { // made, and from memory
+				volume, err := b.Mount(t.Context(), engine.Request{Dialect: "test", Parameters: map[string]string{"class": class}, Identity: web})
+				if err != nil || !volume.Made.Equal(c.want) {
+					t.Errorf("%s: %v, %v; want %v", class, volume.Made, err, c.want)
+				}
+			}
+		}
 	})
 }

@@ -20,6 +20,8 @@ type connection struct {
 	typeName string
 	store    store.Store
 	size     int // of the settings as JSON
+	// audiences are those of the pods' tokens that it logs in with.
+	audiences []string
 
 	namespace string // that opened it first; empty for the operator's configuration
 
@@ -68,6 +70,9 @@ func (c *connections) acquire(namespace string, t store.Type, settings store.Set
 			return nil, err
 		}
 		conn = &connection{id: id, typeName: t.Name(), store: opened, size: len(canonical), namespace: namespace}
+		if taker, ok := t.(store.TokenTaker); ok {
+			conn.audiences = taker.Audiences(settings)
+		}
 		c.open[id] = conn
 	}
 	conn.users++

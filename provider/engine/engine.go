@@ -15,11 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/tracing"
 )
 
 // Options are what an Engine is made of.
@@ -41,9 +43,16 @@ type Options struct {
 	// MemoryTaken, if set, is told what mounts in flight take in bytes beside the
 	// cache, each time it has changed by some MiB.
 	MemoryTaken func(bytes int64)
+	// Cluster says that requests are for objects of a whole cluster, and not for the pods
+	// of a node: more classes are kept in memory.
+	Cluster bool
 	// Once says that the engine is for one mount, whose error tells what the log would
 	// tell of stores that are down.
 	Once bool
+	// Audit has a record of each read, renewal and delivery; nil for none.
+	Audit *audit.Log
+	// Tracer has a span of each mount; nil for none.
+	Tracer *tracing.Tracer
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -57,7 +66,10 @@ type Engine struct {
 	conns    *connections
 	plans    *plans
 	started  *started
+	holdings *holdings
 	cache    *cache
+	audit    *audit.Log
+	tracer   *tracing.Tracer
 	now      func() time.Time
 	keys     func(ctx context.Context, secret string) (secret.Bytes, error)
 	mounts   atomic.Uint64 // counts the calls of Mount
@@ -95,15 +107,19 @@ func New(opts Options) (*Engine, error) {
 		metrics:  m,
 		shares:   shares,
 		conns:    conns,
-		plans:    newPlans(conns, now, shares, m.remembered.plan),
+		plans:    newPlans(conns, now, shares, m.remembered.plan, opts.Cluster),
 		started:  newStarted(now),
-		cache:    newCache(now, conns, shares, m),
+		holdings: newHoldings(now),
+		cache:    newCache(now, conns, shares, m, opts.Audit),
+		audit:    opts.Audit,
+		tracer:   opts.Tracer,
 		now:      now,
 		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
 	}
 	m.watch(opts.Metrics, e.cache)
-	m.outages = newOutages(opts.Metrics, now, opts.Once, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
+	opts.Metrics.MustRegister(opts.Calls.Certificates)
+	m.outages = newOutages(opts.Metrics, m.stores, now, opts.Once, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })
 	if err := e.Configure(opts.Config); err != nil {
 		return nil, err
 	}
@@ -300,6 +316,7 @@ func (e *Engine) maintain(ctx context.Context) {
 			e.cache.sweep(config.Cache.Idle, config.Cache.StaleOnError)
 			e.plans.sweep(config.Cache.Idle)
 			e.started.sweep(config.Cache.Idle)
+			e.holdings.sweep(config.Cache.Idle)
 			e.conns.sweep(config.Cache.Idle)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/engine"
@@ -23,6 +24,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
+	"github.com/lanyardhq/lanyard/provider/tracing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,6 +36,8 @@ type bench struct {
 	classes  map[string]*spec.Class
 	config   config.Config
 	registry *prometheus.Registry
+	trail    *audit.Log
+	tracer   *tracing.Tracer
 	parsed   atomic.Int64                              // how many classes were parsed
 	taken    atomic.Int64                              // the most memory that mounts took
 	key      func(secret string) (secret.Bytes, error) // of cache.versionKeySecret
@@ -54,8 +58,20 @@ func startWith(t *testing.T, stores store.Type, memory *Memory, change func(*con
 	if change != nil {
 		change(&b.config)
 	}
+	trail, err := audit.New(audit.Options{Settings: b.config.Audit, Node: "node-1", Metrics: b.registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(trail.Close)
+	b.trail = trail
+	if b.tracer, err = tracing.New(tracing.Options{Settings: b.config.Tracing, Service: "lanyard", Node: "node-1"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.tracer.Close)
 	eng, err := engine.New(engine.Options{
 		Config:      b.config,
+		Audit:       trail,
+		Tracer:      b.tracer,
 		VersionKey:  func(_ context.Context, name string) (secret.Bytes, error) { return b.key(name) },
 		MemoryTaken: func(bytes int64) { b.taken.Store(max(b.taken.Load(), bytes)) },
 		Dialects: map[string]spec.Dialect{"test": func(parameters map[string]string) (*spec.Class, error) {
@@ -170,7 +186,7 @@ func TestAMountHoldsEveryObjectInEveryShape(t *testing.T) {
 	if fmt.Sprint(files) != fmt.Sprint(want) {
 		t.Errorf("files = %v, want %v", files, want)
 	}
-	if len(versions) != 8 || versions["maybe"] != "absent" || len(versions["user"]) != 32 {
+	if len(versions) != 8 || versions["maybe"] != "absent" || len(versions["user"]) != len("keyprint-")+32 {
 		t.Errorf("versions = %v, want eight, a hash for user and maybe absent", versions)
 	}
 	b.wantReads(t, 3)
@@ -401,6 +417,43 @@ func TestALeaseBelongsToOnePodAndLivesUntilItsMaximum(t *testing.T) {
 			t.Errorf("%d renewals in an hour of ten-minute leases", renewals)
 		}
 	})
+}
+
+func TestLeasesThatEndSoonAreCountedWhileTheirPodPolls(t *testing.T) {
+	for name, test := range map[string]struct {
+		down  bool // the store is, after the first mount
+		polls int  // of 80 s
+		gone  time.Duration
+		want  float64
+	}{
+		"replaced in time":                 {polls: 90},
+		"the store is down, and time left": {down: true, polls: 36},
+		"the store is down":                {down: true, polls: 40, want: 1},
+		"its pod is gone":                  {down: true, polls: 38, gone: 6 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, nil)
+				b.memory.Lease = func(store.Reference, int) *store.Lease {
+					return &store.Lease{Duration: time.Hour, Expires: time.Now().Add(time.Hour)}
+				}
+				b.memory.Put("creds", "user")
+				b.class("web", spec.Object{Path: "a", Key: "creds"})
+				b.mustMount(t, web, "web")
+				if test.down {
+					b.memory.Behave = func(context.Context, store.Reference) error { return fault.ErrUnavailable }
+				}
+				for range test.polls {
+					time.Sleep(80 * time.Second)
+					b.mustMount(t, web, "web")
+				}
+				time.Sleep(test.gone)
+				if got := gauge(t, b.registry, "lanyard_leases_ending"); got != test.want {
+					t.Errorf("%v leases end soon, want %v", got, test.want)
+				}
+			})
+		})
+	}
 }
 
 func TestManyPodsAtOnceEachGetALeaseOfTheirOwn(t *testing.T) {

@@ -6,12 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
+	"github.com/lanyardhq/lanyard/provider/share"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
@@ -27,7 +27,7 @@ const (
 // from in an outage, so that a missing one is told before.
 type failovers struct {
 	mu    sync.Mutex
-	known *simplelru.LRU[cacheKey, failoverState]
+	known *share.LRUs[cacheKey, *failoverState]
 }
 
 type failoverState struct {
@@ -36,7 +36,7 @@ type failoverState struct {
 }
 
 func newFailovers() *failovers {
-	return &failovers{known: newLRU[cacheKey, failoverState](failoversKept, nil)}
+	return &failovers{known: share.NewLRUs[cacheKey, *failoverState](cacheKey.namespace, nil)}
 }
 
 // claim says whether the source is due, and then is not for a while, and what it was like
@@ -44,18 +44,25 @@ func newFailovers() *failovers {
 func (f *failovers) claim(key cacheKey, now time.Time) (was failoverState, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	was, _ = f.known.Get(key)
-	if now.Before(was.due) {
+	state, ok := f.known.Get(key)
+	if !ok {
+		state = &failoverState{}
+		f.known.Add(key, state)
+		f.known.Shrink(failoversKept)
+	}
+	if was = *state; now.Before(was.due) {
 		return was, false
 	}
-	f.known.Add(key, failoverState{due: now.Add(failoverBadFor), refused: was.refused})
+	state.due = now.Add(failoverBadFor)
 	return was, true
 }
 
 func (f *failovers) set(key cacheKey, state failoverState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.known.Add(key, state)
+	if known, ok := f.known.Peek(key); ok {
+		*known = state
+	}
 }
 
 // checkFailovers looks whether what was just read could be read in an outage too. It
@@ -67,7 +74,7 @@ func (c *cache) checkFailovers(ctx context.Context, a scope, batch []fetch, resu
 		return
 	}
 	for i, ft := range batch {
-		if results[i].Err != nil {
+		if results[i].Err != nil || !checker.ChecksFailover(ft.source.ref) {
 			continue
 		}
 		key := cacheKey{identity: a.key, source: ft.source.id}
@@ -76,6 +83,7 @@ func (c *cache) checkFailovers(ctx context.Context, a scope, batch []fetch, resu
 			continue
 		}
 		err := c.checkFailover(ctx, a, checker, ft.source)
+		c.noteRead(a, ft.source, store.Result{Err: err})
 		if ctx.Err() != nil || errors.Is(err, fault.ErrUnavailable) || errors.Is(err, fault.ErrInternal) || errors.Is(err, identity.ErrNoToken) {
 			return // nothing is known, of the rest neither
 		}

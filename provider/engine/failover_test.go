@@ -19,6 +19,7 @@ type failingOver struct {
 	store.Type
 	check func(store.Reference) error
 	asked int
+	none  bool // the stores have no second place after all
 }
 
 func (f *failingOver) Open(settings store.Settings) (store.Store, error) {
@@ -30,6 +31,8 @@ type secondPlace struct {
 	store.Store
 	of *failingOver
 }
+
+func (s secondPlace) ChecksFailover(store.Reference) bool { return !s.of.none }
 
 func (s secondPlace) CheckFailover(_ context.Context, _ identity.Identity, ref store.Reference) error {
 	s.of.asked++
@@ -83,4 +86,18 @@ func TestWhatCouldNotBeReadInAnOutageIsToldBefore(t *testing.T) {
 		mount(13 * time.Hour)
 		lines("planted-value", 0)
 	})
+}
+
+// A store that may have a second place and has none does not count as looked at.
+func TestAStoreWithoutASecondPlaceIsNotLookedAt(t *testing.T) {
+	memory := NewMemory()
+	second := &failingOver{Type: memory, none: true, check: func(store.Reference) error { return nil }}
+	b := startWith(t, second, memory, nil)
+	memory.Put("a", "v")
+	b.class("web", spec.Object{Path: "a", Key: "a"})
+	b.wantFile(t, web, "web", "a", "v")
+	b.wantMetric(t, "", "lanyard_failover_checks_total", "memory", "ok")
+	if second.asked > 0 {
+		t.Errorf("it was looked at %d times", second.asked)
+	}
 }

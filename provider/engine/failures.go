@@ -83,14 +83,6 @@ func mountError(p *plan, failures []failure) *MountError {
 	if len(failed) > 1 {
 		result.Text = fmt.Sprintf("%d of %d objects failed: %s", len(failed), len(p.objects), result.Text)
 	}
-	result.Text = shortened(result.Text)
+	result.Text = message.Cut(result.Text, maxText)
 	return result
-}
-
-// shortened cuts a mount's error after a whole character.
-func shortened(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }

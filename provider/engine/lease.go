@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -32,8 +33,9 @@ const renewalsOfOne = 8
 type lease struct {
 	store.Lease
 	conn *connection
-	// label is that of the source that it was issued from.
+	// label is that of the source that it was issued from, and of is what its records say.
 	label string
+	of    audit.Record
 	// granted is how long the value worked when it was issued: the measure of
 	// whether what a renewal gives is still worth having.
 	granted  time.Duration
@@ -54,6 +56,10 @@ func (l *lease) mustReplace(now time.Time) bool {
 	return l.dead || l.Expires.Sub(now) <= l.margin()
 }
 
+// endsSoon says that half of the margin is used up, and that neither a renewal nor a poll
+// has given the pod a longer lease.
+func (l *lease) endsSoon(now time.Time) bool { return l.Expires.Sub(now) <= l.margin()/2 }
+
 func (l *lease) works(now time.Time) bool { return !l.dead && now.Before(l.Expires) }
 
 // schedule sets the next renewal: ahead of the margin by a sixth of the life,
@@ -68,6 +74,7 @@ func (c *cache) beginLease(e *entry, granted *store.Lease, s *source, now time.T
 	if l.granted <= 0 {
 		l.granted = max(granted.Expires.Sub(now), time.Second)
 	}
+	l.of = renewalOf(e.key.identity, e.key.pod, s)
 	l.schedule()
 	e.lease = l
 	c.leases[e] = struct{}{}
@@ -150,6 +157,7 @@ func (c *cache) renew(ctx context.Context, l *lease, timeout time.Duration) {
 	if c.lifetime.Err() == nil {
 		c.metrics.outages.note(remote.StoreOf(ctx), began, err)
 	}
+	c.noteRenewal(l, err)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,8 +191,11 @@ func (c *cache) callRenew(ctx context.Context, l *lease) (renewed *store.Lease, 
 		}
 	}()
 	renewed, err = l.Renew(ctx)
-	if err == nil && renewed == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case renewed == nil:
 		return nil, fmt.Errorf("%w: the store renewed a lease and gave none", fault.ErrInternal)
 	}
-	return renewed, err
+	return tellableLease(renewed), nil
 }

@@ -18,6 +18,7 @@ import (
 // stores appear by the operator's names, outcomes by their kind.
 type metrics struct {
 	outages       *outages
+	stores        *storeCalls
 	reads         *prometheus.CounterVec
 	failovers     *prometheus.CounterVec
 	readPanics    prometheus.Counter
@@ -55,6 +56,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Help: "Mounts that failed without work because the same had failed a moment ago: plan (the class), volume (the files of the class).",
 	}, []string{"what"})
 	m := &metrics{
+		stores:     newStoreCalls(),
 		remembered: remembrances{plan: remembered.WithLabelValues("plan"), volume: remembered.WithLabelValues("volume")},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_store_reads_total",
@@ -109,6 +111,7 @@ func (m *metrics) watch(registry prometheus.Registerer, c *cache) {
 	}
 	gauge("lanyard_cache_entries", "Values in the cache.", func() float64 { n, _, _ := c.usage(); return float64(n) })
 	gauge("lanyard_leases", "Leases that are kept alive for pods.", func() float64 { _, n, _ := c.usage(); return float64(n) })
+	gauge("lanyard_leases_ending", "Leases of running pods that end soon and were neither renewed nor replaced.", func() float64 { return float64(c.endingLeases()) })
 	gauge("lanyard_cache_bytes", "Memory that cached values and volumes take.", func() float64 { _, _, n := c.usage(); return float64(n) })
 }
 
@@ -119,6 +122,7 @@ func (m *metrics) observeCall(ctx context.Context, storeType string, status int,
 	store := cmp.Or(remote.StoreOf(ctx), sharedCalls)
 	m.calls.WithLabelValues(store, storeType, statusLabel(status)).Inc()
 	m.callSeconds.WithLabelValues(store, storeType).Observe(took.Seconds())
+	m.stores.called(store, took)
 }
 
 // statusLabel is the status if HTTP or Vault (472, 473) knows it, else its class: a
@@ -151,6 +155,7 @@ func resultLabel(err error) string {
 // keep forgets what is counted for stores that the configuration names no more.
 func (m *metrics) keep(before, after *config.Config) {
 	m.outages.Keep(func(name string) bool { return storeLabel(after, name) == name })
+	m.stores.keep(func(name string) bool { return name == sharedCalls || storeLabel(after, name) == name })
 	for name := range before.Stores {
 		if _, stays := after.Stores[name]; stays {
 			continue

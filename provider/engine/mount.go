@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/span"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/share"
@@ -22,14 +23,34 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
 	defer cancel()
+	// The operator's configuration alone names the cluster.
+	req.Identity.Cluster = r.config.Cluster
+	of := &trace{}
+	ctx, traced := e.tracer.Start(ctx, "mount")
+	volume, err := e.answer(ctx, r, req, of)
+	if e.audit.On() {
+		volume, err = e.record(ctx, req, of, volume, err)
+	}
+	e.holdings.note(req, of, volume, err)
+	endMount(traced, req, err)
+	return volume, err
+}
+
+// answer is Mount without the record of the delivery and what is remembered of it, for
+// which it fills of.
+func (e *Engine) answer(ctx context.Context, r *rules, req Request, of *trace) (*Volume, error) {
 	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
-	plan, release, err := e.plans.get(ctx, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+	planning, planned := span.Start(ctx, "plan")
+	plan, release, err := e.plans.get(planning, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+		planned.Flag("lanyard.plan.made", true)
 		made, err := e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
 		if err == nil && len(made.idle) > 0 {
 			klog.InfoS("Parts of a class have no effect; lanyard check shows where they stand", "namespace", message.Printable(req.Identity.Namespace), "pod", message.Printable(req.Identity.Pod), "provider", req.Dialect, "parts", made.idle.Error())
+			made.idle = nil // it was told
 		}
 		return made, err
 	})
+	endSpan(planned, err)
 	if err != nil {
 		if strings.Contains(err.Error(), noSuchStore) {
 			e.metrics.unknownStores.Inc()
@@ -42,37 +63,46 @@ func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The operator's configuration alone names the cluster.
-	req.Identity.Cluster = r.config.Cluster
-	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1)}
-	begun := e.started.has(req.Identity, plan.key.class)
-	if !begun {
-		a.notBefore = e.now().Add(-r.config.Cache.StartAge)
+	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1), trace: of}
+	a.notBefore = req.NotBefore
+	starts := !req.Repeated && !e.started.has(req.Identity, plan.key.class)
+	if started := e.now().Add(-r.config.Cache.StartAge); starts && started.After(a.notBefore) {
+		a.notBefore = started
 	}
-	volume := e.small(a, plan, req, false)
+	volume := e.small(ctx, a, plan, req, false)
 	if volume == nil {
 		if volume, err = e.mountWithin(ctx, r, a, plan, req); err != nil {
 			return nil, err
 		}
 	}
-	if !begun {
+	if starts {
 		e.started.add(req.Identity, plan.key.class)
+	}
+	if req.Outlook != nil {
+		*req.Outlook = e.cache.outlook(a, plan.sources)
+	}
+	of.mount, of.identity, of.outline = a.mount, a.key, plan.outline
+	if e.audit.On() {
+		of.delivers(a, plan, volume)
 	}
 	return volume, nil
 }
 
 // small returns the volume if it is in memory, made of values that are as well, and needs
 // no budget; else nil. staleOK is that of fromMemory.
-func (e *Engine) small(a scope, plan *plan, req Request, staleOK bool) *Volume {
+func (e *Engine) small(ctx context.Context, a scope, plan *plan, req Request, staleOK bool) *Volume {
 	answers, known := e.cache.fromMemory(a, plan.sources, staleOK)
 	if !known {
 		return nil
 	}
+	_, looked := span.Start(ctx, "cache")
+	endCache(looked, a, answers)
 	volume := e.cache.made(a, plan, req.Mode, answers)
 	if volume == nil || volume.size() > smallMessage {
 		return nil
 	}
 	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
+	a.trace.uses(answers)
 	return volume
 }
 
@@ -102,7 +132,7 @@ func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan,
 	for reserve := max(plan.need.Load(), minReserve); ; {
 		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
 		if err != nil {
-			if volume := e.small(a, plan, req, true); volume != nil {
+			if volume := e.small(ctx, a, plan, req, true); volume != nil {
 				return volume, nil
 			}
 			return nil, err
@@ -140,15 +170,18 @@ func (e *Engine) mountOnce(ctx, asking context.Context, r *rules, a scope, plan 
 func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
 	var turn *share.Held
 	defer func() { turn.Release() }()
+	looking, looked := span.Start(asking, "cache")
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
 		var err error
-		if turn, err = e.turn(asking, r); err == nil {
-			answers = e.cache.get(asking, a, plan.sources)
+		if turn, err = e.turn(looking, r); err == nil {
+			answers = e.cache.get(looking, a, plan.sources)
 		} else if answers, known = e.cache.fromMemory(a, plan.sources, true); !known {
+			endSpan(looked, err)
 			return nil, err
 		}
 	}
+	endCache(looked, a, answers)
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
 	if doubted := e.cache.doubted(a, plan, answers, failures); len(doubted) > 0 {
 		// What failed because of a value from memory may have been corrected since.
@@ -168,6 +201,7 @@ func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *pla
 		return nil, &MountError{Kind: fault.ErrUnavailable, Text: err.Error()}
 	}
 	e.metrics.age.Observe(e.cache.oldest(answers).Seconds())
+	a.trace.uses(answers)
 	return volume, nil
 }
 
@@ -184,7 +218,7 @@ func (e *Engine) turn(ctx context.Context, r *rules) (*share.Held, error) {
 func classError(err error) *MountError {
 	var problems spec.Problems
 	if !errors.As(err, &problems) {
-		return &MountError{Kind: kindOf(err), Text: shortened(err.Error())}
+		return &MountError{Kind: kindOf(err), Text: message.Cut(err.Error(), maxText)}
 	}
-	return &MountError{Kind: fault.ErrInvalid, Text: shortened("the SecretProviderClass cannot be used: " + problems.Error())}
+	return &MountError{Kind: fault.ErrInvalid, Text: message.Cut("the SecretProviderClass cannot be used: "+problems.Error(), maxText)}
 }

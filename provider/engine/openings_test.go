@@ -57,6 +57,53 @@ func TestTheOperatorMayLetClassesOverrideOrIgnoreTheirSettings(t *testing.T) {
 	}
 }
 
+// A class may have one store of the operator's several times, each time with what the
+// operator leaves to classes, and never with more.
+func TestAStoreOfTheOperatorsUnderAnotherName(t *testing.T) {
+	type fields = map[string]any
+	for name, c := range map[string]struct {
+		allow []string
+		class map[string]map[string]any
+		other string // the name of a further store of the operator's
+		want  string // part of the error; empty for none
+	}{
+		"with a setting that is left to classes": {class: map[string]map[string]any{"second": {"base": "memory", "role": "web"}}},
+		"and with its type":                      {class: map[string]map[string]any{"second": {"base": "memory", "type": "memory", "role": "web"}}},
+		"with a setting that is pinned":          {class: map[string]map[string]any{"second": {"base": "memory", "address": "elsewhere"}}, want: "stores.second.address: pinned by the operator's configuration of store memory; remove it here"},
+		"with another type":                      {class: map[string]map[string]any{"second": {"base": "memory", "type": "vault"}}, want: "stores.second.type: "},
+		"for others' pods":                       {allow: []string{"other/*"}, class: map[string]map[string]any{"second": {"base": "memory"}}, want: "the operator's allow list for this store has no entry for prod/web"},
+		"under the name of another":              {other: "second", class: map[string]map[string]any{"second": {"base": "memory"}}, want: "stores.second.base: the operator's configuration has a store of the name second itself; give this one another name"},
+		"of one that nobody defines":             {class: map[string]map[string]any{"second": {"base": "memroy"}}, want: "stores.second.base: no store of that name is configured; configured are memory; did you mean memory?"},
+		"of one of the class's":                  {class: map[string]map[string]any{"first": {"type": "memory", "address": "here"}, "second": {"base": "first"}}, want: "stores.second.base: no store of that name is configured"},
+		"of no name":                             {class: map[string]map[string]any{"second": {"base": true}}, want: "stores.second.base: must be the name of a store of the operator's configuration"},
+		"of an empty name":                       {class: map[string]map[string]any{"second": {"base": ""}}, want: "stores.second.base: must be the name"},
+		"that needs nothing of the operator's":   {class: map[string]map[string]any{"second": {"base": "nobody", "type": "memory", "address": "there"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(cfg *config.Config) {
+				named := cfg.Stores["memory"]
+				named.Allow = c.allow
+				cfg.Stores["memory"] = named
+				if c.other != "" {
+					cfg.Stores[c.other] = config.Store{Type: "memory", Fields: fields{"address": "there"}}
+				}
+			})
+			b.memory.Put("a", "v")
+			b.classes["web"] = &spec.Class{Stores: c.class, Objects: []spec.Object{{Path: "a", Store: "second", Key: "a"}}}
+			_, _, err := b.mount(web, "web")
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("the error is %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 func TestOpeningsThatCannotBeMeantAreRefused(t *testing.T) {
 	b := start(t, nil)
 	cfg := b.config

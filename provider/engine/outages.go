@@ -17,44 +17,50 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// classDefined stands in logs and metrics for all stores that classes define.
-const classDefined = "class-defined"
+// ClassDefined stands in logs, metrics and facts for all stores that classes define.
+const ClassDefined = "class-defined"
 
-// label is the name of a store in logs and metrics: classDefined if the class chose
+// label is the name of a store in logs and metrics: ClassDefined if the class chose
 // where it leads, so that no class can make the operator's look down. What the operator
 // leaves to every class, such as a role, does not count.
-func (r *resolved) label(name string) string {
+func (r *resolved) label() string {
 	workload := r.WorkloadSettings()
 	if !r.settings.ByOperator || slices.ContainsFunc(r.settings.FromClass, func(setting string) bool { return !slices.Contains(workload, setting) }) {
-		return classDefined
+		return ClassDefined
 	}
-	return name
+	return r.name
 }
 
-// storeLabel is a label while the configuration names the store, else classDefined.
+// storeLabelOf is storeLabel of a configuration.
+func storeLabelOf(config *config.Config) func(string) string {
+	return func(name string) string { return storeLabel(config, name) }
+}
+
+// storeLabel is a label while the configuration names the store, else ClassDefined.
 func storeLabel(config *config.Config, name string) string {
 	if _, named := config.Stores[name]; named {
 		return name
 	}
-	return classDefined
+	return ClassDefined
 }
 
 // outages tell which stores are up, from the results of reads and renewals.
 type outages struct {
 	*outage.Tracker
-	now func() time.Time
+	stores *storeCalls // which are told too
+	now    func() time.Time
 	// staleOnError is how long values may stand in.
 	staleOnError func() time.Duration
 }
 
 // newOutages returns outages that the log tells of unless silent.
-func newOutages(registry prometheus.Registerer, now func() time.Time, silent bool, staleOnError func() time.Duration) *outages {
+func newOutages(registry prometheus.Registerer, stores *storeCalls, now func() time.Time, silent bool, staleOnError func() time.Duration) *outages {
 	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "lanyard_store_up",
 		Help: "1 if the store answered the last read, 0 if it was unavailable, by the operator's name of the store.",
 	}, []string{"store"})
 	registry.MustRegister(up)
-	o := &outages{now: now, staleOnError: staleOnError}
+	o := &outages{stores: stores, now: now, staleOnError: staleOnError}
 	tell := o.tell
 	if silent {
 		tell = func(outage.Change) {}
@@ -82,9 +88,14 @@ func (o *outages) note(store string, began time.Time, err error) {
 	switch {
 	case errors.Is(err, remote.ErrNoSlot) || errors.Is(err, context.Canceled) || errors.Is(err, identity.ErrNoToken):
 		// The store was not asked, or nobody waited for its answer.
+		return
 	case errors.Is(err, fault.ErrUnavailable):
 		o.Failed(store, began, o.now(), err)
 	case err == nil || errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDenied) || errors.Is(err, fault.ErrUnauthenticated):
 		o.Answered(store, o.now())
 	}
+	if errors.Is(err, fault.ErrNotFound) {
+		err = nil // an answer: whether it is a failure, the class decides
+	}
+	o.stores.read(store, o.now(), err)
 }

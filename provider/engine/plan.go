@@ -41,6 +41,7 @@ type plan struct {
 	cost        int          // about the most memory that it takes, in bytes
 	asked       time.Time    // guarded by plans.mu
 	need        atomic.Int64 // memory that the last mount needed
+	outline     *outline
 }
 
 // planned is an object made ready.
@@ -129,6 +130,7 @@ func newPlan(config *config.Config, conns *connections, namespace string, w *wor
 		return nil, p.problems
 	}
 	p.defineTemplates()
+	p.plan.outline = outlineOf(p.plan)
 	return p.plan, nil
 }
 
@@ -291,7 +293,7 @@ func (p *planner) store(name string) *planStore {
 			s.problems[i].Store = name
 			if r.asNode && !r.settings.ByOperator && s.problems[i].Field == "stores."+name+".auth.method" {
 				auth, _ := r.settings.Fields["auth"].(map[string]any)
-				s.problems[i].Text += fmt.Sprintf("; there the operator's configuration must have stores: {%s: {type: %s, auth: {method: %v}, allow: [NAMESPACE/SERVICEACCOUNT]}}", name, r.Type.Name(), auth["method"])
+				s.problems[i].Text += fmt.Sprintf("; there the operator's configuration must have stores: {%s: {type: %s, auth: {method: %v}, allow: [NAMESPACE/SERVICEACCOUNT]}}", r.name, r.Type.Name(), auth["method"])
 			}
 		}
 		return s
@@ -311,8 +313,10 @@ func (p *planner) store(name string) *planStore {
 			}
 		}
 	}
-	p.plan.cost += connectionCost + settingCost*conn.size
-	s.connection, s.label, s.allow = conn, r.label(name), r.allow
+	if !r.settings.ByOperator || len(r.settings.FromClass) > 0 { // else it is all classes'
+		p.plan.cost += connectionCost + settingCost*conn.size
+	}
+	s.connection, s.label, s.allow = conn, r.label(), r.allow
 	return s
 }
 

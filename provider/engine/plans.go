@@ -17,13 +17,15 @@ import (
 	"github.com/lanyardhq/lanyard/provider/share"
 )
 
-// What is kept is bounded by number, since a node runs at most a few hundred
-// pods, and by memory, of which a class can ask for many times its own text. A
-// plan that would take more than a part is made anew for each mount.
+// What is kept is bounded by number and by memory, of which a class can ask for many
+// times its own text. A plan that would take more than a part is made anew for each mount.
 const (
-	plansKept     = 1024
-	plansKeptCost = 24 << 20
-	planKeptCost  = 4 << 20
+	// plansKept are enough for a node, which runs at most a few hundred pods;
+	// clusterPlansKept for a cluster.
+	plansKept, plansKeptCost               = 1024, 24 << 20
+	clusterPlansKept, clusterPlansKeptCost = 16 << 10, 40 << 20
+
+	planKeptCost = 4 << 20
 )
 
 // planKey identifies a plan: for whom it was made, and of what.
@@ -41,10 +43,11 @@ type planParts struct {
 // plans keeps the plan of each class for as long as pods ask for it. A plan
 // that is dropped while a mount still uses it is released when that mount ends.
 type plans struct {
-	conns  *connections
-	now    func() time.Time
-	shares *shares
-	spared prometheus.Counter // counts the mounts that a remembered failure answered
+	conns          *connections
+	now            func() time.Time
+	shares         *shares
+	spared         prometheus.Counter // counts the mounts that a remembered failure answered
+	most, mostCost int                // of the plans that are kept
 
 	mu     sync.Mutex
 	cost   int            // of the plans that are kept
@@ -54,8 +57,11 @@ type plans struct {
 	users  map[*plan]int // mounts in flight, and one more while the plan is kept
 }
 
-func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter) *plans {
-	p := &plans{conns: conns, now: now, shares: shares, spared: spared, users: map[*plan]int{}, taken: map[string]int{}}
+func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter, cluster bool) *plans {
+	p := &plans{conns: conns, now: now, shares: shares, spared: spared, most: plansKept, mostCost: plansKeptCost, users: map[*plan]int{}, taken: map[string]int{}}
+	if cluster {
+		p.most, p.mostCost = clusterPlansKept, clusterPlansKeptCost
+	}
 	p.kept = share.NewLRUs(func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
 		p.count(key.namespace, -dropped.cost)
 		p.leave(dropped)
@@ -118,7 +124,7 @@ func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, bu
 	p.users[built]++
 	p.count(key.namespace, built.cost)
 	p.kept.Add(key, built)
-	for p.cost > plansKeptCost || p.kept.Len() > plansKept {
+	for p.cost > p.mostCost || p.kept.Len() > p.most {
 		p.kept.RemoveOldest(share.Largest(p.taken))
 	}
 	return built, release, nil

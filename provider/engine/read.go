@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/internal/span"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -87,15 +88,20 @@ func (c *cache) readBatch(ctx context.Context, a scope, batch []fetch, full bool
 	defer cancel()
 	defer context.AfterFunc(c.lifetime, cancel)()
 	receiving := &receiving{budget: a.budget, stop: cancel}
-	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), storeLabel(a.config, wanted[0].source.label))
+	named := storeLabel(a.config, wanted[0].source.label)
+	ctx, reading := span.Start(ctx, "read")
+	beginRead(reading, named, wanted)
+	ctx = remote.WithStore(remote.WithReserve(ctx, receiving.take), named)
 	defer receiving.end()
 	began := c.begin(a.mount)
 	together := stretch()
 	results := c.readStore(ctx, a, wanted)
+	endSpan(reading, firstError(results))
 	for i, result := range results {
 		source := wanted[i].source
 		label := storeLabel(a.config, source.label)
 		c.metrics.read(label, source.connection.typeName, result.Err)
+		c.noteRead(a, source, result)
 		if c.lifetime.Err() == nil && !receiving.short.Load() {
 			c.metrics.outages.note(label, began.at, result.Err)
 		}
@@ -185,6 +191,7 @@ func (c *cache) readStore(ctx context.Context, a scope, batch []fetch) (results 
 	for i := range results {
 		switch {
 		case results[i].Err == nil:
+			results[i].Value = tellable(results[i].Value)
 		case ctx.Err() != nil && !errors.Is(results[i].Err, remote.ErrNoSlot):
 			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v: %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout, results[i].Err)} //nolint:errorlint // of its kinds, this one holds
 		default:
@@ -264,6 +271,8 @@ func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch 
 	if read.held != e.held {
 		c.drop(e.key.identity.Namespace, e.held)
 		if read.held != nil {
+			c.numbers++
+			read.held.number = c.numbers
 			c.keep(e.key.identity.Namespace, read.held)
 		}
 	}

@@ -9,7 +9,10 @@ package engine
 
 import (
 	"io/fs"
+	"sync/atomic"
+	"time"
 
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
@@ -20,13 +23,34 @@ type Request struct {
 	// Parameters are the SecretProviderClass's parameters, which the pod's
 	// volume attributes may have overwritten: untrusted input.
 	Parameters map[string]string
+	// Class is what records call the class, or the object that asks for its values.
+	Class string
 	// Identity is the pod that the volume is for.
 	Identity identity.Identity
 	// Mode is the mode of files whose object names none; zero means 0644.
 	Mode fs.FileMode
+	// Repeated says that the files are written anew at each request. Without it the first
+	// request of a pod for a class gets what its stores hold now, to within
+	// cache.startAge, because a process may keep what it reads at its start.
+	Repeated bool
+	// NotBefore asks for values that were read at that time or later, however young those
+	// in memory are; zero asks for none.
+	NotBefore time.Time
 	// Delivery holds the memory of the volume until it is delivered; nil means that it
 	// is delivered when Mount returns.
 	Delivery *Delivery
+	// Outlook is filled in when Mount returns a volume, for who reads again by itself;
+	// nil is for who does not.
+	Outlook *Outlook
+}
+
+// Outlook is what will become of a volume.
+type Outlook struct {
+	// Due is when the first of its values is to be read again.
+	Due time.Time
+	// Stale is how many of its values are past their refresh, and stand in because their
+	// store is unavailable.
+	Stale int
 }
 
 // Delivery is the way of a volume to who asked for it. It is for one Mount, and for one
@@ -58,6 +82,12 @@ type Volume struct {
 	Versions []Version
 	// Absent are the optional objects that have no file, in the class's order.
 	Absent []Absence
+	// Made is when the newest of the values was made, as far as their stores tell; zero
+	// if none does.
+	Made time.Time
+
+	// fromCache are the objects of a record of a delivery from memory, once there was one.
+	fromCache *atomic.Pointer[audit.Objects]
 }
 
 // Absence is why an optional object has no file.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lanyardhq/lanyard/internal/address"
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/proxy"
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -26,6 +27,8 @@ type resolved struct {
 	override map[string][]string
 	// asNode is true if it reads with the node's own files or credentials.
 	asNode bool
+	// name is what the operator calls the store, for one of theirs.
+	name string
 }
 
 // leaves says whether a setting is left to classes to give.
@@ -46,8 +49,21 @@ func (r *resolved) safe(setting string) bool {
 // rather than ignored, so that nobody believes in a setting without effect,
 // unless the configuration itself says to override or to ignore. The dialect's
 // defaults are for stores of the class alone, and others are the names of its other stores.
+// A store of the class that has a base is that store of the operator's under another name,
+// so that a class can have it with several settings.
 func resolve(c *config.Config, types map[string]store.Type, name string, class, defaults map[string]any, others []string) (resolved, []spec.Problem) {
-	operator, named := c.Stores[name]
+	problem := func(field, format string, args ...any) []spec.Problem {
+		return []spec.Problem{{Field: "stores." + name + field, Store: name, Text: fmt.Sprintf(format, args...)}}
+	}
+	_, shadows := c.Stores[name]
+	base, ok := spec.Base(name, class)
+	switch {
+	case !ok:
+		return resolved{}, problem("."+spec.BaseField, "must be the name of a store of the operator's configuration")
+	case base != name && shadows:
+		return resolved{}, problem("."+spec.BaseField, "the operator's configuration has a store of the name %s itself; give this one another name", message.Printable(name))
+	}
+	operator, named := c.Stores[base]
 	if !named && class != nil {
 		class = spec.WithDefaults(class, defaults)
 	}
@@ -56,15 +72,13 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	if named {
 		typeName = operator.Type
 	}
-
-	problem := func(field, format string, args ...any) []spec.Problem {
-		return []spec.Problem{{Field: "stores." + name + field, Store: name, Text: fmt.Sprintf(format, args...)}}
-	}
 	switch {
 	case !named && class == nil:
 		return resolved{}, problem("", "%s", unknownStore(c, name, others))
 	case !named && len(c.Policy.ClassStores) == 0:
 		return resolved{}, problem("", "the operator does not let classes define stores; %s", knownStores(c))
+	case typeName == "" && base != name:
+		return resolved{}, problem("."+spec.BaseField, "%s", unknownStore(c, base, nil))
 	case typeName == "":
 		return resolved{}, problem(".type", "%s; for a store that the class defines, give a type: one of %s", unknownStore(c, name, others), strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	case types[typeName] == nil:
@@ -75,10 +89,11 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 
 	r := resolved{
 		Type: types[typeName], settings: store.Settings{Fields: map[string]any{}, ByOperator: named, Network: remote.Network{Proxy: proxy.Settings(c.Proxy)}},
-		allow: operator.Allow, override: operator.Override,
+		allow: operator.Allow, override: operator.Override, name: base,
 	}
 	fields := maps.Clone(class)
 	delete(fields, "type")
+	delete(fields, spec.BaseField)
 	node, mayReadAsNode := r.Type.(store.NodeReader)
 	if !named {
 		r.settings.Fields = fields
@@ -86,7 +101,7 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 		r.asNode = mayReadAsNode && node.ReadsAsNode(r.settings)
 		return r, nil
 	}
-	merged := operator.Merge(name, r.WorkloadSettings(), fields)
+	merged := operator.Merge(base, r.WorkloadSettings(), fields)
 	r.settings.Fields, r.settings.FromClass = merged.Fields, merged.FromClass
 	if len(merged.FromClass) > 0 {
 		// override says which values a class may give; where those lead is up to

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/config"
+	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
@@ -238,5 +239,30 @@ func TestNoValueGetsOlderThanItsInterval(t *testing.T) {
 				put = time.Now()
 			}
 		}
+	})
+}
+
+// Who asks again and again is served from memory from the start, and a person who knows
+// of a change is served what the store has held since then: once read, from memory.
+func TestRepeatedRequestsAndValuesOfATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.memory.Put("a", "old")
+		b.class("web", spec.Object{Path: "a", Key: "a", Refresh: time.Hour})
+		b.mustMount(t, web, "web")
+		time.Sleep(time.Minute)
+		b.memory.Put("a", "new")
+		told := time.Now()
+		for i, step := range []struct {
+			notBefore time.Time
+			want      string
+		}{{want: "old"}, {told, "new"}, {want: "new"}, {told, "new"}, {told.Add(4 * time.Second), "new"}} {
+			time.Sleep(time.Second)
+			volume, err := b.Mount(t.Context(), engine.Request{Dialect: "test", Parameters: map[string]string{"class": "web"}, Identity: pod("prod/web", fmt.Sprint(i)), Repeated: true, NotBefore: step.notBefore})
+			if err != nil || string(volume.Files[0].Contents) != step.want {
+				t.Errorf("step %d: %v, %v; want %s", i, volume, err, step.want)
+			}
+		}
+		b.wantReads(t, 3)
 	})
 }

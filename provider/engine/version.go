@@ -20,13 +20,22 @@ import (
 
 // versionKey keys the versions of objects. A plain hash of a value would let anyone
 // who can read a pod's status try out guesses of a weak one.
-type versionKey [sha256.Size]byte
+type versionKey struct {
+	secret [sha256.Size]byte
+	// fingerprint is what all versions under this key, of this form, begin with. It tells
+	// versions that moved because their value did from those that moved because the
+	// key or the form did, so that nothing is restarted for the latter.
+	fingerprint string
+}
+
+// versionForm names what is hashed and how. Whoever changes that changes the name.
+const versionForm = "lanyard version v3"
 
 // newVersionKey returns a key of its own for this process.
 func newVersionKey() versionKey {
-	var key versionKey
-	_, _ = rand.Read(key[:])
-	return key
+	var random [sha256.Size]byte
+	_, _ = rand.Read(random[:])
+	return versionKeyOf(random[:])
 }
 
 // maxVersionKey bounds the file of the version key in bytes.
@@ -45,7 +54,13 @@ func readVersionKey(path string) (versionKey, error) {
 }
 
 // versionKeyOf makes a key of secret bytes of any length.
-func versionKeyOf(secret []byte) versionKey { return sha256.Sum256(secret) }
+func versionKeyOf(secret []byte) versionKey {
+	key := versionKey{secret: sha256.Sum256(secret)}
+	mac := hmac.New(sha256.New, key.secret[:])
+	write(mac, versionForm+": fingerprint")
+	key.fingerprint = hex.EncodeToString(mac.Sum(nil)[:4])
+	return key
+}
 
 // versionKey is the key of the operator's file or of the installation's Secret, else
 // one of this process.
@@ -73,10 +88,10 @@ func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
 // no other tenant gets an equal version for a guessed value, and two objects do not
 // show that they are equal. Nothing else is: no UID, no setting of the operator, no
 // order of a map, so that the version is the same on every node and after every
-// restart.
+// restart. What a difference tells is in server/sync/restart, record.go.
 func (k versionKey) version(as identity.Identity, o *planned, files []File) string {
-	mac := hmac.New(sha256.New, k[:])
-	write(mac, "lanyard version v2")
+	mac := hmac.New(sha256.New, k.secret[:])
+	write(mac, versionForm)
 	write(mac, as.Namespace)
 	write(mac, as.ServiceAccount)
 	write(mac, o.definition[:])
@@ -86,7 +101,7 @@ func (k versionKey) version(as identity.Identity, o *planned, files []File) stri
 		}
 		write(mac, f.Contents)
 	}
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	return k.fingerprint + "-" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // write hashes a part after its length, so that no two lists of parts are alike.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,4 +272,27 @@ func holdsOf(o spec.Object, files map[string]string) string {
 		}
 	}
 	return fmt.Sprintf("%q", mine)
+}
+
+// What acts on versions tells by what stands before the hyphen whether two can be
+// compared; see server/sync/restart.
+func TestVersionsUnderOneKeyBeginAlikeAndUnderAnotherDoNot(t *testing.T) {
+	fingerprints := func(b *bench) map[string]bool {
+		b.memory.Put("db", `{"user":"app","password":"s3cret"}`)
+		b.class("web", shapes()...)
+		_, versions := b.mustMount(t, pod("prod/web", "web-0"), "web")
+		found := map[string]bool{}
+		for id, version := range versions {
+			if fingerprint, digest, ok := strings.Cut(version, "-"); ok && len(fingerprint) == 8 && len(digest) == 32 {
+				found[fingerprint] = true
+			} else if version != "absent" {
+				t.Errorf("%s has the version %q", id, version)
+			}
+		}
+		return found
+	}
+	one, again, other := fingerprints(node(t, nil)), fingerprints(node(t, nil)), fingerprints(start(t, nil))
+	if len(one) != 1 || !maps.Equal(one, again) || len(other) != 1 || maps.Equal(one, other) {
+		t.Errorf("fingerprints %v and %v under one key, %v under another", one, again, other)
+	}
 }

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/internal/jsonsize"
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/render"
@@ -93,6 +95,11 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 		return nil, failures
 	}
 	logAbsent(a, built.volume.Absent)
+	for _, h := range built.made {
+		if h != nil && h.value.Made.After(built.volume.Made) {
+			built.volume.Made = h.value.Made
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	built.asked = c.now()
@@ -162,6 +169,7 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 		return nil, b.failures
 	}
 	volume := b.volume // without the builder, which holds more than is kept
+	volume.fromCache = new(atomic.Pointer[audit.Objects])
 	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
 		built.made = append(built.made, ans.held())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 func token(payload string) []byte {
@@ -60,5 +61,31 @@ func BenchmarkAccountUID(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		accountUID(text)
+	}
+}
+
+func TestClaimsNameThePodAndTheEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		payload string
+		want    Claims
+	}{
+		"as Kubernetes writes it": {
+			`{"exp":1763678000,"kubernetes.io":{"namespace":"shop","node":{"name":"n"},"pod":{"name":"p","uid":"pu"},"serviceaccount":{"name":"web","uid":"u"}}}`,
+			Claims{Namespace: "shop", ServiceAccount: "web", Pod: "p", PodUID: "pu", Expires: time.Unix(1763678000, 0)},
+		},
+		"bound to no pod":    {`{"exp":1763678000.9,"kubernetes.io":{"namespace":"shop","serviceaccount":{"name":"web"}}}`, Claims{Namespace: "shop", ServiceAccount: "web", Expires: time.Unix(1763678000, 0)}},
+		"an end that is not": {`{"exp":"soon","kubernetes.io":{"namespace":7,"serviceaccount":[]}}`, Claims{}},
+		"an end in no year":  {`{"exp":1e300}`, Claims{}},
+		"nothing":            {`{}`, Claims{}},
+		"no JSON":            {`{`, Claims{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := ClaimsOf(token(c.payload)); got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+	if got := ClaimsOf([]byte("s.vaulttoken")); got != (Claims{}) {
+		t.Errorf("%+v of another token", got)
 	}
 }

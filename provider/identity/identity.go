@@ -21,8 +21,11 @@ type Identity struct {
 	Cluster        string // the operator's name for the cluster; may be empty
 	Namespace      string
 	ServiceAccount string
-	Pod            string
-	PodUID         string
+	// ServiceAccountUID is the service account's UID if who asks knows it; else the
+	// tokens tell it.
+	ServiceAccountUID string
+	Pod               string
+	PodUID            string
 
 	// Tokens are the pod's service account tokens by audience, as the driver passed
 	// them; empty if the CSIDriver has no tokenRequests.
@@ -44,7 +47,7 @@ type Key struct {
 	Cluster        string
 	Namespace      string
 	ServiceAccount string
-	// UID is the service account's UID, if a token holds it: a service account that
+	// UID is the service account's UID, if it is known: a service account that
 	// was deleted and created again inherits nothing.
 	UID string
 	// Credentials is a digest of the identity's Credentials. Pods with other or no
@@ -73,9 +76,13 @@ func (id Identity) String() string {
 	return "system:serviceaccount:" + id.Namespace + ":" + id.ServiceAccount
 }
 
-// serviceAccountUID returns the UID in the tokens; the greatest if they differ.
+// serviceAccountUID returns the UID that is known, else that in the tokens; the greatest
+// if they differ.
 func (id Identity) serviceAccountUID() string {
-	uid := ""
+	uid := id.ServiceAccountUID
+	if uid != "" {
+		return uid
+	}
 	for _, token := range id.Tokens {
 		uid = max(uid, accountUID(token.JWT.Reveal()))
 	}

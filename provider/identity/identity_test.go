@@ -50,6 +50,7 @@ func TestKeySeparatesWhateverDiffers(t *testing.T) {
 		"parts that join to the same":    func(id *identity.Identity) { id.Namespace, id.ServiceAccount = "pro", "dweb" },
 		"account made anew":              func(id *identity.Identity) { id.Tokens = map[string]identity.Token{"vault": withUID("account-2")} },
 		"account without a UID":          func(id *identity.Identity) { id.Tokens = nil },
+		"account of a known UID":         func(id *identity.Identity) { id.ServiceAccountUID = "account-3" },
 		"no credentials":                 func(id *identity.Identity) { id.Credentials = nil },
 		"another credential":             func(id *identity.Identity) { id.Credentials = credentials("clientID", "a", "clientSecret", "c") },
 		"a credential's other name":      func(id *identity.Identity) { id.Credentials = credentials("clientID", "a", "clientsecret", "b") },

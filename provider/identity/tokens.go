@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
 // ErrNoToken is wrapped by the errors of a TokenSource when the identity has
@@ -22,9 +24,11 @@ type TokenSource interface {
 	Token(ctx context.Context, id Identity, audience string) (Token, error)
 }
 
-// PodTokens is the TokenSource of the tokens that the driver passed with the
-// mount. It makes no call.
+// PodTokens is the TokenSource of the tokens that an Identity has. It makes no call.
 type PodTokens struct {
+	// FromFiles says that they are from files that a command was given, and not from the
+	// driver; what is to be done about one that is missing differs.
+	FromFiles bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -32,7 +36,11 @@ type PodTokens struct {
 // Token returns the identity's own token for the audience.
 func (p PodTokens) Token(_ context.Context, id Identity, audience string) (Token, error) {
 	token, ok := id.Tokens[audience]
-	if !ok {
+	switch {
+	case !ok && p.FromFiles:
+		return Token{}, fmt.Errorf("%w for audience %q: there are %s; add --token %s=FILE with the file of a projected serviceAccountToken {audience: %q}",
+			ErrNoToken, audience, passed(id.Tokens), message.Printable(audience), audience)
+	case !ok:
 		return Token{}, fmt.Errorf("%w for audience %q: the driver passed %s; add {audience: %q} to spec.tokenRequests of the CSIDriver secrets-store.csi.k8s.io",
 			ErrNoToken, audience, passed(id.Tokens), audience)
 	}
@@ -41,6 +49,9 @@ func (p PodTokens) Token(_ context.Context, id Identity, audience string) (Token
 		now = p.Now
 	}
 	if !token.Expires.IsZero() && !now().Before(token.Expires) {
+		if p.FromFiles {
+			return Token{}, fmt.Errorf("%w for audience %q: it expired at %s; its file is not renewed, or the clock is wrong", ErrNoToken, audience, token.Expires.UTC().Format(time.RFC3339))
+		}
 		return Token{}, fmt.Errorf("%w for audience %q: it expired at %s; set requiresRepublish: true on the CSIDriver secrets-store.csi.k8s.io, or check the node's clock",
 			ErrNoToken, audience, token.Expires.UTC().Format(time.RFC3339))
 	}

@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"strings"
+
+	"github.com/lanyardhq/lanyard/internal/message"
 )
 
 // The errors of Find.
@@ -69,9 +70,5 @@ func (r *Ring) Find(keyID, version string) (*Entry, error) {
 
 // short shortens and escapes a key ID, which comes from the API server's storage.
 func short(keyID string) string {
-	const limit = 12
-	if len(keyID) > limit {
-		keyID = strings.ToValidUTF8(keyID[:limit], "") + "…"
-	}
-	return fmt.Sprintf("%q", keyID)
+	return fmt.Sprintf("%q", message.Cut(keyID, 12))
 }

@@ -291,7 +291,7 @@ func TestAKeyThatNobodyCanReadWithDoesNotWriteYet(t *testing.T) {
 		if found, err := c.ring.Find(c.ring.ByName("b").KeyID("1"), "1"); err != nil || found.Name != "b" {
 			t.Errorf("it does not read either: %v", err)
 		}
-		if next, at := c.ring.pending(time.Now()); next == nil || next.Name != "b" || time.Until(at) > 5*time.Minute {
+		if next, at := c.ring.Pending(time.Now()); next == nil || next.Name != "b" || time.Until(at) > 5*time.Minute {
 			t.Errorf("%v waits until %v", next, at)
 		}
 		time.Sleep(4 * time.Minute)
@@ -299,7 +299,7 @@ func TestAKeyThatNobodyCanReadWithDoesNotWriteYet(t *testing.T) {
 		c.want("a (read), b (write)", "a", 1)
 		time.Sleep(time.Minute)
 		c.want("a (read), b (write)", "b", 1)
-		if next, _ := c.ring.pending(time.Now()); next != nil {
+		if next, _ := c.ring.Pending(time.Now()); next != nil {
 			t.Errorf("%s still waits", next.Name)
 		}
 	})

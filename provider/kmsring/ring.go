@@ -97,9 +97,9 @@ func (r *Ring) Write(now time.Time) *Entry {
 	return r.write
 }
 
-// pending returns the next write key and when it starts to encrypt; nil if there is
+// Pending returns the next write key and when it starts to encrypt; nil if there is
 // none.
-func (r *Ring) pending(now time.Time) (next *Entry, at time.Time) {
+func (r *Ring) Pending(now time.Time) (next *Entry, at time.Time) {
 	if r.previous != nil && now.Before(r.switchAt) {
 		return r.write, r.switchAt
 	}

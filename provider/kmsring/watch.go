@@ -111,7 +111,7 @@ func (w *Watcher) follow(content []byte) error {
 	if w.ring = ring; ring.String() != before {
 		klog.InfoS("The new key ring", "keys", ring.String())
 	}
-	if next, at := ring.pending(time.Now()); next != nil {
+	if next, at := ring.Pending(time.Now()); next != nil {
 		klog.InfoS("The new write key was not in the ring to read before; it reads from now on and writes later: until then every plugin of the cluster must have the new ring", "key", next.Name, "writesFrom", at.UTC().Format(time.RFC3339), "writesNow", ring.previous.Name)
 	}
 	return nil

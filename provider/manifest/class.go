@@ -94,7 +94,7 @@ func (f *file) class(class Class) {
 	said, err := dialect(parameters)
 	judged := f.judge(name, parameters, said)
 	var ignored spec.Problems
-	if said != nil {
+	if said != nil && !judged.OfAnother() {
 		ignored = said.Idle
 	}
 	severity := Warning

@@ -123,7 +123,7 @@ func (c *Converter) class(root *yaml.Node, lines []string) ([]edit, *Conversion,
 	}
 	conversion := &Conversion{
 		Namespace: string(d.Metadata.Namespace), Class: string(d.Metadata.Name), From: name,
-		Objects: len(class.Objects), Gains: gains(class), LeftOut: []string{},
+		Objects: len(class.Objects), Gains: gains(name, class), LeftOut: []string{},
 	}
 	native := c.native(class, conversion)
 	remarks := remarksOf(root, class)
@@ -145,15 +145,18 @@ func (c *Converter) native(class *spec.Class, conversion *Conversion) *spec.Clas
 	native.Stores = map[string]map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(class.Stores)) {
 		settings := class.Stores[name]
-		operator, named := c.Stores[name]
+		of, _ := spec.Base(name, settings)
+		operator, named := c.Stores[of]
 		switch {
 		case named:
 			settings = operator.AddedByClass(settings)
 			for _, setting := range missing(class.Stores[name], settings, "") {
-				conversion.LeftOut = append(conversion.LeftOut, fmt.Sprintf("%s: the operator's configuration of store %s says or ignores it", class.Words.Of("stores."+name+"."+setting), name))
+				conversion.LeftOut = append(conversion.LeftOut, fmt.Sprintf("%s: the operator's configuration of store %s says or ignores it", class.Words.Of("stores."+name+"."+setting), of))
 			}
 		case c.Configured, settings["type"] != nil:
-			settings = class.StoreSettings(name)
+			if settings = class.StoreSettings(name); c.Configured {
+				delete(settings, spec.BaseField) // the operator names none
+			}
 		}
 		if len(settings) > 0 {
 			native.Stores[name] = settings

@@ -113,6 +113,37 @@ spec:
 	}
 }
 
+// A store of the operator's under another name is that store as long as it is known to be.
+func TestConverterKeepsStoresUnderAnotherName(t *testing.T) {
+	twice := func(map[string]string) (*spec.Class, error) {
+		return &spec.Class{
+			Stores:   map[string]map[string]any{"home": {"region": "eu"}, "home_us": {"base": "home", "region": "us"}},
+			Defaults: map[string]map[string]any{"home": {"type": "nested"}, "home_us": {"type": "nested"}},
+			Objects:  []spec.Object{{Path: "a", Store: "home", Key: "a"}, {Path: "b", Store: "home_us", Key: "b"}},
+		}, nil
+	}
+	for name, test := range map[string]struct {
+		stores map[string]config.Store
+		known  bool // the configuration
+		want   string
+	}{
+		"nothing is known of the operator":   {want: "      home:\n        region: eu\n      home_us:\n        base: home\n        region: us\n"},
+		"the operator names no store":        {known: true, want: "      home:\n        type: nested\n        region: eu\n      home_us:\n        type: nested\n        region: us\n"},
+		"the operator names the same region": {known: true, stores: map[string]config.Store{"home": {Type: "nested", Fields: map[string]any{"region": "eu"}}}, want: "      home_us:\n        base: home\n        region: us\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Converter{Dialects: map[string]spec.Dialect{"nested": twice}, Stores: test.stores, Configured: test.known}
+			got, _, err := c.File("f", []byte(nestedClass))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "    stores: |\n" + test.want + "    objects: |\n"; !strings.Contains(string(got), want) {
+				t.Errorf("converted to\n%s\nwant in it\n%s", got, want)
+			}
+		})
+	}
+}
+
 func TestConverterKeepsHowAFileIsLaidOut(t *testing.T) {
 	c := &Converter{Dialects: map[string]spec.Dialect{"nested": nested}}
 	for name, change := range map[string]func(string) string{

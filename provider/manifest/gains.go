@@ -11,7 +11,7 @@ import (
 
 // gains are what the native syntax offers a class, as far as the class itself
 // shows where it would help.
-func gains(class *spec.Class) []string {
+func gains(from string, class *spec.Class) []string {
 	var all []string
 	for _, group := range oneSecret(class.Objects) {
 		all = append(all, fmt.Sprintf("%s are keys of one secret, %s: one object with expand: true makes a file of every key, also of those that are added later",
@@ -20,8 +20,10 @@ func gains(class *spec.Class) []string {
 	if files := len(class.Objects); files > 1 {
 		all = append(all, fmt.Sprintf("a template can make one configuration file of the %d values", files))
 	}
+	if !slices.Contains([]string{"aws", "azure"}, from) { // whose own classes may have it
+		all = append(all, "optional: true lets pods start without a secret that does not exist")
+	}
 	all = append(all,
-		"optional: true lets pods start without a secret that does not exist",
 		"refresh sets how old a value may be, for the class or for one object",
 		"sealed values from Git, and objects of other stores, can stand beside these",
 	)

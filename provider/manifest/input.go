@@ -41,15 +41,15 @@ func (in *Input) Encode(text []byte) []byte { return in.encoding.encode(text) }
 // Each calls visit for each input that the arguments name: a file, standard input
 // (Stdin), or a folder, of which it takes the files below whose names end in .yaml,
 // .yml or .json, in the order of their paths. It passes over hidden files and
-// folders, links to folders and to files elsewhere, and files that do not mention the
-// word: among the files of a folder are templates and others that are not quite YAML. A file that several
+// folders, links to folders and to files elsewhere, and files that mention none of the
+// words: among the files of a folder are templates and others that are not quite YAML. A file that several
 // names or symbolic links lead to is visited once.
 //
 // visit gets an error in place of the text of an input that cannot be read or is not
 // text (NotTextError); what visit returns ends the walk. Each itself fails if a name
 // leads nowhere, with an *fs.PathError.
-func Each(stdin io.Reader, names []string, word string, visit func(Input, error) error) error {
-	w := walker{word: word, visit: visit, seen: map[string]bool{}}
+func Each(stdin io.Reader, names, words []string, visit func(Input, error) error) error {
+	w := walker{words: words, visit: visit, seen: map[string]bool{}}
 	for _, name := range names {
 		if name == Stdin {
 			if err := w.input(Input{Name: "<stdin>", Named: true, Stream: true}, stdin); err != nil {
@@ -74,7 +74,7 @@ func Each(stdin io.Reader, names []string, word string, visit func(Input, error)
 }
 
 type walker struct {
-	word  string
+	words []string
 	visit func(Input, error) error
 	seen  map[string]bool // by the path without links
 }
@@ -163,11 +163,14 @@ func (w *walker) file(path string, info fs.FileInfo, named bool) error {
 }
 
 // input reads an input and has it visited, if an argument names it or it mentions
-// the word.
+// one of the words.
 func (w *walker) input(in Input, from io.Reader) error {
 	err := in.read(from)
-	if !in.Named && in.raw != nil && !bytes.Contains(bytes.ReplaceAll(in.raw, []byte{0}, nil), []byte(w.word)) {
-		return nil
+	if !in.Named && in.raw != nil {
+		text := bytes.ReplaceAll(in.raw, []byte{0}, nil)
+		if !slices.ContainsFunc(w.words, func(word string) bool { return bytes.Contains(text, []byte(word)) }) {
+			return nil
+		}
 	}
 	in.raw = nil
 	return w.visit(in, err)

@@ -64,6 +64,9 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s%s", f.File, f.Line, f.Column, severity, f.short)
 }
 
+// Short is the finding without its place in the file and its severity.
+func (f Finding) Short() string { return f.short }
+
 // Checker checks the classes of files. Its counts and findings grow with every file.
 type Checker struct {
 	// Dialects are the providers whose classes are checked; the classes of
@@ -85,12 +88,18 @@ type Checker struct {
 	// known.
 	Key func(*seal.Sealed) string
 
+	// Pods says of a workload whether its pods ask for secrets, why they would not be
+	// admitted, and what of them has no effect; nil asks nobody.
+	Pods func(Workload) (refused, warnings []string, asks bool)
+
 	// Findings are in the order of the files and of the lines in each.
 	Findings []Finding
 	// Classes counts the classes that were checked, OtherProviders those that
 	// were passed over, and Unresolved the stores that only the operator's
 	// configuration can tell of.
 	Classes, OtherProviders, Unresolved int
+	// Workloads counts the workloads whose pods ask for secrets.
+	Workloads int
 }
 
 // file is a file that is being checked.
@@ -110,6 +119,11 @@ func (c *Checker) File(name string, text []byte) {
 	documents, err := Documents(text)
 	for _, class := range Classes(documents) {
 		f.class(class)
+	}
+	if f.Pods != nil {
+		for _, w := range Workloads(documents) {
+			f.workload(w)
+		}
 	}
 	var problems strict.Problems
 	if errors.As(err, &problems) {

@@ -76,7 +76,7 @@ func TestFindings(t *testing.T) {
 		"another's provider":     {replaced("provider: lanyard", "provider: somebody"), ""},
 		"several objects":        {replaced("path: all", "path: ../all", "path: db/password", "path: db/password\n        mode: 440"), "f:11:9: object 1 (pw): mode: must begin with a zero, such as \"0440\"; without it the number could be read as a decimal one\nf:15:9: object 2 (../all): path: must not leave the volume; remove the .."},
 		"a missing field":        {replaced("        key: k\n      - path", "      - path"), "f:10:9: object 1 (pw): key: missing; give the store's own name for the secret"},
-		"a store's field":        {replaced("v: {type: file}", "v: {type: file, type: file}"), "f:8:23: stores.v.type: is given twice; remove this one or that of line 1"},
+		"a store's field":        {replaced("v: {type: file}", "v: {type: file, type: file}"), "f:8:23: stores.v.type: is given twice; remove this one or that before it"},
 		"parameter misspelt":     {replaced("objects: |", "object: |"), "f:6:3: objects: missing; list what the volume is to hold\nf:9:5: object: unknown parameter; did you mean objects?"},
 		"YAML in the YAML":       {replaced("name: pw", "name: 'pw"), "f:11:9: objects: is not valid YAML: a quote is not closed"},
 		"field of the spec":      {replaced("parameters:", "parameter:"), "f:6:3: spec.parameter: unknown field; did you mean parameters?"},

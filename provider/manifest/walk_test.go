@@ -92,7 +92,7 @@ func TestAFolderIsWalkedWithoutWhatLiesElsewhere(t *testing.T) {
 	link("b/plain.yml", "again.yaml")
 	link(outside, "folder.yaml")
 	var got []string
-	err := Each(nil, []string{folder, filepath.Join(folder, "b")}, Kind, func(in Input, err error) error {
+	err := Each(nil, []string{folder, filepath.Join(folder, "b")}, []string{Kind}, func(in Input, err error) error {
 		relative, _ := filepath.Rel(folder, in.Name) // it is below
 		got = append(got, relative)
 		return err

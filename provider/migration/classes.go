@@ -129,20 +129,30 @@ func (t *translation) vaultAddress() bool {
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http") && t.set(t.value)
 }
 
-// vault sees to what classes of the dialect vault say of their server.
-func (p *planner) vault(classes []said) {
-	const store = "vault"
-	p.store(store, "The store that classes with provider: vault read from.")
+// vaultProduct is a product with Vault's API: the name of its dialect, store and audience,
+// what people call it, and what its parameters begin with.
+type vaultProduct struct{ name, title, prefix string }
+
+var vaults = map[string]vaultProduct{"vault": {"vault", "Vault", "vault"}, "openbao": {"openbao", "OpenBao", "bao"}}
+
+// vault sees to what classes of the product's dialect say of their server.
+func (p *planner) vault(product vaultProduct, classes []said) {
+	store := product.name
+	p.store(store, "The store that classes with provider: "+store+" read from.")
 	if addresses := valuesOf(classes, store, "address"); !p.values.has(at(store, "address")...) {
 		if len(addresses) > 0 {
-			p.values.set(addresses[0], "classes", "was: vaultAddress of classes", at(store, "address")...)
-			p.hand("", "config.stores.vault.address: %s is what most classes say; see that it is yours", message.Printable(addresses[0]))
+			p.values.set(addresses[0], "classes", "was: "+product.prefix+"Address of classes", at(store, "address")...)
+			p.hand("", "config.stores.%s.address: %s is what most classes say; see that it is yours", store, message.Printable(addresses[0]))
 		} else {
-			p.values.set(unknownVault, "", "SET BY HAND: Vault's own address, which neither the provider nor a class says.", at(store, "address")...)
-			p.hand("", "config.stores.vault.address: write Vault's own address; the Agent's, which the provider called, has it in its ConfigMap (the vault stanza of config.hcl)")
+			p.values.set(unknownVault, "", "SET BY HAND: "+product.title+"'s own address, which neither the provider nor a class says.", at(store, "address")...)
+			p.hand("", "config.stores.%s.address: write %s's own address; the Agent's, which the provider called, has it in its ConfigMap (the vault stanza of config.hcl)", store, product.title)
 		}
 	}
 	p.values.set("kubernetes", "", "Pods log in with their own tokens, as before.", at(store, "auth", "method")...)
+	if store != "vault" { // whose audience is that of the type
+		p.values.set(store, "", "The audience of classes that name none.", at(store, "auth", "audience")...)
+		p.override(classes, store, "auth.audience")
+	}
 	p.override(classes, store, "address")
 	p.review(classes, store, "address", "pods' tokens are sent there, so keep only addresses that are yours")
 	// A class may name the mount only where it is listed, the default one too; the
@@ -161,21 +171,21 @@ func (p *planner) vault(classes []said) {
 	if len(ignored) > 0 {
 		p.values.set(ignored, "", "Classes name files of the other provider's container for these. They have no effect; the store's own tls counts.", at(store, "ignore")...)
 		if !p.values.has(at(store, "tls")...) {
-			p.hand("", "config.stores.vault.tls: classes name files of the other provider's container (%s); give the same certificates here, unless Vault's authority is a public one", strings.Join(ignored, ", "))
+			p.hand("", "config.stores.%s.tls: classes name files of the other provider's container (%s); give the same certificates here, unless %s's authority is a public one", store, strings.Join(ignored, ", "), product.title)
 		}
 	}
 	if slices.Contains(valuesOf(classes, store, "tls.insecureSkipVerify"), "true") {
-		p.hand("", "classes say vaultSkipTLSVerify, which lets whoever answers have the pods' tokens: give Vault's authority in config.stores.vault.tls and take the parameter out, or set tls.insecureSkipVerify there")
+		p.hand("", "classes say %sSkipTLSVerify, which lets whoever answers have the pods' tokens: give %s's authority in config.stores.%s.tls and take the parameter out, or set tls.insecureSkipVerify there", product.prefix, product.title, store)
 	}
 	for _, s := range classes {
 		audience := s.of(store, "auth.audience")
 		if audience == "" {
-			audience = "vault"
+			audience = product.name
 		}
 		p.tokens = append(p.tokens, audience)
 	}
 	if len(classes) > 0 {
-		p.Afterwards = append(p.Afterwards, "Vault's roles: a login brings a token with the audience vault, or the class's; a role whose bound audience is another one refuses it")
+		p.Afterwards = append(p.Afterwards, product.title+"'s roles: a login brings a token with the audience "+product.name+", or the class's; a role whose bound audience is another one refuses it")
 	}
 }
 
@@ -208,9 +218,8 @@ func (p *planner) aws(classes []said) {
 		p.tokens = append(p.tokens, audience)
 	}
 	p.Afterwards = append(p.Afterwards, "IAM: grant secretsmanager:BatchGetSecretValue to the pods' roles, so that twenty secrets are one call; secretsmanager:DescribeSecret is not needed any more")
-	for n := range p.providers {
-		f := &p.providers[n]
-		if flags, _ := readFlags(f.container); f.original.Provider == "aws" && !isTrue(flags["driver-writes-secrets"]) {
+	for _, f := range p.providers {
+		if flags := readFlags(f.container); f.original.Provider == "aws" && !isTrue(flags["driver-writes-secrets"]) {
 			p.differs(f.object(), "wrote files itself (driver-writes-secrets is off): the driver writes them now, and each is a link to a file that is changed together with the others of its volume; programs that follow no links, or mount single files by subPath, have to be looked at")
 			break
 		}
@@ -262,8 +271,8 @@ func (p *planner) azure(classes []said) {
 // hostNetwork keeps a provider on the host's network that asks the metadata service for the
 // node's identity from there.
 func (p *planner) hostNetwork() {
-	for n := range p.providers {
-		if f := &p.providers[n]; f.original.Provider == "azure" && !f.windows && f.daemonSet.Spec.Template.Spec.HostNetwork {
+	for _, f := range p.providers {
+		if f.original.Provider == "azure" && !f.windows && f.daemonSet.Spec.Template.Spec.HostNetwork {
 			p.values.set(true, "", "was: hostNetwork of "+f.object()+", from where the metadata service gives the node's identity", "hostNetwork")
 			p.values.set(false, "", "No policy holds for pods on the host's network.", "networkPolicy", "enabled")
 			return

@@ -1,4 +1,4 @@
-// Package migration plans the way from one of the four CSI providers to Lanyard: from the
+// Package migration plans the way from one of the five CSI providers to Lanyard: from the
 // objects that are installed it makes the chart's values, the steps, and what will differ.
 // It makes no call and writes nothing.
 //
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,6 +34,8 @@ type Original struct {
 	// Parameters and Fields are those of classes and of their objects.
 	Parameters []Word `yaml:"parameters"`
 	Fields     []Word `yaml:"fields"`
+	// FieldsOf names the original whose fields are those of this one too.
+	FieldsOf string `yaml:"fieldsOf"`
 }
 
 // socket says how the original is told where its socket is: by a flag with the file, a
@@ -47,9 +50,11 @@ type socket struct {
 // Setting is one thing that a flag or a variable of an original says.
 type Setting struct {
 	// Flags go before Environment where both are given. Several of one kind are
-	// settings with one answer.
+	// settings with one answer, or with First names of one setting, of which the first
+	// that is given counts, as it does wherever there is a flag.
 	Flags       []string `yaml:"flags"`
 	Environment []string `yaml:"environment"`
+	First       bool     `yaml:"first"`
 	// Default is the value that changes nothing.
 	Default string `yaml:"default"`
 	// Answer says what becomes of a value: none (nothing has to be done), hand (somebody
@@ -70,18 +75,44 @@ type Word struct {
 //go:embed originals/*.yaml
 var files embed.FS
 
-// Originals returns the four originals.
-func Originals() []Original { return slices.Clone(originals) }
+// Originals returns the five originals.
+func Originals() []*Original { return slices.Clone(originals()) }
 
-var originals = []Original{load("vault"), load("aws"), load("azure"), load("gcp")}
+// originals are read when a plan is made: what no provider needs costs none of its memory.
+var originals = sync.OnceValue(func() []*Original {
+	return []*Original{load("vault"), load("openbao"), load("aws"), load("azure"), load("gcp")}
+})
 
-func load(name string) Original {
-	var o Original
-	decodeFile(name, &o)
+// gkeProvider is the name that classes of GKE's add-on give.
+// https://cloud.google.com/secret-manager/docs/secret-manager-managed-csi-component
+const gkeProvider = "gke"
+
+// Plans says whether classes with a provider name are planned for.
+func Plans(provider string) bool { return originalOf(provider) != nil }
+
+// originalOf returns the original that answers to a provider name of classes.
+func originalOf(provider string) *Original {
+	if provider == gkeProvider {
+		provider = "gcp"
+	}
+	for _, o := range originals() {
+		if o.Provider == provider {
+			return o
+		}
+	}
+	return nil
+}
+
+func load(name string) *Original {
+	o := &Original{}
+	decodeFile(name, o)
 	var shared map[string][]Setting
 	decodeFile("shared", &shared)
 	for _, list := range o.Includes {
 		o.Settings = append(o.Settings, shared[list]...)
+	}
+	if o.FieldsOf != "" {
+		o.Fields = load(o.FieldsOf).Fields
 	}
 	return o
 }
@@ -100,7 +131,7 @@ func decodeFile(name string, target any) {
 }
 
 // Tables are the tables of a migration page, by the word in the comments around each.
-func (o Original) Tables() map[string]string {
+func (o *Original) Tables() map[string]string {
 	var settings strings.Builder
 	settings.WriteString("| flag | environment | here |\n|---|---|---|\n")
 	for _, s := range o.Settings {

@@ -121,8 +121,8 @@ func (i *Installation) Plan(dialects map[string]spec.Dialect) (*Plan, error) {
 	p.installed()
 	p.driver()
 	p.setDialects()
-	for n := range originals {
-		if o := &originals[n]; p.uses(o) {
+	for _, o := range originals() {
+		if p.uses(o) {
 			p.translate(o)
 		}
 	}
@@ -143,7 +143,7 @@ func (i *Installation) Plan(dialects map[string]spec.Dialect) (*Plan, error) {
 
 // uses says whether an original is installed, or has classes.
 func (p *planner) uses(o *Original) bool {
-	return slices.ContainsFunc(p.providers, func(f found) bool { return f.original == o && !f.windows }) || len(p.classesOf(o)) > 0
+	return slices.ContainsFunc(p.providers, func(f *found) bool { return f.original == o && !f.windows }) || len(p.classesOf(o)) > 0
 }
 
 // classesOf are the classes of an original.
@@ -158,8 +158,8 @@ func (p *planner) classesOf(o *Original) (classes []Class) {
 
 // titles name the originals that the values stand in for.
 func (p *planner) titles() (titles []string) {
-	for n := range originals {
-		if o := &originals[n]; p.uses(o) {
+	for _, o := range originals() {
+		if p.uses(o) {
 			titles = append(titles, o.Title)
 		}
 	}
@@ -184,8 +184,7 @@ func (p *planner) notYet(object, format string, args ...any) {
 }
 
 func (p *planner) installed() {
-	for n := range p.providers {
-		f := &p.providers[n]
+	for _, f := range p.providers {
 		p.Installed = append(p.Installed, Installed{
 			Provider: f.original.Provider, Namespace: f.daemonSet.Metadata.Namespace, DaemonSet: f.daemonSet.Metadata.Name,
 			Image: f.container.Image, Version: f.version(), Compared: f.original.Version,
@@ -220,9 +219,9 @@ func (p *planner) driver() {
 // setDialects says which provider names are answered to.
 func (p *planner) setDialects() {
 	names := []string{"lanyard"}
-	for n := range originals {
-		if p.uses(&originals[n]) {
-			names = append(names, originals[n].Provider)
+	for _, o := range originals() {
+		if p.uses(o) {
+			names = append(names, o.Provider)
 		}
 	}
 	for _, c := range p.classes {
@@ -237,8 +236,7 @@ func (p *planner) setDialects() {
 // socket that it has found once.
 func (p *planner) setSocketDirectory() {
 	chosen := p.directory()
-	for n := range p.providers {
-		f := &p.providers[n]
+	for _, f := range p.providers {
 		switch {
 		case f.windows:
 		case f.directory == "":
@@ -261,8 +259,8 @@ const standardDirectory = "/etc/kubernetes/secrets-store-csi-providers"
 
 // directory is where Lanyard's sockets will be.
 func (p *planner) directory() (chosen string) {
-	for n := range p.providers {
-		if f := &p.providers[n]; !f.windows && f.directory != "" && (chosen == "" || f.directory == standardDirectory) {
+	for _, f := range p.providers {
+		if !f.windows && f.directory != "" && (chosen == "" || f.directory == standardDirectory) {
 			chosen = f.directory
 		}
 	}
@@ -273,7 +271,7 @@ func (p *planner) directory() (chosen string) {
 // https://github.com/kubernetes-sigs/secrets-store-csi-driver/blob/v1.6.0/cmd/secrets-store-csi-driver/main.go
 func (p *planner) driverLooksIn(directory string) bool {
 	for _, pods := range p.drivers {
-		looks := []string{"/var/run/secrets-store-csi-providers", "/etc/kubernetes/secrets-store-csi-providers"}
+		looks := []string{"/var/run/secrets-store-csi-providers", standardDirectory}
 		if volume := pods.flags["provider-volume"]; volume != "" {
 			looks[0] = volume
 		}
@@ -321,8 +319,7 @@ func (p *planner) setTokens() {
 
 // others notes what is not of one original.
 func (p *planner) others() {
-	for n := range p.providers {
-		f := &p.providers[n]
+	for _, f := range p.providers {
 		if f.windows {
 			p.notYet(f.object(), "runs on Windows nodes, where Lanyard does not: leave it there, and its flags as they are")
 		}
@@ -333,8 +330,13 @@ func (p *planner) others() {
 	if len(p.csi) == 0 {
 		p.hand("", "there is no CSIDriver %s in what was read: see that the driver is installed, with tokenRequests as said here", driverName)
 	}
+	for _, c := range p.classes {
+		if p.dialects[c.Provider] != nil && c.Provider != "lanyard" && !Plans(c.Provider) {
+			p.differs(message.Printable(c.String()), "is of provider: %s, and is not in this plan; docs/migrate-from-%s.md says how it is switched", c.Provider, c.Provider)
+		}
+	}
 	for _, name := range slices.Compact(p.foreign) {
-		p.differs("DaemonSet "+message.Printable(name), "is none of the four providers, and nothing of it was read")
+		p.differs("DaemonSet "+message.Printable(name), "is none of the five providers, and nothing of it was read")
 	}
 	for _, u := range p.users {
 		for _, v := range u.volumes {

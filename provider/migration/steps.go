@@ -17,25 +17,31 @@ func (p *planner) step(do, check string, commands ...string) {
 }
 
 // install installs the chart with the values.
-const install = "helm upgrade --install lanyard deployment/charts/lanyard --namespace lanyard --create-namespace --values values.yaml"
+const install = "helm upgrade --install lanyard deployment/charts/lanyard --namespace lanyard --values values.yaml"
+
+// ownNamespace makes Lanyard's namespace, whose pods mount directories of the node.
+var ownNamespace = []string{"kubectl create namespace lanyard", "kubectl label namespace lanyard pod-security.kubernetes.io/enforce=privileged"}
+
+// image is what the values leave open.
+const image = " Its values name the image that your nodes can pull (docs/install.md, the image)."
 
 // steps are the way of the switch.
 func (p *planner) steps() {
 	if len(p.ByHand)+len(p.NotYet) > 0 {
 		p.step("See to what is to be done by hand, and to what is not there yet; both stand above the values.", "Nothing of it is left that matters to you.")
 	}
-	p.step("Keep the values, change in them what you have decided, and check every class with their config.", "Both end without a problem.",
+	p.step("Keep the values, change in them what you have decided, and check every class with their config.", "The check ends without a problem.",
 		"lanyard migrate plan --values-only --out values.yaml",
 		"kubectl get secretproviderclasses --all-namespaces --output yaml | tee classes.yaml | lanyard check --config lanyard.yaml -   # lanyard.yaml is what stands below config")
 	p.withoutAddOns()
 	var own []*found
-	for n := range p.providers {
-		if f := &p.providers[n]; !f.windows && f.managed == "" {
+	for _, f := range p.providers {
+		if !f.windows && f.managed == "" {
 			own = append(own, f)
 		}
 	}
 	if len(own) == 0 {
-		p.step("Install Lanyard."+p.copies(), "All its pods are ready; a pod that mounts a class starts; lanyard_mounts_total counts it with the code OK.", install)
+		p.step("Install Lanyard."+image+p.copies(), "All its pods are ready; a pod that mounts a class starts; lanyard_mounts_total counts it with the code OK.", append(slices.Clone(ownNamespace), install)...)
 	} else {
 		p.nodeByNode(own)
 	}
@@ -54,6 +60,12 @@ var addOnRemovals = map[string]string{
 	"aws":   "aws eks delete-addon --cluster-name CLUSTER --addon-name aws-secrets-store-csi-driver-provider",
 }
 
+// What the driver's own chart needs besides.
+const (
+	repository    = "helm repo add secrets-store-csi-driver https://kubernetes-sigs.github.io/secrets-store-csi-driver/charts"
+	secretObjects = " Classes with secretObjects need --set syncSecret.enabled=true besides."
+)
+
 // withoutAddOns replaces a cloud's add-on, which puts back what is changed in its DaemonSets
 // and takes the driver with it.
 func (p *planner) withoutAddOns() {
@@ -61,17 +73,16 @@ func (p *planner) withoutAddOns() {
 	for n, audience := range p.audiences() {
 		driver += fmt.Sprintf(" --set 'tokenRequests[%d].audience=%s'", n, audience)
 	}
-	for n := range p.providers {
-		f := &p.providers[n]
+	for _, f := range p.providers {
 		if f.managed == "" || f.windows {
 			continue
 		}
 		p.step("Remove "+f.managed+", which puts back what is changed in its DaemonSets, and the driver with it. Running pods keep their files; until the driver is back, pods that mount classes neither start nor end.", "No DaemonSet of the add-on is left, and every class is still there; kubectl apply --filename classes.yaml brings them back if not.", addOnRemovals[f.original.Provider])
-		p.step("Install the driver by its own chart, with the tokens that the classes need.", "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", driver)
+		p.step("Install the driver by its own chart, with the tokens that the classes need."+secretObjects, "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", repository, driver)
 		return
 	}
 	if slices.ContainsFunc(p.csi, func(c csiDriver) bool { return c.Metadata.Name == gkeDriverName }) {
-		p.step("Install the driver by its own chart beside GKE's add-on, whose driver takes no other provider. Workloads then change one after another, driver: "+driverName+" in their volumes, and the add-on goes last.", "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", driver)
+		p.step("Install the driver by its own chart beside GKE's add-on, whose driver takes no other provider. Workloads then change one after another, driver: "+driverName+" in their volumes, and the add-on goes last."+secretObjects, "kubectl get csidriver "+driverName+" finds it, and the driver's pods are ready.", repository, driver)
 	}
 }
 
@@ -88,7 +99,7 @@ func (p *planner) nodeByNode(own []*found) {
 	const labelled = " --set-string nodeSelector." + nodeLabel + "=yes"
 	var keep, switched, removed []string
 	switched = append(switched, "kubectl label node NODE "+nodeLabel+"=yes")
-	owner := map[string]int64{}
+	var owner int64 // of the socket's directory, if it is not root
 	for _, f := range own {
 		namespace, name := shellWord(f.daemonSet.Metadata.Namespace), shellWord(f.daemonSet.Metadata.Name)
 		keep = append(keep, fmt.Sprintf(`kubectl --namespace %s patch daemonset %s --type=merge --patch '{"spec": {"template": {"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "%s", "operator": "DoesNotExist"}]}]}}}}}}}'`, namespace, name, nodeLabel))
@@ -99,16 +110,16 @@ func (p *planner) nodeByNode(own []*found) {
 			removed = append(removed, "kubectl --namespace "+namespace+" delete daemonset "+name)
 		}
 		if user := f.container.SecurityContext.RunAsUser; user != 0 && f.directory == p.directory() {
-			owner[f.directory] = user
+			owner = user
 		}
 	}
 	given := ""
-	for directory, user := range owner {
-		given = fmt.Sprintf(" The directory of its socket belongs to the user %d; it must be root's again, because Lanyard is root without the right to write into what is another's.", user)
-		switched = append(switched, "kubectl debug node/NODE --image=busybox --profile=sysadmin -- chown root:root "+shellWord("/host"+directory))
+	if owner != 0 {
+		given = fmt.Sprintf(" The directory of its socket belongs to the user %d; it must be root's again, because Lanyard is root without the right to write into what is another's.", owner)
+		switched = append(switched, "kubectl debug node/NODE --image=busybox --profile=sysadmin -- chown root:root "+shellWord("/host"+p.directory()))
 	}
 	p.step("Keep the other provider on the nodes without the label "+nodeLabel+". Its pods restart. The affinity replaces one that it has: add that one's terms.", "All its pods are ready, and pods that mount classes start.", keep...)
-	p.step("Install Lanyard beside it, on the nodes with the label. None has it yet."+p.copies(), "The DaemonSet is there and has no pods.", install+labelled)
+	p.step("Install Lanyard beside it, on the nodes with the label. None has it yet."+image+p.copies(), "The DaemonSet is there and has no pods.", append(slices.Clone(ownNamespace), install+labelled)...)
 	p.step("Switch one node. The other provider's pod ends there, and Lanyard's begins: it refuses to start on a socket that is still answered, and is tried again. Running pods keep their files; one that starts meanwhile waits for the socket."+given,
 		"Lanyard's pod of the node is ready; a pod that mounts a class starts there; lanyard_mounts_total counts it with the code OK.", switched...)
 	if p.moves() {
@@ -131,7 +142,7 @@ func (p *planner) copies() string {
 
 // moves says whether a socket will be in another directory than before.
 func (p *planner) moves() bool {
-	return slices.ContainsFunc(p.providers, func(f found) bool { return !f.windows && f.directory != "" && f.directory != p.directory() })
+	return slices.ContainsFunc(p.providers, func(f *found) bool { return !f.windows && f.directory != "" && f.directory != p.directory() })
 }
 
 func (p *planner) restarts() (commands []string) {

@@ -53,12 +53,15 @@ var translators = map[string]func(*translation) bool{
 	"vaultAddress":  (*translation).vaultAddress,
 	"azureCloud":    (*translation).azureCloud,
 	"keyCredential": (*translation).keyCredential,
-	"cluster":       func(*translation) bool { return true }, // audience does it for all four
+	"cluster":       func(*translation) bool { return true }, // audience does it for all of them
 }
 
 // storeTypes are the stores of each dialect, with their types.
 var storeTypes = map[string]map[string]string{
 	"vault": {"vault": "vault"},
+
+	"openbao": {"openbao": "vault"},
+
 	"aws":   {"secretsmanager": "aws-secrets-manager", "ssmparameter": "aws-parameter-store"},
 	"azure": {"azure": "azure-key-vault", "azure-node": "azure-key-vault"},
 	"gcp":   {"gcp": "google-secret-manager", "gcp-provider-adc": "google-secret-manager"},
@@ -80,15 +83,15 @@ func (p *planner) store(name, comment string) {
 // translate translates an original: first what its DaemonSets say, then what its classes
 // need.
 func (p *planner) translate(o *Original) {
-	for n := range p.providers {
-		if f := &p.providers[n]; f.original == o && !f.windows {
+	for _, f := range p.providers {
+		if f.original == o && !f.windows {
 			p.daemonSetSettings(f)
 		}
 	}
 	classes := p.said(o)
 	switch o.Provider {
-	case "vault":
-		p.vault(classes)
+	case "vault", "openbao":
+		p.vault(vaults[o.Provider], classes)
 	case "aws":
 		p.aws(classes)
 	case "azure":
@@ -100,7 +103,7 @@ func (p *planner) translate(o *Original) {
 
 // daemonSetSettings translates every flag and variable of a DaemonSet.
 func (p *planner) daemonSetSettings(f *found) {
-	flags, _ := readFlags(f.container)
+	flags := readFlags(f.container)
 	given := map[string]string{}
 	for name, value := range flags {
 		given["-"+name] = value
@@ -124,8 +127,7 @@ func (p *planner) daemonSetSettings(f *found) {
 				continue
 			}
 			t := translation{planner: p, from: f, setting: s, name: name, value: value, given: given}
-			// A flag goes before the variable of the same setting.
-			t.answer(hidden[name], told && len(s.Flags) > 0 && len(s.Environment) > 0)
+			t.answer(hidden[name], told && (s.First || len(s.Flags) > 0 && len(s.Environment) > 0))
 			told = true
 		}
 	}
@@ -143,8 +145,9 @@ func (p *planner) daemonSetSettings(f *found) {
 		p.hand(f.object(), "takes variables from a ConfigMap or Secret (envFrom), which was not read: look up those that the migration page lists")
 	}
 	p.audience(f, given)
-	if o := f.original.Version; f.version() != "" && f.version() != o && !f.unversioned() {
-		p.differs(f.object(), "is version %s; its flags and variables were translated as those of %s", message.Printable(f.version()), o)
+	// A tag without a dot, such as latest, is no version.
+	if o, version := f.original.Version, f.version(); version != o && strings.Contains(version, ".") {
+		p.differs(f.object(), "is version %s; its flags and variables were translated as those of %s", message.Printable(version), o)
 	}
 	for _, label := range slices.Sorted(maps.Keys(f.daemonSet.Spec.Template.Spec.NodeSelector)) {
 		if value := f.daemonSet.Spec.Template.Spec.NodeSelector[label]; label != "kubernetes.io/os" {
@@ -154,16 +157,13 @@ func (p *planner) daemonSetSettings(f *found) {
 	}
 }
 
-// unversioned says that the image's tag is no version.
-func (f *found) unversioned() bool { return !strings.Contains(f.version(), ".") }
-
-// answer notes what becomes of a setting. overruled says that a flag has said it already.
+// answer notes what becomes of a setting. overruled says that another name of it has said it already.
 func (t *translation) answer(hidden, overruled bool) {
 	note := Translated{DaemonSet: t.from.daemonSet.Metadata.String(), Name: t.name, Answer: t.setting.Answer, To: t.setting.To, Here: t.setting.Here}
 	switch {
 	case t.setting.Answer == answerNone:
 	case overruled:
-		note.Answer, note.Here = answerNone, "a flag of the same setting goes before it"
+		note.Answer, note.Here = answerNone, "another flag or variable for the same goes before it"
 	case t.setting.Answer == answerLater:
 		if t.value == "false" {
 			note.Answer = answerNone

@@ -9,19 +9,24 @@ import (
 	"unicode"
 )
 
-// maxEntries is the maximum number of files that one object expands into.
-const maxEntries = 1000
+// The maximum number of files that one object expands into, and of the parts of a key
+// between slashes.
+const (
+	maxEntries = 1000
+	maxParts   = 16
+)
 
 // Entry is one file of an expanded object.
 type Entry struct {
-	// Name is the key, which is safe as the name of a file.
+	// Name is the key, which is safe as the path of a file below a directory.
 	Name string
 	Data []byte
 }
 
 // Expand returns one entry for each top-level key of a JSON object, sorted by
 // name, with the data that a property of that name would select: a string's
-// text, and compact JSON for anything else. A key that is null has no entry.
+// text, and compact JSON for anything else. A key that is null has no entry, and one
+// with slashes is a file in directories.
 // An object without entries is ErrNothing; names that cannot be files are an
 // error that names them all.
 func Expand(value []byte) ([]Entry, error) {
@@ -43,7 +48,7 @@ func Expand(value []byte) ([]Entry, error) {
 		total    int
 	)
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		if reason := badFileName(key); reason != "" {
+		if reason := badPath(key, object); reason != "" {
 			problems = append(problems, fmt.Sprintf("key %.64q %s", key, reason))
 			continue
 		}
@@ -67,6 +72,25 @@ func Expand(value []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// badPath says why a key of the object cannot be the path of a file, or nothing.
+func badPath(key string, object map[string]any) string {
+	if strings.Count(key, "/") >= maxParts {
+		return fmt.Sprintf("has more than %d parts between slashes", maxParts)
+	}
+	parts := strings.Split(key, "/")
+	for i, part := range parts {
+		if reason := badFileName(part); reason != "" && len(parts) > 1 {
+			return fmt.Sprintf("has a part that %s", reason)
+		} else if reason != "" {
+			return reason
+		}
+		if above := strings.Join(parts[:i], "/"); i > 0 && object[above] != nil {
+			return fmt.Sprintf("needs a directory where key %.64q is a file", above)
+		}
+	}
+	return ""
+}
+
 // badFileName says why a key cannot be the name of a file, or nothing. Names
 // that begin with two dots are the kubelet's own in a volume.
 func badFileName(name string) string {
@@ -77,8 +101,6 @@ func badFileName(name string) string {
 		return "cannot be a file name"
 	case strings.HasPrefix(name, ".."):
 		return "begins with two dots, which a file name may not"
-	case strings.Contains(name, "/"):
-		return "holds a slash, which a file name may not"
 	case len(name) > 255:
 		return "is longer than a file name may be (255 bytes)"
 	case strings.ContainsFunc(name, unicode.IsControl):

@@ -66,7 +66,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestExpand(t *testing.T) {
-	entries, err := Expand([]byte(`{"b":"text\n","a":12345678901234567890,"c":{"y":[1,true],"x":null},"d":null,"e":"","f":false,".g":"x","é":"y"}`))
+	entries, err := Expand([]byte(`{"b":"text\n","a":12345678901234567890,"c":{"y":[1,true],"x":null},"d":null,"e":"","f":false,".g":"x","é":"y","g/h/i":"deep","g/h.i":"","g/none":null,"g/none/j":1}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestExpand(t *testing.T) {
 	for _, entry := range entries {
 		got = append(got, fmt.Sprintf("%s=%s", entry.Name, entry.Data))
 	}
-	want := []string{".g=x", "a=12345678901234567890", "b=text\n", `c={"x":null,"y":[1,true]}`, "e=", "f=false", "é=y"}
+	want := []string{".g=x", "a=12345678901234567890", "b=text\n", `c={"x":null,"y":[1,true]}`, "e=", "f=false", "g/h.i=", "g/h/i=deep", "g/none/j=1", "é=y"}
 	if strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("Expand = %q, want %q", got, want)
 	}
@@ -98,14 +98,20 @@ func TestExpandRefuses(t *testing.T) {
 		"text":                  {`"planted"`, []string{"not a JSON object"}},
 		"null":                  {`null`, []string{"not a JSON object"}},
 		"no JSON":               {`planted`, []string{"not JSON"}},
-		"a slash":               {`{"a/b":"planted"}`, []string{`key "a/b" holds a slash`}},
+		"a leading slash":       {`{"/b":"planted"}`, []string{`key "/b" has a part that is empty and cannot be a file name`}},
+		"a slash at the end":    {`{"b/":"planted"}`, []string{`key "b/" has a part that is empty`}},
+		"a way out":             {`{"a/../../b":"planted"}`, []string{`key "a/../../b" has a part that begins with two dots`}},
+		"the same directory":    {`{"a/./b":"planted"}`, []string{`key "a/./b" has a part that cannot be a file name`}},
+		"a long part":           {`{"a/` + strings.Repeat("x", 256) + `":"planted"}`, []string{`has a part that is longer than a file name may be`}},
+		"too deep":              {`{"` + strings.Repeat("a/", 16) + `b":"planted"}`, []string{`has more than 16 parts between slashes`}},
+		"a file as a directory": {`{"a":"file","a/b":"planted","a/b/c":1}`, []string{`key "a/b" needs a directory where key "a" is a file`, `key "a/b/c" needs a directory where key "a" is a file`}},
 		"up":                    {`{"..":"planted"}`, []string{`key ".."`}},
 		"here":                  {`{".":"planted"}`, []string{`key "."`}},
 		"the kubelet's own":     {`{"..data":"planted"}`, []string{`key "..data" begins with two dots`}},
 		"empty":                 {`{"":"planted"}`, []string{"is empty"}},
 		"control character":     {`{"a\u0000":"planted","b\nc":1}`, []string{`key "a\x00" holds a control`, `key "b\nc"`}},
 		"too long":              {`{"` + long + `":"planted"}`, []string{"255 bytes"}},
-		"all of them at once":   {`{"a/b":1,"..":2,"ok":3}`, []string{`key "a/b"`, `key ".."`, "`property` instead"}},
+		"all of them at once":   {`{"a//b":1,"..":2,"ok":3}`, []string{`key "a//b"`, `key ".."`, "`property` instead"}},
 		"more than can be read": {`{"/0":1,"/1":1,"/2":1,"/3":1,"/4":1,"/5":1,"/6":1,"/7":1,"/8":1,"/9":1,"/a":1,"/b":1}`, []string{"and 2 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ package spec
 
 import (
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,8 @@ import (
 // the class says and nothing that the operator's configuration adds.
 type Class struct {
 	// Stores are the settings of the stores that the class defines or adds
-	// to, by name, each with its "type" where the class gives one.
+	// to, by name, each with its "type" where the class gives one, and with its
+	// BaseField if it is a store of the operator's under another name.
 	Stores map[string]map[string]any
 	// Defaults are what the dialect implies of those stores, as Stores has
 	// it. They hold only for a store that the operator's configuration does
@@ -86,6 +88,29 @@ func (o Object) ID() string {
 		return o.Name
 	}
 	return o.Path
+}
+
+// Named returns the places of the objects that a person calls name: by the path, else by
+// the name, else by the store's own name for the secret or the end of it.
+func (c *Class) Named(name string) []int {
+	ways := []func(Object) bool{
+		func(o Object) bool { return o.Path == name },
+		func(o Object) bool { return o.Name == name },
+		func(o Object) bool { return o.Key == name },
+		func(o Object) bool { return strings.HasSuffix(o.Key, "/"+name) },
+	}
+	for _, is := range ways {
+		var found []int
+		for i, o := range c.Objects {
+			if name != "" && is(o) {
+				found = append(found, i)
+			}
+		}
+		if found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // A Dialect turns the parameters of a class into a Class. It judges syntax

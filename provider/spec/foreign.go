@@ -11,6 +11,9 @@ import (
 // problem or without effect.
 const unknownField = "unknown "
 
+// ofAnother begins the one problem of parameters that are those of another dialect.
+const ofAnother = "these parameters are of provider: "
+
 // Another returns the one problem of parameters that are those of another dialect than
 // the one called name, which found the problems and what has no effect: the other knows
 // every name that this one does not. It returns nil for all else. A class that was copied, or whose provider
@@ -39,6 +42,10 @@ func Another(dialects map[string]Dialect, name string, parameters map[string]str
 	}
 	return Problems{{Text: fmt.Sprintf("these parameters are of provider: %s and not of provider: %s; set the provider of the class, and convert it with lanyard convert if it is to be of another", strings.Join(fitting, " or "), name)}}
 }
+
+// OfAnother says that the problem is that of Another, beside which nothing that has no
+// effect is to be told.
+func (p Problems) OfAnother() bool { return len(p) == 1 && strings.HasPrefix(p[0].Text, ofAnother) }
 
 // unknown counts the names that the dialect does not know.
 func (p Problems) unknown() int { return len(p.Unknown()) }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -84,7 +85,7 @@ func (c *Class) Number(i int) int {
 }
 
 // InDialect returns the problems with the dialect's names of fields, those that the
-// texts mention included, and the numbers of the class's entries.
+// texts mention included, and the numbers of the class's entries, each once.
 func (c *Class) InDialect(problems Problems) Problems {
 	for i, p := range problems {
 		store := p.Store
@@ -103,5 +104,12 @@ func (c *Class) InDialect(problems Problems) Problems {
 		p.Field = c.Words.Of(p.Field)
 		problems[i] = p
 	}
-	return problems
+	// What is wrong with several stores of a class has one field of the dialect.
+	var told Problems
+	for _, p := range problems {
+		if !slices.ContainsFunc(told, func(before Problem) bool { return before.String() == p.String() }) {
+			told = append(told, p)
+		}
+	}
+	return told
 }

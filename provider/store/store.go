@@ -194,13 +194,15 @@ type ClusterReader interface {
 	LooksUp() strict.Problems
 }
 
-// FailoverChecker is a Store that reads from a second place while the first is
+// FailoverChecker is a Store that may read from a second place while the first is
 // unavailable.
 type FailoverChecker interface {
 	Store
+	// ChecksFailover says whether there is a second place that is to be looked at now and
+	// then for what ref names. It makes no call. ref has passed Check.
+	ChecksFailover(ref Reference) bool
 	// CheckFailover says whether the identity may read there what ref names: nil if it
-	// may, or if there is no second place. The value is dropped. ref has passed Check,
-	// and was read.
+	// may. The value is dropped. ChecksFailover is true of ref, and ref was read.
 	CheckFailover(ctx context.Context, as identity.Identity, ref Reference) error
 }
 

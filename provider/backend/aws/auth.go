@@ -55,6 +55,10 @@ type Auth struct {
 	Chain []string `yaml:"chain"`
 	// ExternalID is sent for each role of Chain, for trust policies that ask for it.
 	ExternalID string `yaml:"externalID"`
+	// SessionName is what CloudTrail shows beside the role, and Tags are the session's,
+	// which are sent for each role of Chain. Both may hold the places of the identity.
+	SessionName string            `yaml:"sessionName"`
+	Tags        map[string]string `yaml:"tags"`
 	// STSEndpoint is where tokens are exchanged and roles assumed; empty means
 	// the region's own.
 	STSEndpoint string `yaml:"stsEndpoint"`
@@ -96,6 +100,7 @@ func (a *Auth) check(byOperator bool, problems *remote.Problems) {
 		}
 	}
 	checkExternalID("auth", a.ExternalID, a.Chain, problems)
+	a.checkSession(problems)
 	if strings.ContainsFunc(a.Audience, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(a.Audience) > 256 {
 		problems.Add("auth.audience", "must be one of the audiences in spec.tokenRequests of the CSIDriver, such as %s", stsAudience)
 	}

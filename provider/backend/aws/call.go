@@ -25,15 +25,19 @@ const (
 	maxPause   = 5 * time.Second
 )
 
-// Access is one store's way to AWS. It is safe for concurrent use.
+// Access is one store's way to AWS. A store embeds it, and has by it what is alike for all:
+// Close of store.Store, and the whole of store.Prober and store.ClusterReader. It is safe
+// for concurrent use.
 type Access struct {
 	platform *Platform
 	settings Settings
 	// failoverCheck is one of the words for it; empty for what keeps no values.
 	failoverCheck string
 
-	node     *Node        // nil for pods
-	http     *http.Client // to the service
+	node     *Node                // nil for pods
+	service  EndpointOf           // nil for what is no store
+	over     [2]*remote.Transport // to the service and to the STS
+	http     *http.Client         // to the service
 	stsHTTP  *http.Client
 	nodeHTTP *http.Client
 	trusted  string // digest of settings.TLS and of the ways to credentials; may be empty
@@ -47,7 +51,7 @@ type Access struct {
 // name, and makes no call. The error wraps fault.ErrInvalid.
 func (p *Platform) Connect(storeType string, settings Settings) (*Access, error) {
 	a := &Access{platform: p, settings: settings, release: func() {}}
-	for _, way := range []struct {
+	for i, way := range []struct {
 		client  **http.Client
 		network remote.Network
 	}{{&a.http, settings.Networks.Service}, {&a.stsHTTP, settings.Networks.STS}, {&a.nodeHTTP, settings.Networks.Node}} {
@@ -58,6 +62,9 @@ func (p *Platform) Connect(storeType string, settings Settings) (*Access, error)
 		}
 		before := a.release
 		*way.client, a.release = transport.Client(storeType), func() { before(); release() }
+		if i < len(a.over) {
+			a.over[i] = transport
+		}
 	}
 	ways := settings.Networks
 	ways.Service = remote.Network{}
@@ -67,8 +74,9 @@ func (p *Platform) Connect(storeType string, settings Settings) (*Access, error)
 	return a, nil
 }
 
-// ConnectStore is Connect for a store of values, whose fields it decodes and checks. byOperator says that the operator's configuration names the
-// store, and service finds the endpoints that AWS has for it.
+// ConnectStore is Connect for a store of values, whose fields it decodes and checks.
+// byOperator says that the operator's configuration names the store, and service finds
+// the endpoints that AWS has for it.
 func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOperator bool, over Networks, service EndpointOf) (*Access, error) {
 	settings := storeSettings{Settings: DefaultSettings(), FailoverCheck: checkDaily}
 	problems := remote.Decode(fields, &settings)
@@ -85,6 +93,7 @@ func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOpera
 		return nil, err
 	}
 	access.failoverCheck = settings.FailoverCheck
+	access.Finds(service)
 	return access, nil
 }
 

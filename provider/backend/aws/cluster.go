@@ -12,11 +12,8 @@ import (
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
-// What the cluster's objects say is asked again after about this long.
-const (
-	roleFor   = 5 * time.Minute
-	regionFor = 24 * time.Hour
-)
+// regionFor is after about how long the node's region is asked for again.
+const regionFor = 24 * time.Hour
 
 // regionLabel is where a node names its region.
 // https://kubernetes.io/docs/reference/labels-annotations-taints/#topologykubernetesioregion
@@ -42,19 +39,14 @@ func (p *Platform) annotatedRole(ctx context.Context, as identity.Identity) (str
 	if p.cluster == nil {
 		return "", fault.Failf(fault.ErrInvalid, "no role is named; give auth.role, the ARN of the role that the service account may assume")
 	}
-	// Of the identity, the name alone decides.
-	key := credential.Key{Identity: identity.Key{Namespace: as.Namespace, ServiceAccount: as.ServiceAccount}, Issuer: roleAnnotation}
-	return p.fact(ctx, key, roleFor, func(ctx context.Context) (string, error) {
-		role, err := p.cluster.Annotation(ctx, as.Namespace, as.ServiceAccount, roleAnnotation)
+	return p.facts.Annotation(ctx, p.cluster, as, roleAnnotation, func(role string) error {
 		switch {
-		case err != nil:
-			return "", remote.ClusterFailure(err)
 		case role == "":
-			return "", fault.Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
+			return fault.Failf(fault.ErrInvalid, "no role is named: service account %s in namespace %s has no annotation %s; add it, or give auth.role", message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), roleAnnotation)
 		case !isRole(role):
-			return "", fault.Failf(fault.ErrInvalid, "the annotation %s of service account %s in namespace %s %s", roleAnnotation, message.Excerpt(as.ServiceAccount), message.Excerpt(as.Namespace), notRole)
+			return credential.WrongAnnotation(as, roleAnnotation, notRole)
 		}
-		return role, nil
+		return nil
 	})
 }
 
@@ -63,7 +55,7 @@ func (p *Platform) nodeRegion(ctx context.Context) (string, error) {
 	if p.cluster == nil {
 		return "", fault.Failf(fault.ErrInvalid, "no region is named; give region, such as eu-west-1")
 	}
-	return p.fact(ctx, credential.Key{Issuer: regionLabel}, regionFor, func(ctx context.Context) (string, error) {
+	return p.facts.Get(ctx, credential.Key{Issuer: regionLabel}, regionFor, func(ctx context.Context) (string, error) {
 		region, err := p.cluster.NodeLabel(ctx, regionLabel)
 		switch {
 		case err != nil:
@@ -73,15 +65,4 @@ func (p *Platform) nodeRegion(ctx context.Context) (string, error) {
 		}
 		return region, nil
 	})
-}
-
-func (p *Platform) fact(ctx context.Context, key credential.Key, life time.Duration, ask func(context.Context) (string, error)) (string, error) {
-	known, err := p.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
-		fact, err := ask(ctx)
-		return fact, p.now().Add(life), err
-	})
-	if err != nil {
-		return "", err
-	}
-	return known.Credential, nil
 }

@@ -32,9 +32,7 @@ const maxAnswerBytes = 16 << 20
 
 // Cluster answers what the cluster's objects say of a pod's place in AWS.
 type Cluster interface {
-	// Annotation is an annotation of a service account; empty if it has none.
-	// The error wraps a kind of package fault.
-	Annotation(ctx context.Context, namespace, serviceAccount, name string) (string, error)
+	credential.Cluster
 	// NodeLabel is a label of the node that this process runs on; empty if it
 	// has none. The error wraps a kind of package fault.
 	NodeLabel(ctx context.Context, name string) (string, error)
@@ -67,7 +65,7 @@ type Platform struct {
 	now         func() time.Time
 	transports  *remote.Transports
 	credentials *credential.Cache[awssdk.Credentials]
-	facts       *credential.Cache[string] // what Cluster said
+	facts       *credential.Facts
 }
 
 // New returns a Platform that works until Close.
@@ -76,7 +74,7 @@ func New(opts Options) *Platform {
 	return &Platform{
 		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil}),
 		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
-		facts:       credential.New[string](credential.Options{Now: opts.Now, Timeout: 10 * time.Second}),
+		facts:       credential.NewFacts(opts.Now),
 	}
 }
 

@@ -44,16 +44,34 @@ func (a *Access) ChecksFailover() bool {
 	return a.failoverCheck == checkDaily && len(a.settings.FailoverRegions) > 0
 }
 
-// CallFailovers makes a call once in each further region, and returns the first error
-// that tells of a refusal, else one of a region that is unavailable.
-func (a *Access) CallFailovers(ctx context.Context, as identity.Identity, what string, call func(context.Context, Target) error) error {
+// Get makes a call for a value, as Call does. If each read asks the further regions too,
+// what one of those refuses or lacks fails it; one that is unavailable does not.
+func Get[V any](ctx context.Context, a *Access, as identity.Identity, what string, call func(context.Context, Target) (V, error)) (value V, err error) {
+	err = a.Call(ctx, as, what, func(ctx context.Context, target Target) (err error) {
+		value, err = call(ctx, target)
+		return err
+	})
+	if err == nil && a.AlwaysChecksFailover() {
+		if err = CheckFailover(ctx, a, as, what, call); errors.Is(err, fault.ErrUnavailable) {
+			err = nil
+		}
+	}
+	return value, err
+}
+
+// CheckFailover makes a call for a value once in each further region, and returns the
+// first error that tells of a refusal, else one of a region that is unavailable.
+func CheckFailover[V any](ctx context.Context, a *Access, as identity.Identity, what string, call func(context.Context, Target) (V, error)) error {
 	regions, err := a.regions(ctx)
 	if err != nil {
 		return err
 	}
 	var unavailable error
 	for i := 1; i < len(regions); i++ {
-		failed := a.inRegion(ctx, as, regions, i, 1, 0, call)
+		failed := a.inRegion(ctx, as, regions, i, 1, 0, func(ctx context.Context, target Target) error {
+			_, err := call(ctx, target)
+			return err
+		})
 		switch {
 		case failed == nil:
 			continue

@@ -42,7 +42,7 @@ func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regio
 		Identity: as.Key(), Audience: auth.audience(),
 		// Whatever leads to other credentials, or to others who grant them.
 		Issuer: fmt.Sprintf("%s %q %q %t %t%s", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack, a.trusted),
-		Role:   strings.Join(append([]string{role}, auth.Chain...), " ") + " " + auth.ExternalID,
+		Role:   strings.Join(append([]string{role}, auth.Chain...), " ") + " " + auth.ExternalID + " " + auth.sessionKey(),
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {
 		return a.exchange(ctx, as, role, regions)
@@ -78,13 +78,16 @@ func (a *Access) exchange(ctx context.Context, as identity.Identity, role string
 		}
 		return awssdk.Credentials{}, time.Time{}, &CallError{Kind: kind, Text: err.Error(), cause: err}
 	}
+	called, failed := auth.session(as)
+	if failed != nil {
+		return awssdk.Credentials{}, time.Time{}, failed
+	}
 	var got awssdk.Credentials
-	var failed *CallError
 	if auth.Method == methodPodIdentity {
 		got, failed = a.askAgents(ctx, token.JWT)
 	} else {
 		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
-			return assumeWithToken(ctx, client, role, sessionName(as), auth.audience(), token.JWT)
+			return assumeWithToken(ctx, client, role, called.name, auth.audience(), token.JWT)
 		})
 	}
 	for _, next := range auth.Chain {
@@ -93,26 +96,13 @@ func (a *Access) exchange(ctx context.Context, as identity.Identity, role string
 		}
 		before := got
 		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
-			return assumeNext(ctx, client, next, auth.ExternalID, sessionName(as), before)
+			return assumeNext(ctx, client, next, auth.ExternalID, called, before)
 		})
 	}
 	if failed != nil {
 		return awssdk.Credentials{}, time.Time{}, failed
 	}
 	return got, got.Expires, nil
-}
-
-// sessionName is what CloudTrail shows beside the role: at most 64 of the
-// characters that names in Kubernetes have and a few more.
-func sessionName(as identity.Identity) string {
-	name := "lanyard." + as.Namespace + "." + as.ServiceAccount
-	name = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
-			return r
-		}
-		return '_'
-	}, name)
-	return name[:min(len(name), 64)]
 }
 
 // stsOptions are those of a region's STS. An endpoint of the settings is the one
@@ -234,8 +224,8 @@ func assumeWithToken(ctx context.Context, client *sts.Client, role, session, aud
 
 // assumeNext is a further role of a chain.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-func assumeNext(ctx context.Context, client *sts.Client, role, externalID, session string, as awssdk.Credentials) (*types.Credentials, *CallError) {
-	input := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session}
+func assumeNext(ctx context.Context, client *sts.Client, role, externalID string, called session, as awssdk.Credentials) (*types.Credentials, *CallError) {
+	input := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &called.name, Tags: called.tags}
 	if externalID != "" {
 		input.ExternalId = &externalID
 	}
@@ -243,10 +233,16 @@ func assumeNext(ctx context.Context, client *sts.Client, role, externalID, sessi
 		o.Credentials = credentials.StaticCredentialsProvider{Value: as}
 	})
 	if err == nil {
-		return ofRole(answer.Credentials, answer.AssumedRoleUser, role, session)
+		return ofRole(answer.Credentials, answer.AssumedRoleUser, role, called.name)
 	}
 	f := Explain(err)
 	f.Text = fmt.Sprintf("AssumeRole of %s (auth.chain): %s", message.Excerpt(role), f.Text)
+	if f.Code == "PackedPolicyTooLarge" {
+		f.Text += "; give fewer or shorter tags in auth.tags"
+	}
+	if errors.Is(f, fault.ErrDenied) && len(called.tags) > 0 {
+		f.Text += "; check that its trust policy allows sts:TagSession with the tags of auth.tags to the role before it, as does that role's own policy"
+	}
 	if errors.Is(f, fault.ErrDenied) {
 		f.Text += "; check that the role exists, that its trust policy allows the role before it with the external ID of auth.externalID if it asks for one, and that that role may assume it"
 	}

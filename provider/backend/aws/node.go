@@ -150,7 +150,7 @@ func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk
 		}
 		before := got
 		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
-			return assumeNext(ctx, client, next, a.node.ExternalID, nodeSession, before)
+			return assumeNext(ctx, client, next, a.node.ExternalID, session{name: nodeSession}, before)
 		})
 	}
 	return got, failed

@@ -84,8 +84,9 @@ func TestNamesOfSessionsAreWhatSTSTakes(t *testing.T) {
 		{"prod", "web:x/y z", "lanyard.prod.web_x_y_z"},
 		{strings.Repeat("n", 63), "web", "lanyard." + strings.Repeat("n", 56)},
 	} {
-		if got := sessionName(identity.Identity{Namespace: test.namespace, ServiceAccount: test.account}); got != test.want {
-			t.Errorf("sessionName = %q, want %q", got, test.want)
+		auth := DefaultSettings().Auth
+		if got, failed := auth.session(identity.Identity{Namespace: test.namespace, ServiceAccount: test.account}); failed != nil || got.name != test.want {
+			t.Errorf("the session is called %q, want %q", got.name, test.want)
 		}
 	}
 }

@@ -40,13 +40,13 @@ type Networks struct{ Service, STS, Node remote.Network }
 
 // DefaultSettings are what holds where nobody says otherwise.
 func DefaultSettings() Settings {
-	return Settings{Timeout: defaultTimeout, Retries: defaultRetries, Auth: Auth{Method: methodWebIdentity, AddressType: addressAuto}}
+	return Settings{Timeout: defaultTimeout, Retries: defaultRetries, Auth: Auth{Method: methodWebIdentity, SessionName: defaultSession, AddressType: addressAuto}}
 }
 
 // WorkloadSettings are those of Settings with which AWS itself decides what the
 // pod may have, since the pod's own token must be good for them.
 func WorkloadSettings() []string {
-	return []string{"region", "failoverRegions", "auth.method", "auth.role", "auth.chain", "auth.externalID", "auth.addressType"}
+	return []string{"region", "failoverRegions", "auth.method", "auth.role", "auth.chain", "auth.externalID", "auth.sessionName", "auth.tags", "auth.addressType"}
 }
 
 // Check notes what is wrong with the settings. byOperator says that the

@@ -3,12 +3,9 @@ package azure
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
-	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
 
@@ -19,16 +16,6 @@ const (
 	clientAnnotation = "azure.workload.identity/client-id"
 	tenantAnnotation = "azure.workload.identity/tenant-id"
 )
-
-// annotationsFor is after about how long annotations are read again.
-const annotationsFor = 5 * time.Minute
-
-// Cluster answers what the cluster's objects say of a pod's place in Azure.
-type Cluster interface {
-	// Annotation is an annotation of a service account; empty if it has none.
-	// The error wraps a kind of package fault.
-	Annotation(ctx context.Context, namespace, serviceAccount, name string) (string, error)
-}
 
 // subject is as whom a pod logs in.
 type subject struct {
@@ -55,7 +42,8 @@ func (v *Vault) subject(ctx context.Context, as identity.Identity) (subject, err
 		s.unnamed = "; the annotation " + clientAnnotation + " of " + account + " is not read, because the operator's configuration does not set policy.readObjects"
 		return s, nil
 	}
-	client, err := v.annotation(ctx, as, clientAnnotation)
+	isClient := func(text string) bool { return !strings.ContainsFunc(text, notIDText) && len(text) <= maxTextBytes }
+	client, err := v.annotation(ctx, as, clientAnnotation, isClient, "must be a client ID")
 	if err != nil {
 		return s, err
 	}
@@ -63,29 +51,21 @@ func (v *Vault) subject(ctx context.Context, as identity.Identity) (subject, err
 		s.unnamed = "; " + account + " has no annotation " + clientAnnotation
 		return s, nil
 	}
-	if strings.ContainsFunc(client, notIDText) || len(client) > maxTextBytes {
-		return s, fault.Failf(fault.ErrInvalid, "the annotation %s of %s must be a client ID", clientAnnotation, account)
-	}
 	s.method, s.clientID = methodWorkloadIdentity, client
-	if s.tenant != "" {
-		return s, nil
-	}
-	if s.tenant, err = v.annotation(ctx, as, tenantAnnotation); err == nil && s.tenant != "" && !tenant.MatchString(s.tenant) {
-		err = fault.Failf(fault.ErrInvalid, "the annotation %s of %s must be a tenant's ID", tenantAnnotation, account)
+	if s.tenant == "" {
+		s.tenant, err = v.annotation(ctx, as, tenantAnnotation, tenant().MatchString, "must be a tenant's ID")
 	}
 	return s, err
 }
 
-// annotation is what the pod's service account has under the name.
-func (v *Vault) annotation(ctx context.Context, as identity.Identity, name string) (string, error) {
-	// Of the identity, the name alone decides.
-	key := credential.Key{Identity: identity.Key{Namespace: as.Namespace, ServiceAccount: as.ServiceAccount}, Issuer: name}
-	fact, err := v.logins.facts.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
-		text, err := v.pool.cluster.Annotation(ctx, as.Namespace, as.ServiceAccount, name)
-		return strings.TrimSpace(text), v.now().Add(annotationsFor), remote.ClusterFailure(err)
+// annotation is what the pod's service account has under the name, without white space
+// around it.
+func (v *Vault) annotation(ctx context.Context, as identity.Identity, name string, valid func(string) bool, wrong string) (string, error) {
+	text, err := v.logins.facts.Annotation(ctx, v.pool.cluster, as, name, func(text string) error {
+		if text = strings.TrimSpace(text); text != "" && !valid(text) {
+			return credential.WrongAnnotation(as, name, wrong)
+		}
+		return nil
 	})
-	if err != nil {
-		return "", err
-	}
-	return fact.Credential, nil
+	return strings.TrimSpace(text), err
 }

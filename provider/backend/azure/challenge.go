@@ -50,9 +50,9 @@ func hostOf(address string) string {
 	return parsed.Hostname()
 }
 
-// accepted is the tenant, empty if nobody names it, and the resource to get a token for: as known, else as the
-// vault says, in which case its host must lie below the resource's, so that no
-// other server is given a token for Key Vault.
+// accepted is the tenant, empty if nobody names it, and the resource to get a token for:
+// as known, else as the vault says, in which case its host must lie below the resource's,
+// so that no other server is given a token for Key Vault.
 // https://aka.ms/azsdk/blog/vault-uri
 func (v *Vault) accepted(ctx context.Context, tenant string) (challenge, error) {
 	known := v.config.known()
@@ -145,7 +145,7 @@ func parseChallenge(header string) (challenge, error) {
 		}
 	}
 	switch {
-	case !tenant.MatchString(c.tenant):
+	case !tenant().MatchString(c.tenant):
 		return challenge{}, errors.New("the challenge names no tenant")
 	case c.resource == "":
 		return challenge{}, errors.New("the challenge names no resource")

@@ -49,7 +49,7 @@ type Options struct {
 	// pods are served.
 	Person *Person
 	// Cluster tells the annotations of service accounts; nil means that none are read.
-	Cluster Cluster
+	Cluster credential.Cluster
 	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil means
 	// always.
 	ClusterAllowed func() bool
@@ -72,7 +72,7 @@ type Pool struct {
 	now        func() time.Time
 	observed   string
 	transports *remote.Transports
-	cluster    Cluster
+	cluster    credential.Cluster
 	allowed    func() bool // to ask the cluster
 
 	logins *remote.Shared[way, *logins]
@@ -107,7 +107,7 @@ func (p *Pool) Connect(config *Settings) (*Vault, error) {
 		return nil, err
 	}
 	return &Vault{
-		pool: p, config: config, hostPort: remote.HostPort(address), now: p.now, transport: transporter{transport.Client(p.observed)},
+		pool: p, config: config, hostPort: remote.HostPort(address), now: p.now, over: transport, transport: transporter{transport.Client(p.observed)},
 		logins: logins, release: func() { releaseLogins(); release() },
 		host:       address.Host,
 		backoff:    remote.Backoff{Timeout: config.Timeout, Retries: config.Retries, First: firstPause, Max: maxPause},
@@ -122,6 +122,7 @@ type Vault struct {
 	config    *Settings
 	hostPort  string // that the config's address dials
 	now       func() time.Time
+	over      *remote.Transport
 	transport transporter
 	logins    *logins
 	release   func()         // of the transport and the logins

@@ -16,9 +16,10 @@ import (
 // service, and the tokens that were got over them. A token that another set of
 // authorities vouched for is never shared.
 type logins struct {
+	over      *remote.Transport // to Entra ID, or a token proxy
 	metadata  transporter
 	tokens    *credential.Cache[secret.Bytes]
-	facts     *credential.Cache[string] // what the cluster said of service accounts
+	facts     *credential.Facts
 	discovery *discovery
 	release   func() // of the transports
 }
@@ -61,9 +62,9 @@ func (p *Pool) openLogins(by way) (*logins, error) {
 		transport = proxied{transporter{made.Client(p.observed)}, to}
 	}
 	return &logins{
-		metadata: transporter{local.Client(p.observed)}, release: release, discovery: &discovery{transport: transport, now: p.now},
+		over: made, metadata: transporter{local.Client(p.observed)}, release: release, discovery: &discovery{transport: transport, now: p.now},
 		tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
-		facts:  credential.New[string](credential.Options{Now: p.now}),
+		facts:  credential.NewFacts(p.now),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
@@ -83,10 +84,10 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	if _, _, err := net.SplitHostPort(s.Endpoint); s.Endpoint != "" && err != nil {
 		problems.Add("endpoint", "must be a host and a port, such as 10.0.0.4:443")
 	}
-	if s.APIVersion != "" && !apiVersion.MatchString(s.APIVersion) {
+	if s.APIVersion != "" && !apiVersion().MatchString(s.APIVersion) {
 		problems.Add("apiVersion", "must be a version of the Key Vault API, such as 7.4 or 2025-07-01")
 	}
-	if s.TenantID != "" && !tenant.MatchString(s.TenantID) {
+	if s.TenantID != "" && !tenant().MatchString(s.TenantID) {
 		problems.Add("tenantID", "must be the tenant's ID or one of its domains: letters, digits, dots and dashes")
 	}
 	s.Auth.check(s.byOperator, problems)
@@ -114,10 +115,12 @@ func (s *Settings) checkReach(problems *remote.Problems) {
 
 var (
 	// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftkeyvault
-	vaultName  = regexp.MustCompile(`^[a-zA-Z](?:-?[a-zA-Z0-9]){2,23}$`)
-	dnsName    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
-	tenant     = regexp.MustCompile(`^[a-zA-Z0-9.-]{1,253}$`)
-	apiVersion = regexp.MustCompile(`^[0-9]{1,4}(?:\.[0-9]|-[0-9]{2}-[0-9]{2})(?:-preview(?:\.[0-9])?)?$`)
+	vaultName  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z](?:-?[a-zA-Z0-9]){2,23}$`) })
+	dnsName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`) })
+	tenant     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9.-]{1,253}$`) })
+	apiVersion = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[0-9]{1,4}(?:\.[0-9]|-[0-9]{2}-[0-9]{2})(?:-preview(?:\.[0-9])?)?$`)
+	})
 )
 
 // fillCloud sets what the cloud says and nobody else does.
@@ -170,10 +173,10 @@ func (s *Settings) checkWhich(problems *remote.Problems) {
 	if s.HSM != "" {
 		field, name = "hsm", s.HSM
 	}
-	if !vaultName.MatchString(name) || len(name) > 24 {
+	if !vaultName().MatchString(name) || len(name) > 24 {
 		problems.Add(field, "must be the name alone, 3 to 24 letters, digits and single dashes, beginning with a letter; a whole URL goes into `address` in the operator's configuration, or of a class of provider lanyard")
 	}
-	if !dnsName.MatchString(s.DNSSuffix) {
+	if !dnsName().MatchString(s.DNSSuffix) {
 		problems.Add("dnsSuffix", "must be a domain such as vault.azure.net")
 	}
 	s.Address = "https://" + strings.ToLower(name) + "." + strings.ToLower(s.DNSSuffix)

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"strings"
 
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
@@ -33,8 +32,9 @@ func (t *TokenProxy) check(byOperator, used bool, problems *remote.Problems) {
 	case given && (t.URL == "" || t.ServerName == ""):
 		problems.Add(field, "needs the proxy's url, and serverName: what AZURE_KUBERNETES_TOKEN_PROXY and AZURE_KUBERNETES_SNI_NAME are in pods of the cluster that are bound to an identity")
 	case given:
-		t.URL = checkProxyURL(t.URL, problems)
-		if !dnsName.MatchString(t.ServerName) {
+		// https://github.com/Azure/azure-sdk-for-go/blob/main/sdk/azidentity/internal/customtokenproxy/transport.go
+		t.URL = problems.CheckBaseURL(field+".url", t.URL, "https://kubernetes.default.svc.cluster.local", "https")
+		if !dnsName().MatchString(t.ServerName) {
 			problems.Add(field+".serverName", "must be a DNS name")
 		}
 		if t.CACertFile != "" && !filepath.IsAbs(t.CACertFile) {
@@ -43,17 +43,6 @@ func (t *TokenProxy) check(byOperator, used bool, problems *remote.Problems) {
 	case used:
 		problems.Add("auth.identityBinding", "logs in through the cluster's token proxy, and the operator's configuration names none for this store (tokenProxy)")
 	}
-}
-
-// checkProxyURL returns the URL of a token proxy, which may have a path.
-// https://github.com/Azure/azure-sdk-for-go/blob/main/sdk/azidentity/internal/customtokenproxy/transport.go
-func checkProxyURL(text string, problems *remote.Problems) string {
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "https" || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		problems.Add("tokenProxy.url", "must be a URL such as https://kubernetes.default.svc.cluster.local, without user, query and fragment")
-		return text
-	}
-	return strings.TrimSuffix(parsed.String(), "/")
 }
 
 // route is the way to the proxy, which is a part of the cluster: no other proxy leads

@@ -11,6 +11,9 @@
 // used a number of times only, carry the leases of what was read with them and
 // are revoked at the end, none of which a cloud's credentials are.
 //
+// Facts keep what says whose credentials a pod gets, such as the annotations of its
+// service account.
+//
 // Start with New and Cache.Get.
 package credential
 

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/internal/span"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -29,7 +30,7 @@ type flight[C any] struct {
 // ended first, in which case the exchange goes on for the others.
 func (c *Cache[C]) Get(ctx context.Context, key Key, exchange Exchange[C]) (*Grant[C], error) {
 	for {
-		grant, under, mine, err := c.join(key, exchange)
+		grant, under, mine, err := c.join(ctx, key, exchange)
 		if grant != nil || err != nil {
 			return grant, err
 		}
@@ -47,7 +48,7 @@ func (c *Cache[C]) Get(ctx context.Context, key Key, exchange Exchange[C]) (*Gra
 
 // join returns the grant in hand, or the flight to wait for, and whether this
 // call began it.
-func (c *Cache[C]) join(key Key, exchange Exchange[C]) (_ *Grant[C], _ *flight[C], mine bool, _ error) {
+func (c *Cache[C]) join(ctx context.Context, key Key, exchange Exchange[C]) (_ *Grant[C], _ *flight[C], mine bool, _ error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -60,7 +61,7 @@ func (c *Cache[C]) join(key Key, exchange Exchange[C]) (_ *Grant[C], _ *flight[C
 	if s.flight == nil && (!usable || due && !now.Before(s.retry)) {
 		begun := &flight[C]{done: make(chan struct{})}
 		s.flight, mine = begun, true
-		c.work.Go(func() { c.fly(key.tenant(), s, begun, exchange) })
+		c.work.Go(func() { c.fly(ctx, key.tenant(), s, begun, exchange) })
 	}
 	if usable {
 		return s.grant, nil, false, nil
@@ -109,11 +110,16 @@ func (c *Cache[C]) sweep() {
 }
 
 // fly makes an exchange, puts its result into the slot and tells who waits. Its calls
-// are the tenant's.
-func (c *Cache[C]) fly(tenant string, s *slot[C], under *flight[C], exchange Exchange[C]) {
+// are the tenant's, and its span is below that of the caller who began it.
+func (c *Cache[C]) fly(caller context.Context, tenant string, s *slot[C], under *flight[C], exchange Exchange[C]) {
 	ctx, cancel := context.WithTimeout(remote.ForLogin(c.lifetime, tenant), c.timeout)
 	defer cancel()
+	ctx, login := span.Start(span.Within(ctx, caller), "login")
 	got, expires, err := call(ctx, exchange)
+	if err != nil {
+		login.Fail(fault.Of(err).Word)
+	}
+	login.End()
 	if err != nil && ctx.Err() != nil {
 		err = fault.Fail(fault.ErrUnavailable, fmt.Errorf("no credential within %v: %w", c.timeout, detached{err}))
 	}

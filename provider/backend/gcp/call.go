@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ var ErrDamaged = errors.New("damaged answer")
 type Request struct {
 	// Resource is the full name of what the call is for.
 	Resource string
+	// Field is the field of the request that Resource stands in; empty means name.
+	Field string
 	// Token is the access token that it is made with.
 	Token secret.Bytes
 	// Timeout bounds one try, and Retries how often it is made again.
@@ -73,7 +76,7 @@ func (c *Conn) try(ctx context.Context, r Request) error {
 		return r.Do(metadata.AppendToOutgoingContext(ctx,
 			"authorization", "Bearer "+r.Token.RevealString(),
 			// Routes the call to where the resource is: https://google.aip.dev/client-libraries/4222
-			"x-goog-request-params", "name="+url.QueryEscape(r.Resource),
+			"x-goog-request-params", cmp.Or(r.Field, "name")+"="+url.QueryEscape(r.Resource),
 		))
 	})
 }

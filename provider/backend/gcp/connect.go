@@ -32,8 +32,6 @@ const (
 	// https://cloud.google.com/secret-manager/quotas
 	// https://cloud.google.com/kms/quotas
 	MaxAnswerBytes = 256 << 10
-	// factTime bounds asking the cluster or the metadata server for a fact.
-	factTime = 10 * time.Second
 )
 
 // Options are what a type of store or key service is made of.
@@ -43,7 +41,7 @@ type Options struct {
 	Tokens identity.TokenSource
 	// Cluster tells the annotations of service accounts; nil means that none
 	// are followed.
-	Cluster Cluster
+	Cluster credential.Cluster
 	// ClusterAllowed reports whether the operator lets Cluster be asked now; nil
 	// means yes.
 	ClusterAllowed func() bool
@@ -112,7 +110,7 @@ type Link struct {
 	giveBack   []func() // of transports
 
 	granted *credential.Cache[secret.Bytes] // access tokens
-	facts   *credential.Cache[string]       // what does not change from call to call
+	facts   *credential.Facts
 
 	conns *remote.Shared[dialled, *remote.Conn]
 }
@@ -141,7 +139,7 @@ func newLink(name string, way Way, now func() time.Time) *Link {
 	l := &Link{
 		name: name, way: way, now: now, transports: map[remote.Network]*remote.Transport{},
 		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
-		facts:   credential.New[string](credential.Options{Now: now, Timeout: factTime}),
+		facts:   credential.NewFacts(now),
 	}
 	l.conns = remote.NewShared(l.dial, func(conn *remote.Conn) {
 		_ = conn.Close() //nolint:errcheck // it only fails if it is closed already

@@ -10,10 +10,9 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google/externalaccount"
-
-	"github.com/lanyardhq/lanyard/internal/message"
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"

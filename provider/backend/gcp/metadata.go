@@ -67,23 +67,18 @@ func (s *Login) audience(ctx context.Context) (string, error) {
 	if s.Auth.Audience != "" {
 		return s.Auth.Audience, nil
 	}
-	found, err := s.Link.facts.Get(ctx, credential.Key{Issuer: s.Auth.MetadataEndpoint}, func(ctx context.Context) (string, time.Time, error) {
+	return s.Link.facts.Get(ctx, credential.Key{Issuer: s.Auth.MetadataEndpoint}, clusterFor, func(ctx context.Context) (string, error) {
 		var facts [3]string
 		for i, path := range [...]string{"project/project-id", "instance/attributes/cluster-location", "instance/attributes/cluster-name"} {
 			text, err := s.metadataText(ctx, path)
 			if err != nil {
-				return "", time.Time{}, err
+				return "", err
 			}
 			facts[i] = text
 		}
 		project, location, name := facts[0], facts[1], facts[2]
-		return fmt.Sprintf("identitynamespace:%[1]s.svc.id.goog:https://container.googleapis.com/v1/projects/%[1]s/locations/%[2]s/clusters/%[3]s", project, location, name),
-			s.Link.now().Add(clusterFor), nil
+		return fmt.Sprintf("identitynamespace:%[1]s.svc.id.goog:https://container.googleapis.com/v1/projects/%[1]s/locations/%[2]s/clusters/%[3]s", project, location, name), nil
 	})
-	if err != nil {
-		return "", err
-	}
-	return found.Credential, nil
 }
 
 // metadataText gets one word from the metadata server.

@@ -37,10 +37,11 @@ type Outcome struct {
 // the last of the retries; the error is then that try's. The number of tries is
 // exact but for two reasons to stop before: ctx leaves no time for the next pause,
 // or the server asks for a pause longer than Max. A try that failed with
-// fault.ErrThrottled does not count unless the Backoff is Impatient: the call waits, for as long as the server asks, while ctx's deadline leaves time. If ctx
-// ended during a try, the error names peer, has the text of the last try that had an
-// answer, and wraps ctx's; if the call had no slot, the error wraps ErrNoSlot; if a
-// DialRule refuses its address, it is an *AddressRefusedError.
+// fault.ErrThrottled does not count unless the Backoff is Impatient: the call waits, for
+// as long as the server asks, while ctx's deadline leaves time. If ctx ended during
+// a try, the error names peer, has the text of the last try that had an answer, and wraps
+// ctx's; if the call had no slot, the error wraps ErrNoSlot; if a DialRule refuses its
+// address, it is an *AddressRefusedError.
 func (b Backoff) Do(ctx context.Context, peer string, try func(context.Context) Outcome) error {
 	var last error
 	for n, retries := 0, 0; ; n++ {

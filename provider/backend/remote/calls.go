@@ -31,6 +31,8 @@ type Calls struct {
 	// yet, each counted as the largest that it may be: those over gRPC and to logins. They
 	// may be replaced before the first call.
 	Answers *share.Pool
+	// Certificates are the client certificates of all connections.
+	Certificates *Certificates
 
 	mu    sync.Mutex
 	limit int64
@@ -46,7 +48,7 @@ type slots struct {
 
 // NewCalls allows limit calls in flight at each address; limit is at least 1.
 func NewCalls(limit int) *Calls {
-	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}, Answers: NewAnswers(nil)}
+	return &Calls{limit: int64(max(limit, 1)), slots: map[string]*slots{}, Answers: NewAnswers(nil), Certificates: newCertificates()}
 }
 
 // SetLimit changes the bound. Calls that already hold a slot keep it.
@@ -234,12 +236,14 @@ func (c *Calls) Transport(storeType string, dialled func(*url.URL) string, next 
 			give := release
 			req, release = req.WithContext(ctx), func() { cancel(); give() }
 		}
+		traced, done := traceCall(req, storeType)
 		start := time.Now()
-		resp, err := next.RoundTrip(req)
+		resp, err := next.RoundTrip(traced)
 		status := 0
 		if err == nil {
 			status = resp.StatusCode
 		}
+		done(status)
 		if c.Observe != nil {
 			c.Observe(req.Context(), storeType, status, time.Since(start))
 		}

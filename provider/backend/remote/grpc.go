@@ -122,8 +122,10 @@ func (c *Conn) Call(ctx context.Context, observed string, timeout time.Duration,
 	defer room.Release()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, done := traceRPC(ctx, observed, c.address)
 	start := time.Now()
 	err = do(ctx)
+	done(status(err))
 	if refused := c.refused.Load(); err != nil && refused != nil {
 		return *refused
 	}

@@ -9,14 +9,39 @@ import (
 )
 
 // Redact returns text without the secrets that were sent: an answer may repeat
-// them.
+// them. They are looked for in text as it is, not in what stands for others, which a
+// server that knows the secrets could make grow without end.
 func Redact(text string, sent ...secret.Bytes) string {
+	var hidden []bool // bytes of text
 	for _, s := range sent {
-		if s.Len() > 0 {
-			text = strings.ReplaceAll(text, s.RevealString(), secret.Redacted)
+		value := s.RevealString()
+		for from := 0; value != ""; {
+			at := strings.Index(text[from:], value)
+			if at < 0 {
+				break
+			}
+			if hidden == nil {
+				hidden = make([]bool, len(text))
+			}
+			at, from = from+at, from+at+len(value)
+			for i := at; i < from; i++ {
+				hidden[i] = true
+			}
 		}
 	}
-	return text
+	if hidden == nil {
+		return text
+	}
+	var b strings.Builder
+	for i, hide := range hidden {
+		switch {
+		case !hide:
+			b.WriteByte(text[i])
+		case i == 0 || !hidden[i-1]:
+			b.WriteString(secret.Redacted)
+		}
+	}
+	return b.String()
 }
 
 // Speaker is whose words an error quotes.

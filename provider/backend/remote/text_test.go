@@ -29,3 +29,33 @@ func TestTheWordsOfAServerThatAClassChoseAreMarked(t *testing.T) {
 		t.Errorf("%d bytes are told", len(got))
 	}
 }
+
+func TestRedactLooksForSecretsInTheTextAlone(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		sent []string
+		want string
+	}{
+		{"a token and a key", []string{"token", "key"}, "a [redacted] and a [redacted]"},
+		{"tokenkey, key", []string{"token", "key", "", "none"}, "[redacted], [redacted]"},
+		{"overlapping-secrets-here", []string{"overlapping-sec", "secrets"}, "[redacted]-here"},
+		{"redacted", []string{"reda", "cted", "reda", "cted"}, "[redacted]"},
+		{"nothing", nil, "nothing"},
+	} {
+		var sent []secret.Bytes
+		for _, text := range c.sent {
+			sent = append(sent, secret.NewString(text))
+		}
+		if got := Redact(c.text, sent...); got != c.want {
+			t.Errorf("%q without %q: %q, want %q", c.text, c.sent, got, c.want)
+		}
+	}
+	// A server that knows what stands for its values makes nothing grow.
+	var sent []secret.Bytes
+	for range 100 {
+		sent = append(sent, secret.NewString("reda"), secret.NewString("cted"))
+	}
+	if got := Redact(strings.Repeat("redacted ", 400), sent...); got != strings.Repeat("[redacted] ", 400) {
+		t.Errorf("%d bytes", len(got))
+	}
+}

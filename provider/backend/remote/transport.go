@@ -67,9 +67,13 @@ func NewTransports(options Options) *Transports {
 			if err != nil {
 				return nil, fault.Fail(fault.ErrInvalid, err)
 			}
+			options.Calls.Certificates.add(route.TLS.ClientCertFile, 1)
 			return newTransport(options, route, trust, dialer), nil
 		},
-		func(t *Transport) { t.pool.CloseIdleConnections() },
+		func(t *Transport) {
+			t.options.Calls.Certificates.add(t.route.TLS.ClientCertFile, -1)
+			t.pool.CloseIdleConnections()
+		},
 	)}
 }
 

@@ -85,12 +85,12 @@ type Request struct {
 	Repeatable bool
 
 	token   secret.Bytes
-	headers headers
+	headers remote.Headers
 }
 
 // sent is all that must not come back in an error.
 func (r *Request) sent() []secret.Bytes {
-	return slices.Concat([]secret.Bytes{r.token}, r.Secrets, r.headers.secrets())
+	return slices.Concat([]secret.Bytes{r.token}, r.Secrets, r.headers.Secrets())
 }
 
 // Response is an answer that Vault meant: its status is not one that passes.
@@ -183,7 +183,7 @@ func (c *client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 		ClientToken: r.token.RevealString(),
 		BodyBytes:   r.Body,
 	}
-	r.headers.addTo(prepared.Headers)
+	r.headers.AddTo(prepared.Headers)
 	if c.namespace != "" {
 		prepared.Headers.Set(api.NamespaceHeaderName, c.namespace)
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	Calls *remote.Calls
 	// Person is who runs a command; nil where pods are served.
 	Person *Person
+	// RevokeLeases has Close revoke tokens on which leases hang too, and Vault the leases
+	// with them: for who reads for one pod that ends with it.
+	RevokeLeases bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -59,6 +62,7 @@ type Pool struct {
 	person     *Person
 	now        func() time.Time
 	observed   string
+	revokes    bool // leases
 	transports *remote.Transports
 	warned     warned
 }
@@ -66,7 +70,7 @@ type Pool struct {
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, revokes: opts.RevokeLeases, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
@@ -88,18 +92,19 @@ func (p *Pool) Connect(settings *Settings) (*Connection, error) {
 		return nil, fault.Failf(fault.ErrInvalid, "address: is not a URL")
 	}
 	sessions := newSessions(settings, client, p.tokens, p.now)
-	sessions.person = p.person
-	return &Connection{client: client, sessions: sessions, now: p.now, release: release, warned: &p.warned}, nil
+	sessions.person, sessions.revokesLeases = p.person, p.revokes
+	return &Connection{client: client, sessions: sessions, transport: transport, now: p.now, release: release, warned: &p.warned}, nil
 }
 
 // Connection is one way to log in at one address. It is safe for concurrent
 // use.
 type Connection struct {
-	client   *client
-	sessions *sessions
-	now      func() time.Time
-	release  func() // of the transport
-	warned   *warned
+	client    *client
+	sessions  *sessions
+	transport *remote.Transport
+	now       func() time.Time
+	release   func() // of the transport
+	warned    *warned
 }
 
 // Attempt is how a call was made.

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lanyardhq/lanyard/internal/span"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -36,7 +37,9 @@ type sessions struct {
 	auth   AuthSettings
 	tokens identity.TokenSource
 	person *Person // for methodPerson
-	now    func() time.Time
+	// revokesLeases is Options.RevokeLeases.
+	revokesLeases bool
+	now           func() time.Time
 
 	// lifetime ends, and work is waited for, on close. A login runs under it
 	// and not under its first caller's context, because others share it.
@@ -115,7 +118,7 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 	if mine {
 		under = &flight{done: make(chan struct{})}
 		slot.flight = under
-		s.work.Go(func() { s.fly(slot, under, as) }) //nolint:contextcheck // others share the login: it runs under the lifetime
+		s.work.Go(func() { s.fly(ctx, slot, under, as) }) //nolint:contextcheck // others share the login: it runs under the lifetime
 	}
 	slot.mu.Unlock()
 	select {
@@ -130,8 +133,8 @@ func (s *sessions) join(ctx context.Context, slot *slot, as identity.Identity) (
 }
 
 // fly gets a session for a slot and tells those who wait. Its calls are those of the
-// namespace that the session belongs to.
-func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
+// namespace that the session belongs to, and its span is below that of the caller who began it.
+func (s *sessions) fly(caller context.Context, slot *slot, under *flight, as identity.Identity) {
 	defer func() {
 		if r := recover(); r != nil {
 			klog.ErrorS(nil, "A login panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
@@ -153,6 +156,13 @@ func (s *sessions) fly(slot *slot, under *flight, as identity.Identity) {
 	}()
 	ctx, cancel := context.WithTimeout(remote.ForLogin(s.lifetime, s.key(as).Namespace), loginTime)
 	defer cancel()
+	ctx, login := span.Start(span.Within(ctx, caller), "login")
+	defer func() {
+		if under.err != nil {
+			login.Fail(fault.Of(under.err).Word)
+		}
+		login.End()
+	}()
 
 	slot.mu.Lock()
 	current := slot.current
@@ -233,7 +243,8 @@ func (s *sessions) slot(as identity.Identity) *slot {
 }
 
 // close ends the logins under way, and revokes the tokens on which no lease
-// hangs: with a token Vault revokes its leases, whose values pods still use.
+// hangs: with a token Vault revokes its leases, whose values pods still use, unless that
+// is what is asked for.
 func (s *sessions) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -253,6 +264,6 @@ func (s *sessions) close() {
 		needless = append(needless, r.session)
 	}
 	s.revoke(ctx, slices.DeleteFunc(needless, func(session *Session) bool {
-		return session == nil || !session.alive(s.now()) || !session.disposable(s.now())
+		return session == nil || !session.alive(s.now()) || !session.disposable(s.now()) && (!s.revokesLeases || !session.owned)
 	}))
 }

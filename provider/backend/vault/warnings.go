@@ -19,6 +19,9 @@ const (
 	// maxWarnings bounds those of one answer, and maxWarningBytes the text of one.
 	maxWarnings     = 4
 	maxWarningBytes = 4 << 10
+	// maxSearched is the largest answer whose values are looked for in its warnings. Those
+	// of a larger one are not shown.
+	maxSearched = 64 << 10
 	// minValueBytes is the size from which text of an answer is taken for a value that
 	// no warning may show.
 	minValueBytes = 4
@@ -39,6 +42,9 @@ func (r *Response) Warnings() []string {
 	for i, text := range r.Answer.Warnings {
 		switch i {
 		case 0:
+			if len(r.Answer.Data) > maxSearched {
+				return []string{fmt.Sprintf("%d texts, not shown beside an answer of %d bytes", len(r.Answer.Warnings), len(r.Answer.Data))}
+			}
 			values = slices.Concat(r.sent, valuesOf(r.Answer.Data))
 		case maxWarnings:
 			return append(warnings, fmt.Sprintf("and %d more", len(r.Answer.Warnings)-i))

@@ -46,6 +46,18 @@ func TestWarningsAreBoundedAndShowNoValue(t *testing.T) {
 	}
 }
 
+func TestTheWarningsOfALargeAnswerAreNotShown(t *testing.T) {
+	for size, want := range map[int]string{
+		maxSearched / 2: "a [redacted]",
+		maxSearched:     "2 texts, not shown beside an answer of",
+	} {
+		got := warningsOf(t, `{"request_id":"1","data":{"v":"`+strings.Repeat("x", size)+`","w":"planted"},"warnings":["a planted","b"]}`)
+		if len(got) == 0 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("%d bytes: %q, want %s", size, got, want)
+		}
+	}
+}
+
 func TestAWarningIsLoggedOnceInAWhile(t *testing.T) {
 	var w warned
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -155,6 +155,7 @@ func words() spec.Words {
 		"objects[].options.failover.label":   fieldFailover + "." + fieldLabel,
 		"objects[].options.failover":         fieldFailover,
 		"objects[].options.path":             fieldName,
+		"objects[].options.recursive":        fieldName,
 		"objects[].property":                 fieldJMESPath,
 		"objects[].mode":                     fieldPermission,
 		"objects[].store":                    fieldType,

@@ -82,7 +82,13 @@ func TestFieldsBecomeObjects(t *testing.T) {
 			[]spec.Object{{Path: "a_b", Store: secrets, Key: "a/b", Expand: true, Encoding: "base64", Optional: true}, {Path: "d", Store: secrets, Key: "a/b", Property: "c", Optional: true}}},
 		"a part's own": {"{objectName: a, objectType: secretsmanager, jmesPath: [{path: c, objectAlias: d, encoding: base64, optional: true}]}",
 			[]spec.Object{{Path: "a", Store: secrets, Key: "a"}, {Path: "d", Store: secrets, Key: "a", Property: "c", Encoding: "base64", Optional: true}}},
-		"below a path": {"{objectName: /a/b/*, objectType: ssmparameter}", []spec.Object{{Path: "_a_b", Store: parameters, Key: "/a/b", Expand: true, Options: map[string]any{"path": true}}}},
+		"below a path":             {"{objectName: /a/b/*, objectType: ssmparameter}", []spec.Object{{Path: "_a_b", Store: parameters, Key: "/a/b", Expand: true, Options: map[string]any{"path": true}}}},
+		"all below a path":         {"{objectName: /a/b/**, objectType: ssmparameter}", []spec.Object{{Path: "_a_b", Store: parameters, Key: "/a/b", Expand: true, Options: map[string]any{"path": true, "recursive": true}}}},
+		"all parameters":           {"{objectName: /**, objectType: ssmparameter, objectAlias: all}", []spec.Object{{Path: "all", Store: parameters, Key: "/", Expand: true, Options: map[string]any{"path": true, "recursive": true}}}},
+		"secrets below a path":     {"{objectName: a/b/*, objectType: secretsmanager}", []spec.Object{{Path: "a_b", Store: secrets, Key: "a/b", Expand: true, Options: map[string]any{"path": true}}}},
+		"all secrets below a path": {"{objectName: /a/**, objectType: secretsmanager, objectAlias: x, optional: true}", []spec.Object{{Path: "x", Store: secrets, Key: "/a", Expand: true, Optional: true, Options: map[string]any{"path": true, "recursive": true}}}},
+		"failover of a path": {"{objectName: a/*, objectType: secretsmanager, objectAlias: x, failoverObject: {objectName: b/*}}",
+			[]spec.Object{{Path: "x", Store: secrets, Key: "a", Expand: true, Options: map[string]any{"path": true, "failover": map[string]any{"key": "b"}}}}},
 		"failover": {"{objectName: a, objectType: ssmparameter, objectAlias: x, objectVersionLabel: one, failoverObject: {objectName: b}}",
 			[]spec.Object{{Path: "x", Store: parameters, Key: "a", Options: map[string]any{"label": "one", "failover": map[string]any{"key": "b", "label": "one"}}}}},
 	} {
@@ -115,6 +121,11 @@ func TestWhatIsWrongIsToldInTheClassesOwnWords(t *testing.T) {
 		"a part's alias twice":   {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectAlias: x, jmesPath: [{path: b, objectAlias: x}]}"}, []string{"object 1 (a): jmesPath[0].objectAlias: is used by object 1 already"}},
 		"below a relative path":  {map[string]string{"objects": "- {objectName: a/*, objectType: ssmparameter}"}, []string{"objectName: must begin with a slash to mean all parameters below a path"}},
 		"a version below a path": {map[string]string{"objects": "- {objectName: /a/*, objectType: ssmparameter, objectVersion: 3}"}, []string{"leave objectVersion and objectVersionLabel out"}},
+		"below an ARN":           {map[string]string{"objects": "- {objectName: 'arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/*'}"}, []string{"object 1 (arn:aws:secretsmanager:us-east-1:111122223333:secret:prod/*): objectName: an ARN names one secret or parameter; give the path alone, such as prod/db/*, and objectType"}},
+		"all below an ARN":       {map[string]string{"objects": "- {objectName: 'arn:aws:ssm:us-east-1:111122223333:parameter/prod/**', objectType: ssmparameter}"}, []string{"objectName: an ARN names one secret or parameter"}},
+		"a stage below a path":   {map[string]string{"objects": "- {objectName: a/**, objectType: secretsmanager, objectVersionLabel: AWSPREVIOUS}"}, []string{"objectName: reads the current ones alone; leave objectVersion and objectVersionLabel out"}},
+		"failover of one":        {map[string]string{"failoverRegion": "us-east-2", "objects": "- {objectName: a/*, objectType: secretsmanager, objectAlias: x, failoverObject: {objectName: a/**}}"}, []string{"failoverObject.objectName: must end as the object's own objectName: in /*, in /**, or in neither"}},
+		"failover of several":    {map[string]string{"failoverRegion": "us-east-2", "objects": "- {objectName: a, objectType: secretsmanager, objectAlias: x, failoverObject: {objectName: a/*}}"}, []string{"failoverObject.objectName: must end as the object's own"}},
 		"the same file twice":    {map[string]string{"objects": "- {objectName: a/b, objectType: secretsmanager}\n- {objectname: a_b, objectType: ssmparameter}"}, []string{"object 1 (a_b): objectAlias: has no effect: object 2 makes the same file"}},
 		"no name":                {map[string]string{"objects": "- {objectType: secretsmanager}"}, []string{"object 1: objectName: missing"}},
 		"no type":                {map[string]string{"objects": "- {objectName: a}"}, []string{"object 1 (a): objectType: missing; give secretsmanager or ssmparameter"}},
@@ -160,6 +171,9 @@ func TestTheEngineSpeaksTheClassesLanguage(t *testing.T) {
 		"a label as a version": {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectVersion: AWSPREVIOUS}"}, "a label such as AWSPREVIOUS goes into objectVersionLabel"},
 		"a parameter's label":  {map[string]string{"objects": "- {objectName: a, objectType: ssmparameter, objectVersion: x}"}, "a label goes into objectVersionLabel"},
 		"a colon":              {map[string]string{"objects": "- {objectName: 'a:3', objectType: ssmparameter}"}, "a version goes into objectVersion, a label into objectVersionLabel"},
+		"a star within":        {map[string]string{"objects": "- {objectName: a*, objectType: secretsmanager}"}, "objectName: must be a secret's ARN, or its name"},
+		"a path of odd names":  {map[string]string{"objects": "- {objectName: 'a b/*', objectType: secretsmanager}"}, "objectName: must be a secret's ARN, or its name"},
+		"a failover path":      {map[string]string{"failoverRegion": "us-east-2", "objects": "- {objectName: a/*, objectType: secretsmanager, objectAlias: b, failoverObject: {objectName: 'arn:aws:secretsmanager:us-east-2:111122223333:secret:x/*'}}"}, "failoverObject.objectName: an ARN names one secret"},
 		"an encoding":          {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, encoding: b64}"}, "encoding: must be base64"},
 		"a region of an ARN":   {map[string]string{"region": "us-east-1", "objects": "- {objectName: 'arn:aws:secretsmanager:us-east-2:111122223333:secret:x-AbCdEf'}"}, "objectName: is a secret of region us-east-2"},
 		"a version":            {map[string]string{"objects": "- {objectName: a, objectType: secretsmanager, objectVersion: AWSCURRENT}"}, "objectVersion: must be the ID of a version"},
@@ -208,6 +222,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("", "", "False", "", "- objectName: arn:aws:ssm:us-east-1:1:parameter/x\n  jmesPath: [{path: a, objectAlias: b}]")
 	f.Add("", "", "", "x", "- {objectName: a, failoverObject: {objectName: b}, filePermission: \"0644\"}")
 	f.Add("", "", "ab", "", "[[]]")
+	f.Add("", "us-east-2", "", "", "- {objectName: a/**, objectType: secretsmanager, objectAlias: b, failoverObject: {objectName: c/**}}\n- {objectName: /*, objectType: ssmparameter}")
 	f.Fuzz(func(t *testing.T, region, failover, translation, podIdentity, objects string) {
 		class, err := awsdialect.Parse(map[string]string{
 			"region": region, "failoverRegion": failover, "pathTranslation": translation, "usePodIdentity": podIdentity, "objects": objects,

@@ -31,9 +31,23 @@ const (
 	fieldOptional = "optional"
 )
 
-// belowPath is what a parameter's name ends with if all parameters right below the path
-// are meant. No name of a parameter has a star.
-const belowPath = "/*"
+// What a name ends with if all secrets or parameters right below the path are meant, or
+// those further below too. No name has a star.
+const (
+	belowPath = "/*"
+	belowTree = "/**"
+)
+
+// cutPath returns the path of a name that means several, without the slash at its end.
+func cutPath(name string) (path string, recursive, several bool) {
+	if path, recursive = strings.CutSuffix(name, belowTree); !recursive {
+		path, several = strings.CutSuffix(name, belowPath)
+	}
+	if several = several || recursive; several && path == "" {
+		path = "/"
+	}
+	return path, recursive, several
+}
 
 // entry is one object of the class.
 type entry struct {
@@ -174,21 +188,27 @@ func (p *parser) object(i int, e entry) []spec.Object {
 // partField is the place of a part in its entry.
 func partField(j int) string { return fieldJMESPath + "[" + strconv.Itoa(j) + "]." }
 
-// below returns the options of an entry. If all parameters below a path are meant, whole
-// becomes one that reads and expands them.
+// below returns the options of an entry. If all below a path are meant, whole becomes one
+// that reads and expands them.
 func (p *parser) below(e entry, whole *spec.Object, wrong wrongly) map[string]any {
-	path, isPath := strings.CutSuffix(string(e.Name), belowPath)
-	if !isPath || whole.Store != ParameterStore {
+	path, recursive, several := cutPath(string(e.Name))
+	switch {
+	case !several:
 		return map[string]any{}
-	}
-	if !strings.HasPrefix(path, "/") {
+	case strings.HasPrefix(path, "arn:"):
+		wrong(fieldName, "an ARN names one secret or parameter; give the path alone, such as prod/db%s, and %s", belowPath, fieldType)
+	case whole.Store == ParameterStore && !strings.HasPrefix(path, "/"):
 		wrong(fieldName, "must begin with a slash to mean all parameters below a path, such as /prod/db%s", belowPath)
 	}
 	if e.Version != "" || e.Label != "" {
-		wrong(fieldName, "reads the current parameters alone; leave %s and %s out", fieldVersion, fieldLabel)
+		wrong(fieldName, "reads the current ones alone; leave %s and %s out", fieldVersion, fieldLabel)
 	}
 	whole.Path, whole.Key, whole.Expand = p.file(string(e.Alias), path), path, true
-	return map[string]any{"path": true}
+	options := map[string]any{"path": true}
+	if recursive {
+		options["recursive"] = true
+	}
+	return options
 }
 
 // file returns the file's name: alias or name with slashes translated. Where slashes
@@ -253,7 +273,11 @@ func (p *parser) failover(e entry, label string, wrong wrongly) map[string]any {
 	if of.Version != e.Version {
 		wrong(fieldFailover+"."+fieldVersion, "must be the same as the object's own %s", fieldVersion)
 	}
-	fields := map[string]any{"key": string(of.Name)}
+	key, recursive, several := cutPath(string(of.Name))
+	if _, ownRecursive, own := cutPath(string(e.Name)); of.Name != "" && (several != own || recursive != ownRecursive) {
+		wrong(fieldFailover+"."+fieldName, "must end as the object's own %s: in %s, in %s, or in neither", fieldName, belowPath, belowTree)
+	}
+	fields := map[string]any{"key": key}
 	if of.Version != "" {
 		fields["version"] = string(of.Version)
 	}

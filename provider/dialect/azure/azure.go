@@ -44,10 +44,12 @@ func (options Options) Parse(parameters map[string]string) (*spec.Class, error) 
 	p.Unknown(parameters, known())
 	name, settings := p.store()
 	class := &spec.Class{
-		Words:    words(name, p.parameters),
+		Words:    words(),
 		Stores:   map[string]map[string]any{name: settings},
 		Defaults: defaults(),
 	}
+	p.class = class
+	p.storeWords(name, parameterVault)
 	if p.parameters[parameterObjects] == "" {
 		p.Wrong(parameterObjects, "missing; list what the volume is to hold")
 	} else {
@@ -62,4 +64,5 @@ type parser struct {
 	dialect.Reader
 	parameters map[string]string // without the spaces around their values
 	options    Options
+	class      *spec.Class
 }

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -109,21 +110,25 @@ func TestFieldsBecomeAnObject(t *testing.T) {
 		fields string
 		want   spec.Object
 	}{
-		"a secret":             {"{objectName: a, objectType: secret}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Options: pem}},
-		"a key":                {"{objectName: a, objectType: key}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"a certificate":        {"{objectName: a, objectType: cert}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a"}},
-		"a PFX":                {"{objectName: a, objectType: secret, objectFormat: pfx, objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "base64"}},
-		"another file":         {"{objectName: a, objectType: key, objectAlias: b/c}", spec.Object{Path: "b/c", Store: "azure", Key: "keys/a"}},
-		"a version":            {"{objectName: a, objectType: key, objectVersion: 0123}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Version: "0123"}},
-		"the latest version":   {"{objectName: a, objectType: key, objectVersion: latest}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"some versions":        {"{objectName: a, objectType: secret, objectVersionHistory: 3}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4}}},
-		"a mode":               {"{objectName: a, objectType: key, filePermission: 0440}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
-		"text that is decoded": {"{objectName: a, objectType: secret, objectEncoding: HEX}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
-		"fields without value": {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''\nobjectVersionHistory:\noptional:\nobjectTags:", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"a history below one":  {"{objectName: a, objectType: key, objectVersionHistory: -3}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
-		"a property":           {"{objectName: a, objectType: secret, property: ' db.password ', objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Property: "db.password", Encoding: "base64", Options: pem}},
-		"what may be missing":  {"{objectName: a, objectType: cert, optional: true}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a", Optional: true}},
-		"a pattern":            {"{objectName: db-*, objectType: secret, objectAlias: db, objectTags: {app: web, tier: 1}}", spec.Object{Path: "db", Store: "azure", Key: "secrets/db-*", Expand: true, Options: map[string]any{"format": "pem", "tags": map[string]any{"app": "web", "tier": "1"}}}},
+		"a secret":              {"{objectName: a, objectType: secret}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Options: pem}},
+		"a key":                 {"{objectName: a, objectType: key}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a certificate":         {"{objectName: a, objectType: cert}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a"}},
+		"a PFX":                 {"{objectName: a, objectType: secret, objectFormat: pfx, objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "base64"}},
+		"another file":          {"{objectName: a, objectType: key, objectAlias: b/c}", spec.Object{Path: "b/c", Store: "azure", Key: "keys/a"}},
+		"a version":             {"{objectName: a, objectType: key, objectVersion: 0123}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Version: "0123"}},
+		"the latest version":    {"{objectName: a, objectType: key, objectVersion: latest}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"some versions":         {"{objectName: a, objectType: secret, objectVersionHistory: 3}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4}}},
+		"a mode":                {"{objectName: a, objectType: key, filePermission: 0440}", spec.Object{Path: "a", Store: "azure", Key: "keys/a", Mode: mode(0o440)}},
+		"text that is decoded":  {"{objectName: a, objectType: secret, objectEncoding: HEX}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Encoding: "hex", Options: pem}},
+		"fields without value":  {"objectName: a\nobjectType: key\nobjectVersion:\nobjectAlias: null\nfilePermission: ''\nobjectVersionHistory:\noptional:\nobjectTags:", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a history below one":   {"{objectName: a, objectType: key, objectVersionHistory: -3}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a property":            {"{objectName: a, objectType: secret, property: ' db.password ', objectEncoding: base64}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Property: "db.password", Encoding: "base64", Options: pem}},
+		"what may be missing":   {"{objectName: a, objectType: cert, optional: true}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a", Optional: true}},
+		"as it was":             {"{objectName: a, objectType: cert, objectVersionNotAfter: 2026-11-27T06:00:00Z}", spec.Object{Path: "a", Store: "azure", Key: "certificates/a", Options: map[string]any{"notAfter": "2026-11-27T06:00:00Z"}}},
+		"some as they were":     {"{objectName: a, objectType: secret, objectVersionHistory: 3, objectVersionNotAfter: ' 2026-11-27T07:00:00+01:00 '}", spec.Object{Path: "a", Store: "azure", Key: "secrets/a", Expand: true, Options: map[string]any{"format": "pem", "history": 4, "notAfter": "2026-11-27T07:00:00+01:00"}}},
+		"the class's own vault": {"{objectName: a, objectType: key, keyvaultName: KV}", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"no vault":              {"{objectName: a, objectType: key, keyvaultName: '', objectVersionNotAfter: }", spec.Object{Path: "a", Store: "azure", Key: "keys/a"}},
+		"a pattern":             {"{objectName: db-*, objectType: secret, objectAlias: db, objectTags: {app: web, tier: 1}}", spec.Object{Path: "db", Store: "azure", Key: "secrets/db-*", Expand: true, Options: map[string]any{"format": "pem", "tags": map[string]any{"app": "web", "tier": "1"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			class, err := Parse(parameters(map[string]string{"objects": array(t, test.fields)}))
@@ -228,6 +233,11 @@ func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
 		"a pattern without its place":   {map[string]string{"objects": array(t, "{objectName: db-*, objectType: secret}")}, "object 1 (db-*): objectAlias: missing; say which directory the files of the pattern lie in"},
 		"a pattern of keys":             {map[string]string{"objects": array(t, "{objectName: '*', objectAlias: a, objectType: key}")}, "object 1 (a): objectType: must be secret where objectName is a pattern"},
 		"a version of a pattern":        {map[string]string{"objects": array(t, "{objectName: '*', objectAlias: a, objectType: secret, objectVersion: 12, objectVersionHistory: 2, property: x}")}, "object 1 (a): objectVersion: is for one object, and objectName is a pattern; object 1 (a): objectVersionHistory: is for one object, and objectName is a pattern; object 1 (a): property: is for one object, and objectName is a pattern"},
+		"a time of a pattern":           {map[string]string{"objects": array(t, "{objectName: '*', objectAlias: a, objectType: secret, objectVersionNotAfter: 2026-11-27T06:00:00Z}")}, "object 1 (a): objectVersionNotAfter: is for one object, and objectName is a pattern"},
+		"a time beside a version":       {map[string]string{"objects": array(t, "{objectName: a, objectType: key, objectVersion: 12, objectVersionNotAfter: 2026-11-27T06:00:00Z}")}, "object 1 (a): objectVersionNotAfter: chooses the version by its time, and objectVersion names one; leave one of the two out"},
+		"a vault that is none":          {map[string]string{"objects": array(t, "{objectName: a, objectType: key, keyvaultName: 'https://other.vault.azure.net'}")}, "object 1 (a): keyvaultName: must be the name of a vault alone: letters, digits and dashes, at most 24"},
+		"a vault that is a list":        {map[string]string{"objects": array(t, "{objectName: a, objectType: key, keyvaultName: [b]}")}, "object 1 (a): keyvaultName: must be text"},
+		"too many vaults":               {map[string]string{"objects": array(t, ofVaults(33)...)}, "object 33 (a32): keyvaultName: a class may read from 32 vaults besides its own; split the class, one volume each"},
 		"tags without a pattern":        {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, objectTags: {b: c}}")}, "object 1 (a): objectTags: choose among the secrets of a pattern; give an objectName with a *"},
 		"a property of a history":       {map[string]string{"objects": array(t, "{objectName: a, objectType: secret, property: b, objectVersionHistory: 2}")}, "object 1 (a): property: is for one version, and objectVersionHistory is above 1"},
 		"a property of a key":           {map[string]string{"objects": array(t, "{objectName: a, objectType: key, property: b}")}, "object 1 (a): property: is for the objectType secret alone"},
@@ -241,6 +251,67 @@ func TestWhatIsWrongIsToldInTheClasssOwnWords(t *testing.T) {
 			}
 			if got := slices.Concat(problems.Add(class.Validate()), class.Idle).Error(); !strings.HasPrefix(got, test.want) {
 				t.Errorf("problems\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+// ofVaults are objects of so many vaults.
+func ofVaults(count int) (entries []string) {
+	for i := range count {
+		entries = append(entries, fmt.Sprintf("{objectName: a%d, objectType: key, keyvaultName: kv-%d}", i, i))
+	}
+	return entries
+}
+
+// An entry's own vault is a store of its own: that of the class in everything else.
+func TestVaultsOfEntriesBecomeStores(t *testing.T) {
+	objects := array(t, "{objectName: a, objectType: key}", "{objectName: b, objectType: key, keyvaultName: Other-kv}", "{objectName: c, objectType: key, keyvaultName: other-kv}", "{objectName: d, objectType: key, keyvaultName: node}")
+	for name, test := range map[string]struct {
+		more     map[string]string
+		store    string
+		settings map[string]any
+		defaults []string
+	}{
+		"as the pod": {
+			map[string]string{"cloudName": "AzureChinaCloud"}, "azure",
+			map[string]any{"type": "azure-key-vault", "tenantID": "t", "cloud": "china", "auth": map[string]any{"clientID": "c"}}, []string{"azure-node"},
+		},
+		"as the node": {
+			map[string]string{"clientID": "", "useVMManagedIdentity": "true"}, "azure-node",
+			map[string]any{"tenantID": "t"}, []string{"azure-node", "azure-node_node", "azure-node_other-kv"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.more["objects"] = objects
+			class, err := Parse(parameters(test.more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]map[string]any{}
+			for store, vault := range map[string]string{"": "kv", "_other-kv": "Other-kv", "_node": "node"} {
+				settings := maps.Clone(test.settings)
+				settings["vault"] = vault
+				if store != "" {
+					settings["base"] = test.store
+				}
+				want[test.store+store] = settings
+			}
+			if !reflect.DeepEqual(class.Stores, want) {
+				t.Errorf("stores %v, want %v", class.Stores, want)
+			}
+			if defaults := slices.Sorted(maps.Keys(class.Defaults)); !slices.Equal(defaults, test.defaults) {
+				t.Errorf("something is implied of %q, want %q", defaults, test.defaults)
+			}
+			for i, store := range []string{"", "_other-kv", "_other-kv", "_node"} {
+				if got := class.Objects[i].Store; got != test.store+store {
+					t.Errorf("object %d is read from %s", i+1, got)
+				}
+			}
+			for setting, field := range map[string]string{"": "keyvaultName", "_node": "objects[3].keyvaultName", "_other-kv": "objects[1].keyvaultName"} {
+				if got := class.Words.Of("stores." + test.store + setting + ".vault"); got != field {
+					t.Errorf("the vault of store %s%s is called %s, want %s", test.store, setting, got, field)
+				}
 			}
 		})
 	}
@@ -265,6 +336,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(class.Spec.Parameters["objects"], "cloudName", class.Spec.Parameters["cloudName"])
 	}
 	f.Add("array: [a, [b], {c: d}, null]", "usePodIdentity", "true")
+	f.Add("array: ['{objectName: a, objectType: key, keyvaultName: b, objectVersionNotAfter: 2026-11-27T06:00:00Z}']", "useVMManagedIdentity", "true")
 	f.Fuzz(func(t *testing.T, objects, parameter, value string) {
 		given := map[string]string{"keyvaultName": "kv", "tenantID": "t", "clientID": "c", "objects": objects, parameter: value}
 		class, err := Parse(given)

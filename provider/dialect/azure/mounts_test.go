@@ -373,6 +373,48 @@ func TestAdditionsToTheDialect(t *testing.T) {
 	}
 }
 
+func TestObjectsOfSeveralVaults(t *testing.T) {
+	n := newNode(t)
+	other := n.azure.Vault("other-kv")
+	other.Put("secret1", "of the other vault")
+	other.Grant("client-of-web", "*")
+	other.Grant("client-of-nodes", "*")
+	objects := []string{
+		`{objectName: secret1, objectType: secret}`,
+		`{objectName: secret1, objectType: secret, objectAlias: other, keyvaultName: other-kv}`,
+		`{objectName: secret1, objectType: secret, objectAlias: again, keyvaultName: OTHER-kv}`,
+	}
+	want := map[string]string{"secret1": "value of secret1", "other": "of the other vault", "again": "of the other vault"}
+	if got := files(t, n, n.request(objects...)); !maps.Equal(got, want) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+	// One login for both vaults, one call for each secret.
+	if n.azure.Calls("token") != 1 || n.azure.Calls("get secrets") != 2 {
+		t.Errorf("%d logins and %d reads", n.azure.Calls("token"), n.azure.Calls("get secrets"))
+	}
+	node := n.request(objects...)
+	delete(node.Parameters, "clientID")
+	node.Parameters["useVMManagedIdentity"] = "true"
+	if got := files(t, n, node); !maps.Equal(got, want) {
+		t.Errorf("as the node: files %q, want %q", got, want)
+	}
+	node.Identity.ServiceAccount = "other"
+	if _, err := n.Mount(t.Context(), node); !errors.Is(err, fault.ErrDenied) {
+		t.Errorf("a pod that may not read as the node: %v", err)
+	}
+	other.Revoke("client-of-web")
+	_, err := n.Mount(t.Context(), n.request(append(objects, `{objectName: gone, objectType: secret, keyvaultName: other-kv}`)...))
+	if err == nil || !strings.Contains(err.Error(), "object 4 (gone)") || !strings.Contains(err.Error(), "other-kv") || strings.Contains(err.Error(), "object 1") {
+		t.Errorf("an error of the other vault: %v", err)
+	}
+	// The vault is the operator's to say for the entries too.
+	n.store(t, map[string]any{"vault": "web-kv"})
+	_, err = n.Mount(t.Context(), n.request(objects...))
+	if err == nil || !strings.Contains(err.Error(), "objects[1].keyvaultName: pinned by the operator's configuration of store azure; remove it here") || nativeWords.MatchString(err.Error()) {
+		t.Errorf("a vault that the operator pins: %v", err)
+	}
+}
+
 // nativeWords are names that the author of a class of this dialect has never written.
 var nativeWords = regexp.MustCompile("`|\\b(?:options|stores|auth|tls)\\.[a-z]|\\b(?:key|property|path|version): |\\bsecrets/ and\\b")
 
@@ -407,6 +449,14 @@ func TestFailedReadsSpeakTheDialect(t *testing.T) {
 			}
 		}, "give a narrower pattern"},
 		"nothing matches":           {`{objectName: "none*", objectType: secret, objectAlias: all}`, nil, "no enabled secret that matches"},
+		"no version that is so old": {`{objectName: secret1, objectType: secret, objectVersionNotAfter: 2025-12-31T23:59:59Z}`, nil, "secrets/secret1: Key Vault has no enabled version of it that was made until 2025-12-31T23:59:59Z; the oldest was made at 2026-01-01T"},
+		"no time":                   {`{objectName: secret1, objectType: secret, objectVersionNotAfter: yesterday}`, nil, "objectVersionNotAfter: must be a time such as 2026-11-27T06:00:00Z, with its zone (RFC 3339)"},
+		"too many versions": {`{objectName: secret1, objectType: secret, objectVersionNotAfter: 2026-11-27T06:00:00Z}`, func(n *node, _ engine.Request) {
+			n.azure.SetPageSize(1)
+			for i := range 100 {
+				n.azure.Vault("web-kv").Put("secret1", fmt.Sprint(i))
+			}
+		}, "purge the old ones, or leave objectVersionNotAfter out"},
 		"a version that is missing": {`{objectName: secret1, objectType: secret, objectVersion: "12", objectVersionHistory: 3}`, nil, "no enabled version"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,6 +29,8 @@ const (
 	fieldProperty = "property"
 	fieldOptional = "optional"
 	fieldTags     = "objectTags"
+	fieldVault    = "keyvaultName"
+	fieldNotAfter = "objectVersionNotAfter"
 )
 
 // The types of an object and their collections in the vault.
@@ -60,6 +62,8 @@ type entry struct {
 	Property dialect.Text            `yaml:"property"`
 	Optional bool                    `yaml:"optional"`
 	Tags     map[string]dialect.Text `yaml:"objectTags"`
+	Vault    dialect.Text            `yaml:"keyvaultName"`
+	NotAfter dialect.Text            `yaml:"objectVersionNotAfter"`
 }
 
 // several is true if the entry names all secrets of a pattern.
@@ -81,7 +85,7 @@ func (p *parser) objects(store, given string) []spec.Object {
 	for i, text := range texts.Array {
 		if strings.TrimSpace(text.value) == "" {
 			if text.line > 0 { // else the reader has said so
-				p.Idle = append(p.Idle, dialect.InEntry(parameterObjects, i, "", "", strict.EmptyItem))
+				p.Ignored(dialect.InEntry(parameterObjects, i, "", "", strict.EmptyItem))
 			}
 			continue
 		}
@@ -89,9 +93,6 @@ func (p *parser) objects(store, given string) []spec.Object {
 			o.Entry = i + 1
 			objects = append(objects, o)
 		}
-	}
-	if !p.options.SeparateCertAndKey {
-		return p.LastCounts(parameterObjects, fieldAlias, objects)
 	}
 	return p.LastCounts(parameterObjects, fieldAlias, withoutNamed(objects))
 }
@@ -121,7 +122,7 @@ func (p *parser) entry(store string, i int, text inner, lines []string) []spec.O
 	var e entry
 	problems, ignored := p.Decode(text.value, &e)
 	// The original trims spaces around every text.
-	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission, &e.Property} {
+	for _, field := range []*dialect.Text{&e.Name, &e.Alias, &e.Type, &e.Version, &e.Format, &e.Encoding, &e.Permission, &e.Property, &e.Vault, &e.NotAfter} {
 		*field = dialect.Text(strings.TrimSpace(string(*field)))
 	}
 	placed := func(field string, line, column int, said string) spec.Problem {
@@ -138,12 +139,13 @@ func (p *parser) entry(store string, i int, text inner, lines []string) []spec.O
 		at(problem.Field, problem.Line, problem.Column, said)
 	}
 	for _, problem := range ignored {
-		p.Idle = append(p.Idle, placed(problem.Field, problem.Line, problem.Column, problem.Text))
+		p.Ignored(placed(problem.Field, problem.Line, problem.Column, problem.Text))
 	}
-	o := e.object(store, len(problems) > 0, func(field, format string, args ...any) {
+	wrong := func(field, format string, args ...any) {
 		line, column := text.find(field)
 		at(field, line, column, fmt.Sprintf(format, args...))
-	})
+	}
+	o := e.object(p.storeOf(store, i, e, wrong), len(problems) > 0, wrong)
 	if p.options.SeparateCertAndKey && e.Type == typeSecret && !e.several() && e.Property == "" {
 		return separated(o)
 	}
@@ -193,6 +195,12 @@ func (e entry) object(store string, misread bool, wrong func(field, format strin
 	}
 	if e.History > 1 && e.Property != "" && !e.several() {
 		wrong(fieldProperty, "is for one version, and %s is above 1", fieldHistory)
+	}
+	if e.NotAfter != "" {
+		o.Options["notAfter"] = string(e.NotAfter)
+		if e.Version != "" {
+			wrong(fieldNotAfter, "chooses the version by its time, and %s names one; leave one of the two out", fieldVersion)
+		}
 	}
 	if e.History > 1 {
 		// The original returns one version more than its documentation says
@@ -248,7 +256,7 @@ func (e entry) setSeveral(o *spec.Object, wrong func(field, format string, args 
 	for _, alone := range []struct {
 		field string
 		given bool
-	}{{fieldVersion, o.Version != ""}, {fieldHistory, e.History > 1}, {fieldProperty, e.Property != ""}} {
+	}{{fieldVersion, o.Version != ""}, {fieldHistory, e.History > 1}, {fieldNotAfter, e.NotAfter != ""}, {fieldProperty, e.Property != ""}} {
 		if alone.given {
 			wrong(alone.field, "is for one object, and objectName is a pattern")
 		}

@@ -1,9 +1,12 @@
 package azure
 
 import (
+	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/lanyardhq/lanyard/provider/dialect"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
@@ -44,32 +47,39 @@ func trimmed(parameters map[string]string) map[string]string {
 	return values
 }
 
-// words maps the engine's fields and the store's settings to names in the class.
-func words(name string, parameters map[string]string) spec.Words {
+// words maps the engine's fields to names in the class.
+func words() spec.Words {
+	return spec.Words{
+		"objects[].path":             fieldAlias,
+		"objects[].key":              fieldName,
+		"objects[].version":          fieldVersion,
+		"objects[].encoding":         fieldEncoding,
+		"objects[].mode":             fieldPermission,
+		"objects[].expand":           fieldHistory,
+		"objects[].options.history":  fieldHistory,
+		"objects[].options.notAfter": fieldNotAfter,
+		"objects[].options.format":   fieldFormat,
+		"objects[].options.tags":     fieldTags,
+	}
+}
+
+// storeWords maps the settings of a store to names in the class. vault is the field that
+// names its vault.
+func (p *parser) storeWords(name, vault string) {
 	store := "stores." + name
 	tenant := parameterTenant
-	if parameters[parameterTenant] == "" && parameters[parameterOlderTenant] != "" {
+	if p.parameters[parameterTenant] == "" && p.parameters[parameterOlderTenant] != "" {
 		tenant = parameterOlderTenant
 	}
-	return spec.Words{
-		store + ".vault":                parameterVault,
+	maps.Copy(p.class.Words, spec.Words{
+		store + ".vault":                vault,
 		store + ".tenantID":             tenant,
 		store + ".cloud":                parameterCloud,
 		store + ".auth.clientID":        parameterClient,
 		store + ".auth.identityBinding": parameterTokenProxy,
 		store + ".auth.identityID":      parameterNodeID,
 		store + ".auth.method":          parameterNode,
-
-		"objects[].path":            fieldAlias,
-		"objects[].key":             fieldName,
-		"objects[].version":         fieldVersion,
-		"objects[].encoding":        fieldEncoding,
-		"objects[].mode":            fieldPermission,
-		"objects[].expand":          fieldHistory,
-		"objects[].options.history": fieldHistory,
-		"objects[].options.format":  fieldFormat,
-		"objects[].options.tags":    fieldTags,
-	}
+	})
 }
 
 // defaults returns the original's implied settings. Without the operator's store they
@@ -96,7 +106,7 @@ func (p *parser) store() (name string, settings map[string]any) {
 	node, bound := p.identity()
 	for _, old := range []string{parameterGroup, parameterSubscription} {
 		if p.parameters[old] != "" {
-			p.NoEffect(old, "has no effect since version 0.0.4 of the original")
+			p.NoEffect(old, "has no effect since version 0.0.4 of the Azure Key Vault provider")
 		}
 	}
 	auth := map[string]any{}
@@ -126,6 +136,41 @@ func (p *parser) store() (name string, settings map[string]any) {
 		settings["auth"] = auth
 	}
 	return name, settings
+}
+
+// maxVaults bounds the vaults of one class, each of which is a store with its own
+// connection.
+const maxVaults = 32
+
+// vaultName is what the names of vaults are made of. The store checks the rest.
+// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftkeyvault
+var vaultName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,24}$`)
+
+// storeOf returns the store of an entry: the class's own one, or one for the vault that the
+// entry names, in the same cloud and with the same identity.
+func (p *parser) storeOf(store string, i int, e entry, wrong func(field, format string, args ...any)) string {
+	vault := strings.ToLower(string(e.Vault)) // as names of hosts are, it is the same in any case
+	name := store + "_" + vault
+	switch {
+	case vault == "" || vault == strings.ToLower(p.parameters[parameterVault]):
+		return store
+	case !vaultName.MatchString(vault):
+		wrong(fieldVault, "must be the name of a vault alone: letters, digits and dashes, at most 24")
+		return store
+	case p.class.Stores[name] != nil:
+		return name
+	case len(p.class.Stores) > maxVaults:
+		wrong(fieldVault, "a class may read from %d vaults besides its own; split the class, one volume each", maxVaults)
+		return store
+	}
+	settings := maps.Clone(p.class.Stores[store])
+	settings["vault"], settings["base"] = string(e.Vault), store
+	p.class.Stores[name] = settings
+	if implied := p.class.Defaults[store]; implied != nil {
+		p.class.Defaults[name] = implied
+	}
+	p.storeWords(name, dialect.InEntry(parameterObjects, i, "", fieldVault, "").Field)
+	return name
 }
 
 // identity reads which identity the class wants: the node's, one that its pods are bound

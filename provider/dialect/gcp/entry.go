@@ -44,7 +44,7 @@ func (p *parser) object(i int, e entry) spec.Object {
 	case o.Path == "" && !misread:
 		wrong(fieldPath, "missing; say which file the secret becomes")
 	case e.Path != "" && e.FileName != "":
-		p.Idle = append(p.Idle, dialect.InEntry(parameterSecrets, i, o.Path, fieldFileName, "has no effect beside "+fieldPath))
+		p.Ignored(dialect.InEntry(parameterSecrets, i, o.Path, fieldFileName, "has no effect beside "+fieldPath))
 	}
 	if e.Resource == "" {
 		if !misread {

@@ -110,7 +110,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"secrets as a map":      {map[string]string{"secrets": "a: b"}, "secrets: line 1: must be a list; begin each item with a dash"},
 		"unknown field":         {object("extractJsonKey: x"), "object 2 (second): extractJsonKey: unknown field, which has no effect; did you mean extractJSONKey?"},
 		"a field of others":     {object("alias: x"), "object 2 (second): alias: unknown field, which has no effect; known are resourceName, path, fileName, mode, extractJSONKey, extractYAMLKey"},
-		"given twice":           {object("path: x"), "object 2 (second): path: is given twice; remove this one or that of line 3"},
+		"given twice":           {object("path: x"), "object 2 (second): path: is given twice; remove this one or that of the line above"},
 		"no file":               {map[string]string{"secrets": "- {resourceName: projects/shop/secrets/db/versions/1}"}, "object 1: path: missing; say which file the secret becomes"},
 		"no name":               {map[string]string{"secrets": "- {path: a}"}, "object 1 (a): resourceName: missing; give the secret's version, such as projects/my-project/secrets/db/versions/latest"},
 		"no version":            {named("projects/shop/secrets/db"), "object 1 (a): resourceName: names no version; add /versions/latest, or the number or alias of one"},

@@ -80,7 +80,7 @@ func (p *parser) object(i int, e entry, asked map[[2]dialect.Text]*asking) spec.
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
 	}
 	idle := func(field, why string) {
-		p.Idle = append(p.Idle, dialect.InEntry(parameterObjects, i, string(e.Name), field, why))
+		p.Ignored(dialect.InEntry(parameterObjects, i, string(e.Name), field, why))
 	}
 	misread := p.Misread(i)
 	if e.Name == "" && !misread {

@@ -232,7 +232,7 @@ func TestRefusedSyntaxNamesObjectFieldAndRemedy(t *testing.T) {
 		"objects as a map":      {map[string]string{"objects": "array: []"}, "objects: line 1: must be a list; begin each item with a dash"},
 		"unknown field":         {object("secretkey: x"), "object 2 (db): secretkey: unknown field, which has no effect; did you mean secretKey?"},
 		"field of long ago":     {object("objectVersion: x"), "object 2 (db): objectVersion: unknown field, which has no effect; known are objectName, secretPath, secretKey, method, secretArgs, filePermission, encoding"},
-		"given twice":           {object("secretPath: x"), "object 2 (db): secretPath: is given twice; remove this one or that of line 3"},
+		"given twice":           {object("secretPath: x"), "object 2 (db): secretPath: is given twice; remove this one or that of the line above"},
 		"no name":               {map[string]string{"objects": "- {secretPath: a/b}"}, "object 1: objectName: missing; say which file the secret becomes"},
 		"no path":               {map[string]string{"objects": "- {objectName: a}"}, "object 1 (a): secretPath: missing; give the path in Vault, such as secret/data/prod/db"},
 		"a path of nothing":     {map[string]string{"objects": "- {objectName: a, secretPath: /v1/}"}, "object 1 (a): secretPath: names no secret; give the path in Vault, such as secret/data/prod/db"},

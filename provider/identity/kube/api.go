@@ -72,8 +72,10 @@ func (a *api) isOwn(audience string) bool {
 // claims is what the provider's own token says; nothing if it is no service
 // account's, which is another way to log in.
 // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
-func (a *api) claims() (own ownClaims) {
-	_, rest, _ := strings.Cut(a.own(), ".")
+func (a *api) claims() ownClaims { return claimsOf(a.own()) }
+
+func claimsOf(token string) (own ownClaims) {
+	_, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(payload)
 	if err == nil {
@@ -95,21 +97,27 @@ type ownClaims struct {
 
 func (a *api) close() { a.client.CloseIdleConnections() }
 
+// ownAudience is the error for an audience that the API server accepts itself: with such a
+// token a store could act there.
+func ownAudience(audience string) error {
+	return fmt.Errorf("%w for audience %q: it is the API server's own audience; give the store an audience of its own (see troubleshooting: api-server-audience)", identity.ErrNoToken, audience)
+}
+
 // token requests a token of the identity's service account, bound to the identity's
-// pod.
+// pod if it has one.
 func (a *api) token(ctx context.Context, id identity.Identity, audience string, now func() time.Time) (identity.Token, error) {
 	if a.isOwn(audience) {
-		return identity.Token{}, fmt.Errorf("%w for audience %q: it is the API server's own audience; give the store an audience of its own (see troubleshooting: api-server-audience)", identity.ErrNoToken, audience)
+		return identity.Token{}, ownAudience(audience)
 	}
 	seconds := int64(lifetime / time.Second)
-	body, err := json.Marshal(authentication.TokenRequest{
+	request := authentication.TokenRequest{
 		TypeMeta: meta.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenRequest"},
-		Spec: authentication.TokenRequestSpec{
-			Audiences:         []string{audience},
-			ExpirationSeconds: &seconds,
-			BoundObjectRef:    &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: id.Pod, UID: types.UID(id.PodUID)},
-		},
-	})
+		Spec:     authentication.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &seconds},
+	}
+	if id.Pod != "" {
+		request.Spec.BoundObjectRef = &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: id.Pod, UID: types.UID(id.PodUID)}
+	}
+	body, err := json.Marshal(request)
 	if err != nil {
 		return identity.Token{}, errors.New("a token request cannot be written as JSON")
 	}
@@ -137,6 +145,10 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	if json.Unmarshal(answer, &issued) != nil || issued.Status.Token == "" {
 		return identity.Token{}, fmt.Errorf("the API server answers a token request for %s without a token", id)
 	}
+	// A person's credentials may not have told who the API server is.
+	if claimsOf(issued.Status.Token).Issuer == audience {
+		return identity.Token{}, ownAudience(audience)
+	}
 	// The lifetime, not the end, so that a wrong clock of the node does not matter.
 	// The API server may have changed the lifetime.
 	expires := issued.Status.ExpirationTimestamp.Time
@@ -150,16 +162,21 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 // wrap identity.ErrNoToken.
 func refusal(status int, answer []byte, id identity.Identity, audience string) error {
 	no := fmt.Errorf("%w for audience %q", identity.ErrNoToken, audience)
-	switch status {
-	case http.StatusForbidden:
+	switch {
+	case status == http.StatusForbidden && id.Pod == "":
+		return fmt.Errorf("%w: Lanyard may not request tokens for service account %s in namespace %s; grant it create on serviceaccounts/token there, and list the audience where an admission policy does%s",
+			no, id.ServiceAccount, id.Namespace, statusMessage(answer))
+	case status == http.StatusNotFound && id.Pod == "":
+		return fmt.Errorf("%w: there is no service account %s in namespace %s%s", no, id.ServiceAccount, id.Namespace, statusMessage(answer))
+	case status == http.StatusForbidden:
 		return fmt.Errorf("%w: the provider may not request tokens for service account %s in namespace %s; grant it create on serviceaccounts/token there, or turn policy.tokenRequest off%s",
 			no, id.ServiceAccount, id.Namespace, statusMessage(answer))
-	case http.StatusNotFound, http.StatusConflict, http.StatusBadRequest:
+	case status == http.StatusNotFound, status == http.StatusConflict, status == http.StatusBadRequest:
 		return fmt.Errorf("%w: no pod %s with UID %s runs as service account %s in namespace %s; it may be gone, or be the sync-controller's%s (see troubleshooting: token-pod-missing)",
 			no, id.Pod, id.PodUID, id.ServiceAccount, id.Namespace, statusMessage(answer))
-	case http.StatusUnprocessableEntity:
+	case status == http.StatusUnprocessableEntity:
 		return fmt.Errorf("%w: the API server refuses the token request for %s%s", no, id, statusMessage(answer))
-	case http.StatusUnauthorized:
+	case status == http.StatusUnauthorized:
 		return fmt.Errorf("the API server does not accept the provider's own service account token%s", statusMessage(answer))
 	}
 	return fmt.Errorf("the API server answers a token request for %s with status %d%s", id, status, statusMessage(answer))

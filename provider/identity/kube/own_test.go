@@ -3,6 +3,7 @@ package kube_test
 import (
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -55,3 +56,24 @@ func TestNoTokenForTheAPIServerItselfIsAskedFor(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A client certificate does not say who the API server is, and the token that it issues
+// does.
+func TestNoTokenThatTheAPIServerAcceptsIsHandedOn(t *testing.T) {
+	issued := "x." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://cluster","aud":["https://cluster"]}`)) + ".x"
+	tokens := kube.New(kube.Options{
+		WithoutPods: true,
+		Config: func() (*rest.Config, error) {
+			return &rest.Config{Host: "http://api", Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusCreated, Body: io.NopCloser(strings.NewReader(`{"status":{"token":"` + issued + `"}}`))}, nil
+			})}, nil
+		},
+	})
+	defer tokens.Close()
+	for audience, refused := range map[string]bool{"https://cluster": true, "vault": false} {
+		_, err := tokens.Token(t.Context(), identity.Identity{Namespace: "prod", ServiceAccount: "web"}, audience)
+		if (err != nil) != refused || refused && (!errors.Is(err, identity.ErrNoToken) || strings.Contains(err.Error(), issued)) {
+			t.Errorf("%s: %v", audience, err)
+		}
+	}
+}

@@ -7,7 +7,9 @@
 // account, so that what a mount request says of itself is checked before
 // anything is read with it. The package therefore never asks for a token that
 // is bound to no pod: the secrets-store-sync-controller, whose requests name a
-// pod of its own, has a setting with which it passes tokens itself.
+// pod of its own, has a setting with which it passes tokens itself. Lanyard's own
+// sync controller, which reads for service accounts and not for pods, says so with
+// Options.WithoutPods.
 //
 // Start with New.
 package kube
@@ -46,6 +48,9 @@ type Options struct {
 	Config func() (*rest.Config, error)
 	// Enabled says whether the operator allows the fallback now.
 	Enabled func() bool
+	// WithoutPods says that values are read for service accounts that need not have a
+	// pod: Passed is not asked, and tokens are bound to no pod.
+	WithoutPods bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -56,6 +61,7 @@ type Options struct {
 type Tokens struct {
 	passed  identity.TokenSource
 	enabled func() bool
+	podless bool
 	now     func() time.Time
 
 	ctx   context.Context // ends with Close
@@ -91,6 +97,7 @@ func New(opts Options) *Tokens {
 	t := &Tokens{
 		passed:  opts.Passed,
 		enabled: opts.Enabled,
+		podless: opts.WithoutPods,
 		now:     opts.Now,
 		connect: opts.Config,
 		turns:   make(chan struct{}, maxCalls),
@@ -123,14 +130,18 @@ func (t *Tokens) Close() {
 // Token returns a token of the pod's service account for the audience, from the
 // driver if it passed one, else from the API server.
 func (t *Tokens) Token(ctx context.Context, id identity.Identity, audience string) (identity.Token, error) {
-	token, err := t.passed.Token(ctx, id, audience)
-	if err == nil || !errors.Is(err, identity.ErrNoToken) {
-		return token, err
+	if t.podless {
+		id.Pod, id.PodUID = "", ""
+	} else {
+		token, err := t.passed.Token(ctx, id, audience)
+		if err == nil || !errors.Is(err, identity.ErrNoToken) {
+			return token, err
+		}
+		if t.enabled == nil || !t.enabled() {
+			return identity.Token{}, err
+		}
 	}
-	if t.enabled == nil || !t.enabled() {
-		return identity.Token{}, err
-	}
-	if err := answerable(id, audience); err != nil {
+	if err := t.answerable(id, audience); err != nil {
 		return identity.Token{}, err
 	}
 	k := key{identity: id.Key(), pod: id.Pod, uid: id.PodUID, audience: audience}
@@ -145,7 +156,7 @@ func (t *Tokens) Token(ctx context.Context, id identity.Identity, audience strin
 
 // answerable refuses requests that the API server would understand differently:
 // without an audience it issues a token for itself.
-func answerable(id identity.Identity, audience string) error {
+func (t *Tokens) answerable(id identity.Identity, audience string) error {
 	switch {
 	case audience == "":
 		return fmt.Errorf("%w: the store names no audience, and a token for the API server itself is never asked for; set the audience", identity.ErrNoToken)
@@ -153,7 +164,7 @@ func answerable(id identity.Identity, audience string) error {
 		return fmt.Errorf("%w for audience %q: the mount names no service account", identity.ErrNoToken, audience)
 	case !isName(id.Namespace) || !isName(id.ServiceAccount):
 		return fmt.Errorf("%w for audience %q: the mount names a service account that cannot exist", identity.ErrNoToken, audience)
-	case id.Pod == "" || id.PodUID == "":
+	case !t.podless && (id.Pod == "" || id.PodUID == ""):
 		return fmt.Errorf("%w for audience %q: the mount names no pod, and the API server is only asked for tokens that are bound to one", identity.ErrNoToken, audience)
 	}
 	return nil

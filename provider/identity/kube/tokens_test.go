@@ -108,11 +108,14 @@ func send(w io.Writer, object any) {
 
 func (s *apiServer) tokens(t *testing.T) *kube.Tokens {
 	t.Helper()
-	tokens := kube.New(kube.Options{
-		Config:  func() (*rest.Config, error) { return &rest.Config{Host: s.URL, BearerToken: ownToken}, nil },
-		Enabled: func() bool { return true },
-		Now:     s.now,
-	})
+	return s.tokensWith(t, kube.Options{Enabled: func() bool { return true }})
+}
+
+func (s *apiServer) tokensWith(t *testing.T, opts kube.Options) *kube.Tokens {
+	t.Helper()
+	opts.Now = s.now
+	opts.Config = func() (*rest.Config, error) { return &rest.Config{Host: s.URL, BearerToken: ownToken}, nil }
+	tokens := kube.New(opts)
 	t.Cleanup(tokens.Close)
 	return tokens
 }
@@ -141,6 +144,45 @@ func TestAsksForATokenBoundToThePod(t *testing.T) {
 	}
 	if ref := req.Spec.BoundObjectRef; ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name != "web-0" || ref.UID != "uid-0" {
 		t.Errorf("bound to %+v, want the pod", ref)
+	}
+}
+
+// What reads for service accounts has tokens that are bound to no pod, one for all who
+// read as an account, whatever the policy for pods is.
+func TestAsksWithoutAPodForServiceAccounts(t *testing.T) {
+	s := newAPIServer(t)
+	accounts := map[string]string{"web": "uid-1"}
+	s.answerWith(func(w http.ResponseWriter, r *http.Request) {
+		var req authentication.TokenRequest
+		account := strings.Split(r.URL.Path, "/")[6]
+		switch {
+		case json.NewDecoder(r.Body).Decode(&req) != nil || req.Spec.BoundObjectRef != nil:
+			fail(w, http.StatusInternalServerError, "bound to something")
+		case account == "forbidden":
+			fail(w, http.StatusForbidden, "audience not listed")
+		case accounts[account] == "":
+			fail(w, http.StatusNotFound, "not found")
+		default:
+			req.Status.Token = fmt.Sprintf("planted-issued-%d", s.requests.Load())
+			send(w, req)
+		}
+	})
+	tokens := s.tokensWith(t, kube.Options{WithoutPods: true})
+	id := identity.Identity{Namespace: "prod", ServiceAccount: "web", ServiceAccountUID: "uid-1", PodUID: "class-1"}
+	first := get(t, tokens, id, audience)
+	id.PodUID = "class-2"
+	if got := get(t, tokens, id, audience); got != first {
+		t.Errorf("another object of the account has the token %s, want %s", got, first)
+	}
+	id.ServiceAccountUID = "uid-2" // made anew
+	if got := get(t, tokens, id, audience); got == first {
+		t.Error("the account that was made anew has the token of the one before")
+	}
+	for account, want := range map[string]string{"api": "there is no service account api in namespace prod", "forbidden": "Lanyard may not request tokens for service account forbidden"} {
+		id.ServiceAccount = account
+		if _, err := tokens.Token(t.Context(), id, audience); !errors.Is(err, identity.ErrNoToken) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", account, err, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package aws
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // arn names a key or an alias.
@@ -16,11 +17,13 @@ type arn struct {
 // wherever it has a replica.
 const everyRegion = "*"
 
-var arnForm = regexp.MustCompile(`^arn:(aws[a-z-]{0,20}):kms:([a-z0-9-]{1,32}|\*):([0-9]{12}):(key/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|key/mrk-[0-9a-f]{32}|alias/[A-Za-z0-9/_-]{1,250})$`)
+var arnForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^arn:(aws[a-z-]{0,20}):kms:([a-z0-9-]{1,32}|\*):([0-9]{12}):(key/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|key/mrk-[0-9a-f]{32}|alias/[A-Za-z0-9/_-]{1,250})$`)
+})
 
 // parseARN takes the ARN of a key or alias in one region.
 func parseARN(text string) (arn, bool) {
-	parts := arnForm.FindStringSubmatch(text)
+	parts := arnForm().FindStringSubmatch(text)
 	if parts == nil || parts[2] == everyRegion {
 		return arn{}, false
 	}
@@ -61,7 +64,7 @@ func (a arn) covers(used arn) bool {
 // https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 const materialMark = "#"
 
-var materialForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var materialForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 
 // versionOf is the version that an answer tells. material is empty for keys
 // whose material KMS does not name.
@@ -69,7 +72,7 @@ func versionOf(used arn, material string) (string, bool) {
 	switch {
 	case material == "":
 		return used.String(), true
-	case !materialForm.MatchString(material):
+	case !materialForm().MatchString(material):
 		return "", false
 	}
 	return used.String() + materialMark + material, true
@@ -79,8 +82,8 @@ func versionOf(used arn, material string) (string, bool) {
 // the given one.
 func parseVersion(version, region string) (used arn, material string, ok bool) {
 	name, material, marked := strings.Cut(version, materialMark)
-	parts := arnForm.FindStringSubmatch(name)
-	if parts == nil || marked && !materialForm.MatchString(material) {
+	parts := arnForm().FindStringSubmatch(name)
+	if parts == nil || marked && !materialForm().MatchString(material) {
 		return arn{}, "", false
 	}
 	used = arn{partition: parts[1], region: parts[2], account: parts[3], resource: parts[4]}

@@ -13,7 +13,7 @@ import (
 // every call as the headers by which a service says for whom it asks, so that a key
 // policy can demand it and no other cluster can use the node's role for this key.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
-func newClient(access *aws.Access, region, sourceARN string) *kms.Client {
+func newClient(access *aws.Access, region, sourceARN string) aws.KMSCalls {
 	if sourceARN == "" {
 		return access.KMS(region)
 	}

@@ -21,12 +21,12 @@ type kmsKey struct {
 	access  *aws.Access
 	arn     arn
 	asNode  bool
-	clients aws.Clients[*kms.Client]
+	clients aws.Clients[aws.KMSCalls]
 }
 
 func newKey(access *aws.Access, config *settings, named arn, asNode bool) *kmsKey {
 	k := &kmsKey{access: access, arn: named, asNode: asNode}
-	k.clients.New = func(region string) *kms.Client { return newClient(access, region, config.SourceARN) }
+	k.clients.New = func(region string) aws.KMSCalls { return newClient(access, region, config.SourceARN) }
 	return k
 }
 

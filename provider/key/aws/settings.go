@@ -3,6 +3,7 @@ package aws
 import (
 	"reflect"
 	"regexp"
+	"sync"
 
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
@@ -58,10 +59,12 @@ func (s *settings) checkRegions(of arn, problems *remote.Problems) {
 
 // anyARN is the form of ARNs, of which the account is taken.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-var anyARN = regexp.MustCompile(`^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}):[!-~]{1,900}$`)
+var anyARN = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}):[!-~]{1,900}$`)
+})
 
 func (s *settings) checkNode(byOperator bool, problems *remote.Problems) {
-	if s.SourceARN != "" && !anyARN.MatchString(s.SourceARN) {
+	if s.SourceARN != "" && !anyARN().MatchString(s.SourceARN) {
 		problems.Add("sourceArn", "must be the ARN of the resource that asks, with its account, such as arn:aws:eks:eu-west-1:111122223333:cluster/production")
 	}
 	if s.SourceARN != "" && s.Node == nil {

@@ -136,7 +136,7 @@ func (k *kmsKey) versionIn(name string) (string, bool) {
 	if !ok || !versionForm.MatchString(number) {
 		return "", false
 	}
-	got, want := keyForm.FindStringSubmatch(named), keyForm.FindStringSubmatch(k.config.Key)
+	got, want := keyForm().FindStringSubmatch(named), keyForm().FindStringSubmatch(k.config.Key)
 	if got == nil || got[2] != want[2] || got[1] != want[1] && isNumber(got[1]) == isNumber(want[1]) {
 		return "", false
 	}

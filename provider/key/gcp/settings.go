@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/gcp"
@@ -35,7 +36,9 @@ type settings struct {
 // keyForm is the resource name of a key. A project may be spelled by its ID or
 // by its number, and nobody but Google can tell which are the same.
 // https://cloud.google.com/kms/docs/resource-hierarchy#retrieve_resource_id
-var keyForm = regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z0-9-]{0,62})(/locations/[a-z0-9-]{1,30}/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63})$`)
+var keyForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^projects/((?:[a-z0-9.-]{1,100}:)?[a-z0-9][a-z0-9-]{0,62})(/locations/[a-z0-9-]{1,30}/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63})$`)
+})
 
 // parseSettings returns the settings with their defaults, and all that is
 // wrong with them.
@@ -46,7 +49,7 @@ func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problem
 		return nil, problems
 	}
 	config.way = gcp.Way{TLS: config.TLS, Global: given.Network(), STS: given.Network(), IAM: given.Network(), OAuth: given.Network()}
-	if !keyForm.MatchString(config.Key) {
+	if !keyForm().MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")
 	}
 	if asPerson {

@@ -1,10 +1,10 @@
-// Package classfile puts sealed values into the YAML files of
-// SecretProviderClasses as a careful person with an editor would: one value
+// Package classfile puts sealed values, and the versions of objects, into the YAML
+// files of SecretProviderClasses as a careful person with an editor would: one value
 // changes, and every other byte of the file, comments and order and formatting,
 // stays as it is. It never writes a file, and it returns an error rather than a
 // text whose meaning changed anywhere else.
 //
-// Start with Open.
+// Start with Open for sealed values, and with Pin for versions.
 package classfile
 
 import (
@@ -17,8 +17,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/manifest"
 )
 
-// File is a file that holds a class of provider lanyard, and maybe other
-// documents. It does not change.
+// File is a file that holds a class, and maybe other documents. It does not change.
 type File struct {
 	lines []string // with their line ends
 	index int      // the class's place among the classes of the file
@@ -69,16 +68,24 @@ func Open(text []byte, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := own[chosen].CheckVersion(); err != nil {
+	f, err := newFile(text, own[chosen], places[chosen])
+	if err == nil {
+		f.objects = objectsOf(f.spec)
+	}
+	return f, err
+}
+
+// newFile is the file of a text with the class of this place in it.
+func newFile(text []byte, class manifest.Class, place int) (*File, error) {
+	if err := class.CheckVersion(); err != nil {
 		return nil, err
 	}
 	// A field that is given twice would be edited in one place and read from another.
 	var meaning any
-	if err := own[chosen].Root.Decode(&meaning); err != nil {
+	if err := class.Root.Decode(&meaning); err != nil {
 		return nil, fmt.Errorf("cannot be read: %s", strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
 	}
-	spec := lookup(own[chosen].Root, "spec")
-	return &File{lines: splitLines(text), index: places[chosen], class: own[chosen], spec: spec, objects: objectsOf(spec)}, nil
+	return &File{lines: splitLines(text), index: place, class: class, spec: lookup(class.Root, "spec")}, nil
 }
 
 // Data is the file as it was given to Open.

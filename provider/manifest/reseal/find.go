@@ -29,7 +29,7 @@ type Input struct {
 // error is one of a name that leads nowhere.
 func Find(stdin io.Reader, names []string) ([]Input, error) {
 	var found []Input
-	err := manifest.Each(stdin, names, prefix, func(in manifest.Input, err error) error {
+	err := manifest.Each(stdin, names, []string{prefix}, func(in manifest.Input, err error) error {
 		input := Input{Path: in.Name, Texts: bytes.Count(in.Text, []byte(prefix))}
 		if err != nil {
 			input.Problem = reason(err)

@@ -75,7 +75,7 @@ var functions = sync.OnceValue(func() map[string]function {
 	}
 	fromSprig(nothing, "contains", "hasPrefix", "hasSuffix", "trim", "trimPrefix", "trimSuffix", "default", "hasKey")
 	fromSprig(times(2), "b64enc")
-	fromSprig(times(3), "lower", "upper")
+	fromSprig(times(3), "lower", "upper", "title")
 	fromSprig(entries, "list")
 	fromSprig(costOfIndent, "indent", "nindent")
 	fromSprig(costOfReplace, "replace")

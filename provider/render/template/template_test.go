@@ -59,7 +59,7 @@ func TestTemplate(t *testing.T) {
 		`{{ eq .user "app" }}{{ eq .user "x" "app" }}{{ ne 1 2 }}{{ lt 1 2 }}{{ le "a" "a" }}{{ gt 2.5 2 }}`: "truetruetruetruetruetrue",
 
 		`{{ "  x " | trim }}|{{ trimPrefix "a" "ab" }}|{{ trimSuffix "b" "ab" }}`:               "x|b|a",
-		`{{ upper "aé" }}{{ lower "AÉ" }}`:                                                      "AÉaé",
+		`{{ upper "aé" }}{{ lower "AÉ" }}{{ title "a élan" }}`:                                  "AÉaéA Élan",
 		`{{ contains "p" .user }}{{ hasPrefix "a" .user }}{{ hasSuffix "a" .user }}`:            "truetruefalse",
 		`{{ indent 2 .lines }}{{ nindent 1 .lines }}`:                                           "  a\n  b\n a\n b",
 		`{{ replace "p" "q" .user }}`:                                                           "aqq",

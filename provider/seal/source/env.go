@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Env reads a .env file, each variable's path being its name. The error is a
@@ -70,10 +71,10 @@ func (p *envParser) statement() {
 	p.add(line, "", name, value)
 }
 
-var nameForm = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z_0-9.-]*`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z_][a-zA-Z_0-9.-]*`) })
 
 // name takes a name; empty if there is none.
-func (p *envParser) name() string { return string(p.advance(len(nameForm.Find(p.rest)))) }
+func (p *envParser) name() string { return string(p.advance(len(nameForm().Find(p.rest)))) }
 
 // value takes a value and leaves nothing of its line but a comment, or says
 // what is wrong.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -154,10 +155,10 @@ func (m *manifestReader) entries(field string, entries *yaml.Node, kind, folder 
 
 // keyForm is that of a Secret's keys at the API server, which refuses "." and what
 // begins with ".." besides.
-var keyForm = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
+var keyForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`) })
 
 func isKey(key *yaml.Node) bool {
-	return key.Kind == yaml.ScalarNode && keyForm.MatchString(key.Value) && key.Value != "." && !strings.HasPrefix(key.Value, "..")
+	return key.Kind == yaml.ScalarNode && keyForm().MatchString(key.Value) && key.Value != "." && !strings.HasPrefix(key.Value, "..")
 }
 
 // The types of Secrets whose keys are fixed.

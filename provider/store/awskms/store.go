@@ -32,14 +32,15 @@ const (
 
 // kmsStore is one connection.
 type kmsStore struct {
-	access  *aws.Access
+	*aws.Access
+
 	key     string
-	clients *aws.Clients[*kms.Client]
+	clients *aws.Clients[aws.KMSCalls]
 }
 
 func newStore(access *aws.Access, key string) *kmsStore {
-	client := func(region string) *kms.Client { return access.KMS(region) }
-	return &kmsStore{access: access, key: key, clients: &aws.Clients[*kms.Client]{New: client}}
+	client := func(region string) aws.KMSCalls { return access.KMS(region) }
+	return &kmsStore{Access: access, key: key, clients: &aws.Clients[aws.KMSCalls]{New: client}}
 }
 
 // query is a parsed reference.
@@ -112,7 +113,7 @@ func (s *kmsStore) Read(ctx context.Context, as identity.Identity, ref store.Ref
 		return store.Value{}, err
 	}
 	var value store.Value
-	err = s.access.Call(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
+	err = s.Call(ctx, as, "Decrypt of a ciphertext", func(ctx context.Context, target aws.Target) error {
 		input := &kms.DecryptInput{CiphertextBlob: q.blob, EncryptionContext: q.context}
 		if s.key != "" {
 			input.KeyId = &s.key
@@ -160,9 +161,3 @@ func explained(f *aws.CallError) *aws.CallError {
 	}
 	return f
 }
-
-// LooksUp implements store.ClusterReader.
-func (s *kmsStore) LooksUp() strict.Problems { return s.access.LooksUp() }
-
-// Close implements store.Store.
-func (s *kmsStore) Close() { s.access.Close() }

@@ -74,9 +74,13 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	access.Finds(endpointOf)
 	return newStore(access, config.Key), nil
 }
 
 func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
 	return kms.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, kms.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }
+
+// Audiences implements store.TokenTaker.
+func (*Type) Audiences(given store.Settings) []string { return aws.Audiences(given.Fields) }

@@ -20,7 +20,7 @@ const maxBatch = 10
 
 // BatchSize implements store.BatchReader.
 func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int {
-	if q, err := parse(ref, s.access.Regions()); err != nil || q.path || s.access.AlwaysChecksFailover() {
+	if q, err := parse(ref, s.Regions()); err != nil || q.Path || s.AlwaysChecksFailover() {
 		return 1
 	}
 	return maxBatch
@@ -30,15 +30,15 @@ func (s *parameterStore) BatchSize(_ identity.Identity, ref store.Reference) int
 // read fails the whole call; each is then read by itself, to tell which it is.
 func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
 	results := make([]store.Result, len(refs))
-	queries := make([]query, len(refs))
+	queries := make([]aws.PathQuery, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.access.Regions())
+		queries[i], results[i].Err = parse(ref, s.Regions())
 	}
 	var at aws.Target
 	var asked []string
 	var answers found
 	denied := false // in whichever region
-	err := s.access.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at, asked = target, namesOf(queries, target)
 		var err error
 		answers, err = s.get(ctx, target, asked)
@@ -69,7 +69,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 
 // namesOf are what to ask for in the target's region: each once, and of one
 // parameter one version, since the answers are told apart by their names.
-func namesOf(queries []query, target aws.Target) []string {
+func namesOf(queries []aws.PathQuery, target aws.Target) []string {
 	asked := make([]string, 0, len(queries))
 	bases := map[string]bool{}
 	for _, q := range queries {

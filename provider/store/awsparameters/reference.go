@@ -29,7 +29,7 @@ var (
 )
 
 // naming is how references name parameters.
-var naming = aws.Naming{Noun: "parameter", ARN: parameterARN, Label: "label", Options: []string{"path", "recursive"}, Example: "/prod/db-replica", Check: check}
+var naming = aws.Naming{Noun: "parameter", ARN: parameterARN, Label: "label", Options: aws.PathOptions(), Example: "/prod/db-replica", Check: check}
 
 // spelled is how the API spells w: the name, and after a colon the version or
 // label.
@@ -45,44 +45,15 @@ func selector(w aws.Wanted) string {
 	return ""
 }
 
-// query is a reference as it is asked for.
-type query struct {
-	aws.Query
-
-	path      bool // the name is a path, and all below it are wanted
-	recursive bool
-}
-
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. regions are those of the settings.
-func parse(ref store.Reference, regions aws.Regions) (query, error) {
+func parse(ref store.Reference, regions aws.Regions) (aws.PathQuery, error) {
 	var problems remote.Problems
-	q := query{Query: naming.Parse(ref.Key, ref.Version, ref.Options, regions, &problems)}
-	q.path = truth(ref, "path", &problems)
-	q.recursive = truth(ref, "recursive", &problems)
-	q.checkPath(&problems)
-	return q, problems.Err()
-}
-
-func truth(ref store.Reference, option string, problems *remote.Problems) bool {
-	value, given := ref.Options[option]
-	is, ok := value.(bool)
-	if given && !ok {
-		problems.Add("options."+option, "must be true or false")
-	}
-	return is
-}
-
-func (q query) checkPath(problems *remote.Problems) {
-	switch {
-	case !q.path && q.recursive:
-		problems.Add("options.recursive", "needs options.path: true")
-	case !q.path:
-	case !strings.HasPrefix(q.First.Name, "/") || !strings.HasPrefix(q.Failover.Name, "/"):
+	q := naming.ParsePath(ref.Key, ref.Version, ref.Options, regions, &problems)
+	if q.Path && (!strings.HasPrefix(q.First.Name, "/") || !strings.HasPrefix(q.Failover.Name, "/")) && !strings.HasPrefix(q.First.Name, "arn:") {
 		problems.Add("key", "must begin with a slash when options.path is true")
-	case selector(q.First) != "" || selector(q.Failover) != "":
-		problems.Add("options.path", "reads the current versions alone; leave `version` and `options.label` out")
 	}
+	return q, problems.Err()
 }
 
 func check(w aws.Wanted, key, version, labelField string, problems *remote.Problems) {

@@ -2,7 +2,6 @@ package awsparameters
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/lanyardhq/lanyard/internal/message"
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -22,20 +20,29 @@ import (
 
 // parameterStore is one connection. It is a store.BatchReader.
 type parameterStore struct {
-	access  *aws.Access
-	clients *aws.Clients[*ssm.Client]
+	*aws.Access
+
+	clients *aws.Clients[calls]
 }
 
 func newStore(access *aws.Access) *parameterStore {
 	return &parameterStore{
-		access: access,
-		clients: &aws.Clients[*ssm.Client]{New: func(region string) *ssm.Client {
-			return ssm.New(ssm.Options{
+		Access: access,
+		clients: &aws.Clients[calls]{New: func(region string) calls {
+			client := ssm.New(ssm.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
 				EndpointOptions: ssm.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
 			})
+			return calls{client.GetParameters, client.GetParametersByPath, client.GetParameterHistory}
 		}},
 	}
+}
+
+// calls are what is called of a region's client; see aws.Operation.
+type calls struct {
+	GetParameters       aws.Operation[ssm.GetParametersInput, ssm.GetParametersOutput, ssm.Options]
+	GetParametersByPath aws.Operation[ssm.GetParametersByPathInput, ssm.GetParametersByPathOutput, ssm.Options]
+	GetParameterHistory aws.Operation[ssm.GetParameterHistoryInput, ssm.GetParameterHistoryOutput, ssm.Options]
 }
 
 // as makes a call with the target's credentials.
@@ -45,48 +52,47 @@ func as(target aws.Target) func(*ssm.Options) {
 
 // Check implements store.Store.
 func (s *parameterStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.access.Regions())
+	_, err := parse(ref, s.Regions())
 	return err
 }
 
 // Read implements store.Store. A single parameter too is read with
 // GetParameters, so that a policy needs no further action.
 func (s *parameterStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.access.Regions())
+	q, err := parse(ref, s.Regions())
 	if err != nil {
 		return store.Value{}, err
 	}
-	if q.path {
+	if q.Path {
 		return s.readPath(ctx, who, q)
 	}
-	var value store.Value
-	err = s.access.Call(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
-		value, err = s.one(ctx, target, q.In(target))
-		return q.Failure(target, err)
-	})
-	if err == nil && s.access.AlwaysChecksFailover() {
-		if err = s.failover(ctx, who, q); errors.Is(err, fault.ErrUnavailable) {
-			err = nil
-		}
-	}
-	return value, err
+	return aws.Get(ctx, s.Access, who, what(q), s.getting(q))
 }
 
-// CheckFailover implements store.FailoverChecker. It says nothing of paths.
+// ChecksFailover implements store.FailoverChecker. Paths are not looked at.
+func (s *parameterStore) ChecksFailover(ref store.Reference) bool {
+	q, err := parse(ref, s.Regions())
+	return err == nil && !q.Path && s.Access.ChecksFailover()
+}
+
+// CheckFailover implements store.FailoverChecker.
 func (s *parameterStore) CheckFailover(ctx context.Context, who identity.Identity, ref store.Reference) error {
-	q, err := parse(ref, s.access.Regions())
-	if err != nil || q.path || !s.access.ChecksFailover() {
+	q, err := parse(ref, s.Regions())
+	if err != nil {
 		return err
 	}
-	return s.failover(ctx, who, q)
+	return aws.CheckFailover(ctx, s.Access, who, what(q), s.getting(q))
 }
 
-// failover reads what the further regions have.
-func (s *parameterStore) failover(ctx context.Context, who identity.Identity, q query) error {
-	return s.access.CallFailovers(ctx, who, "GetParameters "+message.Excerpt(spelled(q.First)), func(ctx context.Context, target aws.Target) error {
-		_, err := s.one(ctx, target, q.In(target))
-		return q.Failure(target, err)
-	})
+// what is how errors call the read of one parameter.
+func what(q aws.PathQuery) string { return "GetParameters " + message.Excerpt(spelled(q.First)) }
+
+// getting is the call for one parameter, in whichever region.
+func (s *parameterStore) getting(q aws.PathQuery) func(context.Context, aws.Target) (store.Value, error) {
+	return func(ctx context.Context, target aws.Target) (store.Value, error) {
+		value, err := s.one(ctx, target, q.In(target))
+		return value, q.Failure(target, err)
+	}
 }
 
 // one makes one call for one parameter.
@@ -149,8 +155,9 @@ func (f found) adopt(name string) {
 	}
 }
 
-// valueOf is a parameter's value; without one, the error says that it is missing. A parameter that was deleted and made anew
-// counts its versions from one again, so that the time belongs to the version.
+// valueOf is a parameter's value; without one, the error says that it is missing. A
+// parameter that was deleted and made anew counts its versions from one again, so that
+// the time belongs to the version.
 func valueOf(parameter *types.Parameter, w aws.Wanted, target aws.Target) (store.Value, error) {
 	if parameter == nil {
 		return store.Value{}, missing()
@@ -192,9 +199,3 @@ func (*parameterStore) RefreshOf(ref store.Reference) time.Duration {
 	}
 	return store.PinnedRefresh
 }
-
-// LooksUp implements store.ClusterReader.
-func (s *parameterStore) LooksUp() strict.Problems { return s.access.LooksUp() }
-
-// Close implements store.Store.
-func (s *parameterStore) Close() { s.access.Close() }

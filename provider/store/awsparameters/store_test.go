@@ -139,6 +139,8 @@ func contract(t *testing.T) *storetest.Fixture {
 			"path without a slash":    {Key: "db", Options: option("path", true)},
 			"path with a version":     {Key: "/db", Version: "1", Options: option("path", true)},
 			"path that is a text":     {Key: "/db", Options: option("path", "true")},
+			"path with a label":       {Key: "/db", Options: map[string]any{"path": true, "label": "prod"}},
+			"path that is an ARN":     {Key: "arn:aws:ssm:eu-west-1:111122223333:parameter/db", Options: option("path", true)},
 			"recursive without path":  {Key: "/db", Options: option("recursive", true)},
 			"failover without a key":  {Key: "db", Options: option("failover", map[string]any{"label": "x"})},
 			"failover that is a text": {Key: "db", Options: option("failover", "db")},
@@ -277,6 +279,10 @@ func TestAPathIsAnObjectOfAllBelowIt(t *testing.T) {
 	deep := mustRead(t, s, web, store.Reference{Key: "/app/", Options: map[string]any{"path": true, "recursive": true}}).Data.RevealString()
 	if !strings.HasPrefix(deep, `{"deep/er":"d","p00":"0"`) {
 		t.Errorf("recursive = %s", deep)
+	}
+	f.PutParameter(ireland, "/root", "String", "r")
+	if got := mustRead(t, s, web, store.Reference{Key: "/", Options: option("path", true)}).Data.RevealString(); got != `{"apple":"no","root":"r"}` {
+		t.Errorf("the root = %s", got)
 	}
 	_, err := s.Read(t.Context(), web, store.Reference{Key: "/none", Options: option("path", true)})
 	wantFailure(t, err, fault.ErrNotFound, "GetParametersByPath /none in eu-west-1")

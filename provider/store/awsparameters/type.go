@@ -49,3 +49,6 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
 	return ssm.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, ssm.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }
+
+// Audiences implements store.TokenTaker.
+func (*Type) Audiences(given store.Settings) []string { return aws.Audiences(given.Fields) }

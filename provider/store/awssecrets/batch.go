@@ -38,8 +38,8 @@ type aloneKey struct {
 
 // BatchSize implements store.BatchReader.
 func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int {
-	q, err := parse(ref, s.access.Regions())
-	if err != nil || !batched(q) || s.access.AlwaysChecksFailover() || s.readsAlone(who, q.First.Name) {
+	q, err := parse(ref, s.Regions())
+	if err != nil || !batched(q) || s.AlwaysChecksFailover() || s.readsAlone(who, q.First.Name) {
 		return 1
 	}
 	return maxBatch
@@ -52,15 +52,15 @@ func (s *secretsStore) BatchSize(who identity.Identity, ref store.Reference) int
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/auth-and-access_examples_cross.html
 func (s *secretsStore) ReadBatch(ctx context.Context, who identity.Identity, refs []store.Reference) []store.Result {
 	results := make([]store.Result, len(refs))
-	queries := make([]aws.Query, len(refs))
+	queries := make([]aws.PathQuery, len(refs))
 	for i, ref := range refs {
-		queries[i], results[i].Err = parse(ref, s.access.Regions())
+		queries[i], results[i].Err = parse(ref, s.Regions())
 	}
 	open := make([]int, 0, len(refs)) // those to read by themselves
 	found := map[string]entry{}
 	var at aws.Target
 	denied := false // the batch as such, in whichever region
-	err := s.access.Call(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
+	err := s.Call(ctx, who, fmt.Sprintf("BatchGetSecretValue of %d secrets", len(refs)), func(ctx context.Context, target aws.Target) error {
 		at = target
 		var err error
 		found, err = s.page(ctx, target, idsOf(queries, target))
@@ -104,7 +104,7 @@ func maybeOthers(id string, answer entry, answered bool) bool {
 }
 
 // idsOf are what to ask for in the target's region, each once.
-func idsOf(queries []aws.Query, target aws.Target) []string {
+func idsOf(queries []aws.PathQuery, target aws.Target) []string {
 	ids := make([]string, 0, len(queries))
 	for _, q := range queries {
 		if id := q.In(target).Name; id != "" && !slices.Contains(ids, id) {
@@ -146,7 +146,7 @@ func (s *secretsStore) page(ctx context.Context, target aws.Target, ids []string
 		}
 		for _, failed := range answer.Errors {
 			id := awssdk.ToString(failed.SecretId)
-			found[id] = entry{failed: explained(s.access.Named(target, awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
+			found[id] = entry{failed: explained(s.Named(target, awssdk.ToString(failed.ErrorCode), awssdk.ToString(failed.Message)))}
 		}
 		if next = answer.NextToken; awssdk.ToString(next) == "" {
 			break
@@ -168,7 +168,7 @@ func names(id string, name, ofARN *string) bool {
 func (s *secretsStore) readsAlone(who identity.Identity, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.access.Now()
+	now := s.Now()
 	return now.Before(s.alone[aloneKey{who.Key(), ""}]) || now.Before(s.alone[aloneKey{who.Key(), id}])
 }
 
@@ -178,5 +178,5 @@ func (s *secretsStore) readAlone(who identity.Identity, id string) {
 	if len(s.alone) >= maxAlone {
 		clear(s.alone) // they are found again
 	}
-	s.alone[aloneKey{who.Key(), id}] = s.access.Now().Add(aloneFor)
+	s.alone[aloneKey{who.Key(), id}] = s.Now().Add(aloneFor)
 }

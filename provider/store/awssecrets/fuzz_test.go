@@ -10,11 +10,14 @@ import (
 
 func FuzzParse(f *testing.F) {
 	f.Add("prod/db", "", "", "", "eu-west-1")
+	f.Add("prod/db/", "", "path", "prod/replica", "eu-west-1")
 	f.Add("arn:aws:secretsmanager:eu-west-1:111122223333:secret:db-a1b2c3", "", "AWSPREVIOUS", "", "")
 	f.Add("db", "a1b2c3d4-5678-90ab-cdef-111122223333", "", "db-replica", "eu-west-1")
 	f.Fuzz(func(t *testing.T, key, version, stage, failover, region string) {
 		ref := store.Reference{Key: key, Version: version, Options: map[string]any{}}
-		if stage != "" {
+		if stage == "path" {
+			ref.Options["path"], ref.Options["recursive"] = true, region == ""
+		} else if stage != "" {
 			ref.Options["stage"] = stage
 		}
 		if failover != "" {

@@ -27,19 +27,19 @@ var (
 )
 
 // naming is how references name secrets.
-var naming = aws.Naming{Noun: "secret", ARN: secretARN, Label: "stage", Example: "db-replica", Check: check}
+var naming = aws.Naming{Noun: "secret", ARN: secretARN, Label: "stage", Options: aws.PathOptions(), Example: "db-replica", Check: check}
 
 // batched reports whether the secret can be read with others: only current versions
-// can.
-func batched(q aws.Query) bool {
-	return q.First.Version == "" && q.First.Label == "" && q.Failover.Version == "" && q.Failover.Label == ""
+// can, and what is below a path is read by itself.
+func batched(q aws.PathQuery) bool {
+	return !q.Path && q.First.Version == "" && q.First.Label == "" && q.Failover.Version == "" && q.Failover.Label == ""
 }
 
 // parse returns what ref asks for. The error wraps fault.ErrInvalid and names
 // every wrong field. regions are those of the settings.
-func parse(ref store.Reference, regions aws.Regions) (aws.Query, error) {
+func parse(ref store.Reference, regions aws.Regions) (aws.PathQuery, error) {
 	var problems remote.Problems
-	q := naming.Parse(ref.Key, ref.Version, ref.Options, regions, &problems)
+	q := naming.ParsePath(ref.Key, ref.Version, ref.Options, regions, &problems)
 	return q, problems.Err()
 }
 

@@ -115,6 +115,9 @@ func TestAFailoverSecretIsLookedAtBeforeTheOutage(t *testing.T) {
 		}).(store.FailoverChecker) //nolint:forcetypeassert // the test is of that
 	}
 	daily := checking("daily")
+	if alone := f.open(t, nil).(store.FailoverChecker); !daily.ChecksFailover(ref("gone")) || alone.ChecksFailover(store.Reference{Key: "db"}) { //nolint:forcetypeassert // the test is of that
+		t.Error("it is not looked at exactly where there are failover regions")
+	}
 	if err := daily.CheckFailover(t.Context(), web, store.Reference{Key: "db"}); err != nil {
 		t.Error(err)
 	}
@@ -122,8 +125,8 @@ func TestAFailoverSecretIsLookedAtBeforeTheOutage(t *testing.T) {
 	mustRead(t, daily, web, ref("gone"))
 	wantFailure(t, daily.Check(ref("arn:aws:secretsmanager:us-east-1:111122223333:secret:x-AbCdEf")), fault.ErrInvalid, "options.failover.key", "us-east-1", frankfurt)
 	for _, when := range []string{"never", "always"} {
-		if err := checking(when).CheckFailover(t.Context(), web, ref("gone")); err != nil {
-			t.Errorf("%s: %v", when, err)
+		if checking(when).ChecksFailover(ref("gone")) {
+			t.Errorf("%s: the failover region is looked at daily", when)
 		}
 	}
 	mustRead(t, checking("never"), web, ref("gone"))

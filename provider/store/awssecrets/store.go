@@ -2,7 +2,6 @@ package awssecrets
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/lanyardhq/lanyard/internal/message"
-	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/backend/aws"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -20,8 +18,9 @@ import (
 
 // secretsStore is one connection. It is a store.BatchReader.
 type secretsStore struct {
-	access  *aws.Access
-	clients *aws.Clients[*secretsmanager.Client]
+	*aws.Access
+
+	clients *aws.Clients[calls]
 
 	mu sync.Mutex
 	// alone is what cannot be read in batches, until when.
@@ -30,14 +29,22 @@ type secretsStore struct {
 
 func newStore(access *aws.Access) *secretsStore {
 	return &secretsStore{
-		access: access, alone: map[aloneKey]time.Time{},
-		clients: &aws.Clients[*secretsmanager.Client]{New: func(region string) *secretsmanager.Client {
-			return secretsmanager.New(secretsmanager.Options{
+		Access: access, alone: map[aloneKey]time.Time{},
+		clients: &aws.Clients[calls]{New: func(region string) calls {
+			client := secretsmanager.New(secretsmanager.Options{
 				Region: region, BaseEndpoint: access.Endpoint(region), HTTPClient: access.HTTP(), Retryer: awssdk.NopRetryer{},
 				EndpointOptions: secretsmanager.EndpointResolverOptions{UseFIPSEndpoint: access.FIPS(), UseDualStackEndpoint: access.DualStack()},
 			})
+			return calls{client.GetSecretValue, client.BatchGetSecretValue, client.ListSecretVersionIds}
 		}},
 	}
+}
+
+// calls are what is called of a region's client; see aws.Operation.
+type calls struct {
+	GetSecretValue       aws.Operation[secretsmanager.GetSecretValueInput, secretsmanager.GetSecretValueOutput, secretsmanager.Options]
+	BatchGetSecretValue  aws.Operation[secretsmanager.BatchGetSecretValueInput, secretsmanager.BatchGetSecretValueOutput, secretsmanager.Options]
+	ListSecretVersionIds aws.Operation[secretsmanager.ListSecretVersionIdsInput, secretsmanager.ListSecretVersionIdsOutput, secretsmanager.Options]
 }
 
 // as makes a call with the target's credentials.
@@ -47,45 +54,47 @@ func as(target aws.Target) func(*secretsmanager.Options) {
 
 // Check implements store.Store.
 func (s *secretsStore) Check(ref store.Reference) error {
-	_, err := parse(ref, s.access.Regions())
+	_, err := parse(ref, s.Regions())
 	return err
 }
 
 // Read implements store.Store.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 func (s *secretsStore) Read(ctx context.Context, who identity.Identity, ref store.Reference) (store.Value, error) {
-	q, err := parse(ref, s.access.Regions())
+	q, err := parse(ref, s.Regions())
 	if err != nil {
 		return store.Value{}, err
 	}
-	var value store.Value
-	err = s.access.Call(ctx, who, "GetSecretValue "+message.Excerpt(ref.Key), func(ctx context.Context, target aws.Target) error {
-		value, err = s.get(ctx, target, q.In(target))
-		return q.Failure(target, err)
-	})
-	if err == nil && s.access.AlwaysChecksFailover() {
-		if err = s.failover(ctx, who, q); errors.Is(err, fault.ErrUnavailable) {
-			err = nil
-		}
+	if q.Path {
+		return s.readPath(ctx, who, q)
 	}
-	return value, err
+	return aws.Get(ctx, s.Access, who, what(q), s.getting(q))
+}
+
+// ChecksFailover implements store.FailoverChecker. Paths are not looked at.
+func (s *secretsStore) ChecksFailover(ref store.Reference) bool {
+	q, err := parse(ref, s.Regions())
+	return err == nil && !q.Path && s.Access.ChecksFailover()
 }
 
 // CheckFailover implements store.FailoverChecker.
 func (s *secretsStore) CheckFailover(ctx context.Context, who identity.Identity, ref store.Reference) error {
-	q, err := parse(ref, s.access.Regions())
-	if err != nil || !s.access.ChecksFailover() {
+	q, err := parse(ref, s.Regions())
+	if err != nil {
 		return err
 	}
-	return s.failover(ctx, who, q)
+	return aws.CheckFailover(ctx, s.Access, who, what(q), s.getting(q))
 }
 
-// failover reads what the further regions have.
-func (s *secretsStore) failover(ctx context.Context, who identity.Identity, q aws.Query) error {
-	return s.access.CallFailovers(ctx, who, "GetSecretValue "+message.Excerpt(q.First.Name), func(ctx context.Context, target aws.Target) error {
-		_, err := s.get(ctx, target, q.In(target))
-		return q.Failure(target, err)
-	})
+// what is how errors call the read of one secret.
+func what(q aws.PathQuery) string { return "GetSecretValue " + message.Excerpt(q.First.Name) }
+
+// getting is the call for one secret, in whichever region.
+func (s *secretsStore) getting(q aws.PathQuery) func(context.Context, aws.Target) (store.Value, error) {
+	return func(ctx context.Context, target aws.Target) (store.Value, error) {
+		value, err := s.get(ctx, target, q.In(target))
+		return value, q.Failure(target, err)
+	}
 }
 
 // get makes one call.
@@ -150,9 +159,3 @@ func (*secretsStore) RefreshOf(ref store.Reference) time.Duration {
 	}
 	return store.PinnedRefresh
 }
-
-// LooksUp implements store.ClusterReader.
-func (s *secretsStore) LooksUp() strict.Problems { return s.access.LooksUp() }
-
-// Close implements store.Store.
-func (s *secretsStore) Close() { s.access.Close() }

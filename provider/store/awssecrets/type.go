@@ -1,12 +1,13 @@
 // Package awssecrets is the store of AWS Secrets Manager. It reads text and
 // binary secrets as the pod, the current version or another by its ID or stage,
-// twenty with one call where the pod's role allows that, and from other regions
-// while the first is unavailable.
+// twenty with one call where the pod's role allows that, or all below a path as the
+// fields of one JSON object, and from other regions while the first is unavailable.
 //
 // How the pod's identity becomes credentials, and which region is asked when, is
-// provider/backend/aws's to know. Nothing is ever written, listed or described.
+// provider/backend/aws's to know. Nothing is ever written or described.
 //
-// Start with Type and store.Read; batch.go is how several secrets are one call.
+// Start with Type and store.Read; batch.go is how several secrets are one call, path.go
+// how a path is read.
 package awssecrets
 
 import (
@@ -48,3 +49,6 @@ func (t *Type) Open(given store.Settings) (store.Store, error) {
 func endpointOf(ctx context.Context, region *string, fips, dualStack *bool) (endpoints.Endpoint, error) {
 	return secretsmanager.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, secretsmanager.EndpointParameters{Region: region, UseFIPS: fips, UseDualStack: dualStack})
 }
+
+// Audiences implements store.TokenTaker.
+func (*Type) Audiences(given store.Settings) []string { return aws.Audiences(given.Fields) }

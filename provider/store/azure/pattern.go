@@ -74,7 +74,7 @@ func (s *azureStore) matching(ctx context.Context, as identity.Identity, q *quer
 // nameIn is the name in a secret's ID, https://VAULT/secrets/NAME; empty if it is none.
 func nameIn(id string) string {
 	parts := strings.Split(strings.TrimPrefix(id, "https://"), "/")
-	if len(parts) < 3 || !objectName.MatchString(parts[2]) {
+	if len(parts) < 3 || !objectName().MatchString(parts[2]) {
 		return ""
 	}
 	return parts[2]

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/strict"
@@ -38,13 +40,15 @@ const maxHistory = 50
 
 // query is a reference as it is read.
 type query struct {
-	kind    string
-	name    string
-	version string // empty for the current one
-	part    string // of a certificate
-	format  string
-	history int  // how many versions; zero for one value alone
-	hsm     bool // in a Managed HSM
+	kind      string
+	name      string
+	version   string // empty for the current one
+	part      string // of a certificate
+	format    string
+	history   int       // how many versions; zero for one value alone
+	hsm       bool      // in a Managed HSM
+	notAfter  time.Time // the version is the newest made until then; zero if any
+	onlyLists bool      // the versions are listed, and none is read
 	// separate makes a JSON object of a secret: "all" is the secret itself, "crt" and "key"
 	// are the parts of one that is a certificate's.
 	separate bool
@@ -56,9 +60,9 @@ type query struct {
 
 var (
 	// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#vault-name-and-object-name
-	objectName    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
-	namePattern   = regexp.MustCompile(`^[0-9a-zA-Z*-]{1,127}$`)
-	objectVersion = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
+	objectName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`) })
+	namePattern   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-zA-Z*-]{1,127}$`) })
+	objectVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`) })
 )
 
 // parseReference returns what ref asks for. The error wraps fault.ErrInvalid
@@ -75,13 +79,13 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 		problems.Add("key", "%s", strict.Unknown("collection", message.Excerpt(kind), kinds))
 	case !slices.Contains(kinds, kind):
 		problems.Add("key", "must begin with secrets/, keys/ or certificates/, such as secrets/%s", message.Excerpt(ref.Key))
-	case q.pattern && namePattern.MatchString(name):
-	case !objectName.MatchString(name):
+	case q.pattern && namePattern().MatchString(name):
+	case !objectName().MatchString(name):
 		problems.Add("key", "names the %s wrongly: an object's name in the vault has at most 127 letters, digits and dashes, and its version goes into `version`", strings.TrimSuffix(kind, "s"))
 	case hsm && kind != kindKeys:
 		problems.Add("key", "a Managed HSM has keys alone: keys/<name>")
 	}
-	if ref.Version != "" && !objectVersion.MatchString(ref.Version) {
+	if ref.Version != "" && !objectVersion().MatchString(ref.Version) {
 		problems.Add("version", "must be the version's ID, such as 4387e9f3d6e14c459867679a90fd0f79, or left out for the current one")
 	}
 	q.setOptions(ref.Options, &problems)
@@ -89,7 +93,7 @@ func parseReference(ref store.Reference, hsm bool) (*query, error) {
 }
 
 func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
-	known := []string{"part", "format", "history", "separate", "tags"}
+	known := []string{"part", "format", "history", "notAfter", "separate", "tags"}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		switch name {
 		case "part":
@@ -102,6 +106,13 @@ func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 				problems.Add("options.history", "must be a whole number from 1 to %d", maxHistory)
 			}
 			q.history = count
+		case "notAfter":
+			text, _ := options[name].(string)
+			at, err := time.Parse(time.RFC3339, text)
+			if err != nil || at.IsZero() {
+				problems.Add("options.notAfter", "must be a time such as 2026-11-27T06:00:00Z, with its zone (RFC 3339)")
+			}
+			q.notAfter = at
 		case "separate":
 			truth, ok := options[name].(bool)
 			if !ok || q.kind != kindSecrets {
@@ -114,8 +125,11 @@ func (q *query) setOptions(options map[string]any, problems *remote.Problems) {
 			problems.Add("options."+message.Excerpt(name), "%s", strict.Unknown("option", message.Excerpt(name), known))
 		}
 	}
-	if q.pattern && (q.version != "" || q.history > 0 || q.separate) {
-		problems.Add("key", "is a pattern of several secrets, which goes without `version`, `options.history` and `options.separate`")
+	if q.pattern && (q.version != "" || q.lists() || q.separate) {
+		problems.Add("key", "is a pattern of several secrets, which goes without `version`, `options.history`, `options.notAfter` and `options.separate`")
+	}
+	if q.version != "" && !q.notAfter.IsZero() {
+		problems.Add("options.notAfter", "chooses the version by its time, and `version` names one; leave one of the two out")
 	}
 	switch {
 	case q.kind == kindCertificates && q.part == "":
@@ -161,6 +175,9 @@ func oneOf(field string, value any, known []string, problems *remote.Problems) s
 	return text
 }
 
+// lists says whether the versions have to be listed.
+func (q *query) lists() bool { return q.history > 0 || !q.notAfter.IsZero() }
+
 // String is what errors call it.
 func (q *query) String() string {
 	if q.version != "" {
@@ -184,7 +201,10 @@ func (q *query) OrVersion() string {
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide#azure-built-in-roles-for-key-vault-data-plane-operations
 // https://learn.microsoft.com/azure/key-vault/managed-hsm/built-in-roles
 func (q *query) Permission() string {
-	if q.history > 0 || q.pattern {
+	switch {
+	case q.onlyLists:
+		return q.kind + " list"
+	case q.lists() || q.pattern:
 		return q.kind + " get and list"
 	}
 	return q.kind + " get"

@@ -55,6 +55,12 @@ func (s *azureStore) Read(ctx context.Context, as identity.Identity, ref store.R
 		return s.readPattern(ctx, as, q)
 	case q.history > 0:
 		return s.readHistory(ctx, as, q)
+	case q.lists():
+		versions, err := s.chooseVersions(ctx, as, q)
+		if err != nil {
+			return store.Value{}, err
+		}
+		q.version = versions[0].version
 	}
 	data, version, err := s.readOne(ctx, as, q)
 	if err != nil {

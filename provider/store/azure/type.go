@@ -53,6 +53,13 @@ func (*Type) NodeSettings() []string {
 	return []string{"vault", "hsm", "cloud", "tenantID", "auth.identityID"}
 }
 
+// Audiences implements store.TokenTaker.
+func (*Type) Audiences(given store.Settings) []string {
+	settings := azure.DefaultSettings()
+	remote.Decode(given.Fields, &settings) // Open tells what cannot be read
+	return settings.Auth.Audiences()
+}
+
 // Open checks the settings, which docs/stores/azure.md lists, and reads the
 // certificate file that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {

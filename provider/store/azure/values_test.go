@@ -291,6 +291,86 @@ func TestTheLastVersions(t *testing.T) {
 	}
 }
 
+func TestTheNewestVersionUntilATime(t *testing.T) {
+	f := newFixture(t)
+	f.azure.SetPageSize(2)
+	var ids []string
+	for i := range 7 { // one a second, from 2026-01-01T00:00:01Z on
+		ids = append(ids, f.vault.Put("db", fmt.Sprint("value ", i)))
+	}
+	f.vault.Disable("secrets/db", ids[4])
+	s := f.open(nil)
+	for name, test := range map[string]struct{ notAfter, want string }{
+		"the very time":           {"2026-01-01T00:00:04Z", "value 3"},
+		"one that is disabled":    {"2026-01-01T00:00:05Z", "value 3"},
+		"a fraction of a second":  {"2026-01-01T00:00:03.999Z", "value 2"},
+		"another zone":            {"2026-01-01T02:00:02+02:00", "value 1"},
+		"a time that is to come":  {"2999-01-01T00:00:00Z", "value 6"},
+		"the first that there is": {"2026-01-01T00:00:01Z", "value 0"},
+	} {
+		if got := f.text(s, store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": test.notAfter}}); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	got := f.text(s, store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": "2026-01-01T00:00:06Z", "history": 2}})
+	if want := `{"0":"value 5","1":"value 3"}`; got != want {
+		t.Errorf("a history is %s, want %s", got, want)
+	}
+	// What is newer changes nothing, until what was chosen is disabled.
+	at := store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": "2026-01-01T00:00:07Z"}}
+	before := f.read(s, at).Version
+	f.vault.Put("db", "newer")
+	if after := f.read(s, at).Version; before != ids[6] || after != before {
+		t.Errorf("the version is %s, then %s, want %s", before, after, ids[6])
+	}
+	f.vault.Disable("secrets/db", ids[6])
+	if got := f.text(s, at); got != "value 5" {
+		t.Errorf("after the version was disabled: %q", got)
+	}
+	_, err := s.Read(t.Context(), f.pod("prod/web"), store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": "2026-01-01T00:00:00Z"}})
+	if want := "secrets/db: Key Vault has no enabled version of it that was made until 2026-01-01T00:00:00Z; the oldest was made at 2026-01-01T00:00:01Z"; !errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), want) {
+		t.Errorf("no version that is so old: %v", err)
+	}
+	for name, test := range map[string]struct {
+		ref  store.Reference
+		want string
+	}{
+		"a day":     {store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": "2026-01-01"}}, "options.notAfter: must be a time"},
+		"no zone":   {store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": "2026-01-01T00:00:00"}}, "options.notAfter: must be a time"},
+		"a number":  {store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": 20260101}}, "options.notAfter: must be a time"},
+		"nothing":   {store.Reference{Key: "secrets/db", Options: map[string]any{"notAfter": ""}}, "options.notAfter: must be a time"},
+		"a version": {store.Reference{Key: "secrets/db", Version: ids[0], Options: map[string]any{"notAfter": "2026-01-01T00:00:00Z"}}, "options.notAfter: chooses the version by its time"},
+		"a pattern": {store.Reference{Key: "secrets/d*", Options: map[string]any{"notAfter": "2026-01-01T00:00:00Z"}}, "key: is a pattern of several secrets"},
+	} {
+		if err := s.Check(test.ref); !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+func TestTheNewestVersionUntilATimeOfKeysAndCertificates(t *testing.T) {
+	f := newFixture(t)
+	s := f.open(nil)
+	var chains []string
+	for range 2 {
+		chain := azuretest.NewChain(t, 0, "web.example.com")
+		f.vault.PutCertificate("web", azuretest.Certificate{CER: chain.Leaf.Raw, Key: chain.Key, ContentType: "application/x-pkcs12", Value: chain.PFX(t, "")})
+		chains = append(chains, azuretest.CertificatePEM(chain.Leaf))
+	}
+	// The certificate, its secret and its key are three puts.
+	then := map[string]any{"notAfter": "2026-01-01T00:00:03Z"}
+	if got := f.text(s, store.Reference{Key: "certificates/web", Options: then}); got != chains[0] {
+		t.Errorf("the certificate is\n%s", got)
+	}
+	if got := f.text(s, store.Reference{Key: "certificates/web", Options: map[string]any{"notAfter": then["notAfter"], "part": "all"}}); !strings.Contains(got, chains[0]) {
+		t.Errorf("the chain is\n%s", got)
+	}
+	now, old := f.text(s, store.Reference{Key: "keys/web"}), f.text(s, store.Reference{Key: "keys/web", Options: then})
+	if now == old || !strings.HasPrefix(old, "-----BEGIN PUBLIC KEY") {
+		t.Errorf("the key is %s", old)
+	}
+}
+
 func TestTheLastVersionsOfKeysAndCertificates(t *testing.T) {
 	f := newFixture(t)
 	s := f.open(nil)

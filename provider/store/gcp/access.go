@@ -51,11 +51,15 @@ func (s *gcpStore) refusal(conn *gcp.Conn, q *query, st *status.Status, token se
 	why := conn.Said(st.Message(), token)
 	switch st.Code() {
 	case codes.NotFound:
-		return fault.Failf(fault.ErrNotFound, "%s: there is no such %s or version%s", q.name, strings.TrimSuffix(string(q.service), "s"), why)
+		orVersion := " or version"
+		if q.lists {
+			orVersion = ""
+		}
+		return fault.Failf(fault.ErrNotFound, "%s: there is no such %s%s%s", q.name, strings.TrimSuffix(string(q.service), "s"), orVersion, why)
 	case codes.FailedPrecondition:
 		return precondition(q, st.Message(), why)
 	case codes.PermissionDenied:
-		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: grant it %s%s", q.name, who, q.service.grant(), why)
+		return fault.Failf(fault.ErrDenied, "%s: permission denied for %s: grant it %s%s", q.name, who, q.grant(), why)
 	case codes.Unauthenticated:
 		return fault.Failf(fault.ErrUnauthenticated, "%s: %s does not accept the access token of %s%s", q.name, title, who, why)
 	case codes.InvalidArgument, codes.OutOfRange:
@@ -91,11 +95,17 @@ func precondition(q *query, message, why string) error {
 	return fault.Failf(fault.ErrDenied, "%s: Secret Manager cannot read %s%s", q.name, which, why)
 }
 
-// grant is the right that a read needs.
+// grant is the right that a read or a list needs.
+// https://cloud.google.com/secret-manager/docs/access-control
 // https://cloud.google.com/secret-manager/parameter-manager/docs/access-control
-func (s service) grant() string {
-	if s == parameterManager {
+func (q *query) grant() string {
+	switch {
+	case q.service == parameterManager && q.lists:
+		return "roles/parametermanager.parameterViewer on the parameter or its project"
+	case q.service == parameterManager:
 		return "roles/parametermanager.parameterAccessor on the parameter or its project"
+	case q.lists:
+		return "roles/secretmanager.viewer on the secret"
 	}
 	return "roles/secretmanager.secretAccessor on the secret"
 }

@@ -1,10 +1,13 @@
 package gcp_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/render/rendertest"
 	"github.com/lanyardhq/lanyard/provider/store"
 	"github.com/lanyardhq/lanyard/provider/store/gcp"
 	"github.com/lanyardhq/lanyard/provider/store/storetest"
@@ -21,14 +24,18 @@ func TestParameterManagerMeetsTheStoreContract(t *testing.T) {
 		c := newCloud(t)
 		stranger := c.pod(t, "stranger", pool)
 		parent := project + "/locations/global/parameters/"
+		put := map[string]int{}
 		return &storetest.Fixture{
 			Type:     gcp.NewType(gcp.Options{}),
 			Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 1 }),
 			Identity: c.web,
 			Stranger: &stranger,
 			Put: func(_ *testing.T, name, value string) store.Reference {
-				c.PutParameter(parent+name+"/versions/v1", []byte(value))
-				return store.Reference{Key: parent + name, Version: "v1"}
+				// A version never changes.
+				put[name]++
+				version := fmt.Sprintf("v%d", put[name])
+				c.PutParameter(parent+name+"/versions/"+version, []byte(value))
+				return store.Reference{Key: parent + name, Version: version}
 			},
 			Answers: &storetest.Answers{
 				Settings: c.settings(func(fields, _ map[string]any) { fields["retries"] = 0 }),
@@ -117,6 +124,17 @@ func TestWhatParameterManagerRefusesIsExplained(t *testing.T) {
 			wantError(t, err, test.kind, test.says...)
 		})
 	}
+	t.Run("too many fields", func(t *testing.T) {
+		c := newCloud(t)
+		s := c.open(t, gcp.Options{}, unchanged)
+		c.PutParameter(app+"/versions/v1", []byte(strings.Repeat("-\n", 1<<19)))
+		ref := store.Reference{Key: app, Version: "v1", Options: map[string]any{"format": "yaml"}}
+		_, err := read(t, s, c.web, ref)
+		wantError(t, err, fault.ErrInvalid, "too many fields, or nested too deeply")
+		if used := rendertest.Allocated(func() { _, err = read(t, s, c.web, ref) }); used > 48<<20 { // the double's own included
+			t.Errorf("%d MiB were allocated for what is refused: %v", used>>20, err)
+		}
+	})
 	c := newCloud(t)
 	stranger := c.pod(t, "stranger", pool)
 	s := c.open(t, gcp.Options{}, unchanged)

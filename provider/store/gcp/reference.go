@@ -21,6 +21,7 @@ type query struct {
 	version  string
 	raw      bool // the parameter is read without its references rendered
 	yaml     bool // the payload is YAML, to be read as JSON
+	lists    bool // the versions are listed, and name is that of the secret or parameter
 }
 
 // service is what holds a value, called as in resource names.

@@ -1,13 +1,14 @@
-// Package gcp is the store of Google Secret Manager, global and regional. It
-// reads as the pod, with the access tokens of package provider/backend/gcp.
+// Package gcp is the store of Google Secret Manager and Parameter Manager, global and
+// regional. It reads as the pod, with the access tokens of package provider/backend/gcp.
 //
 // It never hands on a payload whose checksum does not fit or that belongs to
 // another secret, and never repeats a token or a value in an error.
 //
 // Start with Type and store.Read; access.go is the call and what its failures
-// mean, value.go what an answer becomes. The generated stubs of
-// cloud.google.com/go/secretmanager are used over connections of provider/backend/gcp: the high-level client above them adds 3 MB to the binary, reads the
-// environment whatever options it is given, and waits two seconds before it
+// mean, parameter.go that to Parameter Manager, value.go what an answer becomes. The
+// generated stubs of cloud.google.com/go are used over connections of
+// provider/backend/gcp: the high-level client above them adds 3 MB to the binary, reads
+// the environment whatever options it is given, and waits two seconds before it
 // repeats a throttled call.
 package gcp
 

@@ -25,6 +25,8 @@ const (
 // errNotYAML says nothing of the value, not even the names of its fields.
 var errNotYAML = errors.New("the value is not YAML of fields with text for names; leave the option out if it is not YAML")
 
+var errTooMuch = errors.New("the value is YAML with too many fields, or nested too deeply")
+
 var errTag = errors.New("the value is YAML with a tag that its text does not fit, or that YAML does not define")
 
 // jsonOfYAML writes a YAML value as JSON with sorted fields. Numbers keep their
@@ -34,6 +36,9 @@ var errTag = errors.New("the value is YAML with a tag that its text does not fit
 // with the parser of Google's provider, which refuses fields that are given twice too.
 // Unknown tags are refused.
 func jsonOfYAML(value []byte) ([]byte, error) {
+	if !strict.Parseable(value) {
+		return nil, errTooMuch
+	}
 	document, err := strict.Next(yaml.NewDecoder(bytes.NewReader(value)))
 	if err != nil || len(document.Content) != 1 {
 		return nil, errNotYAML
@@ -59,7 +64,7 @@ type yamlConverter struct {
 
 func (c *yamlConverter) convert(node *yaml.Node, depth int) (any, error) {
 	if c.left--; c.left < 0 || depth > maxYAMLDepth {
-		return nil, errors.New("the value is YAML with too many fields, or nested too deeply")
+		return nil, errTooMuch
 	}
 	if c.bytes += len(node.Value); c.bytes > maxYAMLBytes {
 		return nil, errors.New("the value is YAML whose aliases make too much text")

@@ -86,7 +86,7 @@ func (s *sealedStore) Read(ctx context.Context, as identity.Identity, ref store.
 		return store.Value{}, err
 	}
 	if err != nil {
-		return store.Value{}, fault.Fail(kindOf(err), err)
+		return store.Value{}, fault.Fail(KindOf(err), err)
 	}
 	return store.Value{Data: value, Version: version(ref.Key), NotAfter: sealed.Scope().NotAfter}, nil
 }
@@ -111,10 +111,10 @@ func (s *sealedStore) Close() {
 	}
 }
 
-// kindOf returns the kind of Open's error. Wrong scopes and untrusted sealers are
+// KindOf returns the kind of Sealed.Open's error. Wrong scopes and untrusted sealers are
 // refusals, key services keep their kind, and the rest needs sealing again and is an
 // invalid reference.
-func kindOf(err error) error {
+func KindOf(err error) error {
 	if errors.Is(err, seal.ErrKeyService) {
 		for _, kind := range []error{fault.ErrUnavailable, fault.ErrDenied, fault.ErrUnauthenticated} {
 			if errors.Is(err, kind) {

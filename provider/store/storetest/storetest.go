@@ -75,6 +75,8 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		return f, s
 	}
 
+	probes(t, start)
+
 	t.Run("reads versions that never change late, and no others", func(t *testing.T) {
 		f, s := start(t)
 		steady, ok := s.(store.Steady)
@@ -88,6 +90,20 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		}
 		if ref := f.Put(t, "first", "value-one"); ok && len(f.Pinned) > 0 && steady.RefreshOf(ref) != 0 {
 			t.Errorf("%+v is taken for what never changes", ref)
+		}
+	})
+
+	t.Run("needs nothing of the cluster and of a second place that the settings do not leave to them", func(t *testing.T) {
+		f, s := start(t)
+		if looksUp, ok := s.(store.ClusterReader); ok && len(looksUp.LooksUp()) > 0 {
+			t.Errorf("settings that work without a cluster lack %v", looksUp.LooksUp())
+		}
+		ref := f.Put(t, "first", "value-one")
+		mustRead(t, s, f.Identity, ref)
+		if second, ok := s.(store.FailoverChecker); ok && second.ChecksFailover(ref) {
+			if err := second.CheckFailover(t.Context(), f.Identity, ref); err != nil {
+				t.Errorf("the second place does not have what was read: %v", err)
+			}
 		}
 	})
 
@@ -246,8 +262,15 @@ func Run(t *testing.T, fixture func(t *testing.T) *Fixture) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			wantKind(t, err, fault.ErrUnavailable)
 		}
+		if historian, ok := s.(store.Historian); ok {
+			_, err := historian.Versions(ctx, f.Identity, ref)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				wantKind(t, err, fault.ErrUnavailable)
+			}
+		}
 	})
 
+	runVersions(t, start)
 	runBatches(t, start)
 	runAnswers(t, start)
 	runThrottled(t, start)

@@ -47,6 +47,13 @@ func (t *Type) ReadsAsNode(given store.Settings) bool {
 // role or namespace would be a right that the pod may not have.
 func (t *Type) NodeSettings() []string { return nil }
 
+// Audiences implements store.TokenTaker.
+func (t *Type) Audiences(given store.Settings) []string {
+	settings := vault.DefaultSettings()
+	remote.Decode(given.Fields, &settings) // Open tells what cannot be read
+	return settings.Auth.Audiences()
+}
+
 // Open checks the settings, which docs/stores/vault.md lists, and reads the
 // certificate files that they name. It makes no call.
 func (t *Type) Open(given store.Settings) (store.Store, error) {

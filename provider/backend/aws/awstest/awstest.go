@@ -78,6 +78,9 @@ type Role struct {
 	Roles []string
 	// ExternalID is what those Roles must send to assume it; empty asks for none.
 	ExternalID string
+	// Tags are the session tags that those Roles must send, as a trust policy has it
+	// that allows sts:TagSession with them; without any they may send none.
+	Tags map[string]string
 	// Reads are the names of secrets, parameters and keys that it may read; a *
 	// at the end stands for any text.
 	Reads []string
@@ -117,10 +120,12 @@ func start(address string, listen func(*httptest.Server)) (*Server, error) {
 		pods: map[string]string{}, regions: map[string]*region{},
 	}
 	s.handlers = map[string]Handler{
-		"secretsmanager.GetSecretValue":      s.getSecretValue,
-		"secretsmanager.BatchGetSecretValue": s.batchGetSecretValue,
-		"AmazonSSM.GetParameters":            s.getParameters,
-		"AmazonSSM.GetParametersByPath":      s.getParametersByPath,
+		"secretsmanager.GetSecretValue":       s.getSecretValue,
+		"secretsmanager.BatchGetSecretValue":  s.batchGetSecretValue,
+		"secretsmanager.ListSecretVersionIds": s.listSecretVersionIDs,
+		"AmazonSSM.GetParameters":             s.getParameters,
+		"AmazonSSM.GetParametersByPath":       s.getParametersByPath,
+		"AmazonSSM.GetParameterHistory":       s.getParameterHistory,
 	}
 	var err error
 	values := s.Rewriter(s, func(r *http.Request) bool { return r.Header.Get("X-Amz-Target") != "" })

@@ -16,7 +16,7 @@ type parameter struct {
 	kind   string // String, StringList or SecureString
 	values []string
 	labels map[string]int
-	made   float64 // seconds since 1970
+	made   float64 // when the first was, in seconds since 1970; each other a second later
 }
 
 // PutParameter makes a new version of a parameter and returns its number. kind
@@ -99,7 +99,7 @@ func (r *region) find(asked string, decrypt bool) *parameterAnswer {
 	return &parameterAnswer{
 		ARN: parameterARN(r.name, strings.TrimPrefix(name, "/")), Name: name, Selector: selector,
 		Type: held.kind, Value: value, Version: int64(version), DataType: "text",
-		LastModifiedDate: held.made,
+		LastModifiedDate: held.made + float64(version-1),
 	}
 }
 
@@ -204,6 +204,65 @@ func (s *Server) getParametersByPath(caller Caller, request json.RawMessage) (an
 		default:
 			answer.Parameters = append(answer.Parameters, in.find(name, query.WithDecryption))
 		}
+	}
+	return answer, nil
+}
+
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameterHistory.html
+func (s *Server) getParameterHistory(caller Caller, request json.RawMessage) (any, *Error) {
+	query, failed := decode[struct {
+		Name           string
+		WithDecryption bool
+		NextToken      string
+	}](request)
+	if failed != nil {
+		return nil, failed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.in(caller.Region)
+	found, name := in.find(query.Name, false), query.Name
+	if found != nil {
+		name = found.Name
+	}
+	if failed := caller.Permit("ssm:GetParameterHistory", name); failed != nil {
+		return nil, failed
+	}
+	if found == nil {
+		return nil, Fail(http.StatusBadRequest, "ParameterNotFound", "")
+	}
+	type entry struct {
+		*parameterAnswer
+		Labels []string
+	}
+	answer := struct {
+		Parameters []entry
+		NextToken  string `json:",omitempty"`
+	}{Parameters: []entry{}}
+	begin := 0
+	if query.NextToken != "" {
+		var err error
+		if begin, err = strconv.Atoi(query.NextToken); err != nil || begin < 0 {
+			return nil, Fail(http.StatusBadRequest, "InvalidNextToken", "The specified token isn't valid.")
+		}
+	}
+	held := in.parameters[name]
+	for i := range held.values {
+		if i < begin {
+			continue
+		}
+		if len(answer.Parameters) == listPage {
+			answer.NextToken = strconv.Itoa(i)
+			break
+		}
+		one := entry{parameterAnswer: in.find(name+":"+strconv.Itoa(i+1), query.WithDecryption), Labels: []string{}}
+		one.Selector = ""
+		for label, version := range held.labels {
+			if version == i+1 {
+				one.Labels = append(one.Labels, label)
+			}
+		}
+		answer.Parameters = append(answer.Parameters, one)
 	}
 	return answer, nil
 }

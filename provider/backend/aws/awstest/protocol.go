@@ -67,7 +67,7 @@ type Handler func(caller Caller, request json.RawMessage) (any, *Error)
 // KMS. It must be called before the first request.
 func (s *Server) Handle(target string, handler Handler) { s.handlers[target] = handler }
 
-// prefixes are the services' names in targets, by their names in signatures.
+// servicePrefix is a service's name in targets, by its name in signatures.
 func servicePrefix(service string) string {
 	switch service {
 	case "ssm":

@@ -32,6 +32,7 @@ type secretVersion struct {
 	text   *string
 	binary []byte
 	stages []string
+	made   float64 // seconds since 1970
 }
 
 // The staging labels that Secrets Manager moves by itself.
@@ -79,6 +80,7 @@ func (s *Server) putSecret(regionName, name string, version *secretVersion) (ver
 	}
 	version.id = idOfVersion(name, len(held.versions)+1)
 	version.stages = []string{current}
+	version.made = 1.7e9 + float64(len(held.versions))
 	held.versions = append(held.versions, version)
 	return version.id, held.arn
 }
@@ -195,7 +197,7 @@ func (s *Server) readSecret(caller Caller, query secretQuery) (*secretAnswer, *E
 		if (query.VersionID == "" || query.VersionID == version.id) && (query.VersionStage == "" || slices.Contains(version.stages, query.VersionStage)) {
 			return &secretAnswer{
 				ARN: held.arn, Name: name, VersionID: version.id, VersionStages: version.stages,
-				SecretString: version.text, SecretBinary: version.binary, CreatedDate: 1.7e9,
+				SecretString: version.text, SecretBinary: version.binary, CreatedDate: version.made,
 			}, nil
 		}
 	}
@@ -220,19 +222,65 @@ const (
 	pageBytes = 1 << 20
 )
 
+// batchQuery is either a list of IDs or a filter.
+type batchQuery struct {
+	SecretIDList []string `json:"SecretIdList"`
+	Filters      []struct {
+		Key    string
+		Values []string
+	}
+	MaxResults int
+	NextToken  string
+}
+
+// filter replaces the filter of a query by the names that it means: here those that begin
+// with a text. Secrets that are marked for deletion are in no list.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_Filter.html
+func (s *Server) filter(caller Caller, query *batchQuery) *Error {
+	if slices.Contains(caller.role.Without, "secretsmanager:ListSecrets") {
+		return caller.refusal("secretsmanager:ListSecrets", "*")
+	}
+	if query.MaxResults == 0 {
+		query.MaxResults = batchMost
+	}
+	one := query.Filters[0]
+	if len(query.SecretIDList) > 0 || len(query.Filters) != 1 || one.Key != "name" || len(one.Values) != 1 || len(one.Values[0]) > 512 || query.MaxResults < 1 || query.MaxResults > batchMost {
+		return Fail(http.StatusBadRequest, "InvalidParameterException", "either SecretIdList or Filters, of one name of at most 512 characters here, and MaxResults from 1 to 20")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, held := range s.in(caller.Region).secrets {
+		if strings.HasPrefix(name, one.Values[0]) && !held.deleted && !held.others {
+			query.SecretIDList = append(query.SecretIDList, name)
+		}
+	}
+	slices.Sort(query.SecretIDList)
+	return nil
+}
+
+// arnOf is the ARN of a secret, by which errors of a filter name it.
+func (s *Server) arnOf(region, name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in(region).secrets[name].arn
+}
+
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html
 func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (any, *Error) {
-	query, failed := decode[struct {
-		SecretIDList []string `json:"SecretIdList"`
-		NextToken    string
-	}](request)
+	query, failed := decode[batchQuery](request)
 	if failed != nil {
 		return nil, failed
 	}
 	if slices.Contains(caller.role.Without, "secretsmanager:BatchGetSecretValue") {
 		return nil, caller.Permit("secretsmanager:BatchGetSecretValue", "*")
 	}
-	if n := len(query.SecretIDList); n == 0 || n > batchMost {
+	atOnce := batchMost
+	if len(query.Filters) > 0 {
+		if failed := s.filter(caller, &query); failed != nil {
+			return nil, failed
+		}
+		atOnce = query.MaxResults
+	} else if n := len(query.SecretIDList); n == 0 || n > batchMost || query.MaxResults != 0 {
 		return nil, Fail(http.StatusBadRequest, "InvalidParameterException", fmt.Sprintf("SecretIdList has %d members, and at most %d are allowed", n, batchMost))
 	}
 	type failure struct {
@@ -248,18 +296,25 @@ func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (an
 	begin := 0
 	if query.NextToken != "" {
 		var err error
-		if begin, err = strconv.Atoi(query.NextToken); err != nil || begin >= len(query.SecretIDList) || begin < 0 {
+		if begin, err = strconv.Atoi(query.NextToken); err != nil || begin > len(query.SecretIDList) || begin < 0 {
 			return nil, Fail(http.StatusBadRequest, "InvalidNextTokenException", "The NextToken value is invalid.")
 		}
 	}
 	size := 0
 	for i, id := range query.SecretIDList[begin:] {
+		if i == atOnce {
+			answer.NextToken = strconv.Itoa(begin + i)
+			break
+		}
 		value, failed := s.readSecret(caller, secretQuery{SecretID: id})
 		if failed == nil && s.isOthers(caller.Region, id) {
 			// The action is not among those that work across accounts.
 			value, failed = nil, caller.refusal("secretsmanager:BatchGetSecretValue", id)
 		}
 		if failed != nil {
+			if len(query.Filters) > 0 {
+				id = s.arnOf(caller.Region, id)
+			}
 			answer.Errors = append(answer.Errors, failure{id, failed.Code, failed.Message})
 			continue
 		}
@@ -271,6 +326,58 @@ func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (an
 			break
 		}
 		answer.SecretValues = append(answer.SecretValues, value)
+	}
+	return answer, nil
+}
+
+// listPage is the most versions that a page has here; the service decides.
+const listPage = 2
+
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html
+func (s *Server) listSecretVersionIDs(caller Caller, request json.RawMessage) (any, *Error) {
+	query, failed := decode[struct {
+		SecretID          string `json:"SecretId"`
+		IncludeDeprecated bool
+		NextToken         string
+	}](request)
+	if failed != nil {
+		return nil, failed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, held := s.in(caller.Region).secret(query.SecretID)
+	if failed := caller.Permit("secretsmanager:ListSecretVersionIds", name); failed != nil {
+		return nil, failed
+	}
+	if held == nil {
+		return nil, Fail(http.StatusBadRequest, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	}
+	type entry struct {
+		VersionID     string   `json:"VersionId"`
+		VersionStages []string `json:",omitempty"`
+		CreatedDate   float64
+	}
+	answer := struct {
+		ARN, Name string
+		Versions  []entry
+		NextToken string `json:",omitempty"`
+	}{ARN: held.arn, Name: name, Versions: []entry{}}
+	begin := 0
+	if query.NextToken != "" {
+		var err error
+		if begin, err = strconv.Atoi(query.NextToken); err != nil || begin < 0 {
+			return nil, Fail(http.StatusBadRequest, "InvalidNextTokenException", "The NextToken value is invalid.")
+		}
+	}
+	for i, version := range held.versions {
+		switch {
+		case i < begin || len(version.stages) == 0 && !query.IncludeDeprecated:
+		case len(answer.Versions) == listPage:
+			answer.NextToken = strconv.Itoa(i)
+			return answer, nil
+		default:
+			answer.Versions = append(answer.Versions, entry{version.id, version.stages, version.made})
+		}
 	}
 	return answer, nil
 }

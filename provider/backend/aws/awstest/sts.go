@@ -3,9 +3,12 @@ package awstest
 import (
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,13 +85,55 @@ func (s *Server) assumeAsRole(r *http.Request, form url.Values, body []byte) (*s
 	if !ok || signature.Service != "sts" || !slices.Contains(role.Roles, caller.RoleARN) || role.ExternalID != "" && form.Get("ExternalId") != role.ExternalID {
 		return nil, Fail(http.StatusForbidden, "AccessDenied", "User: "+caller.ARN+" is not authorized to perform: sts:AssumeRole on resource: "+arn)
 	}
+	tags, failed := tagsOf(form)
+	if failed != nil {
+		return nil, failed
+	}
+	if !maps.Equal(tags, role.Tags) {
+		return nil, Fail(http.StatusForbidden, "AccessDenied", "User: "+caller.ARN+" is not authorized to perform: sts:TagSession on resource: "+arn)
+	}
 	return s.grant(arn, form.Get("RoleSessionName"))
 }
 
-// grant begins a session. A name is made of 2 to 64 of these characters.
+// What sessions are called and tagged with.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_Tag.html
+var (
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+	tagKey      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}$`)
+	tagValue    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
+)
+
+// tagsOf are the session tags of a call: at most 50, and no two keys that differ in case
+// alone. Keys that begin with aws: are reserved.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
+func tagsOf(form url.Values) (map[string]string, *Error) {
+	invalid := func(text string) *Error { return Fail(http.StatusBadRequest, "ValidationError", text) }
+	tags, folded := map[string]string{}, map[string]bool{}
+	for i := 1; ; i++ {
+		member := "Tags.member." + strconv.Itoa(i)
+		key, value := form.Get(member+".Key"), form.Get(member+".Value")
+		switch lower := strings.ToLower(key); {
+		case !form.Has(member + ".Key"):
+			return tags, nil
+		case i > 50:
+			return nil, invalid("1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 50")
+		case !tagKey.MatchString(key) || !tagValue.MatchString(value) || !form.Has(member+".Value"):
+			return nil, invalid("1 validation error detected: Value at 'tags." + strconv.Itoa(i) + ".member' failed to satisfy constraint")
+		case strings.HasPrefix(lower, "aws:"):
+			return nil, invalid("System tags can not be added by requester")
+		case folded[lower]:
+			return nil, Fail(http.StatusBadRequest, "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		default:
+			tags[key], folded[lower] = value, true
+		}
+	}
+}
+
+// grant begins a session.
 func (s *Server) grant(roleARN, name string) (*session, *Error) {
-	if len(name) < 2 || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=,.@-") != "" {
-		return nil, Fail(http.StatusBadRequest, "ValidationError", "roleSessionName must be 2 to 64 characters of [\\w+=,.@-]")
+	if !sessionName.MatchString(name) {
+		return nil, Fail(http.StatusBadRequest, "ValidationError", "1 validation error detected: Value at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*, of length 2 to 64")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

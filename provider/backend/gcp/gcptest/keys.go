@@ -53,7 +53,7 @@ func (s *Server) SetKeyState(name string, number int, state kmspb.CryptoKeyVersi
 
 // use is the key that the caller may use. The lock is held.
 func (k *keyManagement) use(ctx context.Context, name, permission string) (*cryptoKey, error) {
-	caller, err := k.caller(ctx)
+	caller, err := k.caller(ctx, "name")
 	switch {
 	case err != nil:
 		return nil, err

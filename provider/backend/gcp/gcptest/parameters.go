@@ -2,19 +2,24 @@ package gcptest
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/parametermanager/apiv1/parametermanagerpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // parameter is a version of a parameter of Parameter Manager.
 type parameter struct {
 	data     []byte
 	disabled bool
+	made     time.Time
 }
 
 // PutParameter writes a version of a parameter, by its whole resource name with the
@@ -23,7 +28,7 @@ type parameter struct {
 func (s *Server) PutParameter(name string, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parameters[canonical(name)] = parameter{data: slices.Clone(data)}
+	s.parameters[canonical(name)] = parameter{data: slices.Clone(data), made: madeAt(len(s.parameters) + 1)}
 }
 
 // DisableParameter disables a version of a parameter.
@@ -92,6 +97,45 @@ func (m *parameterManager) GetParameterVersion(ctx context.Context, req *paramet
 	return answer, nil
 }
 
+// ListParameterVersions implements the generated server, which promises no order. The
+// payloads are left out.
+func (m *parameterManager) ListParameterVersions(ctx context.Context, req *parametermanagerpb.ListParameterVersionsRequest) (*parametermanagerpb.ListParameterVersionsResponse, error) {
+	met := m.meet(ctx, "ListParameterVersions")
+	if err := met.err(); err != nil {
+		return nil, err
+	}
+	parts := strings.Split(req.GetParent(), "/")
+	if len(parts) != 6 || parts[4] != "parameters" || m.regional == (parts[3] == "global") {
+		return nil, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", req.GetParent())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	caller, err := m.caller(ctx, "parent")
+	if err != nil {
+		return nil, err
+	}
+	name := canonical(req.GetParent())
+	if !m.allowed(name, caller) {
+		return nil, status.Errorf(codes.PermissionDenied, "Permission 'parametermanager.parameterVersions.list' denied on resource '%s' (or it may not exist).", req.GetParent())
+	}
+	answer := &parametermanagerpb.ListParameterVersionsResponse{}
+	for _, version := range slices.Sorted(maps.Keys(m.parameters)) {
+		if one := m.parameters[version]; strings.HasPrefix(version, name+"/versions/") {
+			answer.ParameterVersions = append(answer.ParameterVersions, &parametermanagerpb.ParameterVersion{Name: version, Disabled: one.disabled, CreateTime: timestamppb.New(one.made)})
+		}
+	}
+	skip, _ := strconv.Atoi(req.GetPageToken()) //nolint:errcheck // none is zero
+	all := answer.ParameterVersions
+	answer.ParameterVersions = all[min(skip, len(all)):min(skip+listPage, len(all))]
+	if skip+listPage < len(all) {
+		answer.NextPageToken = strconv.Itoa(skip + listPage)
+	}
+	if len(all) == 0 {
+		return nil, status.Errorf(codes.NotFound, "Parameter [%s] not found.", name)
+	}
+	return answer, nil
+}
+
 // named is the name that an answer has.
 func (f Fault) named(name string) string {
 	if f.Other {
@@ -112,7 +156,7 @@ func (m *parameterManager) get(ctx context.Context, method, asked string) (met F
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	caller, err := m.caller(ctx)
+	caller, err := m.caller(ctx, "name")
 	if err != nil {
 		return met, "", parameter{}, err
 	}

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // unauthenticated is what Google's APIs answer to a token that is no good.
@@ -26,7 +28,11 @@ type Secret struct {
 type version struct {
 	data  []byte
 	state secretmanagerpb.SecretVersion_State
+	made  time.Time
 }
+
+// madeAt is when the version of this number was made: each a minute after the other.
+func madeAt(number int) time.Time { return time.Date(2026, 1, 1, 0, number, 0, 0, time.UTC) }
 
 // Number is the number of a project, which its resources are called by.
 func Number(project string) string {
@@ -55,7 +61,7 @@ func (s *Server) Put(name string, data []byte) int {
 		held = &Secret{aliases: map[string]int{}}
 		s.secrets[name] = held
 	}
-	held.versions = append(held.versions, version{slices.Clone(data), secretmanagerpb.SecretVersion_ENABLED})
+	held.versions = append(held.versions, version{slices.Clone(data), secretmanagerpb.SecretVersion_ENABLED, madeAt(len(held.versions) + 1)})
 	return len(held.versions)
 }
 
@@ -125,7 +131,7 @@ func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmana
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	caller, err := m.caller(ctx)
+	caller, err := m.caller(ctx, "name")
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +145,80 @@ func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmana
 	return found.answer(fmt.Sprintf("%s/versions/%d", name, number), met), nil
 }
 
-// caller is who makes a call, which must have a routing header. The lock is held.
-func (s *Server) caller(ctx context.Context) (string, error) {
-	if routed := metadata.ValueFromIncomingContext(ctx, "x-goog-request-params"); len(routed) != 1 || !strings.HasPrefix(routed[0], "name=projects%2F") {
+// listPage is the most versions that a page has here; the service decides.
+const listPage = 2
+
+// listed checks a call for a secret by its resource name, and returns it. The lock is held.
+func (m *secretManager) listed(ctx context.Context, field, asked string) (name string, held *Secret, err error) {
+	parts := strings.Split(asked, "/")
+	regional := len(parts) == 6 && parts[2] == "locations"
+	if regional != m.regional || !regional && len(parts) != 4 || parts[0] != "projects" {
+		return "", nil, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", asked)
+	}
+	caller, err := m.caller(ctx, field)
+	if err != nil {
+		return "", nil, err
+	}
+	name = canonical(asked)
+	if !m.allowed(name, caller) {
+		return "", nil, status.Errorf(codes.PermissionDenied, "Permission 'secretmanager.versions.list' denied for resource '%s' (or it may not exist).", asked)
+	}
+	if held = m.secrets[name]; held == nil {
+		return "", nil, status.Errorf(codes.NotFound, "Secret [%s] not found.", name)
+	}
+	return name, held, nil
+}
+
+// GetSecret implements the generated server.
+// https://cloud.google.com/secret-manager/docs/reference/rpc/google.cloud.secretmanager.v1#getsecretrequest
+func (m *secretManager) GetSecret(ctx context.Context, req *secretmanagerpb.GetSecretRequest) (*secretmanagerpb.Secret, error) {
+	if err := m.meet(ctx, "GetSecret").err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, held, err := m.listed(ctx, "name", req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	aliases := map[string]int64{}
+	for alias, number := range held.aliases {
+		aliases[alias] = int64(number)
+	}
+	return &secretmanagerpb.Secret{Name: name, VersionAliases: aliases}, nil
+}
+
+// ListSecretVersions implements the generated server: the newest come first.
+// https://cloud.google.com/secret-manager/docs/reference/rpc/google.cloud.secretmanager.v1#listsecretversionsrequest
+func (m *secretManager) ListSecretVersions(ctx context.Context, req *secretmanagerpb.ListSecretVersionsRequest) (*secretmanagerpb.ListSecretVersionsResponse, error) {
+	if err := m.meet(ctx, "ListSecretVersions").err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, held, err := m.listed(ctx, "parent", req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	answer := &secretmanagerpb.ListSecretVersionsResponse{TotalSize: int32(len(held.versions))} //nolint:gosec // a few
+	skip, _ := strconv.Atoi(req.GetPageToken())                                                 //nolint:errcheck // none is zero
+	for number := len(held.versions) - skip; number > 0; number-- {
+		if len(answer.Versions) == listPage {
+			answer.NextPageToken = strconv.Itoa(len(held.versions) - number)
+			break
+		}
+		one := held.versions[number-1]
+		answer.Versions = append(answer.Versions, &secretmanagerpb.SecretVersion{
+			Name: fmt.Sprintf("%s/versions/%d", name, number), State: one.state, CreateTime: timestamppb.New(one.made),
+		})
+	}
+	return answer, nil
+}
+
+// caller is who makes a call, which must have a routing header with the field of the
+// request that names the resource. The lock is held.
+func (s *Server) caller(ctx context.Context, field string) (string, error) {
+	if routed := metadata.ValueFromIncomingContext(ctx, "x-goog-request-params"); len(routed) != 1 || !strings.HasPrefix(routed[0], field+"=projects%2F") {
 		return "", status.Error(codes.InvalidArgument, "The call has no routing header.")
 	}
 	if header := metadata.ValueFromIncomingContext(ctx, "authorization"); len(header) == 1 {

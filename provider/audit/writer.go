@@ -1,0 +1,269 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lanyardhq/lanyard/provider/outbox"
+)
+
+// group is what was put before one write.
+type group struct {
+	done chan struct{}
+	err  error
+}
+
+// The sinks, as metrics and the log call them. The queue is what records wait in.
+const (
+	sinkQueue   = "queue"
+	sinkFile    = "file"
+	sinkStdout  = "stdout"
+	sinkWebhook = "webhook"
+)
+
+// writer writes records under one set of settings. Its run is the only one that touches
+// the chain and the sinks.
+type writer struct {
+	log      *Log
+	settings settings
+	reopen   atomic.Bool
+
+	mu      sync.Mutex
+	pending []byte // records, of a chain without their ends
+	ends    []int  // where each of them ends
+	lost    uint64 // for which there was no room
+	waiting *group // nil if nobody waits
+	closed  bool
+	wake    chan struct{}
+	end     chan struct{} // closed with wake
+
+	ended   chan struct{}
+	lines   []byte // of the last write
+	chain   chain
+	file    *file // nil for none
+	missing gap   // in the file
+	stdout  io.Writer
+	webhook *outbox.Box // nil for none
+}
+
+// gap are the records that a failing file has not got since the last that it has.
+type gap struct{ count, first, last uint64 }
+
+func newWriter(l *Log, s settings) (_ *writer, err error) {
+	w := &writer{log: l, settings: s, wake: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
+	defer func() {
+		if err != nil && w.file != nil {
+			w.file.close()
+		}
+	}()
+	if s.audit.ChainKeyFile != "" {
+		if w.chain.mac, err = readKey(s.audit.ChainKeyFile); err != nil {
+			return nil, err
+		}
+	}
+	if s.audit.File.Path != "" {
+		if w.file, err = openFile(context.Background(), s.audit.File); err != nil {
+			return nil, err
+		}
+		if w.chain.mac != nil {
+			line, err := w.file.last()
+			if err == nil && line != nil {
+				err = w.chain.resume(line)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.audit.File.Path, err)
+			}
+		}
+	}
+	if s.audit.Stdout {
+		w.stdout = l.stdout
+	}
+	if s.audit.Webhook.URL != "" {
+		if w.webhook, err = newWebhook(l, s); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// put adds a record to what is written next. wait asks for the group that it is written
+// with.
+func (w *writer) put(record *Record, wait bool) (*group, error) {
+	record.Node = cmp.Or(record.Node, w.log.node)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		w.log.metrics.records.WithLabelValues(sinkQueue, "lost").Inc()
+		return nil, errors.New("the audit log is closed")
+	}
+	if len(w.pending) > maxPending {
+		w.lost++
+		return nil, fmt.Errorf("%d MiB of records wait to be written", maxPending>>20)
+	}
+	if record.Time.IsZero() {
+		record.Time = w.log.now() // under the lock, so that records are in the order of time
+	}
+	w.pending = record.append(w.pending)
+	if w.chain.mac == nil { // which is set before anything is put
+		w.pending = w.chain.end(w.pending, 0)
+	}
+	w.ends = append(w.ends, len(w.pending))
+	if wait && w.waiting == nil {
+		w.waiting = &group{done: make(chan struct{})}
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	if !wait {
+		return nil, nil //nolint:nilnil // nobody waits
+	}
+	return w.waiting, nil
+}
+
+// stop writes what is pending and gives the sinks back.
+func (w *writer) stop() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.wake)
+		close(w.end)
+	}
+	w.mu.Unlock()
+	<-w.ended
+}
+
+// run writes until stop.
+func (w *writer) run() {
+	defer close(w.ended)
+	var pending []byte
+	var ends []int
+	for range w.wake {
+		if !w.settings.audit.Required {
+			w.gather()
+		}
+		pending, ends = w.round(pending, ends)
+	}
+	w.round(pending, ends)
+	if w.webhook != nil {
+		w.webhook.Close()
+	}
+	if w.file != nil {
+		w.file.close()
+	}
+}
+
+// gatherTime is how long records for which nobody waits are gathered: a write for each
+// costs more than its record.
+const gatherTime = 10 * time.Millisecond
+
+func (w *writer) gather() {
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.end:
+	}
+}
+
+// keepBytes is how much room is kept for the next records.
+const keepBytes = 1 << 20
+
+// round writes what is pending. The buffers take the place of those that it takes.
+func (w *writer) round(emptied []byte, noEnds []int) ([]byte, []int) {
+	if cap(emptied) > keepBytes {
+		emptied, noEnds = nil, nil
+	}
+	w.mu.Lock()
+	pending, ends, lost, waiting := w.pending, w.ends, w.lost, w.waiting
+	w.pending, w.ends, w.lost, w.waiting = emptied[:0], noEnds[:0], 0, nil
+	w.mu.Unlock()
+	if len(ends) == 0 && lost == 0 {
+		return pending, ends
+	}
+	err := w.write(pending, ends, lost)
+	if waiting != nil {
+		waiting.err = err
+		close(waiting.done)
+	}
+	return pending, ends
+}
+
+// write ends the records and writes them to each sink. The error is that of the file or of
+// standard output.
+func (w *writer) write(pending []byte, ends []int, lost uint64) error {
+	now := w.log.now()
+	lines := w.lines[:0]
+	written := uint64(len(ends))
+	before := w.chain.seq
+	add := func(record []byte) {
+		start := len(lines)
+		lines = w.chain.end(append(lines, record...), start)
+	}
+	// What was lost before is told where it was lost: ahead of what is written now. What the
+	// file lacks comes first, so that nothing else stands at the gap.
+	if w.missing.count > 0 {
+		add((&Record{Time: now, Event: Lost, Result: sinkFile, Node: w.log.node, Count: w.missing.count, First: w.missing.first, Last: w.missing.last}).append(nil))
+		written++
+	}
+	if lost > 0 {
+		w.log.metrics.lost(sinkQueue, lost)
+		w.log.metrics.down(sinkQueue, now, fmt.Errorf("%d MiB of records waited to be written", maxPending>>20))
+		add((&Record{Time: now, Event: Lost, Result: sinkQueue, Node: w.log.node, Count: lost}).append(nil))
+		written++
+	} else if len(ends) > 0 {
+		w.log.metrics.up(sinkQueue, now)
+	}
+	switch start := 0; {
+	case w.chain.mac != nil:
+		for _, end := range ends {
+			add(pending[start:end])
+			start = end
+		}
+	case len(lines) == 0:
+		lines = pending
+	default:
+		lines = append(lines, pending...)
+	}
+	w.log.metrics.sequence.Set(float64(w.chain.seq))
+	if w.chain.mac != nil && cap(lines) <= keepBytes {
+		w.lines = lines
+	}
+
+	var failed error
+	if w.file != nil {
+		if w.reopen.Swap(false) {
+			w.file.closeOut()
+		}
+		err := w.file.add(lines)
+		w.log.metrics.wrote(sinkFile, now, written, err)
+		switch {
+		case err == nil:
+			w.missing = gap{}
+		case w.chain.mac == nil:
+			w.missing.count += uint64(len(ends)) + lost
+		default:
+			w.missing.count += written
+			w.missing.first, w.missing.last = cmp.Or(w.missing.first, before+1), w.chain.seq
+		}
+		failed = err
+	}
+	if w.stdout != nil {
+		n, err := w.stdout.Write(lines)
+		if err == nil && n < len(lines) {
+			err = io.ErrShortWrite
+		}
+		w.log.metrics.wrote(sinkStdout, now, written, err)
+		failed = errors.Join(failed, err)
+	}
+	if w.webhook != nil {
+		w.webhook.Add(lines)
+	}
+	return failed
+}
