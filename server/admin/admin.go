@@ -1,5 +1,5 @@
 // Package admin is the HTTP listener for those who run the provider: metrics,
-// probes and, if asked for, profiles. It has no way to a secret and changes
+// probes, the status and, if asked for, profiles. It has no way to a secret and changes
 // nothing. It never serves http.DefaultServeMux, to which imported packages add
 // handlers on their own.
 //
@@ -17,6 +17,9 @@ import (
 	"net/http/pprof"
 	"strings"
 	"time"
+
+	"github.com/lanyardhq/lanyard/internal/bounded"
+	"github.com/lanyardhq/lanyard/server/status"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -42,14 +45,21 @@ type Options struct {
 	// Ready says at /readyz whether the provider can be reached: nil if it
 	// can. It is asked once at a time, and its ctx ends after two seconds.
 	Ready func(ctx context.Context) error
+	// Trouble says at /readyz what does not work of a process that is ready all the same;
+	// empty for nothing. Nil never does.
+	Trouble func() string
 	// Profiles serves /debug/pprof/ too.
 	Profiles bool
+	// Status, with a function that collects the facts, serves them at /, /status and
+	// /events.
+	Status status.Options
 }
 
 // Server is the listener's server.
 type Server struct {
 	http     *http.Server
 	opts     Options
+	status   *status.Server // nil if there is none
 	failures prometheus.Counter
 }
 
@@ -78,8 +88,10 @@ var ErrAddress = errors.New("admin address")
 func New(opts Options) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.Handle("GET /readyz", readiness(opts.Ready))
+	alive := func(w http.ResponseWriter, _ *http.Request) { answer(w, "", nil) }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	mux.Handle("GET /readyz", readiness(opts))
 	write := 30 * time.Second
 	if opts.Profiles {
 		write = profileTime
@@ -89,10 +101,15 @@ func New(opts Options) *Server {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	server := &Server{opts: opts, failures: prometheus.NewCounter(prometheus.CounterOpts{
+	server := &Server{opts: opts}
+	if opts.Status.Collect != nil {
+		server.status = status.New(opts.Status)
+		server.status.Register(mux)
+	}
+	server.failures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "lanyard_admin_listen_failures_total",
 		Help: "Times that the admin address could not be listened on; it is tried again.",
-	})}
+	})
 	opts.Registry.MustRegister(server.failures)
 	server.http = &http.Server{
 		Handler:           mux,
@@ -148,7 +165,7 @@ func (s *Server) Run(ctx context.Context, address string, l net.Listener) error 
 
 // Serve answers on l, which it closes, until Stop; then the error is nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(newBounded(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(bounded.New(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin address: %w", err)
 	}
 	return nil
@@ -157,6 +174,9 @@ func (s *Server) Serve(l net.Listener) error {
 // Stop takes no more requests and returns when those in flight have ended.
 // When ctx ends, they are broken off.
 func (s *Server) Stop(ctx context.Context) {
+	if s.status != nil {
+		s.status.Close()
+	}
 	if s.http.Shutdown(ctx) != nil {
 		// There is nobody left to tell.
 		_ = s.http.Close() //nolint:errcheck // see above
@@ -164,7 +184,7 @@ func (s *Server) Stop(ctx context.Context) {
 }
 
 // readiness asks ready for one request at a time; others wait their turn.
-func readiness(ready func(context.Context) error) http.Handler {
+func readiness(opts Options) http.Handler {
 	turn := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
@@ -172,16 +192,23 @@ func readiness(ready func(context.Context) error) http.Handler {
 		select {
 		case turn <- struct{}{}:
 			defer func() { <-turn }()
-			answer(w, ready(ctx))
+			err, trouble := opts.Ready(ctx), ""
+			if err == nil && opts.Trouble != nil {
+				trouble = opts.Trouble()
+			}
+			answer(w, trouble, err)
 		case <-ctx.Done():
-			answer(w, errors.New("earlier probes are not answered yet"))
+			answer(w, "", errors.New("earlier probes are not answered yet"))
 		}
 	})
 }
 
-func answer(w http.ResponseWriter, err error) {
+func answer(w http.ResponseWriter, trouble string, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	text := "ok\n"
+	if trouble != "" {
+		text += trouble + "\n"
+	}
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text = err.Error() + "\n"

@@ -18,7 +18,7 @@ import (
 func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
 	start := time.Now()
 	req, class, err := parse(message, s.requestBytes.Load())
-	req.Dialect, req.Delivery = s.dialect, deliveryOf(ctx)
+	req.Dialect, req.Class, req.Delivery = s.dialect, shown(class), deliveryOf(ctx)
 	var volume *engine.Volume
 	if err == nil {
 		volume, err = s.mount(ctx, req)

@@ -15,6 +15,9 @@ const (
 	secondDirectory = "/var/run/secrets-store-csi-providers"
 )
 
+// Directories are those in which the driver looks by itself, in its order.
+func Directories() []string { return []string{FirstDirectory, secondDirectory} }
+
 // SocketPath is where the driver looks for a dialect's socket in a directory.
 // The error is that the driver would not accept the name.
 func SocketPath(directory, dialect string) (string, error) {
@@ -31,7 +34,7 @@ func SocketPath(directory, dialect string) (string, error) {
 // the one in directory; empty if there is none. Whether anybody answers there
 // makes no difference to the driver.
 func HiddenBy(directory, dialect string) string {
-	return hiddenBy([]string{FirstDirectory, secondDirectory}, directory, dialect)
+	return hiddenBy(Directories(), directory, dialect)
 }
 
 func hiddenBy(searched []string, directory, dialect string) string {

@@ -21,7 +21,9 @@ import (
 	"google.golang.org/grpc"
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/kmsring"
+	"github.com/lanyardhq/lanyard/provider/tracing"
 	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
@@ -50,6 +52,10 @@ type Options struct {
 	PeerUIDs []uint32
 	// Metrics counts what happens.
 	Metrics *Metrics
+	// Audit has a record of each Encrypt and Decrypt; nil for none.
+	Audit *audit.Log
+	// Tracer has a span of each Encrypt and Decrypt; nil for none.
+	Tracer *tracing.Tracer
 }
 
 // Server is a KMS plugin. It is safe for concurrent use.
@@ -65,7 +71,7 @@ func New(opts Options) *Server {
 	}
 	s := &service{
 		current: newCurrent(opts.Ring, opts.Metrics),
-		metrics: opts.Metrics, interval: opts.Probe,
+		metrics: opts.Metrics, audit: opts.Audit, tracer: opts.Tracer, interval: opts.Probe,
 		probes: make(chan struct{}, 1),
 	}
 	server := rpc.New(rpc.Options{

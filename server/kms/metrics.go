@@ -42,6 +42,7 @@ type Metrics struct {
 	mu      sync.Mutex
 	named   []string // the keys that labels name
 	writing string   // the key that is named
+	uses    map[string]*keyUse
 	log     rate.Sometimes
 }
 
@@ -57,6 +58,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		log:        rate.Sometimes{First: 10, Interval: failureLog},
 		registry:   registry,
+		uses:       map[string]*keyUse{},
 		calls:      counter("lanyard_kms_calls_total", "Calls of the API server, by method and gRPC status code.", "method", "code"),
 		seconds:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lanyard_kms_call_seconds", Help: "Time to answer a call of the API server.", Buckets: buckets}, []string{"method"}),
 		keyCalls:   counter("lanyard_kms_key_calls_total", "Calls of key services, probes included and repetitions not, by key, operation and result.", "key", "operation", "result"),
@@ -114,6 +116,7 @@ func (m *Metrics) ring(ring *kmsring.Ring) {
 	for _, name := range m.named {
 		if ring.ByName(name) == nil {
 			m.keyCalls.DeletePartialMatch(prometheus.Labels{"key": name})
+			delete(m.uses, name)
 		}
 	}
 	m.named = nil
@@ -141,7 +144,11 @@ func (m *Metrics) writes(name string, healthy bool) {
 func (m *Metrics) called(name, operation string, err error, took time.Duration) {
 	m.keyCalls.WithLabelValues(name, operation, word(err)).Inc()
 	m.keySeconds.WithLabelValues(operation).Observe(took.Seconds())
-	switch now := time.Now(); {
+	now := time.Now()
+	m.mu.Lock()
+	m.count(name, operation, err, now)
+	m.mu.Unlock()
+	switch {
 	case errors.Is(err, fault.ErrUnavailable):
 		m.services.Failed(name, now.Add(-took), now, err)
 	case err == nil || errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDenied) || errors.Is(err, fault.ErrUnauthenticated):

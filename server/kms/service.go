@@ -9,10 +9,14 @@ import (
 
 	kmsapi "k8s.io/kms/apis/v2"
 
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/internal/span"
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/key"
 	"github.com/lanyardhq/lanyard/provider/kmsring"
 	"github.com/lanyardhq/lanyard/provider/secret"
+	"github.com/lanyardhq/lanyard/provider/tracing"
 )
 
 // service has the methods that the API server calls.
@@ -21,6 +25,8 @@ type service struct {
 
 	current  *current
 	metrics  *Metrics
+	audit    *audit.Log
+	tracer   *tracing.Tracer
 	interval time.Duration
 	probes   chan struct{}
 }
@@ -41,16 +47,31 @@ func (s *service) Status(context.Context, *kmsapi.StatusRequest) (*kmsapi.Status
 // Encrypt encrypts a seed of the API server's with the write key. The key ID
 // that it returns is the one that Status names next.
 func (s *service) Encrypt(ctx context.Context, req *kmsapi.EncryptRequest) (*kmsapi.EncryptResponse, error) {
+	record := s.record(audit.Encrypt, req.GetUid())
+	ctx, traced := s.tracer.Start(ctx, "encrypt")
+	answer, err := s.encryptFor(ctx, req, record)
+	if err == nil {
+		record.setKeyID(answer.GetKeyId())
+	}
+	endSpan(traced, answer.GetKeyId(), err)
+	if err := s.recorded(ctx, record, err); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (s *service) encryptFor(ctx context.Context, req *kmsapi.EncryptRequest, record *record) (*kmsapi.EncryptResponse, error) {
 	used, err := s.current.hold(toEncrypt(time.Now()))
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	defer used.release()
+	record.setKey(used)
 	ctx, cancel := budget(ctx)
 	defer cancel()
 	plaintext := secret.New(req.GetPlaintext())
 	if size := plaintext.Len(); size < 1 || size > key.MaxPlaintext {
-		return nil, statusOf(fault.Fail(fault.ErrInvalid, fmt.Errorf("the plaintext has %d bytes, it must have 1 to %d", size, key.MaxPlaintext)))
+		return nil, fault.Fail(fault.ErrInvalid, fmt.Errorf("the plaintext has %d bytes, it must have 1 to %d", size, key.MaxPlaintext))
 	}
 	ciphertext, err := s.encrypt(ctx, used.entry, plaintext)
 	if err == nil {
@@ -61,13 +82,13 @@ func (s *service) Encrypt(ctx context.Context, req *kmsapi.EncryptRequest) (*kms
 			s.current.failed(used, err)
 			s.requestProbe()
 		}
-		return nil, statusOf(err)
+		return nil, err
 	}
 	answer, err := encryptAnswer(used.entry, ciphertext)
 	if err != nil {
 		// The probe finds out whether the key or the plaintext is at fault.
 		s.requestProbe()
-		return nil, statusOf(err)
+		return nil, err
 	}
 	s.current.encrypted(used, answer.GetKeyId())
 	return answer, nil
@@ -95,25 +116,51 @@ func differs(entry *kmsring.Entry) error {
 	return fault.Fail(fault.ErrInvalid, fmt.Errorf("key %s (%s) does not decrypt to what was encrypted; nothing is written with it until it does; look at what stands between the plugin and the key service", entry.Name, entry.Service()))
 }
 
+// endSpan ends the span of a call with a key, whose ID is as the caller chose it.
+func endSpan(s *span.Span, keyID string, err error) {
+	if s == nil {
+		return
+	}
+	s.Text("lanyard.key_id", message.Cut(keyID, maxKeyID))
+	s.Text("lanyard.result", word(err))
+	if err != nil {
+		s.Fail(word(err))
+	}
+	s.End()
+}
+
 // Decrypt decrypts with the one key that the key ID names.
 func (s *service) Decrypt(ctx context.Context, req *kmsapi.DecryptRequest) (*kmsapi.DecryptResponse, error) {
+	record := s.record(audit.Decrypt, req.GetUid())
+	record.setKeyID(req.GetKeyId())
+	ctx, traced := s.tracer.Start(ctx, "decrypt")
+	answer, err := s.decryptFor(ctx, req, record)
+	endSpan(traced, req.GetKeyId(), err)
+	if err := s.recorded(ctx, record, err); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (s *service) decryptFor(ctx context.Context, req *kmsapi.DecryptRequest, record *record) (*kmsapi.DecryptResponse, error) {
 	version, err := versionOf(req)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	used, err := s.current.hold(func(ring *kmsring.Ring, _ *kmsring.Entry) (*kmsring.Entry, error) {
 		return ring.Find(req.GetKeyId(), version)
 	})
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	defer used.release()
+	record.setKey(used)
 	ctx, cancel := budget(ctx)
 	defer cancel()
 	plaintext, err := s.decryptInTurn(ctx, used.entry, key.Ciphertext{Data: req.GetCiphertext(), Version: version})
 	s.noteDecrypt(used, req.GetKeyId(), err)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	return &kmsapi.DecryptResponse{Plaintext: plaintext.Reveal()}, nil
 }

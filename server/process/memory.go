@@ -1,9 +1,14 @@
 package process
 
 import (
+	"context"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -37,6 +42,66 @@ func LimitMemory(cacheBytes int64) *Memory {
 		debug.SetGCPercent(growth)
 	}
 	return m
+}
+
+// LimitToContainer has the garbage collector keep a process whose use grows with the
+// cluster within half as much again as it uses, and at four fifths of its container's
+// memory: the rest is for the binary's pages. GOMEMLIMIT and GOGC in the environment win.
+func LimitToContainer() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	if limit := containerLimit("/sys/fs/cgroup"); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit / 5 * 4)
+	}
+}
+
+// The pauses of KeepSmall: the first lets the process have begun its work.
+const firstTrim, trimEvery = 5 * time.Second, time.Minute
+
+// KeepSmall keeps the process as small as it can be until ctx ends, for one beside which
+// others work and that works seldom: the garbage collector lets the heap grow by a fifth,
+// and what is not in use goes back to the kernel, once a minute. GOGC in the environment
+// wins.
+func KeepSmall(ctx context.Context) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(20)
+	}
+	for pause := firstTrim; ; pause = trimEvery {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		debug.FreeOSMemory()
+		forgetBinary()
+	}
+}
+
+// containerLimit is the limit of memory in bytes of the control group that a container sees
+// as the root, of either version; zero if there is none.
+// https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+func containerLimit(root string) int64 {
+	for _, file := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			continue
+		}
+		// Version 2 says max for no limit, version 1 a number that no machine has.
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && limit < 1<<50 {
+			return limit
+		}
+	}
+	return 0
+}
+
+// Started gives back what the start of a process has left behind, in the heap and of the
+// program's file, of which a start reads much that is not needed again.
+func (m *Memory) Started() {
+	debug.FreeOSMemory()
+	forgetBinary()
 }
 
 // SetCache changes the size of the cache.

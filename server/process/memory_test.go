@@ -1,6 +1,9 @@
 package process
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"testing"
 )
@@ -32,5 +35,25 @@ func TestMemoryLimitFollowsTheCacheUnlessTheEnvironmentSetsIt(t *testing.T) {
 				t.Errorf("the growth is %d %%, want %d %%", got, test.percent)
 			}
 		})
+	}
+}
+
+func TestContainerLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		want       int64
+	}{
+		"version 2": {"memory.max", "134217728\n", 128 << 20}, "no limit": {"memory.max", "max\n", 0},
+		"version 1": {"memory/memory.limit_in_bytes", "134217728\n", 128 << 20}, "none of version 1": {"memory/memory.limit_in_bytes", "9223372036854771712\n", 0},
+		"no file": {"other", "1", 0}, "no number": {"memory.max", "", 0},
+	} {
+		root := t.TempDir()
+		path := filepath.Join(root, c.file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(c.text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if got := containerLimit(root); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
 	}
 }

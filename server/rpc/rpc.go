@@ -36,7 +36,10 @@ const (
 )
 
 // Metrics count what goes wrong below the protocol.
-type Metrics struct{ panics, refused, full, lost prometheus.Counter }
+type Metrics struct {
+	panics, refused, full, losses prometheus.Counter
+	lost                          prometheus.Gauge
+}
 
 // NewMetrics registers the metrics of a process that its operators call program.
 // A process can do so once for a registry.
@@ -54,13 +57,27 @@ func NewMetrics(registry prometheus.Registerer, program string) *Metrics {
 			Name: "lanyard_refused_connections_total",
 			Help: "Connections refused because the socket had as many as it may have.",
 		}),
-		lost: prometheus.NewCounter(prometheus.CounterOpts{
+		losses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lanyard_socket_losses_total",
 			Help: "Times that a socket's file was found removed or replaced while the " + program + " ran; it is made again.",
 		}),
+		lost: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lanyard_sockets_lost",
+			Help: "Sockets that nobody can connect to now, because the file is lost and could not be made again yet.",
+		}),
 	}
-	registry.MustRegister(m.panics, m.refused, m.full, m.lost)
+	registry.MustRegister(m.panics, m.refused, m.full, m.losses, m.lost)
 	return m
+}
+
+// reachable counts a socket that was lost, or is there again.
+func (m *Metrics) reachable(is bool) {
+	if is {
+		m.lost.Dec()
+		return
+	}
+	m.lost.Inc()
+	m.losses.Inc()
 }
 
 // Options are what a Server is made of.
@@ -96,7 +113,7 @@ type Server struct {
 func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
 	options := []grpc.ServerOption{
 		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs})),
-		grpc.ChainUnaryInterceptor(opts.Observe, opts.recovery),
+		grpc.ChainUnaryInterceptor(opts.Observe, opts.recovery, traced),
 		grpc.MaxRecvMsgSize(opts.MaxMessage),
 		grpc.MaxConcurrentStreams(opts.MaxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
@@ -127,7 +144,7 @@ func (s *Server) Serve(l *socket.Listener) error {
 	defer cancel()
 	lost := make(chan error, 1)
 	go func() {
-		err := l.Watch(ctx, len(s.opts.PeerUIDs) > 0, s.opts.Metrics.lost.Inc)
+		err := l.Watch(ctx, len(s.opts.PeerUIDs) > 0, s.opts.Metrics.reachable)
 		if err != nil {
 			err = errors.Join(err, l.Close())
 		}

@@ -21,21 +21,22 @@ const watchInterval = 2 * time.Second
 // removed or replaced, or its directory made anew, it listens at the path again under
 // the rules of Listen, so that it takes nothing from a process that lives. The
 // connections that are open go on. A mode or an owner that somebody changed is set
-// back, unless chosen says that the operator may have chosen it. It calls lost each
-// time the file is found missing or replaced.
+// back, unless chosen says that the operator may have chosen it. It calls reachable with
+// false each time the file is found missing or replaced, and with true once the socket is
+// there again.
 //
 // It returns an error if the socket cannot be made again by this process but by the
 // next one: a container that was given a directory of the node keeps the one that it
 // was given, though that was removed and another is in its place since.
 //
 // An abstract socket has no file to lose; Watch then returns at once.
-func (l *Listener) Watch(ctx context.Context, chosen bool, lost func()) error {
+func (l *Listener) Watch(ctx context.Context, chosen bool, reachable func(bool)) error {
 	if l.file == nil {
 		return nil
 	}
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	w := watch{Listener: l, chosen: chosen, lost: lost}
+	w := watch{Listener: l, chosen: chosen, reachable: reachable}
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,12 +63,12 @@ func isRemoved(directory string) bool {
 // watch is what Watch knows from one look to the next.
 type watch struct {
 	*Listener
-	chosen bool
-	lost   func()
-	gone   string // what was found in place of the socket; empty while it is there
-	since  time.Time
-	why    string // why it could not be made again, or set back
-	unsafe string // what is wrong with its directory
+	chosen    bool
+	reachable func(bool)
+	gone      string // what was found in place of the socket; empty while it is there
+	since     time.Time
+	why       string // why it could not be made again, or set back
+	unsafe    string // what is wrong with its directory
 }
 
 // checkDirectory logs once that others have come to be able to replace the socket.
@@ -87,7 +88,7 @@ func (w *watch) look(ctx context.Context) {
 	if err == nil && os.SameFile(now, w.file) {
 		if w.gone != "" { // it was moved away and came back
 			klog.InfoS("The socket is in its place again", "socket", w.path)
-			w.gone, w.why = "", ""
+			w.found()
 		}
 		if !w.chosen {
 			w.setBack(now)
@@ -100,7 +101,7 @@ func (w *watch) look(ctx context.Context) {
 	}
 	if w.gone == "" {
 		w.gone, w.why, w.since = whatIsThere(now, err), "", time.Now()
-		w.lost()
+		w.reachable(false)
 	}
 	inner, file, err := open(ctx, w.path)
 	switch {
@@ -108,11 +109,17 @@ func (w *watch) look(ctx context.Context) {
 		if w.replace(inner, file) {
 			klog.ErrorS(nil, "The socket was lost and is listened on again; find out what removes it", "socket", w.path, "found", w.gone)
 		}
-		w.gone, w.why = "", ""
+		w.found()
 	case ctx.Err() == nil && err.Error() != w.why:
 		w.why = err.Error()
 		klog.ErrorS(nil, "The socket is lost and cannot be made again yet; nobody can connect until then", "socket", w.path, "found", w.gone, "cause", w.why, "triedEvery", watchInterval)
 	}
+}
+
+// found notes that the socket is there again.
+func (w *watch) found() {
+	w.gone, w.why = "", ""
+	w.reachable(true)
 }
 
 // replace has Accept go on with a new socket. After Close it removes the new one.

@@ -53,6 +53,7 @@ type watched struct {
 	path   string
 	log    *safeBuffer
 	losses atomic.Int64
+	lost   atomic.Bool
 	given  error // why Watch gave up; read after it has
 }
 
@@ -72,7 +73,15 @@ func watching(t *testing.T, chosen bool, test func(w *watched)) {
 		must(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
-		go func() { defer close(done); w.given = w.Watch(ctx, chosen, func() { w.losses.Add(1) }) }()
+		go func() {
+			defer close(done)
+			w.given = w.Watch(ctx, chosen, func(reachable bool) {
+				w.lost.Store(!reachable)
+				if !reachable {
+					w.losses.Add(1)
+				}
+			})
+		}()
 		test(w)
 		cancel()
 		<-done
@@ -206,14 +215,14 @@ func TestASocketThatCannotBeMadeAgainYet(t *testing.T) {
 				w.look()
 				w.logged(test.want, 1)
 				w.logged("cannot be made again yet", 1)
-				if w.losses.Load() != 1 {
-					w.Errorf("%d losses", w.losses.Load())
+				if w.losses.Load() != 1 || !w.lost.Load() {
+					w.Errorf("%d losses, lost: %v", w.losses.Load(), w.lost.Load())
 				}
 				free()
 				w.look()
 				w.logged("is listened on again", 1)
-				if !w.connects() || w.losses.Load() != 1 {
-					w.Errorf("it is not listened on again: %d losses", w.losses.Load())
+				if !w.connects() || w.losses.Load() != 1 || w.lost.Load() {
+					w.Errorf("it is not listened on again: %d losses, lost: %v", w.losses.Load(), w.lost.Load())
 				}
 			})
 		})
@@ -229,8 +238,8 @@ func TestASocketThatComesBack(t *testing.T) {
 		w.look()
 		w.logged("is in its place again", 1)
 		w.logged("listened on again", 0)
-		if !w.connects() || w.losses.Load() != 1 {
-			w.Errorf("nobody can connect (%d losses)", w.losses.Load())
+		if !w.connects() || w.losses.Load() != 1 || w.lost.Load() {
+			w.Errorf("nobody can connect (%d losses, lost: %v)", w.losses.Load(), w.lost.Load())
 		}
 	})
 }
@@ -293,7 +302,7 @@ func TestASocketWhoseDirectoryIsGoneForThisProcessAlone(t *testing.T) {
 		must(t, os.RemoveAll(directory))
 		must(t, os.Mkdir(directory, 0o700))
 		began := time.Now()
-		if err := l.Watch(t.Context(), false, func() {}); err == nil || !strings.Contains(err.Error(), "a new one must be started") {
+		if err := l.Watch(t.Context(), false, func(bool) {}); err == nil || !strings.Contains(err.Error(), "a new one must be started") {
 			t.Errorf("error %v", err)
 		}
 		if took := time.Since(began); took < removedFor || took > removedFor+2*watchInterval {
@@ -317,7 +326,7 @@ func TestAcceptGoesOn(t *testing.T) {
 		}
 	}()
 	must(t, os.Remove(l.Path()))
-	w := &watch{Listener: l, lost: func() {}}
+	w := &watch{Listener: l, reachable: func(bool) {}}
 	w.look(t.Context())
 	client, err := net.Dial("unix", l.Path())
 	must(t, err)

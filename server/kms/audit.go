@@ -1,0 +1,51 @@
+package kms
+
+import (
+	"context"
+
+	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/audit"
+)
+
+// record is that of one call; nil if there is none.
+type record audit.Record
+
+// record begins the record of a call. The UID and the key ID are as the caller chose them.
+func (s *service) record(event audit.Event, uid string) *record {
+	if !s.audit.On() {
+		return nil
+	}
+	return &record{Event: event, UID: message.Cut(uid, maxKeyID)}
+}
+
+// setKey notes the key that is used.
+func (r *record) setKey(used use) {
+	if r != nil {
+		r.Key = used.entry.Name
+	}
+}
+
+func (r *record) setKeyID(id string) {
+	if r != nil {
+		r.KeyID = message.Cut(id, maxKeyID)
+	}
+}
+
+// recorded records how a call ended, and returns the gRPC status of its error, or of why
+// the record could not be written, which fails the call where the operator requires
+// records.
+func (s *service) recorded(ctx context.Context, r *record, err error) error {
+	if r != nil {
+		r.Result = word(err)
+		if err != nil {
+			r.Cause = bounded(err.Error())
+			s.audit.Note((*audit.Record)(r))
+		} else {
+			err = s.audit.Record(ctx, (*audit.Record)(r))
+		}
+	}
+	if err != nil {
+		return statusOf(err)
+	}
+	return nil
+}
