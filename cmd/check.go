@@ -39,6 +39,10 @@ expired, is sealed for the class's namespace and the object's name, and whether 
 them are for one service account; with --public, or with --config where its key ring is,
 also whether somebody has their key.
 
+Pods, Deployments and the like that ask for secrets are held against what lanyard inject
+accepts, and its agents take; those in the dialects of other webhooks are warned of. So are
+annotations for secrets that are misspelt, or stand on a Deployment in place of its pods.
+
 With --config the classes are checked as a node with this configuration would
 see them. Files that the configuration names and that are only on the node, such
 as key rings and certificates, may be missing here: a note names them. Without it, nothing is said of stores that
@@ -71,7 +75,7 @@ holds no class.`,
 }
 
 func runCheck(c *cobra.Command, configFile, output string, publics []string, strictly bool, inputs []string) error {
-	files, refused, err := readInputs(stdin(c), inputs)
+	files, refused, err := readInputs(stdin(c), inputs, asksForSecrets...)
 	if err != nil {
 		return err
 	}
@@ -86,6 +90,7 @@ func runCheck(c *cobra.Command, configFile, output string, publics []string, str
 		if checker.Key, err = keysThatOpen(publics, e.written); err != nil {
 			return err
 		}
+		checker.Pods = podChecker(strictly)
 		for _, f := range files {
 			checker.File(f.Name, f.Text)
 		}
@@ -133,7 +138,7 @@ func checkEngineUnder(file *config.File) (*localEngine, []manifest.Finding, []st
 		settings = file.Config
 	}
 	here, elsewhere := withoutFilesOfTheNode(settings)
-	e, err := engineFor(here, prometheus.NewRegistry(), nil, true)
+	e, err := engineFor(here, prometheus.NewRegistry(), nil, local{elsewhere: true})
 	if err != nil && file != nil {
 		return configFindings(file.Explain(err))
 	}
@@ -152,9 +157,9 @@ func configFindings(err error) (*localEngine, []manifest.Finding, []string, erro
 }
 
 // readInputs reads what the arguments name. Of the files below a folder it takes
-// those that mention a class at all. A file that is not text becomes a finding.
-func readInputs(stdin io.Reader, names []string) (inputs []manifest.Input, refused []manifest.Finding, err error) {
-	err = manifest.Each(stdin, names, manifest.Kind, func(in manifest.Input, err error) error {
+// those that mention a class, or one of the words. A file that is not text becomes a finding.
+func readInputs(stdin io.Reader, names []string, words ...string) (inputs []manifest.Input, refused []manifest.Finding, err error) {
+	err = manifest.Each(stdin, names, append([]string{manifest.Kind}, words...), func(in manifest.Input, err error) error {
 		var notText manifest.NotTextError
 		switch {
 		case errors.As(err, &notText):
@@ -194,7 +199,7 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 	if len(wrong) > 0 && len(inputs) > 0 {
 		return fmt.Errorf("%s in the configuration; mend it first, the classes were not checked", count(len(wrong), "problem"))
 	}
-	if len(inputs) > 0 && checker.Classes == 0 && len(findings) == 0 {
+	if len(inputs) > 0 && checker.Classes == 0 && checker.Workloads == 0 && len(findings) == 0 {
 		if checker.OtherProviders > 0 {
 			return usagef("nothing to check in %s: %s of other providers", strings.Join(inputs, ", "), count(checker.OtherProviders, "class"))
 		}
@@ -205,6 +210,9 @@ func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, fi
 		checked = "configuration checked"
 	}
 	notes := ""
+	if checker.Workloads > 0 {
+		checked = count(checker.Classes, "class") + " and " + count(checker.Workloads, "workload") + " checked"
+	}
 	if checker.OtherProviders > 0 {
 		notes += fmt.Sprintf("; %s of other providers passed over", count(checker.OtherProviders, "class"))
 	}

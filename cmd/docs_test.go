@@ -143,12 +143,16 @@ var (
 	word      = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
 
+// inContainer is where kubectl exec begins a call of the program in a container.
+var inContainer = regexp.MustCompile(`^.* -- /lanyard(?:-sync)? `)
+
 // lanyardCalls are the arguments of each call of lanyard in a text of shell.
 // A comment, a line of a log or a path is none, nor is the name of a release or
 // a namespace.
 func lanyardCalls(code string) [][]string {
 	var calls [][]string
 	for line := range strings.Lines(continued.ReplaceAllString(code, " ")) {
+		line = inContainer.ReplaceAllString(line, "lanyard ")
 		if strings.HasPrefix(strings.TrimSpace(line), "#") || strings.HasPrefix(line, "lanyard: ") || ofCluster.MatchString(line) {
 			continue
 		}
@@ -181,7 +185,7 @@ func unknownFlags(command *cobra.Command, words []string) []string {
 // TestFlagsInProseExist takes every flag that stands alone in the prose of a
 // page about commands.
 func TestFlagsInProseExist(t *testing.T) {
-	known := map[string]bool{"--max-call-recv-msg-size": true, "--patches": true} // the driver's, kubeadm's
+	known := map[string]bool{"--max-call-recv-msg-size": true, "--patches": true, "--enable-secret-rotation": true} // the driver's, kubeadm's
 	for _, c := range commands(newRoot()) {
 		for _, flag := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(c.Flags().FlagUsages(), -1) {
 			known[flag] = true

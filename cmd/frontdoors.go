@@ -16,6 +16,7 @@ import (
 	"github.com/lanyardhq/lanyard/server/csi"
 	"github.com/lanyardhq/lanyard/server/process"
 	"github.com/lanyardhq/lanyard/server/socket"
+	"github.com/lanyardhq/lanyard/server/status"
 )
 
 // frontDoors are what serve opens: it listens on all before it serves on any,
@@ -63,11 +64,11 @@ func (d *frontDoors) openSockets(ctx context.Context, f *serveFlags, mounter csi
 }
 
 // openAdmin listens for those who run the provider, unless it is switched off.
-func (d *frontDoors) openAdmin(f *serveFlags, registry *prometheus.Registry) error {
+func (d *frontDoors) openAdmin(f *serveFlags, registry *prometheus.Registry, status status.Options) error {
 	if f.adminAddress == "" {
 		return nil
 	}
-	d.admin, d.address = admin.New(admin.Options{Registry: registry, Ready: d.ready, Profiles: f.profiles}), f.adminAddress
+	d.admin, d.address = admin.New(admin.Options{Registry: registry, Ready: d.ready, Profiles: f.profiles, Status: status}), f.adminAddress
 	var err error
 	d.adminListener, err = d.admin.Open(d.address)
 	return err

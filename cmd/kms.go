@@ -20,6 +20,7 @@ import (
 	"github.com/lanyardhq/lanyard/server/kms"
 	"github.com/lanyardhq/lanyard/server/process"
 	"github.com/lanyardhq/lanyard/server/socket"
+	"github.com/lanyardhq/lanyard/server/status"
 )
 
 const (
@@ -39,6 +40,8 @@ const (
 // kmsFlags are the flags of kms.
 type kmsFlags struct {
 	ring            string
+	audit, tracing  string
+	node            string
 	socket          string
 	peerUIDs        []uint
 	probeInterval   time.Duration
@@ -85,10 +88,13 @@ API server is told, not what the process lives by.`,
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.ring, "ring", "", "the key ring `FILE`")
+	addAudit(c, &f.audit)
+	addTracing(c, &f.tracing)
+	flags.StringVar(&f.node, "node", "", "the `NAME` of the node in audit records and traces (default: the host's)")
 	flags.StringVar(&f.socket, "socket", defaultKMSSocket, "`PATH` of the socket; @NAME for an abstract one")
 	flags.UintSliceVar(&f.peerUIDs, "allow-peer-uid", nil, "`UIDS` of users besides root and the plugin's own that may connect")
 	flags.DurationVar(&f.probeInterval, "probe-interval", kms.DefaultProbe, "how often the write key is tried: `TIME` between an Encrypt with a Decrypt and the next")
-	flags.StringVar(&f.adminAddress, "admin-address", defaultKMSAdmin, "`HOST:PORT` for metrics and probes; empty for none")
+	flags.StringVar(&f.adminAddress, "admin-address", defaultKMSAdmin, "`HOST:PORT` for metrics, probes and the status; empty for none")
 	flags.BoolVar(&f.profiles, "pprof", false, "serve profiles at the admin address, which must be a loopback address")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 5*time.Second, "`TIME` that calls in flight may take to end when the plugin stops")
 	f.log.add(c)
@@ -121,7 +127,12 @@ func (f *kmsFlags) check() error {
 // loadRing reads a ring file with every kind of key service. Only the node's
 // own credentials are used with it, so there are no pods' tokens.
 func loadRing(path string) (*kmsring.File, error) {
-	file, err := kmsring.Load(path, keyTypes(nil, remote.NewCalls(keyCalls)))
+	return loadRingWith(path, remote.NewCalls(keyCalls))
+}
+
+// loadRingWith is loadRing with the calls that the key services share.
+func loadRingWith(path string, calls *remote.Calls) (*kmsring.File, error) {
+	file, err := kmsring.Load(path, keyTypes(nil, calls))
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -148,17 +159,29 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	caught, release := hangups()
 	defer release()
 	process.LimitMemory(kmsMemory)
-	file, err := loadRing(f.ring)
+	calls := remote.NewCalls(keyCalls)
+	file, err := loadRingWith(f.ring, calls)
 	if err != nil {
 		return err
 	}
-	registry := newRegistry()
+	registry := NewRegistry()
+	registry.MustRegister(calls.Certificates)
+	trail, err := openAuditFile(f.audit, f.node, registry)
+	if err != nil {
+		return err
+	}
+	defer trail.Close()
+	tracer, err := openTracingFile(f.tracing, "lanyard-kms", f.node, registry)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
 	uids := make([]uint32, len(f.peerUIDs))
 	for i, uid := range f.peerUIDs {
 		uids[i] = uint32(uid) //nolint:gosec // checked with the flags
 	}
-	plugin := &kmsPlugin{flags: f, shutdown: shutdown, hangups: caught, server: kms.New(kms.Options{
-		Ring: file.Ring, Probe: f.probeInterval, PeerUIDs: uids, Metrics: kms.NewMetrics(registry),
+	plugin := &kmsPlugin{flags: f, shutdown: shutdown, hangups: caught, reopen: trail.Reopen, server: kms.New(kms.Options{
+		Ring: file.Ring, Probe: f.probeInterval, PeerUIDs: uids, Metrics: kms.NewMetrics(registry), Audit: trail, Tracer: tracer,
 	})}
 	plugin.watcher = kmsring.NewWatcher(file, plugin.server.SetRing, registry)
 	defer func() { plugin.watcher.Ring().Close() }()
@@ -177,6 +200,7 @@ type kmsPlugin struct {
 	flags         *kmsFlags
 	shutdown      *process.Shutdown
 	hangups       <-chan os.Signal
+	reopen        func() // the audit log's file
 	server        *kms.Server
 	watcher       *kmsring.Watcher
 	listener      *socket.Listener
@@ -192,7 +216,10 @@ func (p *kmsPlugin) open(ctx context.Context, registry *prometheus.Registry) (er
 	if p.flags.adminAddress == "" {
 		return nil
 	}
-	p.admin = admin.New(admin.Options{Registry: registry, Ready: p.ready, Profiles: p.flags.profiles})
+	p.admin = admin.New(admin.Options{
+		Registry: registry, Ready: p.ready, Profiles: p.flags.profiles,
+		Status: statusOf("kms", p.flags.node, nil, false, func(f *status.Facts) { f.Ring = p.server.Facts() }),
+	})
 	p.adminListener, err = p.admin.Open(p.flags.adminAddress)
 	return err
 }
@@ -222,7 +249,7 @@ func (p *kmsPlugin) serve(ctx context.Context) error {
 	if p.admin != nil {
 		group.Go(func() error { return p.admin.Run(ctx, p.flags.adminAddress, p.adminListener) })
 	}
-	group.Go(func() error { onHangup(ctx, p.hangups, p.watcher.Watcher, func() {}); return nil })
+	group.Go(func() error { onHangup(ctx, p.hangups, p.watcher.Watcher, p.reopen); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		deadline, cancel := context.WithTimeout(context.Background(), p.flags.shutdownTimeout)

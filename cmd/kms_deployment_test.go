@@ -92,8 +92,10 @@ func TestTheStaticPodNeedsNothingOfTheCluster(t *testing.T) {
 	}
 }
 
-func TestTheUnitIsWhole(t *testing.T) {
-	data, err := os.ReadFile("../deployment/kms/lanyard-kms.service")
+// readUnit returns the settings of a unit of systemd that has the usual sections.
+func readUnit(t *testing.T, path string) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +117,11 @@ func TestTheUnitIsWhole(t *testing.T) {
 	if !slices.Equal(sections, []string{"[Unit]", "[Service]", "[Install]"}) {
 		t.Errorf("the sections are %v", sections)
 	}
+	return settings
+}
+
+func TestTheUnitIsWhole(t *testing.T) {
+	settings := readUnit(t, "../deployment/kms/lanyard-kms.service")
 	call := strings.Fields(settings["ExecStart"])
 	if len(call) == 0 || call[0] != "/usr/local/bin/lanyard" {
 		t.Fatalf("it starts %v", call)

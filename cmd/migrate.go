@@ -30,8 +30,9 @@ func newMigrate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Plan the way from another provider",
-		Long: `Plan the way from HashiCorp's vault-csi-provider, the AWS provider, the Azure Key
-Vault provider or Google's provider, whose classes Lanyard takes as they are.`,
+		Long: `Plan the way from HashiCorp's vault-csi-provider, openbao-csi-provider, the AWS
+provider, the Azure Key Vault provider or Google's provider, whose classes Lanyard
+takes as they are.`,
 		Example: `  lanyard migrate plan`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -60,11 +61,11 @@ func newMigratePlan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Say what becomes of an installed provider and its classes",
-		Long: `Plan reads what is installed of HashiCorp's vault-csi-provider, the AWS provider
-(ASCP), the Azure Key Vault provider and Google's, add-ons of AKS, EKS and GKE
-included: their DaemonSets with flags and environment, the driver, the CSIDriver,
-SecretProviderClasses, and the workloads and pods that mount them. It prints what is
-to be done by hand, a values.yaml for Lanyard's chart with a comment on each value
+		Long: `Plan reads what is installed of HashiCorp's vault-csi-provider, openbao-csi-provider,
+the AWS provider (ASCP), the Azure Key Vault provider and Google's, add-ons of AKS,
+EKS and GKE included: their DaemonSets with flags and environment, the driver, the
+CSIDriver, SecretProviderClasses, and the workloads and pods that mount them. It
+prints what is to be done by hand, a values.yaml for Lanyard's chart with a comment on each value
 that says what it was, the classes and pods that would not be served with these
 values, what will be different, the steps in their order, and what to look at
 afterwards.
@@ -116,8 +117,11 @@ func (f *migrateFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if in.Empty() && len(in.findings) == 0 {
-		return usagef("none of the providers vault, aws, azure and gcp is in what was read, nor a class of theirs")
+	if in.Empty() {
+		for _, finding := range in.findings {
+			fmt.Fprintln(c.ErrOrStderr(), noteLine(finding))
+		}
+		return usagef("none of the providers vault, openbao, aws, azure and gcp is in what was read, nor a class of theirs")
 	}
 	plan, err := in.plan()
 	if err != nil {
@@ -149,6 +153,10 @@ func (f *migrateFlags) write(c *cobra.Command, values string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	// What a link, a pipe or a device leads to is nothing to replace.
+	if info, err := os.Stat(f.out); err == nil && !info.Mode().IsRegular() {
+		return usagef("--out: %s is no regular file; leave --out out, and redirect what is printed", message.Printable(f.out))
+	}
 	before, err := os.ReadFile(f.out)
 	if err != nil || bytes.Equal(before, []byte(values)) {
 		return err
@@ -168,7 +176,7 @@ type installed struct {
 
 // readFiles reads the objects of files.
 func (in *installed) readFiles(from io.Reader, names []string) error {
-	err := manifest.Each(from, names, "kind", func(input manifest.Input, err error) error {
+	err := manifest.Each(from, names, []string{"kind"}, func(input manifest.Input, err error) error {
 		var notText manifest.NotTextError
 		switch {
 		case errors.As(err, &notText):
@@ -277,7 +285,8 @@ func configured(plan *migration.Plan, wrong *config.Error) {
 func (in *installed) check(plan *migration.Plan, e *localEngine) {
 	checker := &manifest.Checker{Dialects: map[string]spec.Dialect{}, Configured: true, Check: e.Check, Cluster: e.Config().Cluster, Now: time.Now()}
 	maps.Copy(checker.Dialects, dialects(e.dialectSettings))
-	delete(checker.Dialects, "lanyard") // what is native has nothing to migrate
+	// What is native has nothing to migrate, and what is of others no plan.
+	maps.DeleteFunc(checker.Dialects, func(name string, _ spec.Dialect) bool { return !migration.Plans(name) })
 	for _, input := range in.classes {
 		checker.File(input.Name, input.Text)
 	}
@@ -286,7 +295,7 @@ func (in *installed) check(plan *migration.Plan, e *localEngine) {
 		if finding.File == "" {
 			place = "" // of a cluster
 		}
-		note := migration.Note{Object: classOf(finding.Namespace, finding.Class), Place: place, Text: findingText(finding)}
+		note := migration.Note{Object: classOf(finding), Place: place, Text: finding.Short()}
 		if finding.Severity == manifest.Warning {
 			plan.Different = append(plan.Different, note)
 		} else {
@@ -330,21 +339,10 @@ func problemsOf(err error) (texts []string) {
 	return texts
 }
 
-func classOf(namespace, name string) string {
-	if namespace != "" {
-		name = namespace + "/" + name
+// classOf names the class of a finding; empty if it has no name, and its place says which.
+func classOf(f manifest.Finding) string {
+	if f.Class == "" {
+		return ""
 	}
-	return "class " + message.Printable(name)
-}
-
-// findingText is a finding without its class, whose place is told beside it.
-func findingText(f manifest.Finding) string {
-	text := f.Message
-	if field := strings.TrimPrefix(f.Field, "spec.parameters."); field != "" {
-		text = field + ": " + text
-	}
-	if f.Object > 0 {
-		text = fmt.Sprintf("object %d (%s): %s", f.Object, message.Printable(f.ID), text)
-	}
-	return text
+	return message.Printable(migration.Class{Namespace: f.Namespace, Name: f.Class}.String())
 }

@@ -5,39 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	jsonyaml "sigs.k8s.io/yaml"
 
 	"github.com/lanyardhq/lanyard/provider/manifest"
 )
-
-// addKubeconfig adds the flags that say which API server is meant.
-func addKubeconfig(flags *pflag.FlagSet, kubeconfig, context *string) {
-	flags.StringVar(kubeconfig, "kubeconfig", "", "`FILE` to reach the API server with; without it $KUBECONFIG, ~/.kube/config or the pod's own")
-	flags.StringVar(context, "context", "", "`NAME` of the kubeconfig's context, if not its current one")
-}
-
-// apiServer is how kubectl would reach the API server.
-func apiServer(kubeconfig, context, agent string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
-	if err != nil {
-		return nil, usagef("no API server is known: %w; name a kubeconfig with --kubeconfig", err)
-	}
-	config.UserAgent = agent + "/" + thisBuild().Version
-	return config, nil
-}
 
 // readResources are what migrate plan lists in a cluster, and all that it does there.
 // docs/install.md has the role that allows it.
@@ -51,15 +29,13 @@ var readResources = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "pods"},
 }
 
-// listPage is how many objects are listed at a time.
-const listPage = 500
-
 // readCluster reads the objects of a cluster. All that cannot be listed is told at once.
 func (in *installed) readCluster(c *cobra.Command, kubeconfig, context string) error {
 	config, err := apiServer(kubeconfig, context, "lanyard-migrate")
 	if err != nil {
 		return err
 	}
+	config.Timeout = listTime
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return usageError{err}
@@ -67,28 +43,39 @@ func (in *installed) readCluster(c *cobra.Command, kubeconfig, context string) e
 	bar := newProgressBar(c.ErrOrStderr())
 	defer bar.end()
 	var problems []error
+	forbidden := false
 	for _, resource := range readResources {
 		read := 0
 		err := in.list(c.Context(), client, resource, func(more int, left int64) {
 			read += more
-			bar.later(2*time.Second, resource.Resource, read, read+int(left))
+			bar.later(resource.Resource, read, read+int(left))
 		})
 		// Without its definition there is no object of the kind.
-		if err != nil && !apierrors.IsNotFound(err) {
-			problems = append(problems, fmt.Errorf("%s cannot be listed: %w", resource.GroupResource(), err))
+		if err == nil || apierrors.IsNotFound(err) {
+			continue
 		}
+		if c.Context().Err() != nil {
+			return errors.New("interrupted; nothing was written")
+		}
+		err = fmt.Errorf("%s cannot be listed: %w", resource.GroupResource(), err)
+		var answer apierrors.APIStatus
+		if !errors.As(err, &answer) {
+			return err // no API server answers, whatever is listed
+		}
+		problems = append(problems, err)
+		forbidden = forbidden || apierrors.IsForbidden(err)
+	}
+	if forbidden {
+		problems = append(problems, errors.New("docs/install.md has a ClusterRole with the rights that are needed; or give what somebody else has listed with --file"))
 	}
 	return errors.Join(problems...)
 }
 
 // list takes in the objects of a resource.
 func (in *installed) list(ctx context.Context, client dynamic.Interface, resource schema.GroupVersionResource, progress func(more int, left int64)) error {
-	options := meta.ListOptions{Limit: listPage}
-	for {
-		page, err := client.Resource(resource).List(ctx, options)
-		if err != nil {
-			return err
-		}
+	return eachPage(ctx, func(ctx context.Context, options meta.ListOptions) (*unstructured.UnstructuredList, error) {
+		return client.Resource(resource).List(ctx, options)
+	}, func(page *unstructured.UnstructuredList) error {
 		for i := range page.Items {
 			if err := in.object(&page.Items[i]); err != nil {
 				return err
@@ -99,10 +86,8 @@ func (in *installed) list(ctx context.Context, client dynamic.Interface, resourc
 			left = *n
 		}
 		progress(len(page.Items), left)
-		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // object takes in an object of a cluster.

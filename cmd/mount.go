@@ -1,26 +1,19 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
-	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/server/agent"
 )
 
 // mountFlags are the flags of lanyard mount.
@@ -38,12 +31,16 @@ type mountFlags struct {
 func newMount() *cobra.Command {
 	var f mountFlags
 	c := &cobra.Command{
-		Use:   "mount CLASSFILE",
+		Use:   "mount CLASSFILE|-",
 		Short: "Mount a class as the CSI driver would",
 		Long: `Mount reads a SecretProviderClass from a file, fetches what it names as the
 given pod, and writes the files to a directory the way the CSI driver does: all
 of them or none, behind one symbolic link that is switched at once. Without
 --target it only prints what a pod would get. It never prints values.
+
+The class - is that of standard input. Beside it, there or in the file, may be the
+pod's tokens as TokenRequests, as kubectl create token -o yaml prints them, so that
+nothing has to be written where the command runs.
 
 It asks a running provider over its socket (--socket), or does the work itself
 under the configuration file of --config. Without either there are only the
@@ -59,6 +56,10 @@ changed or removed) and time. Failed polls are told on standard error.`,
 		Example: `  # What would the pod get? Ask the provider that runs on this node.
   lanyard mount web.yaml --socket /etc/kubernetes/secrets-store-csi-providers/lanyard.sock \
       --namespace prod --service-account web --token vault=/tmp/token
+
+  # The same in the provider's own container, which has no shell and no file to write.
+  (cat web.yaml; echo ---; kubectl create token web -n prod --audience vault -o yaml) |
+      kubectl exec -i -n lanyard ds/lanyard -- /lanyard mount - --socket /etc/kubernetes/secrets-store-csi-providers/lanyard.sock
 
   # Write the files, without a provider running, and keep them fresh.
   lanyard mount web.yaml --config lanyard.yaml --target ./secrets --watch --interval 30s`,
@@ -98,71 +99,56 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 	if _, err := f.pod.read(class); err != nil {
 		return err
 	}
+	write := func([]engine.File) error { return nil }
 	if f.target != "" {
-		if err := checkTarget(f.target); err != nil {
-			return err
+		target, err := agent.OpenTarget(f.target, 0o700)
+		if err != nil {
+			return usagef("--target: %w", err)
 		}
+		write = target.Write
 	}
 	m, err := newMounter(f.socket, f.config)
 	if err != nil {
 		return err
 	}
 	defer m.close()
+	first := true
 	// Token files are read at each poll, because they are renewed.
-	mount := func(ctx context.Context) (*engine.Volume, error) {
-		pod, err := f.pod.read(class)
-		if err != nil {
-			return nil, err
-		}
-		return m.mount(ctx, class, pod)
+	follower := agent.Follower{
+		Read: func(ctx context.Context, _ *engine.Outlook) (*engine.Volume, error) {
+			pod, err := f.pod.read(class)
+			if err != nil {
+				return nil, err
+			}
+			mount := func(ctx context.Context) (*engine.Volume, error) { return m.mount(ctx, class, pod) }
+			if !first {
+				return mount(ctx)
+			}
+			return withNotice(ctx, c.ErrOrStderr(), "waiting for the stores", mount)
+		},
+		Write: write,
+		Next:  func(agent.Round) time.Duration { return f.interval },
 	}
-
-	volume, err := withNotice(c.Context(), c.ErrOrStderr(), "waiting for the stores", mount)
-	if err != nil {
-		if f.socket == "" && f.config == "" && strings.Contains(err.Error(), "no store of that name is configured") {
-			fmt.Fprintln(c.ErrOrStderr(), "note: without --config or --socket there are only the stores that the class defines itself")
-		}
-		return err
-	}
-	if err := write(f.target, volume); err != nil {
-		return err
-	}
-	if err := printVolume(c.OutOrStdout(), f.output, volume); err != nil || !f.watch {
-		return err
-	}
-	return watch(c, f, mount, volume)
-}
-
-// watch mounts again at every interval and writes what has changed.
-func watch(c *cobra.Command, f mountFlags, mount func(context.Context) (*engine.Volume, error), last *engine.Volume) error {
-	ticker := time.NewTicker(f.interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-c.Context().Done():
-			return nil
-		case <-ticker.C:
-		}
-		volume, err := mount(c.Context())
+	follower.Tell = func(r agent.Round) error {
 		switch {
-		case c.Context().Err() != nil:
-			return nil
-		case err != nil:
-			fmt.Fprintf(c.ErrOrStderr(), "%s the files stay as they are: %v\n", time.Now().Format(time.TimeOnly), err)
-			continue
+		case first && r.Err != nil:
+			if f.socket == "" && f.config == "" && strings.Contains(r.Err.Error(), "no store of that name is configured") {
+				fmt.Fprintln(c.ErrOrStderr(), "note: without --config or --socket there are only the stores that the class defines itself")
+			}
+			return r.Err
+		case first:
+			first = false
+			return printVolume(c.OutOrStdout(), f.output, r.Volume)
+		case r.Err != nil:
+			fmt.Fprintf(c.ErrOrStderr(), "%s the files stay as they are: %v\n", time.Now().Format(time.TimeOnly), r.Err)
+			return nil //nolint:nilerr // it was told
 		}
-		changed := changes(last, volume)
-		if len(changed) == 0 {
-			continue
-		}
-		if err := write(f.target, volume); err != nil {
-			return err
-		}
-		last = volume
-		if err := printChanges(c.OutOrStdout(), f.output, changed); err != nil {
-			return err
-		}
+		return printChanges(c.OutOrStdout(), f.output, r.Changes)
 	}
+	if !f.watch {
+		return follower.Tell(follower.Round(c.Context()))
+	}
+	return follower.Run(c.Context())
 }
 
 // withNotice tells on w what is being waited for when it takes longer than a
@@ -171,39 +157,6 @@ func withNotice(ctx context.Context, w io.Writer, what string, mount func(contex
 	notice := time.AfterFunc(2*time.Second, func() { fmt.Fprintf(w, "lanyard: %s ...\n", what) })
 	defer notice.Stop()
 	return mount(ctx)
-}
-
-// checkTarget refuses a directory whose files are not this command's, because
-// the writer removes what stands in its way.
-func checkTarget(target string) error {
-	entries, err := os.ReadDir(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return os.MkdirAll(target, 0o700)
-	case err != nil:
-		return usageError{err}
-	}
-	ours := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "..data" })
-	if len(entries) > 0 && !ours {
-		return usagef("--target: %s holds files that this command did not write; name an empty or new directory", target)
-	}
-	return nil
-}
-
-// write puts the volume's files into the target with the driver's own writer.
-func write(target string, volume *engine.Volume) error {
-	if target == "" {
-		return nil
-	}
-	files := make([]*v1alpha1.File, 0, len(volume.Files))
-	for _, file := range volume.Files {
-		files = append(files, &v1alpha1.File{Path: file.Path, Mode: int32(file.Mode.Perm()), Contents: file.Contents}) //nolint:gosec // nine bits
-	}
-	absolute, err := filepath.Abs(target)
-	if err != nil {
-		return err
-	}
-	return fileutil.WritePayloads(absolute, files)
 }
 
 // fileSummary and objectSummary are what is printed of a volume: never values.
@@ -271,46 +224,23 @@ func printTable(w io.Writer, rows [][]string) error {
 	return table.Flush()
 }
 
-// change is one file that a poll added, changed or removed.
-type change struct {
+// printedChange is a file that a poll changed, as it is printed.
+type printedChange struct {
 	File   string    `json:"file"`
 	Change string    `json:"change"`
 	Time   time.Time `json:"time"`
 }
 
-func changes(before, after *engine.Volume) []change {
-	var found []change
-	note := func(path, what string) { found = append(found, change{path, what, time.Now()}) }
-	old := map[string]engine.File{}
-	for _, file := range before.Files {
-		old[file.Path] = file
-	}
-	for _, file := range after.Files {
-		was, existed := old[file.Path]
-		switch {
-		case !existed:
-			note(file.Path, "added")
-		case !bytes.Equal(was.Contents, file.Contents) || was.Mode != file.Mode:
-			note(file.Path, "changed")
-		}
-		delete(old, file.Path)
-	}
-	for path := range old {
-		note(path, "removed")
-	}
-	slices.SortFunc(found, func(a, b change) int { return strings.Compare(a.File, b.File) })
-	return found
-}
-
-func printChanges(w io.Writer, format string, changed []change) error {
+func printChanges(w io.Writer, format string, changed []agent.Change) error {
+	now := time.Now()
 	for _, one := range changed {
 		if format == "json" {
-			if err := printJSONLine(w, one); err != nil {
+			if err := printJSONLine(w, printedChange{one.Path, one.What, now}); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s %s %s\n", one.Time.Format(time.TimeOnly), one.Change, one.File); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s %s\n", now.Format(time.TimeOnly), one.What, one.Path); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,10 +26,10 @@ type podFlags struct {
 }
 
 func (p *podFlags) add(flags *pflag.FlagSet) {
-	flags.StringVarP(&p.namespace, "namespace", "n", "", "the `NAME` of the pod's namespace (default: the class's own, else default)")
-	flags.StringVar(&p.serviceAccount, "service-account", "default", "the `NAME` of the pod's service account")
-	flags.StringVar(&p.name, "pod", "lanyard-mount", "the `NAME` of the pod")
-	flags.StringVar(&p.uid, "pod-uid", "", "the `UID` of the pod")
+	flags.StringVarP(&p.namespace, "namespace", "n", "", "the `NAME` of the pod's namespace (default: as the token says, else the class's own, else default)")
+	flags.StringVar(&p.serviceAccount, "service-account", "", "the `NAME` of the pod's service account (default: as the token says, else default)")
+	flags.StringVar(&p.name, "pod", "", "the `NAME` of the pod (default: as the token says, else lanyard-mount)")
+	flags.StringVar(&p.uid, "pod-uid", "", "the `UID` of the pod (default: as the token says)")
 	flags.StringToStringVar(&p.tokens, "token", nil, "service account token as `AUDIENCE=FILE`, as kubectl create token makes it; may be repeated")
 	flags.StringToStringVar(&p.credentials, "credential", nil, "entry of nodePublishSecretRef's Secret as `NAME=FILE`; may be repeated")
 	flags.StringToStringVar(&p.attributes, "attribute", nil, "volume attribute of the pod as `NAME=VALUE`, which overrides the class's parameter; may be repeated")
@@ -41,19 +42,36 @@ type podInput struct {
 }
 
 func (p *podFlags) read(class classManifest) (podInput, error) {
-	in := podInput{attributes: p.attributes, identity: identity.Identity{
-		Namespace: cmp.Or(p.namespace, class.namespace, "default"), ServiceAccount: p.serviceAccount, Pod: p.name, PodUID: p.uid,
-		Tokens: map[string]identity.Token{}, Credentials: map[string]secret.Bytes{},
-	}}
-	for audience, path := range p.tokens {
-		data, err := os.ReadFile(path)
+	in := podInput{attributes: p.attributes, identity: identity.Identity{Tokens: map[string]identity.Token{}, Credentials: map[string]secret.Bytes{}}}
+	// They only name the pod: the store verifies the token. All are of one pod.
+	var says identity.Claims
+	given := maps.Clone(class.tokens)
+	if given == nil {
+		given = map[string]secret.Bytes{}
+	}
+	for audience, file := range p.tokens {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return podInput{}, usagef("--token: %w", err)
 		}
-		// The driver passes the expiry beside the token; here it is an hour,
-		// and a store that thinks otherwise says so.
-		in.identity.Tokens[audience] = identity.Token{JWT: secret.New(bytes.TrimSpace(data)), Expires: time.Now().Add(time.Hour)}
+		given[audience] = secret.New(bytes.TrimSpace(data))
 	}
+	for _, audience := range slices.Sorted(maps.Keys(given)) {
+		token := given[audience].Reveal()
+		claims := identity.ClaimsOf(token)
+		if says.Namespace == "" {
+			says = claims
+		}
+		// One that tells no end is taken for an hour, and a store that thinks otherwise
+		// says so.
+		if claims.Expires.IsZero() {
+			claims.Expires = time.Now().Add(time.Hour)
+		}
+		in.identity.Tokens[audience] = identity.Token{JWT: given[audience], Expires: claims.Expires}
+	}
+	in.identity.Namespace = cmp.Or(p.namespace, says.Namespace, class.namespace, "default")
+	in.identity.ServiceAccount = cmp.Or(p.serviceAccount, says.ServiceAccount, "default")
+	in.identity.Pod, in.identity.PodUID = cmp.Or(p.name, says.Pod, "lanyard-mount"), cmp.Or(p.uid, says.PodUID)
 	for name, path := range p.credentials {
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -22,6 +22,7 @@ const (
 	barWidth   = 30
 	barOften   = 100 * time.Millisecond
 	barSeldom  = 10 * time.Second
+	barLater   = 2 * time.Second
 	clearToEnd = "\x1b[K"
 )
 
@@ -54,9 +55,9 @@ func (b *progressBar) show(what string, done, total int) {
 		100*share, done, total, now.Sub(b.began).Round(time.Second), clearToEnd)
 }
 
-// later is show for what is over in a moment as a rule: nothing is shown before the time.
-func (b *progressBar) later(after time.Duration, what string, done, total int) {
-	if time.Since(b.began) >= after {
+// later is show for what is over in a moment as a rule: nothing is shown before barLater.
+func (b *progressBar) later(what string, done, total int) {
+	if time.Since(b.began) >= barLater {
 		b.show(what, done, total)
 	}
 }

@@ -31,12 +31,12 @@ func TestProgressOfWhatIsOverInAMomentIsNotShown(t *testing.T) {
 	var out strings.Builder
 	bar := newProgressBar(io.Writer(&out))
 	bar.last = time.Now().Add(-barSeldom)
-	bar.later(2*time.Second, "pods", 1, 9)
+	bar.later("pods", 1, 9)
 	if out.String() != "" {
 		t.Errorf("%q", out.String())
 	}
 	bar.began = time.Now().Add(-3 * time.Second)
-	bar.later(2*time.Second, "pods", 1, 9)
+	bar.later("pods", 1, 9)
 	if !strings.HasPrefix(out.String(), "pods: 1 of about 9 after ") {
 		t.Errorf("%q", out.String())
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/reseal"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -29,6 +30,7 @@ type resealFlags struct {
 	workers          int
 	dryRun           bool
 	output           string
+	audit            string
 	signatures       resigning
 
 	move *reseal.Moving // of seal move; nil for reseal
@@ -110,6 +112,7 @@ func (f *resealFlags) runFlags(c *cobra.Command) {
 	f.signatures.flags(c)
 	c.Flags().IntVar(&f.workers, "workers", min(2*runtime.GOMAXPROCS(0), 128), "the most `VALUES` that are open at once")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "open every value and write nothing")
+	addAudit(c, &f.audit)
 	addTextOrJSON(c, &f.output)
 }
 
@@ -146,6 +149,11 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		return usageError{err}
 	}
 	defer to.close()
+	trail, err := openPersonTrail(f.audit)
+	if err != nil {
+		return err
+	}
+	defer trail.close()
 	files, err := reseal.Find(stdin(c), paths)
 	if err != nil {
 		return usageError{err}
@@ -164,8 +172,8 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	report := reseal.Run(c.Context(), reseal.Options{
-		Open: opener(keys, &f.signatures),
-		Seal: to.seal,
+		Open: trail.opens("", opener(keys, &f.signatures)),
+		Seal: trail.seals(audit.Reseal, "", to.seal),
 		Current: func(ctx context.Context, sealed *seal.Sealed) (bool, error) {
 			if !f.signatures.current(sealed) {
 				return false, nil

@@ -43,9 +43,20 @@ func Execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	refuseUnknown(root)
-	err := root.ExecuteContext(ctx)
+	return tell(root.ExecuteContext(ctx), stderr)
+}
+
+// tell says what went wrong, and returns the exit code of it.
+func tell(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
+	}
+	var other exitCodeError
+	if errors.As(err, &other) {
+		if other.err != nil {
+			fmt.Fprintf(stderr, "lanyard: %v\n", other.err)
+		}
+		return other.code
 	}
 	fmt.Fprintf(stderr, "lanyard: %v\n", err)
 	var usage usageError
@@ -80,7 +91,6 @@ interrupted while reading standard input.`,
 		Version: thisBuild().Version,
 	}
 	root.SetVersionTemplate("lanyard {{.Version}}\n")
-	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		var chosen *pflag.InvalidValueError
 		if errors.As(err, &chosen) && chosen.GetFlag().Name == "output" {
@@ -88,7 +98,7 @@ interrupted while reading standard input.`,
 		}
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newCheck(), newConvert(), newInspect(), newKeygen(), newKMS(), newMigrate(), newMount(), newPubkey(), newReseal(), newSeal(), newServe(), newUnseal(), newVersion())
+	root.AddCommand(newAgent(), newAudit(), newCheck(), newConvert(), newDoctor(), newExec(), newHistory(), newInject(), newInspect(), newKeygen(), newKMS(), newMigrate(), newMount(), newPin(), newPubkey(), newRefresh(), newReseal(), newSeal(), newServe(), newStatus(), newSync(), newUnseal(), newVersion())
 	return root
 }
 
@@ -121,8 +131,9 @@ func refuseUnknown(root *cobra.Command) {
 
 // unknownCommand says that parent has no command of the name.
 func unknownCommand(parent *cobra.Command, name string) error {
+	parent.SuggestionsMinimumDistance = 2
 	if near := parent.SuggestionsFor(name); len(near) > 0 {
-		return usagef("there is no command %q; did you mean %s?", name, strings.Join(near, " or "))
+		return usagef("there is no command %q; did you mean %s? See %s --help", name, strings.Join(near, " or "), parent.CommandPath())
 	}
 	return usagef("there is no command %q; see %s --help", name, parent.CommandPath())
 }

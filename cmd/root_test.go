@@ -18,7 +18,7 @@ func TestUnknownCommandsAndFlagsAreUsageErrors(t *testing.T) {
 		{[]string{"mount", "--frob"}, "see lanyard mount --help"},
 		{[]string{"help", "mont"}, "did you mean mount?"},
 		{[]string{"help", "mount", "more"}, "see lanyard mount --help"},
-		{[]string{"completion", "tcsh"}, "see lanyard completion --help"},
+		{[]string{"completion", "tcsh"}, "did you mean bash or zsh or fish? See lanyard completion --help"},
 	} {
 		if code, _, stderr := runLanyard(c.args...); code != exitUsage || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %q; want %d and %q", c.args, code, stderr, exitUsage, c.want)

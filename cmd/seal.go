@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyardhq/lanyard/internal/message"
+	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/manifest"
 	"github.com/lanyardhq/lanyard/provider/manifest/classfile"
 	"github.com/lanyardhq/lanyard/provider/seal"
@@ -28,6 +29,7 @@ type sealFlags struct {
 	allowEncrypted                                       bool
 	from                                                 sealSource
 	output, mergeInto, class, path                       string
+	audit                                                string
 }
 
 func newSeal() *cobra.Command {
@@ -120,6 +122,7 @@ The manual's page about sealed values says what such files may hold.`,
 	c.Flags().BoolVar(&flags.allowEncrypted, "allow-encrypted", false, "seal a value that is encrypted already, which the pod then gets as it stands")
 	c.Flags().BoolVar(&flags.trimNewline, "trim-newline", false, "leave out one newline at the value's end")
 	flags.from.add(c)
+	addAudit(c, &flags.audit)
 	addOutput(c, &flags.output, "; entry for values of a whole file", "text", "entry", "class")
 	c.Flags().StringVar(&flags.mergeInto, "merge-into", "", "put the value into this SecretProviderClass `FILE`; - takes it from standard input and prints it")
 	c.Flags().StringVar(&flags.class, "class", "", "the `NAME` of the class: that of --output class, or one of several in the file of --merge-into")
@@ -141,6 +144,12 @@ func runSeal(c *cobra.Command, flags sealFlags) error {
 		return usagef("%w", err)
 	}
 	defer to.close()
+	trail, err := openPersonTrail(flags.audit)
+	if err != nil {
+		return err
+	}
+	defer trail.close()
+	with := trail.seals(audit.Seal, flags.mergeInto, to.seal)
 	if flags.cluster == "" && !flags.anyCluster {
 		flags.cluster = to.cluster
 	}
@@ -148,7 +157,7 @@ func runSeal(c *cobra.Command, flags sealFlags) error {
 		if what := encryptedAs(value); what != "" && !flags.allowEncrypted {
 			return "", usagef("the value is %s, and the pod would get it as it stands; give the plain value, or --allow-encrypted if it is meant so", what)
 		}
-		return to.seal(c.Context(), scope, value)
+		return with(c.Context(), scope, value)
 	})
 }
 

@@ -24,7 +24,7 @@ func (f *sealFlags) readMergeTarget(stdin io.Reader) (*mergeTarget, error) {
 	var target mergeTarget
 	var err error
 	if f.mergeInto == manifest.Stdin {
-		err = manifest.Each(stdin, []string{manifest.Stdin}, "", func(in manifest.Input, err error) error {
+		err = manifest.Each(stdin, []string{manifest.Stdin}, nil, func(in manifest.Input, err error) error {
 			target.in = in
 			return err
 		})

@@ -27,8 +27,10 @@ type serveFlags struct {
 	dialects        []string
 	peerUIDs        []uint
 	config          string
+	node            string
 	printConfig     bool
 	adminAddress    string
+	statusTokens    bool
 	profiles        bool
 	shutdownTimeout time.Duration
 	log             logFlags
@@ -72,8 +74,10 @@ leaves the one before in place. SIGHUP has it read at once, and values too.`,
 	flags.StringSliceVar(&f.dialects, "dialects", []string{"lanyard"}, "provider `NAMES` to answer to, each with its own syntax of classes")
 	flags.UintSliceVar(&f.peerUIDs, "allow-peer-uid", nil, "`UIDS` of users besides root and the provider's own that may connect")
 	flags.StringVar(&f.config, "config", "", "the operator's configuration `FILE`; without it the defaults hold")
+	flags.StringVar(&f.node, "node", "", "the `NAME` of the node in audit records and traces (default: the host's)")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the configuration that holds, with the meaning of every field, and end")
-	flags.StringVar(&f.adminAddress, "admin-address", admin.DefaultAddress, "`HOST:PORT` for metrics and probes; empty for none")
+	flags.StringVar(&f.adminAddress, "admin-address", admin.DefaultAddress, "`HOST:PORT` for metrics, probes and the status; empty for none")
+	addStatusTokens(flags, &f.statusTokens)
 	flags.BoolVar(&f.profiles, "pprof", false, "serve profiles at the admin address, which must be a loopback address")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 25*time.Second, "`TIME` that mounts in flight may take to end when the provider stops")
 	f.log.add(c)
@@ -161,48 +165,39 @@ func (f *serveFlags) serve(ctx context.Context) error {
 		return err
 	}
 	memory := process.LimitMemory(int64(holds.Cache.Bytes))
-	registry := newRegistry()
-	localEngine, err := newEngine(holds, registry, &serving{memory.SetBeside})
+	registry := NewRegistry()
+	own, err := openEngine(file, holds, "lanyard", f.node, registry, func(tells telemetry) (*localEngine, error) {
+		return newEngine(holds, registry, &serving{memoryTaken: memory.SetBeside, telemetry: tells})
+	})
 	if err != nil {
-		if file != nil {
-			err = file.Explain(err)
-		}
-		return usageError{err}
+		return err
 	}
-	defer func() {
-		defer shutdown.Runs("reads of stores")()
-		localEngine.Close()
-	}()
+	defer own.close(shutdown)
 	if name := holds.Cache.VersionKeySecret; name != "" {
-		localEngine.keys.Begin(name)
+		own.engine.keys.Begin(name)
 	}
 
-	doors := frontDoors{shutdown: shutdown, hangups: caught, forget: localEngine.Refresh}
+	doors := frontDoors{shutdown: shutdown, hangups: caught, forget: own.refresh}
 	defer doors.close()
-	if err := doors.openSockets(ctx, f, localEngine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
+	if err := doors.openSockets(ctx, f, own.engine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
 		return err
 	}
-	if err := doors.openAdmin(f, registry); err != nil {
+	if err := doors.openAdmin(f, registry, statusOf("serve", f.node, own.engine, f.statusTokens, nil)); err != nil {
 		return err
 	}
-	if file != nil {
-		doors.watcher = config.NewWatcher(file, func(changed config.Config) error {
-			if err := localEngine.Configure(changed); err != nil {
-				return err
-			}
-			doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
-			memory.SetCache(int64(changed.Cache.Bytes))
-			return nil
-		}, registry)
-	}
+	doors.watcher = own.watch(func(changed config.Config) {
+		doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
+		memory.SetCache(int64(changed.Cache.Bytes))
+	})
+	memory.Started()
 	klog.InfoS("Lanyard is ready", "version", thisBuild().Version, "sockets", doors.paths(), "admin", doors.adminAddress(), "config", f.config)
 	err = doors.serve(ctx)
 	klog.InfoS("Lanyard has stopped")
 	return err
 }
 
-// newRegistry is where everything in the process counts.
-func newRegistry() *prometheus.Registry {
+// NewRegistry returns a registry for all that a process counts, with what is told of each process.
+func NewRegistry() *prometheus.Registry {
 	b := thisBuild()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "lanyard_build_info", Help: "1; the labels say which build this is.",

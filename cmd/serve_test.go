@@ -53,9 +53,10 @@ func serveLanyard(t *testing.T, args ...string) *served {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	s.client = v1alpha1.NewCSIDriverProviderClient(conn)
-	s.eventually("a socket", func() bool {
+	// The log is the process's: it is this provider's as long as no other command runs.
+	s.eventually("a socket, and a line in the log", func() bool {
 		_, err := os.Stat(filepath.Join(s.directory, "lanyard.sock"))
-		return err == nil
+		return err == nil && strings.Contains(s.log.String(), "Lanyard is ready")
 	})
 	return s
 }

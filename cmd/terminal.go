@@ -71,7 +71,7 @@ func askYes(ctx context.Context, terminal *os.File, out io.Writer, question stri
 	answer, err := ask(terminal, out, "give --yes", func(p *prompter) ([]byte, error) { return p.askLine(ctx, question+" [y/N] ") })
 	switch {
 	case errors.Is(err, errInterrupted):
-		return err
+		return fmt.Errorf("%w; %w", errInterrupted, errNo)
 	case err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(string(answer))):
 		return errNo
 	}

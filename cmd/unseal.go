@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
 // unsealFlags are the flags of unseal.
@@ -18,6 +20,7 @@ type unsealFlags struct {
 	as                         identity.Identity
 	ignoreScope                bool
 	sealers                    []string
+	audit                      string
 }
 
 func newUnseal() *cobra.Command {
@@ -61,6 +64,7 @@ policies to say.`,
 	c.Flags().StringVar(&flags.object, "name", "", "the object's `NAME` in the class: its name, or its path if it has none")
 	c.Flags().StringArrayVar(&flags.sealers, "sealer", nil, "refuse a value that was not signed by the sealer whose public part is in this `FILE`; may be repeated for others")
 	c.Flags().BoolVar(&flags.ignoreScope, "ignore-scope", false, "open the value whatever it is sealed for")
+	addAudit(c, &flags.audit)
 	return c
 }
 
@@ -98,7 +102,14 @@ func runUnseal(c *cobra.Command, args []string, flags unsealFlags) error {
 	} else if missing := unsaid(sealed.Scope(), as, object); len(missing) > 0 {
 		return usagef("%s", strings.Join(append(missing, "or give --ignore-scope to open it as the holder of the key"), "; "))
 	}
-	value, err := sealed.Open(c.Context(), keys, as, object, now)
+	trail, err := openPersonTrail(flags.audit)
+	if err != nil {
+		return err
+	}
+	defer trail.close()
+	value, err := trail.opens(flags.file, func(ctx context.Context, sealed *seal.Sealed) (secret.Bytes, error) {
+		return sealed.Open(ctx, keys, as, object, now)
+	})(c.Context(), sealed)
 	if err != nil {
 		return err
 	}
