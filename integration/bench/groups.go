@@ -19,6 +19,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"repeat", "mounts that are answered from memory", measureRepeat},
+		{"audit", "repeat mounts with a trail, and with traces", measureAudit},
 		{"first", "first mounts of new service accounts", measureFirst},
 		{"poll", "110 pods of one service account", measurePolls},
 		{"accounts", "110 service accounts at once", measureAccounts},
@@ -26,11 +27,15 @@ func groups() []group {
 		{"azure", "Azure", measureAzure},
 		{"gcp", "Google", measureGCP},
 		{"memory", "memory", measureMemory},
+		{"agent", "the agent in a pod", measureAgent},
+		{"exec", "a command with variables from a volume", measureExec},
+		{"inject", "the webhook", measureInject},
 		{"seal", "sealed values", measureSeal},
 		{"reseal", "10,000 sealed values at once", measureReseal},
 		{"kms", "the KMS plugin", measureKMS},
 		{"start", "start to first answered mount", measureStart},
 		{"coldstart", "API servers that start with encrypted Secrets", measureColdStart},
+		{"sync", "the sync controller", measureSync},
 		{"binary", "the binary", measureBinary},
 	}
 }
@@ -44,7 +49,7 @@ func groupNames() string {
 }
 
 // timeLimit ends a run that hangs.
-const timeLimit = 15 * time.Minute
+const timeLimit = 30 * time.Minute
 
 // measure measures the groups that are asked for.
 func measure(ctx context.Context, o options, stderr io.Writer) (_ *result, err error) {

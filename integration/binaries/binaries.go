@@ -28,6 +28,8 @@ type Source struct {
 	// Packages are the commands to build, by import path or, for the module's
 	// own, by a path that begins with a dot.
 	Packages []string
+	// Tags are the build tags, separated by commas.
+	Tags string
 	// LinkerFlags are given to the linker beside those that strip.
 	LinkerFlags string
 }
@@ -79,7 +81,7 @@ func (s Source) build(ctx context.Context, module, built string) error {
 		return err
 	}
 	args := append([]string{
-		"build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w " + s.LinkerFlags, "-o", partial + "/",
+		"build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w " + s.LinkerFlags, "-tags", s.Tags, "-o", partial + "/",
 	}, s.Packages...)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are made above
 	cmd.Dir = module
@@ -122,6 +124,9 @@ func Folder(name string) (string, error) {
 func (s Source) hash(module string) (string, error) {
 	all := sha256.New()
 	fmt.Fprintln(all, runtime.Version(), runtime.GOOS, runtime.GOARCH, s.Packages, s.LinkerFlags)
+	if s.Tags != "" {
+		fmt.Fprintln(all, s.Tags)
+	}
 	err := filepath.WalkDir(module, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -36,10 +36,9 @@ const (
 	// staticPods is the folder of the kubelet's own manifests, below Dir.
 	staticPods = "static-pods"
 
-	kubernetesVersion = "v1.34.4"
-	podNetwork        = "10.88.0.0/24"
-	serviceNetwork    = "10.96.0.0/16"
-	apiService        = "10.96.0.1" // the first address of it
+	podNetwork     = "10.88.0.0/24"
+	serviceNetwork = "10.96.0.0/16"
+	apiService     = "10.96.0.1" // the first address of it
 )
 
 // DefaultDir is where a cluster lives unless it is told otherwise. Unix sockets
@@ -163,6 +162,15 @@ func (c *Cluster) DriverSocket() string {
 	return c.Path(kubeletRoot, "plugins", "csi-secrets-store", "csi.sock")
 }
 
+// machineHas are the programs that are the machine's own.
+func machineHas() []string {
+	has := []string{"etcd", "runc", "ip", "umount", "busybox"}
+	if those.containerd.Module == "" {
+		has = append(has, "containerd", "ctr")
+	}
+	return has
+}
+
 // checkMachine says what is missing before anything is changed.
 func checkMachine() error {
 	var problems []error
@@ -170,7 +178,7 @@ func checkMachine() error {
 		problems = append(problems, errors.New("a cluster needs root"))
 	}
 	var missing []string
-	for _, name := range []string{"etcd", "containerd", "runc", "ctr", "ip", "umount", "busybox"} {
+	for _, name := range machineHas() {
 		if _, err := lookPath(name); err != nil {
 			missing = append(missing, name)
 		}

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -13,13 +15,16 @@ const partContainerd = "containerd"
 
 // containerdConfig gives containerd folders of its own, so that it meets no
 // other on the machine. It has no scores adjusted below its own, which needs a
-// capability that virtual machines and containers often lack.
+// capability that virtual machines and containers often lack, and no plugins of nodes,
+// which listen at a path that all on the machine share.
 // https://github.com/containerd/containerd/blob/release/1.6/docs/cri/config.md
 const containerdConfig = `version = 2
 root = %[1]q
 state = %[2]q
 [grpc]
   address = %[3]q
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 [plugins."io.containerd.internal.v1.opt"]
   path = %[4]q
 [plugins."io.containerd.grpc.v1.cri"]
@@ -37,7 +42,7 @@ func (c *Cluster) containerdSocket() string { return c.Path("containerd.sock") }
 // StartContainerd starts containerd, which must not run, and waits until it
 // answers. Containers that a stopped containerd left run on and are found.
 func (c *Cluster) StartContainerd(ctx context.Context) error {
-	containerd, err := lookPath("containerd")
+	containerd, err := those.runtime(ctx, "containerd")
 	if err != nil {
 		return err
 	}
@@ -46,7 +51,11 @@ func (c *Cluster) StartContainerd(ctx context.Context) error {
 	if err := c.write("containerd.toml", []byte(config)); err != nil {
 		return err
 	}
-	if err := c.Start(Part{Name: partContainerd, Command: []string{containerd, "--config", c.Path("containerd.toml")}}); err != nil {
+	// Its shim is beside it.
+	path := filepath.Dir(containerd) + ":" + os.Getenv("PATH")
+	if err := c.Start(Part{
+		Name: partContainerd, Command: []string{containerd, "--config", c.Path("containerd.toml")}, Env: []string{"PATH=" + path, "HOME=" + c.Dir},
+	}); err != nil {
 		return err
 	}
 	conn, err := grpc.NewClient("unix:"+c.containerdSocket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -80,5 +89,9 @@ func (c *Cluster) TagImage(ctx context.Context, name, other string) error {
 
 // ctr runs containerd's own client in the kubelet's namespace.
 func (c *Cluster) ctr(ctx context.Context, args ...string) (string, error) {
-	return run(ctx, "ctr", append([]string{"--address", c.containerdSocket(), "--namespace", "k8s.io"}, args...)...)
+	client, err := those.runtime(ctx, "ctr")
+	if err != nil {
+		return "", err
+	}
+	return run(ctx, client, append([]string{"--address", c.containerdSocket(), "--namespace", "k8s.io"}, args...)...)
 }

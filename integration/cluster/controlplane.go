@@ -9,10 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/lanyardhq/lanyard/integration/binaries"
 )
 
 // Names of parts.
@@ -23,38 +20,12 @@ const (
 	partScheduler         = "scheduler"
 )
 
-// build makes sure that the binaries are in the cache, and notes where.
-func (c *Cluster) build(ctx context.Context) error {
-	for _, source := range []binaries.Source{kubernetes, driver} {
-		if _, err := binaries.Build(ctx, source); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// kubernetes is what the cluster's Kubernetes is built from. A server without a
-// version would make clients complain.
-var kubernetes = binaries.Source{
-	Module: "kubernetes",
-	Packages: []string{
-		"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager",
-		"k8s.io/kubernetes/cmd/kube-scheduler", "k8s.io/kubernetes/cmd/kubectl", "k8s.io/kubernetes/cmd/kubelet",
-	},
-	LinkerFlags: "-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion +
-		" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34" +
-		" -X k8s.io/component-base/version.gitTreeState=clean",
-}
-
-// binary is the path of a binary that build made.
-func binary(ctx context.Context, source binaries.Source, name string) (string, error) {
-	dir, err := binaries.Build(ctx, source)
-	return filepath.Join(dir, name), err
-}
+// build makes sure that the binaries are in the cache.
+func (c *Cluster) build(ctx context.Context) error { return those.build(ctx, driver) }
 
 // Kubectl is the path of the kubectl that fits the cluster.
 func (c *Cluster) Kubectl(ctx context.Context) (string, error) {
-	return binary(ctx, kubernetes, "kubectl")
+	return those.program(ctx, "kubectl")
 }
 
 func (c *Cluster) startEtcd(ctx context.Context) error {
@@ -101,7 +72,7 @@ func (c *Cluster) StopAPIServer(ctx context.Context) error { return c.Stop(ctx, 
 // startAPIServer starts an API server at a port, with flags beside those that
 // all of them have.
 func (c *Cluster) startAPIServer(ctx context.Context, part, port string, flags ...string) error {
-	apiserver, err := binary(ctx, kubernetes, "kube-apiserver")
+	apiserver, err := those.program(ctx, "kube-apiserver")
 	if err != nil {
 		return err
 	}
@@ -131,28 +102,34 @@ func (c *Cluster) awaitAPIServer(ctx context.Context, part, port string) error {
 }
 
 func (c *Cluster) startControllers(ctx context.Context) error {
-	manager, err := binary(ctx, kubernetes, "kube-controller-manager")
-	if err != nil {
-		return err
-	}
-	scheduler, err := binary(ctx, kubernetes, "kube-scheduler")
+	scheduler, err := those.program(ctx, "kube-scheduler")
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		c.Start(Part{Name: partControllerManager, Command: []string{
-			manager, "--kubeconfig=" + c.Path("controller-manager.kubeconfig"), "--leader-elect=false",
-			"--service-account-private-key-file=" + c.Path("tokens.key"), "--root-ca-file=" + c.AuthorityFile(),
-			"--use-service-account-credentials", "--bind-address=127.0.0.1", "--profiling=false",
-			// Statuses of volumes whose pods never were are collected as garbage;
-			// at the default rate others would wait for minutes behind them.
-			"--kube-api-qps=200", "--kube-api-burst=400",
-		}}),
+		c.startControllerManager(ctx, c.Path("controller-manager.kubeconfig")),
 		c.Start(Part{Name: partScheduler, Command: []string{
 			scheduler, "--kubeconfig=" + c.Path("scheduler.kubeconfig"), "--leader-elect=false",
 			"--bind-address=127.0.0.1", "--profiling=false",
 		}}),
 	)
+}
+
+// startControllerManager starts a controller manager that reaches its API server by a
+// kubeconfig, with flags beside those that all of them have.
+func (c *Cluster) startControllerManager(ctx context.Context, kubeconfig string, flags ...string) error {
+	manager, err := those.program(ctx, "kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	return c.Start(Part{Name: partControllerManager, Command: append([]string{
+		manager, "--kubeconfig=" + kubeconfig, "--leader-elect=false",
+		"--service-account-private-key-file=" + c.Path("tokens.key"), "--root-ca-file=" + c.AuthorityFile(),
+		"--use-service-account-credentials", "--bind-address=127.0.0.1", "--profiling=false",
+		// Statuses of volumes whose pods never were are collected as garbage;
+		// at the default rate others would wait for minutes behind them.
+		"--kube-api-qps=200", "--kube-api-burst=400",
+	}, flags...)})
 }
 
 // httpClient is the administrator's, for what is no object.

@@ -48,7 +48,7 @@ var driver = binaries.Source{
 // installDriver creates the driver's objects and starts it, under the rights of
 // its own service account.
 func (c *Cluster) installDriver(ctx context.Context) error {
-	manifests, err := driverManifests(ctx)
+	manifests, err := DriverManifests(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,9 +162,9 @@ func (c *Cluster) driverCredentials(ctx context.Context) error {
 	return c.writeKubeconfig("driver.kubeconfig", c.Server(), credentials{TokenFile: c.Path("driver.token")})
 }
 
-// driverManifests are those that the driver's release holds, but for its
+// DriverManifests are those that the driver's release holds, but for its
 // DaemonSet, whose process runs on the node itself here.
-func driverManifests(ctx context.Context) ([]byte, error) {
+func DriverManifests(ctx context.Context) ([]byte, error) {
 	module, err := binaries.Folder(driver.Module)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ const partKubelet = "kubelet"
 // StartKubelet starts the kubelet, which must not run, and waits until it
 // answers.
 func (c *Cluster) StartKubelet(ctx context.Context) error {
-	kubelet, err := binary(ctx, kubernetes, "kubelet")
+	kubelet, err := those.program(ctx, "kubelet")
 	if err != nil {
 		return err
 	}

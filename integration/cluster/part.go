@@ -207,13 +207,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// run runs a command to its end; what it printed is in its error.
+// run runs a command to its end and returns its standard output; all that it printed is
+// in its error.
 func run(ctx context.Context, name string, args ...string) (string, error) {
-	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput() //nolint:gosec // callers are tests
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, output)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // callers are tests
+	var output, problems strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &problems
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &output, &problems)
 	}
-	return string(output), nil
+	return output.String(), nil
 }
 
 // lookPath finds a program also where an ordinary user's PATH does not lead.

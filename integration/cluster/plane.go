@@ -10,10 +10,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/client-go/rest"
-
-	"github.com/lanyardhq/lanyard/integration/binaries"
 )
 
 // Plane is a control plane without a node: an etcd and API servers on it. It
@@ -41,7 +40,7 @@ type APIServer struct {
 // NewPlane makes a control plane below dir, which must not exist or be empty,
 // and starts its etcd. What it started before an error is ended.
 func NewPlane(ctx context.Context, dir string) (*Plane, error) {
-	if _, err := binaries.Build(ctx, kubernetes); err != nil {
+	if err := those.build(ctx); err != nil {
 		return nil, err
 	}
 	ports, err := freePorts(2)
@@ -69,6 +68,9 @@ func (p *Plane) Close(ctx context.Context) error { return p.cluster.stopParts(ct
 
 // Part starts a process that ends with the control plane.
 func (p *Plane) Part(part Part) error { return p.cluster.Start(part) }
+
+// Kubectl is the path of the kubectl that fits; see Cluster.Kubectl.
+func (p *Plane) Kubectl(ctx context.Context) (string, error) { return p.cluster.Kubectl(ctx) }
 
 // Logs is the folder of what the parts printed, one file each.
 func (p *Plane) Logs() string { return p.cluster.Logs() }
@@ -157,8 +159,22 @@ func (a *APIServer) do(ctx context.Context, method, path, contentType string, bo
 	return string(text), nil
 }
 
+// StartGarbageCollector starts what removes objects whose owner is gone, and those of
+// namespaces that are deleted. It finds the resources that are defined by now at once,
+// and later ones within half a minute.
+func (a *APIServer) StartGarbageCollector(ctx context.Context) error {
+	return a.cluster.startControllerManager(ctx, a.Kubeconfig, "--secure-port=0",
+		"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller")
+}
+
 // Config is the administrator's access, without a limit of requests.
 func (a *APIServer) Config() (*rest.Config, error) { return a.alone().Config() }
+
+// Authority is the certificate, in PEM, of the authority that signed the server's.
+func (a *APIServer) Authority() ([]byte, error) { return a.cluster.Authority() }
+
+// Server is its URL.
+func (a *APIServer) Server() string { return a.cluster.at.server(a.port) }
 
 // Apply creates or changes objects; see Cluster.Apply.
 func (a *APIServer) Apply(ctx context.Context, manifests []byte) error {
@@ -188,4 +204,17 @@ func freePorts(n int) ([]string, error) {
 		ports = append(ports, port)
 	}
 	return ports, nil
+}
+
+// Controllers starts a controller manager that runs the named controllers alone, as
+// the administrator.
+func (a *APIServer) Controllers(ctx context.Context, names ...string) error {
+	manager, err := those.program(ctx, "kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	return a.cluster.Start(Part{Name: partControllerManager, Command: []string{
+		manager, "--kubeconfig=" + a.Kubeconfig, "--leader-elect=false", "--controllers=" + strings.Join(names, ","),
+		"--secure-port=0", "--profiling=false", "--kube-api-qps=200", "--kube-api-burst=400",
+	}})
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -32,6 +33,9 @@ type Release struct {
 	Service string
 	// Values are laid over the chart's own.
 	Values map[string]any
+	// Packaged renders the packaged chart, which holds the driver's, in place of the checkout's. As
+	// the driver's chart needs it, templates may then use values that are not there.
+	Packaged bool
 }
 
 // Rendered is what came out.
@@ -55,13 +59,16 @@ func Values(text string) (map[string]any, error) {
 // Render renders the chart. Values that its schema refuses, templates that fail
 // and templates that use what is not there are errors.
 func Render(release Release) (Rendered, error) {
-	dir, err := Source("deployment", "charts", "lanyard")
-	if err != nil {
-		return Rendered{}, err
+	read := load
+	if release.Packaged {
+		read = withDriver
 	}
-	chart, err := loader.LoadDir(dir)
+	chart, err := read()
 	if err != nil {
 		return Rendered{}, fmt.Errorf("the chart cannot be loaded: %w", err)
+	}
+	if err := chartutil.ProcessDependencies(chart, release.Values); err != nil {
+		return Rendered{}, err
 	}
 	version, err := chartutil.ParseKubeVersion(kubeVersion)
 	if err != nil {
@@ -84,20 +91,31 @@ func Render(release Release) (Rendered, error) {
 		}
 		about["Service"] = release.Service
 	}
-	files, err := engine.Engine{Strict: true}.Render(chart, values)
+	files, err := engine.Engine{Strict: !release.Packaged}.Render(chart, values)
 	if err != nil {
 		return Rendered{}, err
 	}
-	return sorted(files, capabilities)
+	return sorted(files, capabilities, release.Packaged)
 }
 
-// sorted takes the notes from the files and the objects apart.
-func sorted(files map[string]string, capabilities *chartutil.Capabilities) (Rendered, error) {
+// load reads the chart of the checkout.
+func load() (*chart.Chart, error) {
+	dir, err := Source("deployment", "charts", "lanyard")
+	if err != nil {
+		return nil, err
+	}
+	return loader.LoadDir(dir)
+}
+
+// sorted takes the notes from the files and the objects apart. Hooks, which only the driver's chart has, are left out.
+func sorted(files map[string]string, capabilities *chartutil.Capabilities, mayHook bool) (Rendered, error) {
 	var rendered Rendered
 	objects := maps.Clone(files)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if path.Base(name) == "NOTES.txt" {
-			rendered.Notes = files[name]
+			if name == "lanyard/templates/NOTES.txt" {
+				rendered.Notes = files[name]
+			}
 			delete(objects, name)
 		}
 	}
@@ -105,7 +123,7 @@ func sorted(files map[string]string, capabilities *chartutil.Capabilities) (Rend
 	if err != nil {
 		return Rendered{}, fmt.Errorf("what the chart renders is no list of objects: %w", err)
 	}
-	if len(hooks) > 0 {
+	if len(hooks) > 0 && !mayHook {
 		return Rendered{}, fmt.Errorf("the chart has %d hooks, which plain manifests cannot have", len(hooks))
 	}
 	rendered.Objects = manifests

@@ -37,6 +37,10 @@ config:
   policy: {classStores: false, tokenRequest: true}
   cache: {refresh: 5m, staleOnError: 1h30m, idle: 20m, bytes: 268435456, versionKeyFile: /etc/lanyard/secrets/version-key/key}
   bounds: {requestBytes: 2097152, responseBytes: 4Mi, memory: 128Mi, objects: 100000, mounts: 512, storeCalls: 16, mountTimeout: 100s, readTimeout: 20s}
+secrets: [key-ring, version-key]
+configMaps: [vault-ca]
+hostDirectories: [/var/lib/licences]
+resources: {limits: {memory: 544Mi}}
 `
 
 // configFile is the configuration of a rendering as the provider finds it.

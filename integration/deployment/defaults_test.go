@@ -48,12 +48,12 @@ func TestTheKeyOfVersionsMayBeMadeByHand(t *testing.T) {
 		secret string
 		rules  int
 	}{
-		"versionKey: {create: false}":                                              {"", 0},
-		"versionKey: {create: false, secret: mine}":                                {"mine", 1},
-		"versionKey: {secret: mine}":                                               {"mine", 2},
-		"{config: {cache: {versionKeySecret: mine}}, versionKey: {create: false}}": {"mine", 1},
-		"{config: {cache: {versionKeyFile: /etc/lanyard/secrets/mine/key}}}":       {"", 0},
-		"{config: {cache: {refresh: 1m}}, fullnameOverride: other}":                {"other-version-key", 2},
+		"versionKey: {create: false}":                                                         {"", 0},
+		"versionKey: {create: false, secret: mine}":                                           {"mine", 1},
+		"versionKey: {secret: mine}":                                                          {"mine", 2},
+		"{config: {cache: {versionKeySecret: mine}}, versionKey: {create: false}}":            {"mine", 1},
+		"{config: {cache: {versionKeyFile: /etc/lanyard/secrets/mine/key}}, secrets: [mine]}": {"", 0},
+		"{config: {cache: {refresh: 1m}}, fullnameOverride: other}":                           {"other-version-key", 2},
 	} {
 		rendered := render(t, values)
 		file, err := config.Load(configFile(t, values))
@@ -85,12 +85,16 @@ config: {policy: {tokenRequest: true}}
 podMonitor: {enabled: true}
 serviceMonitor: {enabled: true}
 prometheusRule: {enabled: true}
+grafanaDashboards: {enabled: true}
 networkPolicy: {from: [{namespaceSelector: {}}], egress: {enabled: true}}
 priorityClass: {create: true, name: secrets, quota: true}
 labels: {team: platform}
+sync: {enabled: true, namespaces: [secrets], secretSyncs: {enabled: true, crd: true}, restart: {enabled: true}, admissionPolicies: {requester: true}}
+impersonation: {mode: report}
+inject: {enabled: true, dialects: [akv2k8s], agentConfig: {cluster: east}}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 15 {
+	if len(rendered.Objects) != 65 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {
@@ -106,7 +110,7 @@ labels: {team: platform}
 				t.Errorf("%s has no label %s", object.Head.Kind, label)
 			}
 		}
-		ofCluster := slices.Contains([]string{"ClusterRole", "ClusterRoleBinding", "PriorityClass"}, object.Head.Kind)
+		ofCluster := slices.Contains([]string{"ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition"}, object.Head.Kind)
 		if want := "secrets"; !ofCluster && read.Metadata.Namespace != want || ofCluster && read.Metadata.Namespace != "" {
 			t.Errorf("%s is in namespace %q", object.Head.Kind, read.Metadata.Namespace)
 		}

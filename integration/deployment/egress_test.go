@@ -10,10 +10,16 @@ import (
 	networking "k8s.io/api/networking/v1"
 )
 
-// openings are the rules of the egress policy beside DNS, each as "to ports".
+// openings are the rules of the provider's egress policy beside DNS, each as "to ports".
 func openings(t *testing.T, values string) []string {
 	t.Helper()
-	policy := object[networking.NetworkPolicy](t, render(t, values), "NetworkPolicy")
+	return openingsOf(t, render(t, values))
+}
+
+// openingsOf is openings of the only network policy that was rendered.
+func openingsOf(t *testing.T, rendered Rendered) []string {
+	t.Helper()
+	policy := object[networking.NetworkPolicy](t, rendered, "NetworkPolicy")
 	if len(policy.Spec.PolicyTypes) != 1 || policy.Spec.PolicyTypes[0] != networking.PolicyTypeEgress || len(policy.Spec.PodSelector.MatchLabels) == 0 {
 		t.Errorf("the policy is %v", policy.Spec)
 	}
@@ -46,7 +52,7 @@ func TestTheEgressPolicyOpensWhatTheConfigurationNames(t *testing.T) {
 	const closed = "policy: {classStores: false}"
 	for values, want := range map[string][]string{
 		"{" + closed + "}": nil,
-		"{" + closed + ", stores: {files: {type: file, root: /srv, allow: [a/b]}}}":                                                                   nil,
+		"{" + closed + ", stores: {files: {type: file, root: /etc/ssl/certs, allow: [a/b]}}}":                                                         nil,
 		"{" + closed + ", stores: {v: {type: vault, address: 'https://10.1.2.3:8200'}}}":                                                              {"10.1.2.3/32 8200/TCP"},
 		"{" + closed + ", stores: {v: {type: vault, address: 'https://[2001:db8::1]:8200'}}}":                                                         {"2001:db8::1/128 8200/TCP"},
 		"{" + closed + ", stores: {v: {type: vault, address: 'http://10.1.2.3'}}}":                                                                    {"10.1.2.3/32 80/TCP"},
@@ -69,9 +75,16 @@ func TestTheEgressPolicyOpensWhatTheConfigurationNames(t *testing.T) {
 		"{policy: {classStores: [10.0.0.0/8, 11.1.1.1, '11.1.1.2:8200']}}":         {"10.0.0.0/8 ", "11.1.1.1/32 ", "11.1.1.2/32 8200/TCP"},
 		"{policy: {classStores: ['2001:db8::1', '[2001:db8::2]:8200', fd00::/8]}}": {"2001:db8::1/128 ", "2001:db8::2/128 8200/TCP", "fd00::/8 "},
 	} {
-		if got := openings(t, "{networkPolicy: {enabled: false, egress: {enabled: true}}, config: "+values+"}"); !slices.Equal(got, want) {
+		if got := openings(t, "{versionKey: {create: false}, networkPolicy: {enabled: false, egress: {enabled: true}}, config: "+values+"}"); !slices.Equal(got, want) {
 			t.Errorf("with %s the openings are %q, want %q", values, got, want)
 		}
+	}
+}
+
+func TestTheEgressPolicyOpensTheAPIServerForTheKeyOfVersions(t *testing.T) {
+	got := openings(t, "{config: {policy: {classStores: false}}, networkPolicy: {enabled: false, egress: {enabled: true, apiServer: {cidrs: [10.96.0.1/32]}}}}")
+	if want := []string{"10.96.0.1/32 443/TCP,6443/TCP"}; !slices.Equal(got, want) {
+		t.Errorf("the openings are %q, want %q", got, want)
 	}
 }
 

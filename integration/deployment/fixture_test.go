@@ -59,6 +59,22 @@ func container(t *testing.T, values string) core.Container {
 	return containers[0]
 }
 
+// part is what was rendered of a component of the release.
+func part(t *testing.T, rendered Rendered, component string) Rendered {
+	t.Helper()
+	var its Rendered
+	for _, object := range rendered.Objects {
+		var read struct {
+			Metadata struct{ Labels map[string]string }
+		}
+		decode(t, object.Content, &read)
+		if read.Metadata.Labels["app.kubernetes.io/component"] == component {
+			its.Objects = append(its.Objects, object)
+		}
+	}
+	return its
+}
+
 // kinds are the kinds of all objects, sorted.
 func kinds(rendered Rendered) string {
 	var all []string

@@ -1,10 +1,12 @@
 package deployment
 
 import (
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	core "k8s.io/api/core/v1"
 )
 
 // monitor is as much of a PodMonitor and a ServiceMonitor as the chart sets.
@@ -61,34 +63,51 @@ func within(some, others map[string]string) bool {
 	return len(some) > 0
 }
 
-// TestAlertsAskForMetricsThatThereAre holds the expressions against the manual,
-// whose list is held against the provider elsewhere.
-func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
+// TestThePrometheusRuleIsTheFileOfRules: what the rules say is tested in package monitoring.
+func TestThePrometheusRuleIsTheFileOfRules(t *testing.T) {
 	var rule struct {
-		Spec struct {
-			Groups []struct {
-				Rules []struct{ Alert, Expr string }
-			}
-		}
+		Metadata struct{ Labels map[string]string }
+		Spec     map[string]any
 	}
 	for _, object := range render(t, "prometheusRule: {enabled: true, labels: {release: prometheus}}").Objects {
 		if object.Head.Kind == "PrometheusRule" {
 			decode(t, object.Content, &rule)
 		}
 	}
-	if len(rule.Spec.Groups) != 1 || len(rule.Spec.Groups[0].Rules) != 6 {
-		t.Fatalf("the rules are %v", rule)
+	var file map[string]any
+	decode(t, string(source(t, "deployment/charts/lanyard/monitoring/alerts.yaml")), &file)
+	if len(file) != 1 || !reflect.DeepEqual(rule.Spec, file) || rule.Metadata.Labels["release"] != "prometheus" {
+		t.Errorf("the rule is not what the file says: %v", rule)
 	}
-	manual := string(source(t, "docs/glossary.md"))
-	for _, alert := range rule.Spec.Groups[0].Rules {
-		metrics := regexp.MustCompile(`lanyard_[a-z_]+`).FindAllString(alert.Expr, -1)
-		if len(metrics) == 0 {
-			t.Errorf("%s asks for no metric: %s", alert.Alert, alert.Expr)
+}
+
+func TestDashboardsComeAsConfigMapsThatGrafanaFinds(t *testing.T) {
+	const values = "grafanaDashboards: {enabled: true, labels: {team: web}, annotations: {grafana_folder: Secrets}}"
+	found := map[string]bool{}
+	for _, object := range render(t, values).Objects {
+		var config core.ConfigMap
+		if object.Head.Kind != "ConfigMap" {
+			continue
 		}
-		for _, metric := range metrics {
-			if !strings.Contains(manual, "| `"+metric+"`") {
-				t.Errorf("%s asks for %s, which docs/glossary.md does not explain", alert.Alert, metric)
+		decode(t, object.Content, &config)
+		if config.Labels["grafana_dashboard"] == "" {
+			continue
+		}
+		found[config.Name] = true
+		if config.Labels["grafana_dashboard"] != "1" || config.Labels["team"] != "web" || config.Annotations["grafana_folder"] != "Secrets" || len(config.Data) != 1 {
+			t.Errorf("the labels of %s are %v, the annotations %v", config.Name, config.Labels, config.Annotations)
+		}
+		for name, content := range config.Data {
+			file := string(source(t, "deployment/charts/lanyard/monitoring/dashboards/"+strings.TrimPrefix(name, "lanyard-")))
+			if strings.TrimSpace(content) != strings.TrimSpace(file) {
+				t.Errorf("%s is not the file", name)
 			}
 		}
+	}
+	if len(found) != 5 || !found["lanyard-provider-dashboard"] {
+		t.Errorf("the dashboards are %v", found)
+	}
+	if got := kinds(render(t, "")); strings.Count(got, "ConfigMap") != 1 {
+		t.Errorf("by default the kinds are %s", got)
 	}
 }

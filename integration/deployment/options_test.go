@@ -1,10 +1,12 @@
 package deployment
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	rbac "k8s.io/api/rbac/v1"
@@ -187,6 +189,45 @@ func TestReadingObjectsIsARightOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestCheckingWhoAsksForTheStatusIsARightOfItsOwn(t *testing.T) {
+	want := "[{[create] [authentication.k8s.io] [tokenreviews] [] []} {[create] [authorization.k8s.io] [subjectaccessreviews] [] []}]"
+	rendered := render(t, "{versionKey: {create: false}, status: {enabled: true}}")
+	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
+	if got := fmt.Sprint(role.Rules); got != want {
+		t.Errorf("the rules are %s", got)
+	}
+	bound := object[rbac.ClusterRoleBinding](t, rendered, "ClusterRoleBinding")
+	if bound.RoleRef.Name != role.Name || len(bound.Subjects) != 1 || bound.Subjects[0].Name != "lanyard" || bound.Subjects[0].Namespace != "secrets" {
+		t.Errorf("the binding is %v", bound)
+	}
+	if !*daemonSet(t, rendered).Spec.Template.Spec.AutomountServiceAccountToken {
+		t.Error("the pods have no token to ask with")
+	}
+	sync := part(t, render(t, "{status: {enabled: true}, sync: {enabled: true}}"), "sync")
+	all := fmt.Sprint(object[rbac.ClusterRole](t, sync, "ClusterRole").Rules)
+	if !strings.Contains(all, strings.Trim(want, "[]")) {
+		t.Errorf("the controller's rules are %s", all)
+	}
+	const flag = "--status-tokens"
+	alone := render(t, "sync: {enabled: true}")
+	for _, pods := range []struct {
+		of   Rendered
+		want bool
+	}{{rendered, true}, {alone, false}} {
+		if has := slices.Contains(daemonSet(t, pods.of).Spec.Template.Spec.Containers[0].Args, flag); has != pods.want {
+			t.Errorf("the provider has the flag: %v", has)
+		}
+	}
+	if !slices.Contains(object[apps.Deployment](t, sync, "Deployment").Spec.Template.Spec.Containers[0].Args, flag) {
+		t.Error("the controller lacks the flag")
+	}
+	for _, rule := range rules(t, alone) {
+		if slices.Contains(rule.Resources, "tokenreviews") || slices.Contains(rule.Resources, "subjectaccessreviews") {
+			t.Errorf("without it there is %v", rule)
+		}
+	}
+}
+
 func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
 	rendered := render(t, "{config: {policy: {tokenRequest: true}}, tokenRequestNamespaces: [shop, billing]}")
 	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount"; got != want {
@@ -246,7 +287,7 @@ func TestNotesNameTheImageThatRuns(t *testing.T) {
 
 func TestNotesTellHowPodsGetTokens(t *testing.T) {
 	plain := render(t, "").Notes
-	for _, want := range []string{"tokenRequests", `"audience":"vault"`, "enableSecretRotation=true", "daemonset/lanyard"} {
+	for _, want := range []string{"tokenRequests", `[{"audience":"vault"}]`, "enableSecretRotation=true", "daemonset/lanyard"} {
 		if !strings.Contains(plain, want) {
 			t.Errorf("the notes do not say %s:\n%s", want, plain)
 		}

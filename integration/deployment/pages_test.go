@@ -1,10 +1,13 @@
 package deployment
 
 import (
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +23,7 @@ import (
 func TestThePagesExamplesWork(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	count := map[string]int{}
-	for _, page := range []string{"docs/install.md", "docs/quickstart.md"} {
+	for _, page := range []string{"docs/install.md", "docs/quickstart.md", "docs/openshift.md"} {
 		var with string // the configuration in the values before
 		for _, block := range blocks.FindAllStringSubmatch(string(source(t, page)), -1) {
 			var about struct{ Kind string }
@@ -28,6 +31,12 @@ func TestThePagesExamplesWork(t *testing.T) {
 			count[about.Kind]++
 			switch about.Kind {
 			case "":
+				if strings.Contains(block[1], "secrets-store-csi-driver:") {
+					if _, err := packaged(t, block[1]); err != nil {
+						t.Errorf("%s: %v", page, err)
+					}
+					continue
+				}
 				with = configFile(t, block[1])
 				if _, err := config.Load(with); err != nil {
 					t.Errorf("%s: %v", page, err)
@@ -41,7 +50,7 @@ func TestThePagesExamplesWork(t *testing.T) {
 			}
 		}
 	}
-	if count[""] != 4 || count["SecretProviderClass"] != 2 || count["Pod"] != 1 {
+	if count[""] != 6 || count["SecretProviderClass"] != 2 || count["Pod"] != 1 {
 		t.Errorf("the pages have these examples: %v", count)
 	}
 }
@@ -81,13 +90,19 @@ func TestThePageListsTheExceptions(t *testing.T) {
 	}
 }
 
-// TestThePageNamesValuesThatThereAre follows the first column of the tables.
-func TestThePageNamesValuesThatThereAre(t *testing.T) {
+// TestThePagesNameValuesThatThereAre follows the first column of the tables.
+func TestThePagesNameValuesThatThereAre(t *testing.T) {
+	for page, fewest := range map[string]int{"docs/install.md": 15, "docs/sync.md": 15, "docs/inject.md": 15, "docs/impersonation.md": 6} {
+		namesValues(t, page, string(source(t, page)), fewest)
+	}
+}
+
+func namesValues(t *testing.T, name, page string, fewest int) {
+	t.Helper()
 	known := map[string]bool{}
 	for _, name := range properties(schema(t), "") {
 		known[name] = true
 	}
-	page := string(source(t, "docs/install.md"))
 	_, page, _ = strings.Cut(page, "| value | |")
 	page, _, _ = strings.Cut(page, "\n\n")
 	names := regexp.MustCompile("`([A-Za-z.]+)`")
@@ -97,14 +112,116 @@ func TestThePageNamesValuesThatThereAre(t *testing.T) {
 		if len(cells) < 3 {
 			continue
 		}
-		for _, name := range names.FindAllStringSubmatch(cells[1], -1) {
+		for _, value := range names.FindAllStringSubmatch(cells[1], -1) {
 			found++
-			if !known[name[1]] {
-				t.Errorf("docs/install.md names the value %s, which the schema does not have", name[1])
+			if !known[value[1]] {
+				t.Errorf("%s names the value %s, which the schema does not have", name, value[1])
 			}
 		}
 	}
-	if found < 15 {
-		t.Errorf("only %d values are named", found)
+	if found < fewest {
+		t.Errorf("%s names only %d values", name, found)
+	}
+}
+
+// TestTheSCCOfThePageAdmitsTheProvider holds the SecurityContextConstraints of
+// docs/openshift.md against the pod with the values that the page has.
+func TestTheSCCOfThePageAdmitsTheProvider(t *testing.T) {
+	page := string(source(t, "docs/openshift.md"))
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("the page has %d examples", len(blocks))
+	}
+	var scc struct {
+		Metadata                  struct{ Name string }
+		ReadOnlyRootFilesystem    bool
+		AllowHostDirVolumePlugin  bool
+		RequiredDropCapabilities  []core.Capability
+		SeccompProfiles           []string
+		Volumes                   []string
+		RunAsUser, SELinuxContext struct{ Type string }
+	}
+	decode(t, blocks[0][1], &scc)
+	spec := pod(t, blocks[1][1]+"\nsecrets: [a]\nconfigMaps: [b]\nhostDirectories: [/srv]")
+	own := spec.Containers[0].SecurityContext
+	if *own.ReadOnlyRootFilesystem != scc.ReadOnlyRootFilesystem || !slices.Equal(own.Capabilities.Drop, scc.RequiredDropCapabilities) || *own.AllowPrivilegeEscalation {
+		t.Errorf("the container is %v, and the SCC %v", own, scc)
+	}
+	if spec.SecurityContext.SELinuxOptions.Type != "spc_t" || scc.SELinuxContext.Type != "RunAsAny" || scc.RunAsUser.Type != "RunAsAny" || !scc.AllowHostDirVolumePlugin {
+		t.Errorf("the pod is %v, and the SCC %v", spec.SecurityContext, scc)
+	}
+	if want := strings.ToLower(strings.Replace(string(spec.SecurityContext.SeccompProfile.Type), "RuntimeDefault", "runtime/default", 1)); !slices.Contains(scc.SeccompProfiles, want) {
+		t.Errorf("the profile is %s", want)
+	}
+	// The API server adds the token's projected volume.
+	kinds := map[string]bool{"projected": true}
+	for _, volume := range spec.Volumes {
+		switch {
+		case volume.HostPath != nil:
+			kinds["hostPath"] = true
+		case volume.Secret != nil:
+			kinds["secret"] = true
+		case volume.ConfigMap != nil:
+			kinds["configMap"] = true
+		default:
+			t.Errorf("the volume is %v", volume)
+		}
+	}
+	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, scc.Volumes) {
+		t.Errorf("the pods have volumes of the kinds %v, and the SCC allows %v", got, scc.Volumes)
+	}
+	for _, name := range []string{"lanyard-sync", "lanyard-inject"} {
+		if !strings.Contains(page, "--serviceaccount=lanyard:"+name) {
+			t.Errorf("the page does not speak of %s", name)
+		}
+	}
+}
+
+// TestThePageOfAirGappedClustersListsTheImages holds docs/air-gapped.md against
+// everything that the packaged chart runs.
+func TestThePageOfAirGappedClustersListsTheImages(t *testing.T) {
+	page := string(source(t, "docs/air-gapped.md"))
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+:v[^`]+)` \\|").FindAllStringSubmatch(page, -1) {
+		listed = append(listed, row[1])
+	}
+	chart, err := withDriver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := map[string]bool{container(t, "").Image: true}
+	linux, _ := chart.Dependencies()[0].Values["linux"].(map[string]any)
+	var images func(values map[string]any)
+	images = func(values map[string]any) {
+		for _, below := range values {
+			if below, ok := below.(map[string]any); ok {
+				if repository, found := below["repository"]; found {
+					run[fmt.Sprintf("%v:%v", repository, below["tag"])] = true
+				}
+				images(below)
+			}
+		}
+	}
+	images(linux)
+	slices.Sort(listed)
+	if want := slices.Sorted(maps.Keys(run)); !slices.Equal(listed, want) {
+		t.Errorf("the page lists\n%v, and what runs is\n%v", listed, want)
+	}
+	for _, image := range listed[1:] {
+		if name, _ := strings.CutPrefix(image, "registry.k8s.io/"); strings.Count(page, name) != 3 {
+			t.Errorf("the page's commands do not copy %s out and in", image)
+		}
+	}
+	values := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(page)
+	rendered, err := packaged(t, values[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range rendered.Objects {
+		for _, image := range regexp.MustCompile(`image: *"?([^"\s]+)`).FindAllStringSubmatch(object.Content, -1) {
+			if !strings.HasPrefix(image[1], "registry.example.com/") {
+				t.Errorf("%s runs %s", object.Head.Metadata.Name, image[1])
+			}
+		}
 	}
 }

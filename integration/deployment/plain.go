@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+
+	"sigs.k8s.io/yaml"
 )
 
 // namespace is what plain manifests install into. Pods that mount a directory
@@ -22,16 +24,20 @@ metadata:
 // madeFrom heads each file of plain manifests.
 const madeFrom = "# Made from deployment/charts/lanyard by make manifests; change that.\n"
 
-// variants are the plain manifests: what is in each file beside the chart's
-// defaults, and which kinds of objects are left out because lanyard.yaml has
-// them.
+// variants are the plain manifests: the values of each file beside the chart's
+// defaults, and which of the chart's objects are in it, by their component and
+// kind. No kinds are all.
 var variants = map[string]struct {
-	values string
-	before string
-	kinds  []string
+	values    string
+	before    string
+	component string
+	kinds     []string
 }{
-	"lanyard.yaml":    {before: namespace, kinds: []string{"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "DaemonSet", "NetworkPolicy"}},
-	"monitoring.yaml": {values: "networkPolicy: {enabled: false}\npodMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", kinds: []string{"PodMonitor", "PrometheusRule"}},
+	"lanyard.yaml":       {before: namespace, component: "provider"},
+	"monitoring.yaml":    {values: "networkPolicy: {enabled: false}\npodMonitor: {enabled: true}\nprometheusRule: {enabled: true}\n", component: "provider", kinds: []string{"PodMonitor", "PrometheusRule"}},
+	"inject.yaml":        {values: "inject: {enabled: true}\n", component: "inject"},
+	"sync.yaml":          {values: "sync: {enabled: true}\n", component: "sync"},
+	"impersonation.yaml": {values: "impersonation: {mode: report}\n", component: "impersonation"},
 }
 
 // Plain renders the files of deployment/manifests, by name.
@@ -49,7 +55,13 @@ func Plain() (map[string][]byte, error) {
 		}
 		var only Rendered
 		for _, object := range rendered.Objects {
-			if slices.Contains(variant.kinds, object.Head.Kind) {
+			var read struct {
+				Metadata struct{ Labels map[string]string }
+			}
+			if err := yaml.Unmarshal([]byte(object.Content), &read); err != nil {
+				return nil, err
+			}
+			if read.Metadata.Labels["app.kubernetes.io/component"] == variant.component && (variant.kinds == nil || slices.Contains(variant.kinds, object.Head.Kind)) {
 				only.Objects = append(only.Objects, object)
 			}
 		}

@@ -19,10 +19,15 @@ var exceptions = map[policy.CheckID]string{
 	"runAsUser":         "the same",
 }
 
-// failing are the checks of every level that a rendering's pods fail.
+// failing are the checks of every level that the provider's pods fail.
 func failing(t *testing.T, values string) []policy.CheckID {
 	t.Helper()
-	template := daemonSet(t, render(t, values)).Spec.Template
+	return failed(t, daemonSet(t, render(t, values)).Spec.Template)
+}
+
+// failed are the checks of every level that pods of a template fail.
+func failed(t *testing.T, template core.PodTemplateSpec) []policy.CheckID {
+	t.Helper()
 	var failed []policy.CheckID
 	checked := 0
 	for _, check := range policy.DefaultChecks() {

@@ -39,8 +39,8 @@ func corpusDialects() map[string]corpusDialect {
 	return map[string]corpusDialect{
 		vault.Name:   {least: 290, parse: vault.Parse, store: vaultCorpus},
 		openbao.Name: {least: 40, parse: openbao.Parse, store: openbaoCorpus},
-		aws.Name:     {least: 200, parse: aws.Parse, store: awsCorpus},
-		azure.Name:   {least: 210, parse: azure.Parse, store: azureCorpus},
+		aws.Name:     {least: 216, parse: aws.Parse, store: awsCorpus},
+		azure.Name:   {least: 222, parse: azure.Parse, store: azureCorpus},
 		gcp.Name:     {least: 218, parse: gcp.Parse, store: gcpCorpus},
 	}
 }

@@ -33,6 +33,7 @@ type gallery struct {
 	public     string // its public part's
 	files      string // the root of the store files
 	ciphertext string // of KMS, in base64
+	config     string // the file of the operator's configuration
 }
 
 // The names that the gallery's classes use.
@@ -68,7 +69,7 @@ func newGallery(t *testing.T) *gallery {
 	amazon := func(typeName string) string {
 		return fmt.Sprintf("{type: %s, endpoint: %[2]s, retries: 0, auth: {stsEndpoint: %[2]s, agentEndpoint: %[2]s}}", typeName, aws.URL)
 	}
-	g.node = newNode(t, "lanyard,vault,aws,azure,gcp", fmt.Sprintf(`
+	configuration := fmt.Sprintf(`
 cluster: prod
 stores:
   vault: {type: vault, address: %s, auth: {method: jwt}}
@@ -81,8 +82,10 @@ stores:
   sealed: {type: sealed, keyRing: %s}
 `, vault.Address, amazon("aws-secrets-manager"), amazon("aws-parameter-store"), amazon("aws-kms"),
 		azuretest.Tenant, azure.Endpoint, azure.Authority, authority,
-		gcp.Endpoint, gcp.RegionalEndpoint, audience, gcp.Identity, g.files, g.ring),
-		from, "vault", "sts.amazonaws.com", "pods.eks.amazonaws.com", azureAudience, gcpPool)
+		gcp.Endpoint, gcp.RegionalEndpoint, audience, gcp.Identity, g.files, g.ring)
+	g.config = filepath.Join(dir, "lanyard.yaml")
+	g.write(t, g.config, configuration)
+	g.node = newNode(t, "lanyard,vault,aws,azure,gcp", configuration, from, "vault", "sts.amazonaws.com", "pods.eks.amazonaws.com", azureAudience, gcpPool)
 	return g
 }
 

@@ -30,6 +30,9 @@ type entry struct {
 	secrets map[string][]string
 	// more is what the files have to be good for.
 	more func(t *testing.T, g *gallery, files map[string]file)
+	// runs runs what the file has beside its class, for a pod whose volume has the class's
+	// files.
+	runs func(t *testing.T, g *gallery, path string, p pod)
 	// prepare makes a copy of the class mountable where its text is only an
 	// example, such as a ciphertext.
 	prepare func(t *testing.T, g *gallery, path string)
@@ -79,7 +82,11 @@ DB_URL='postgres://app:%20it%27s%20%22p%5Ca%3As%40s%2Fw%2Bo%24rd@db.shop/shop'
 			files:   map[string]string{"user": "app", "password": galleryPassword},
 			secrets: map[string][]string{"db": {"DB_PASSWORD", "DB_USER"}},
 		},
-		"database": {made: map[string]string{"db/user": `^v-`, "db/password": `^\S{10,}$`}, more: logsIn},
+		"agent":          {files: map[string]string{"db/user": "app", "db/password": galleryPassword}, runs: runsAgent("", map[string]string{"db/user": "app", "db/password": galleryPassword})},
+		"agent-env-file": {files: map[string]string{"db-user": "app", "licence": "ABCD-EFGH"}, runs: runsAgent("DB_USER='app'\nLICENCE='ABCD-EFGH'\n", nil)},
+		"exec":           {files: map[string]string{"db/user": "app", "db/password": galleryPassword}, runs: runsExec(map[string]string{"PGPASSWORD": galleryPassword, "GREETING": "hello app"})},
+		"inject":         {files: map[string]string{"db/user": "app", "db/password": galleryPassword}, runs: runsExec(map[string]string{"PGPASSWORD": galleryPassword, "PGUSER": "app"})},
+		"database":       {made: map[string]string{"db/user": `^v-`, "db/password": `^\S{10,}$`}, more: logsIn},
 		"ssh-certificate": {made: map[string]string{"id_ed25519-cert.pub": `^ssh-ed25519-cert-v01@openssh.com `}, more: func(t *testing.T, _ *gallery, files map[string]file) {
 			key, _, _, _, err := ssh.ParseAuthorizedKey(files["id_ed25519-cert.pub"].contents)
 			if certificate, ok := key.(*ssh.Certificate); err != nil || !ok || !slices.Contains(certificate.ValidPrincipals, "deploy") {
@@ -193,6 +200,9 @@ func (g *gallery) mounts(t *testing.T, name, path string, want entry) {
 	compareFiles(t, p, exact, expectations{Modes: want.modes, Patterns: want.made})
 	if want.more != nil && !t.Failed() {
 		want.more(t, g, p.files(t))
+	}
+	if want.runs != nil && !t.Failed() {
+		want.runs(t, g, path, p)
 	}
 	got := map[string][]string{}
 	for _, secret := range secrets {

@@ -76,6 +76,15 @@ func templates(n int) map[string]string {
 	return map[string]string{"objects": objects.String()}
 }
 
+// aliases is YAML that would be 8^25 elements long.
+func aliases() string {
+	bomb := "a: &a [x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c < 'z'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
+	}
+	return bomb
+}
+
 func attacks(t *testing.T, e *evil) []attack {
 	t.Helper()
 	vault := e.azure.Vault("mallory-kv")
@@ -146,10 +155,7 @@ func attacks(t *testing.T, e *evil) []attack {
 			})
 		}},
 		{"YAML aliases", func(ctx context.Context, a *attacker) {
-			bomb := "a: &a [x,x,x,x,x,x,x,x]\n"
-			for c := 'b'; c < 'z'; c++ {
-				bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
-			}
+			bomb := aliases()
 			a.workers(ctx, 8, 1, func(int) map[string]string { return map[string]string{"stores": bomb, "objects": bomb} })
 		}},
 		{"4,000 connections to the admin port", func(ctx context.Context, a *attacker) {

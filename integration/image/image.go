@@ -1,5 +1,5 @@
-// Package image builds Lanyard's image without a container engine: a static
-// binary and the root certificates, for several platforms, as an OCI layout
+// Package image builds Lanyard's image without a container engine: static
+// binaries and the root certificates, for several platforms, as an OCI layout
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
 // What is in it is what the Dockerfile's last stage makes. The same source,
 // compiler, certificates and options give the same bytes.
@@ -13,6 +13,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -79,21 +81,30 @@ func Build(ctx context.Context, opts Options) (v1.ImageIndex, error) {
 }
 
 // forArchitecture is the image for one of the architectures.
-func forArchitecture(ctx context.Context, opts Options, architecture string, roots v1.Layer) (v1.Image, error) {
-	binary, err := compile(ctx, opts, architecture)
+func forArchitecture(ctx context.Context, opts Options, architecture string, roots v1.Layer) (_ v1.Image, err error) {
+	dir, err := os.MkdirTemp("", "lanyard-image-")
 	if err != nil {
 		return nil, err
 	}
-	program, err := layer(opts.Created, file{"lanyard", binary, 0o755})
-	if err != nil {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := compile(ctx, opts, architecture, dir); err != nil {
 		return nil, err
 	}
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	created := v1.Time{Time: opts.Created}
-	filled, err := mutate.Append(base,
-		mutate.Addendum{Layer: roots, History: v1.History{Created: created, CreatedBy: "root certificates"}},
-		mutate.Addendum{Layer: program, History: v1.History{Created: created, CreatedBy: "lanyard"}},
-	)
+	layers := []mutate.Addendum{{Layer: roots, History: v1.History{Created: created, CreatedBy: "root certificates"}}}
+	for _, program := range programs {
+		binary, err := os.ReadFile(filepath.Join(dir, program.name))
+		if err != nil {
+			return nil, err
+		}
+		one, err := layer(opts.Created, file{program.name, binary, 0o755})
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, mutate.Addendum{Layer: one, History: v1.History{Created: created, CreatedBy: program.name}})
+	}
+	filled, err := mutate.Append(base, layers...)
 	if err != nil {
 		return nil, err
 	}

@@ -18,20 +18,25 @@ func Build(ctx context.Context, dir string) (string, error) { return BuildWith(c
 // BuildWith is Build with other flags for the compiler; with none the binary is
 // as fast as the one that users have.
 func BuildWith(ctx context.Context, dir string, flags ...string) (string, error) {
+	binary := filepath.Join(dir, "lanyard")
+	return binary, BuildCommand(ctx, ".", binary, flags...)
+}
+
+// BuildCommand compiles another command of the module, such as ./cmd/lanyard-sync.
+func BuildCommand(ctx context.Context, command, binary string, flags ...string) error {
 	source, err := sourceDir()
 	if err != nil {
-		return "", err
+		return err
 	}
-	binary := filepath.Join(dir, "lanyard")
-	args := append(append([]string{"build", "-buildvcs=false", "-o", binary}, flags...), ".")
+	args := append(append([]string{"build", "-buildvcs=false", "-o", binary}, flags...), command)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the caller's own directory
 	cmd.Dir = source
 	// The caller's flags are meant for the module that it is in.
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build lanyard in %s: %w\n%s", source, err, output)
+		return fmt.Errorf("build %s in %s: %w\n%s", command, source, err, output)
 	}
-	return binary, nil
+	return nil
 }
 
 // sourceDir is the root of the checkout that this package was compiled from.

@@ -33,6 +33,8 @@ type Options struct {
 	// Flags are given to serve beside those for the configuration file, the
 	// socket directory and the admin address.
 	Flags []string
+	// Agent starts `lanyard agent` instead, which has no sockets.
+	Agent bool
 }
 
 // Server is a `lanyard serve` that runs, or that was killed and can be started
@@ -100,10 +102,11 @@ func FreeAddress() (string, error) {
 
 // Start starts the process and waits until it is ready. It must not be running.
 func (s *Server) Start() error {
-	args := append([]string{
-		"serve", "--config", s.ConfigFile, "--socket-dir", s.SocketDir,
-		"--admin-address", strings.TrimPrefix(s.Admin, "http://"),
-	}, s.options.Flags...)
+	args := []string{"serve", "--config", s.ConfigFile, "--socket-dir", s.SocketDir, "--admin-address", strings.TrimPrefix(s.Admin, "http://")}
+	if s.options.Agent {
+		args = []string{"agent", "--config", s.ConfigFile, "--address", strings.TrimPrefix(s.Admin, "http://")}
+	}
+	args = append(args, s.options.Flags...)
 	cmd := exec.Command(s.options.Binary, args...) //nolint:gosec,noctx // what Build made; finish ends it
 	cmd.Dir = s.Root
 	cmd.Env = []string{"HOME=" + s.Root, "TMPDIR=" + s.Root, "PATH=/nonexistent"}

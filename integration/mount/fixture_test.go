@@ -33,6 +33,9 @@ type node struct {
 	provider *lanyardserver.Server
 	driver   *secretsstore.PluginClientBuilder
 	pods     atomic.Int64 // how many have been made
+	// once are the runs of lanyard agent that do the work in place of the provider and
+	// the driver; nil where those do.
+	once *agentRuns
 }
 
 // setup is how a node's provider is configured.
@@ -44,6 +47,7 @@ type setup struct {
 	more   string             // further fields of the configuration
 	sealed func(*node) string // further fields of the sealed store; nil for none
 	flags  []string
+	agent  bool // lanyard agent does the work of the provider and the driver
 }
 
 // quick is a configuration that reads again after a second, as often as the
@@ -68,6 +72,10 @@ func newNode(t *testing.T, s setup) *node {
 	}
 	n.writeRing(t, n.ring)
 	n.prepareVault(t)
+	if s.agent {
+		n.once = newAgentRuns(t, n.config(s), s.flags)
+		return n
+	}
 	n.provider = lanyardserver.New(t, lanyardserver.Options{Binary: binary, Config: n.config(s), Flags: s.flags})
 	n.driver = n.newDriver(t)
 	return n

@@ -114,13 +114,14 @@ func TestCertificateIsIssuedOnceForEachPod(t *testing.T) {
 
 func TestStoreOfTheNodeIsForTheServiceAccountsThatTheOperatorNames(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, setup{})
-	stranger := n.pod(t, "bank", "web")
-	got := n.refused(t, stranger, class{"objects": "[{path: file, store: files, key: licence}]"}, codes.PermissionDenied)
-	const want = "object 1 (file): files: permission denied: the operator's allow list for this store has no entry for bank/web"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
+	eachDoor(t, setup{}, func(t *testing.T, n *node) {
+		stranger := n.pod(t, "bank", "web")
+		got := n.refused(t, stranger, class{"objects": "[{path: file, store: files, key: licence}]"}, codes.PermissionDenied)
+		const want = "object 1 (file): files: permission denied: the operator's allow list for this store has no entry for bank/web"
+		if got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
 }
 
 // The driver merges a pod's volume attributes over the class, so whatever the
@@ -167,17 +168,18 @@ func TestVolumeAttributesCannotOverrideWhatTheOperatorPinned(t *testing.T) {
 
 func TestClassesDefineNoStoresWhereTheOperatorForbidsIt(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, setup{more: "policy: {classStores: false}"})
-	web := n.pod(t, "shop", "web")
-	got := n.refused(t, web, class{
-		"stores":  "{mine: {type: vault, address: '" + n.proxy.Address + "', auth: {method: jwt}}}",
-		"objects": "[{path: file, store: mine, key: secret/data/web/db}]",
-	}, codes.InvalidArgument)
-	const want = "the SecretProviderClass cannot be used: stores.mine: the operator does not let classes define stores; this node's configuration names files, sealed, vault"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	if calls := n.proxy.Count("", ""); calls != 0 {
-		t.Errorf("%d calls were made", calls)
-	}
+	eachDoor(t, setup{more: "policy: {classStores: false}"}, func(t *testing.T, n *node) {
+		web := n.pod(t, "shop", "web")
+		got := n.refused(t, web, class{
+			"stores":  "{mine: {type: vault, address: '" + n.proxy.Address + "', auth: {method: jwt}}}",
+			"objects": "[{path: file, store: mine, key: secret/data/web/db}]",
+		}, codes.InvalidArgument)
+		const want = "the SecretProviderClass cannot be used: stores.mine: the operator does not let classes define stores; this node's configuration names files, sealed, vault"
+		if got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		if calls := n.proxy.Count("", ""); calls != 0 {
+			t.Errorf("%d calls were made", calls)
+		}
+	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 	"github.com/lanyardhq/lanyard/integration/issuer"
 	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/provider/tracing/tracingtest"
 )
 
 // planted is a node on which everything that is secret is known.
@@ -31,6 +32,8 @@ type planted struct {
 	shown   []string // the versions of what was mounted, which status objects show
 	began   time.Time
 	nonce   string // in every marker
+	trail   string // the file of audit records
+	traces  *tracingtest.Receiver
 }
 
 // Every success and every failure there is, with the log as talkative as it
@@ -44,8 +47,11 @@ func TestNothingSecretLeavesButToTheVolume(t *testing.T) {
 			s.bounds = "readTimeout: 2s"
 			s.vault = "timeout: 1s"
 			s.more = "policy: {classStores: ['*', 127.0.0.0/8]}" // a class has a store at the fault proxy
+			trail := filepath.Join(t.TempDir(), "audit.log")
+			traces := tracingtest.New(t)
+			s.more += fmt.Sprintf("\naudit: {file: {path: %s}}\ntracing: {url: %s, propagate: true}", trail, traces.URL)
 			s.flags = []string{"-v=10", "--logging-format=" + format, "--pprof"}
-			p := &planted{node: newNode(t, s), markers: markers{}, nonce: randomHex(), began: time.Now()}
+			p := &planted{node: newNode(t, s), markers: markers{}, nonce: randomHex(), began: time.Now(), trail: trail, traces: traces}
 			web := p.prepare(t)
 			p.succeed(t, web)
 			p.failInClasses(t, web)
@@ -434,6 +440,19 @@ func (p *planted) search(t *testing.T) {
 	p.searchFiles(t)
 	p.searchProcess(t, look)
 	look("the log", p.provider.Output())
+	trail, err := os.ReadFile(p.trail)
+	if err != nil || !strings.Contains(string(trail), `"event":"delivery","result":"ok"`) || strings.Count(string(trail), `"cause":`) < 80 {
+		t.Errorf("the audit trail lacks deliveries or failures (%v)", err)
+	}
+	look("the audit trail", string(trail))
+	spans := map[string]int{}
+	for _, s := range p.traces.Spans() {
+		spans[s.Name]++
+	}
+	if spans["mount"] < 80 || spans["plan"] == 0 || spans["cache"] == 0 || spans["read"] == 0 || spans["login"] == 0 || spans["call"] == 0 {
+		t.Errorf("the traces have %v", spans)
+	}
+	look("the traces", p.traces.Text())
 	if !strings.Contains(p.provider.Output(), "Mounted") {
 		t.Error("the log is not as talkative as it gets")
 	}
@@ -486,7 +505,7 @@ func (p *planted) searchProcess(t *testing.T, look func(place, text string)) {
 		if inherited, _ := os.Readlink("/proc/self/fd/" + fd.Name()); inherited == target {
 			continue
 		}
-		if err == nil && strings.HasPrefix(target, "/") && target != "/dev/null" && !strings.HasPrefix(target, "/sys/") {
+		if err == nil && strings.HasPrefix(target, "/") && target != "/dev/null" && target != p.trail && target != p.trail+".lock" && !strings.HasPrefix(target, "/sys/") {
 			t.Errorf("the provider has the file %s open", target)
 		}
 	}

@@ -7,9 +7,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -104,8 +108,9 @@ func TestHundredsOfMountsAtOnceCostOneLoginAndOneReadForEachIdentity(t *testing.
 }
 
 // storm mounts the pods of a fleet again and again, no pod twice at once, until
-// stop is called, which returns how many mounts succeeded. Each must.
-func (n *node) storm(t *testing.T, f fleet) (stop func() int) {
+// stop is called, which returns how many mounts succeeded. Each must, but those with an
+// error that the kubelet is to repeat.
+func (n *node) storm(t *testing.T, f fleet, repeat ...codes.Code) (stop func() int) {
 	t.Helper()
 	const workers = 16
 	ctx, cancel := context.WithCancel(t.Context())
@@ -118,7 +123,11 @@ func (n *node) storm(t *testing.T, f fleet) (stop func() int) {
 					i = w
 				}
 				// A mount that has begun is finished.
-				if _, err := n.mount(context.WithoutCancel(ctx), f.pods[i], f.classes[i]); err != nil {
+				_, err := n.mount(context.WithoutCancel(ctx), f.pods[i], f.classes[i])
+				if slices.Contains(repeat, status.Code(err)) {
+					_, err = n.mount(context.WithoutCancel(ctx), f.pods[i], f.classes[i])
+				}
+				if err != nil {
 					t.Errorf("%s: %v", f.pods[i].name, err)
 					return
 				}
@@ -180,7 +189,7 @@ func TestKilledProviderServesAgainAndLeavesNothingBehind(t *testing.T) {
 	n := newNode(t, quick())
 	f := n.fleet(t)
 	n.mountAll(t, f)
-	stop := n.storm(t, f)
+	stop := n.storm(t, f, codes.Unavailable)
 	for range 2 {
 		n.provider.Kill()
 		if err := n.provider.Start(); err != nil {

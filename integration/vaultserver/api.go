@@ -22,6 +22,7 @@ type Answer struct {
 	LeaseDuration int            `json:"lease_duration"`
 	Renewable     bool           `json:"renewable"`
 	Auth          *Auth          `json:"auth"`
+	Version       string         `json:"version"` // of the server, from sys/health
 }
 
 // Auth is what a login answers.

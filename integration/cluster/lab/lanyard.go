@@ -64,6 +64,7 @@ config:
       type: sealed
       keyRing: /etc/lanyard/secrets/key-ring/ring.yaml
   policy: {classStores: true}
+sync: {enabled: true, replicas: 1, interval: 1s, driftInterval: 5s, secretSyncs: {enabled: true, crd: true}, restart: {enabled: true}}
 configMaps: [vault-ca]
 secrets: [key-ring]
 hostDirectories: [%[8]s]

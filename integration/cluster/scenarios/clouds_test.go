@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
 	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
@@ -45,13 +49,20 @@ func TestFourProvidersInOnePod(t *testing.T) {
 	s.newAccount(cloudAccount)
 
 	s.rotate(c, "correct horse")
+	synced := s.syncedCopies("from-vault", "from-aws", "from-azure", "from-gcp")
 	s.start(pod{Name: "web", Account: cloudAccount, Classes: []string{"from-vault", "from-aws", "from-azure", "from-gcp"}})
 	s.holds("web", "from-vault", map[string]string{"password": "correct horse"})
 	s.holds("web", "from-aws", map[string]string{"password": "correct horse", "prod_db_creds": `{"password":"correct horse"}`, "_prod_api_key": "correct horse"})
 	s.holds("web", "from-azure", map[string]string{"password": "correct horse"})
 	s.holds("web", "from-gcp", map[string]string{"password": "correct horse"})
 
+	for _, secret := range synced {
+		s.becomesSecret(secret, "password", "correct horse")
+	}
 	s.rotate(c, "battery staple")
+	for _, secret := range synced {
+		s.becomesSecret(secret, "password", "battery staple")
+	}
 	for _, class := range []string{"from-vault", "from-aws", "from-azure", "from-gcp"} {
 		s.becomes("web", class, "password", "battery staple")
 	}
@@ -61,13 +72,36 @@ func TestFourProvidersInOnePod(t *testing.T) {
 	s.create(pod{Name: "stranger", Classes: []string{"from-gcp"}})
 	s.event("stranger", "permission denied", "secretmanager.versions.access")
 	for _, logins := range []int{c.aws.Calls("sts:AssumeRoleWithWebIdentity"), c.azure.Calls("token")} {
-		if logins != 1 {
-			t.Errorf("%d logins of one service account, want 1", logins)
+		if logins != 2 {
+			t.Errorf("%d logins of one service account, want 2: the provider's and the controller's", logins)
 		}
 	}
 	// The driver waits for sockets that are gone, and the pods with it.
 	s.end("stranger")
 	s.end("web")
+}
+
+// syncedCopies makes a copy of each class that asks for a Secret without a pod, and
+// returns the Secrets' names. The driver would write those of classes that pods mount.
+func (s *scenario) syncedCopies(classes ...string) (secrets []string) {
+	s.t.Helper()
+	config, err := s.Config()
+	s.must(err)
+	client, err := dynamic.NewForConfig(config)
+	s.must(err)
+	of := client.Resource(schema.GroupVersionResource{Group: "secrets-store.csi.x-k8s.io", Version: "v1", Resource: "secretproviderclasses"}).Namespace(s.namespace)
+	for _, name := range classes {
+		class, err := of.Get(s.t.Context(), name, metav1.GetOptions{})
+		s.must(err)
+		secret := "synced-" + name
+		spec, _ := class.Object["spec"].(map[string]any)
+		spec["secretObjects"] = []any{map[string]any{"secretName": secret, "type": "Opaque", "data": []any{map[string]any{"objectName": "password", "key": "password"}}}}
+		class.Object["metadata"] = map[string]any{"name": secret, "namespace": s.namespace, "annotations": map[string]any{"lanyard.dev/sync": cloudAccount}}
+		_, err = of.Create(s.t.Context(), class, metav1.CreateOptions{})
+		s.must(err)
+		secrets = append(secrets, secret)
+	}
+	return secrets
 }
 
 // cloudClasses applies a class of each of the four providers, as its users write it.

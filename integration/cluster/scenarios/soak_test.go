@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -60,7 +61,7 @@ func TestSoak(t *testing.T) {
 		s.put(name, map[string]any{"value": wholeText(name)})
 		s.proxiedClass(name, p, "[{path: password, store: proxied, key: secret/data/$namespace/"+name+", property: value}]", "refresh", "1s")
 		k.volumes = append(k.volumes, s.inlineVolume(name, name))
-		k.comeAndGo(k.volumes[a])
+		s.eventually("the driver, which follows classes by a watch, mounts "+name, func() error { return k.comeAndGo(k.volumes[a]) })
 	}
 	s.start(pod{Name: "lasting", Account: "account-0", Classes: []string{"account-0"}})
 	k.watched.add(s.volume("lasting", "account-0"))
@@ -114,7 +115,9 @@ func (k *soak) storm(p *faultproxy.Proxy, long time.Duration) {
 	for range soakWorkers {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				k.comeAndGo(k.volumes[rand.N(soakAccounts)])
+				if err := k.comeAndGo(k.volumes[rand.N(soakAccounts)]); err != nil {
+					k.t.Error(err)
+				}
 			}
 		})
 	}
@@ -148,7 +151,7 @@ func (k *soak) storm(p *faultproxy.Proxy, long time.Duration) {
 }
 
 // comeAndGo mounts a volume of another pod, looks at it and unmounts it.
-func (k *soak) comeAndGo(v publish.Volume) {
+func (k *soak) comeAndGo(v publish.Volume) error {
 	k.mu.Lock()
 	k.begun++
 	// The driver keeps a status by the pod's name, and the cluster removes those
@@ -160,15 +163,10 @@ func (k *soak) comeAndGo(v publish.Volume) {
 	if err == nil {
 		_, err = readWhole(v.Target, "password")
 	}
-	if err != nil {
-		k.t.Error(err)
-	}
 	k.mu.Lock()
 	k.mounted++
 	k.mu.Unlock()
-	if err := k.unpublish(context.WithoutCancel(k.t.Context()), k.driver, v); err != nil {
-		k.t.Error(err)
-	}
+	return errors.Join(err, k.unpublish(context.WithoutCancel(k.t.Context()), k.driver, v))
 }
 
 // settled closes the proxy, by which idle connections end, and returns what
