@@ -1,5 +1,6 @@
-# The image of lanyard: one static binary and the root certificates. There is
-# no shell and nothing else to run.
+# The image of lanyard: two static binaries, the second of which is the
+# controller that writes Secrets, and the root certificates. There is no shell
+# and nothing else to run.
 #
 #   docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=$(git rev-parse HEAD) -t lanyard .
 
@@ -22,7 +23,7 @@ ARG VERSION
 ARG COMMIT
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X github.com/lanyardhq/lanyard/cmd.version=${VERSION} -X github.com/lanyardhq/lanyard/cmd.commit=${COMMIT}" \
-    -o /out/lanyard .
+    -o /out/ . ./cmd/lanyard-sync ./cmd/lanyard-exec
 
 FROM ${BASE_IMAGE}
 ARG VERSION
@@ -36,6 +37,8 @@ LABEL org.opencontainers.image.title="lanyard" \
 WORKDIR /
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/lanyard /lanyard
+COPY --from=build /out/lanyard-sync /lanyard-sync
+COPY --from=build /out/lanyard-exec /lanyard-exec
 # The directory that the driver looks for sockets in is root's on most nodes:
 # there the DaemonSet says runAsUser: 0 and drops every capability. Everywhere
 # else nobody needs to be root.

@@ -9,18 +9,18 @@ VULNCHECK := $(CACHE)/bin/govulncheck-$(GOVULNCHECK_VERSION)-$(GO_TOOLCHAIN)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/lanyardhq/lanyard/cmd.version=$(VERSION) -X github.com/lanyardhq/lanyard/cmd.commit=$(COMMIT)
-MODULES := . integration integration/conformance
+MODULES := . integration integration/conformance integration/page
 LINTED := $(MODULES) integration/cluster integration/mlog
 # Two files each, and the dependencies of the driver and of Vault: minutes of facts.
 LINTED_FAST := integration/driver integration/vault
 
-.PHONY: help check hostile prepare golden golden-check freeze run build image manifests test unit integration e2e e2e-scenarios e2e-kms e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
+.PHONY: help check hostile prepare golden screenshots freeze run build image manifests chart test unit integration e2e e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-synced e2e-injected e2e-defects cluster cluster-down bench bench-provider lint vuln fuzz tidy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: ## the binary, at bin/lanyard
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lanyard .
+build: ## the binaries lanyard, lanyard-sync and lanyard-exec, in bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ . ./cmd/lanyard-sync ./cmd/lanyard-exec
 
 image: ## the image for amd64 and arm64, without a container engine: an OCI layout at bin/image, also as bin/image.tar
 	@mkdir -p bin
@@ -29,6 +29,9 @@ image: ## the image for amd64 and arm64, without a container engine: an OCI layo
 
 manifests: ## deployment/manifests, rendered from the chart
 	cd integration && go run ./deployment/manifests ../deployment/manifests
+
+chart: ## the chart as an archive in bin, with the driver's chart in it
+	@mkdir -p bin && cd integration && go run ./deployment/pack ../bin
 
 run: build ## the product on one screen: no cluster, no services
 	@docs/demo.sh bin/lanyard
@@ -57,8 +60,8 @@ golden: manifests ## writes every golden file anew, and what the pages have from
 		(cd $$package && tests=$$(grep -li golden *_test.go | xargs sed -nE 's/^func (Test[A-Za-z0-9_]+).*/\1/p' | paste -sd '|') && \
 			LANYARD_UPDATE_GOLDEN=1 go test -count 1 -run "^($$tests)$$" .) || exit 1; done
 
-golden-check: golden ## whether `make golden` changes nothing that is committed
-	@git diff --exit-code
+screenshots: ## the pictures of docs/status-page.md, by the tests of integration/page
+	@cd integration/page && LANYARD_SCREENSHOTS=1 go test -count 1 -run 'TestEachState|TestWithoutAScript' .
 
 freeze: ## the unit tests of PKG (default: all), each process stopped for 5 s at random moments; SEED repeats a run
 	@cd integration && go build -o ../bin/freeze ./freeze
@@ -75,16 +78,21 @@ integration: ## the part of test in the other modules
 	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
 	@cd integration/cluster && go vet ./... && go test ./defects
 
-e2e: ## every scenario in a real cluster and the KMS plugin on real API servers, or RUN=NAME, with a soak of SOAK (default 2m); needs root and the packages of .ci/prepare
+e2e: ## every scenario in a real cluster, the KMS plugin, lanyard-sync, the policy against impersonation and restart on change and the webhook on real API servers, or RUN=NAME, with a soak of SOAK (default 2m), on the versions of KUBERNETES=newest; needs root and the packages of .ci/prepare
 	@.ci/prepare e2e
-	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms
+	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-synced e2e-injected
 
-# Two calls of go test, because one of two packages shows nothing before a package has ended.
-e2e-scenarios e2e-kms: e2e-%:
-	@cd integration/cluster && go test -v -count 1 -timeout 40m -parallel 8 $(if $(RUN),-run '$(RUN)') ./$*
+# Several calls of go test, because one of several packages shows nothing before a package has ended.
+e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-synced e2e-injected: e2e-%:
+	@cd integration/cluster && go test -v -count 1 -timeout 40m -parallel $(if $(filter synced,$*),32,8) $(if $(RUN),-run '$(RUN)') ./$*
 
 e2e-defects: ## plants each defect of docs/testing.md and sees the scenarios go red, or NAMES of them; needs what e2e needs
 	@cd integration/cluster && go run ./defects/cmd $(NAMES)
+
+# Everything that runs a cluster takes its versions from the environment.
+ifdef KUBERNETES
+export LANYARD_KUBERNETES := $(KUBERNETES)
+endif
 
 cluster: ## the same cluster, left there for trying things out and for `make e2e`
 	@cd integration/cluster && go run ./cmd up
@@ -121,7 +129,7 @@ vuln: $(VULNCHECK) ## known vulnerabilities that the program's code reaches, wit
 		for module in $(MODULES); do (cd $$module && CGO_ENABLED=0 GOFLAGS=-trimpath $(VULNCHECK) -db "file://$$db/data/osv" ./...) || exit 1; done
 
 tidy: ## whether each go.mod requires just what its module uses
-	@for module in $(LINTED) $(LINTED_FAST) integration/kubernetes; do (cd $$module && go mod tidy -diff) || exit 1; done
+	@for module in $(LINTED) $(LINTED_FAST) integration/kubernetes integration/kubernetes-newest integration/containerd; do (cd $$module && go mod tidy -diff) || exit 1; done
 
 $(LINT):
 	@mkdir -p $(@D)

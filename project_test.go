@@ -127,7 +127,7 @@ func TestImageIsMadeFromWhatItCopies(t *testing.T) {
 	if shown := matches(regexp.MustCompile(`(?m)^!(.*)$`), read(t, ".dockerignore")); !slices.Equal(copied, shown) {
 		t.Errorf("the Dockerfile copies %q, and .dockerignore shows %q", copied, shown)
 	}
-	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}", ".").Output()
+	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}", ".", "./cmd/lanyard-sync", "./cmd/lanyard-exec").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

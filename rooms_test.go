@@ -26,11 +26,14 @@ var rooms = []struct {
 }{
 	{"cmd", []string{"server", "provider", "internal"}},
 
-	{"server", []string{"provider/engine", "provider/config", "provider/fault", "provider/identity", "provider/secret", "provider/key", "provider/kmsring", "internal"}},
+	{"server", []string{"provider/engine", "provider/audit", "provider/tracing", "provider/config", "provider/fault", "provider/identity", "provider/secret", "provider/key", "provider/kmsring", "internal"}},
 
-	{"provider/engine", []string{"provider/config", "provider/spec", "provider/store", "provider/backend/remote", "provider/share", "provider/fault", "provider/identity", "provider/render", "provider/secret", "internal"}},
+	{"provider/engine", []string{"provider/audit", "provider/tracing", "provider/config", "provider/spec", "provider/store", "provider/backend/remote", "provider/share", "provider/fault", "provider/identity", "provider/render", "provider/secret", "internal"}},
 	{"provider/manifest", []string{"provider/config", "provider/dialect", "provider/spec", "provider/seal", "provider/identity", "provider/secret", "internal"}},
 	{"provider/migration", []string{"provider/spec", "internal"}},
+	{"provider/audit", []string{"provider/config", "provider/outbox", "provider/backend/remote", "provider/fault", "internal"}},
+	{"provider/tracing", []string{"provider/config", "provider/outbox", "provider/backend/remote", "internal"}},
+	{"provider/outbox", []string{"provider/backend/remote", "internal"}},
 	{"provider/config", []string{"provider/spec", "internal"}},
 	{"provider/dialect", []string{"provider/spec", "internal"}},
 	{"provider/spec", []string{"internal"}},

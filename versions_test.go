@@ -16,16 +16,22 @@ var repeated = map[string][]struct{ file, expression string }{
 	},
 	"KUBERNETES_VERSION": {
 		{"integration/kubernetes/go.mod", `k8s\.io/kubernetes (v\S+)`},
-		{"integration/cluster/cluster.go", `kubernetesVersion = "(v[^"]+)"`},
+		{"integration/cluster/versions.go", `kubernetesVersion = "(v[^"]+)"`},
 		{"integration/deployment/chart.go", `kubeVersion = "(v[^"]+)"`},
 	},
+	"NEWEST_KUBERNETES": {
+		{"integration/kubernetes-newest/go.mod", `k8s\.io/kubernetes (v\S+)`},
+		{"integration/cluster/versions.go", `newestKubernetes  = "(v[^"]+)"`},
+	},
+	"NEWEST_CONTAINERD": {{"integration/containerd/go.mod", `github\.com/containerd/containerd/v2 (v\S+)`}},
 	"DRIVER_VERSION": {
 		{"go.mod", `sigs\.k8s\.io/secrets-store-csi-driver (v\S+)`},
 		{"integration/driver/go.mod", `sigs\.k8s\.io/secrets-store-csi-driver (v\S+)`},
 		{"integration/conformance/conformance.go", `const Driver = "(v[^"]+)"`},
 	},
-	"VAULT_VERSION": {{"integration/vault/go.mod", `github\.com/hashicorp/vault (v\S+)`}},
-	"HELM_VERSION":  {{"integration/helm/go.mod", `helm\.sh/helm/v3 (v\S+)`}},
+	"VAULT_VERSION":      {{"integration/vault/go.mod", `github\.com/hashicorp/vault (v\S+)`}},
+	"HELM_VERSION":       {{"integration/helm/go.mod", `helm\.sh/helm/v3 (v\S+)`}},
+	"PROMETHEUS_VERSION": {{"integration/prometheus/go.mod", `github\.com/prometheus/prometheus (v\S+)`}},
 }
 
 func TestVersionsAreTheSameEverywhere(t *testing.T) {
