@@ -334,7 +334,7 @@ func (r *agentReader) manifest(ctx context.Context) (class classManifest, err er
 	case r.known != nil:
 		class = *r.known
 	default:
-		if class, err = r.fromCluster(ctx); err == nil {
+		if class, err = classFromCluster(ctx, r.pod, r.class, "lanyard-agent"); err == nil {
 			r.known = &class
 		}
 	}
@@ -357,21 +357,4 @@ func (r *agentReader) mount(ctx context.Context, class classManifest, flags podF
 		err = fmt.Errorf("%w (without --config there are only the stores that the class defines itself)", err)
 	}
 	return volume, err
-}
-
-// fromCluster reads the class from the API server.
-func (f *agentFlags) fromCluster(ctx context.Context) (classManifest, error) {
-	pod, err := f.pod.read(classManifest{})
-	if err != nil {
-		return classManifest{}, err
-	}
-	cluster, err := openCluster("", "", "lanyard-agent")
-	if err != nil {
-		return classManifest{}, err
-	}
-	class, err := cluster.class(ctx, pod.identity.Namespace, f.class)
-	if err != nil {
-		return classManifest{}, fmt.Errorf("%w; the pod's service account needs the right to get it, or give the class with --class-file", err)
-	}
-	return class, nil
 }

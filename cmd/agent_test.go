@@ -233,14 +233,13 @@ func TestAgentRefusesTemplatesWithAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// With a name alone the class is the cluster's, in the namespace that the token tells.
-func TestAgentReadsAClassOfTheCluster(t *testing.T) {
-	dir, _, config := mountFixture(t)
-	var asked []string
+// classInCluster serves the class shop/web alone of the fixture, makes that API server the
+// one of $KUBECONFIG, and returns the file of a token of shop/web.
+func classInCluster(t *testing.T, dir string) (token string) {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.Path)
+		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Path != "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/secretproviderclasses/web" {
-			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"it is forbidden","reason":"Forbidden","code":403}`)
 			return
@@ -249,12 +248,10 @@ func TestAgentReadsAClassOfTheCluster(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(text)
 	}))
-	defer server.Close()
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	token := filepath.Join(dir, "token")
+	t.Cleanup(server.Close)
+	kubeconfig, token := filepath.Join(dir, "kubeconfig"), filepath.Join(dir, "token")
 	claims := base64.RawURLEncoding.EncodeToString([]byte(`{"kubernetes.io":{"namespace":"shop","serviceaccount":{"name":"web"},"pod":{"name":"web-0"}}}`))
 	for path, text := range map[string]string{
 		kubeconfig: "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: '" + server.URL + "'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\n",
@@ -265,9 +262,15 @@ func TestAgentReadsAClassOfTheCluster(t *testing.T) {
 		}
 	}
 	t.Setenv("KUBECONFIG", kubeconfig)
-	args := []string{"agent", "--once", "--config", config, "--target", dir + "/volume", "--token", "vault=" + token}
+	return token
+}
+
+// With a name alone the class is the cluster's, in the namespace that the token tells.
+func TestAgentReadsAClassOfTheCluster(t *testing.T) {
+	dir, _, config := mountFixture(t)
+	args := []string{"agent", "--once", "--config", config, "--target", dir + "/volume", "--token", "vault=" + classInCluster(t, dir)}
 	if code, _, stderr := runLanyard(append(args, "--class", "web")...); code != exitOK {
-		t.Errorf("exit code %d: %s; asked %v", code, stderr, asked)
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	code, _, stderr := runLanyard(append(args, "--class", "api")...)
 	if code != exitFailed || !strings.Contains(stderr, "class shop/api cannot be read") || !strings.Contains(stderr, "needs the right to get it") || strings.Contains(stderr, "planted") {

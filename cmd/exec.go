@@ -51,7 +51,9 @@ The values never lie in etcd, in a manifest or in the runtime's configuration.
 
 With --volume they are the files of a class's volume, which the node's provider
 has filled; the pod needs no credentials of any store. With --class-file they are
-read here, as lanyard mount reads them.
+read here, as lanyard mount reads them; so they are with --class alone, the name of a
+SecretProviderClass of the pod's namespace, which the pod's account must be allowed to
+get.
 
 Variables get values by --env, by --all, and where their text is lanyard:OBJECT or
 holds ${lanyard:OBJECT}. Texts are also understood that bank-vaults, secret-init and
@@ -69,7 +71,8 @@ is missing, 2 for wrong flags.`,
 		Example: `  lanyard exec --volume /secrets --env PGPASSWORD=db/password -- /app/server
   DATABASE_URL='postgres://app:${lanyard:db/password}@db/app' lanyard exec --volume /secrets -- /app/server
   PGPASSWORD=vault:secret/data/db#password lanyard exec --config lanyard.yaml --token vault=/tokens/vault -- /app/server
-  lanyard exec --class-file web.yaml --config lanyard.yaml --all --prefix APP_ -- env`,
+  lanyard exec --class-file web.yaml --config lanyard.yaml --all --prefix APP_ -- env
+  lanyard exec --class web --config lanyard.yaml --token vault=/tokens/vault --env PGPASSWORD=db/password -- /app/server`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if f.print && len(args) == 0 {
 				return nil
@@ -80,7 +83,7 @@ is missing, 2 for wrong flags.`,
 	}
 	f.AddTo(c.Flags())
 	c.Flags().StringVar(&f.classFile, "class-file", "", "the `FILE` of a class whose values are read here")
-	c.Flags().StringVar(&f.class, "class", "", "the `NAME` of the class, if the file holds several, or of the one that --print-class prints")
+	c.Flags().StringVar(&f.class, "class", "", "the `NAME` of the class: of several in the file, without one in the cluster, or of the one that --print-class prints")
 	c.Flags().StringVar(&f.socket, "socket", "", "the socket `FILE` of a running provider that reads the values")
 	c.Flags().StringVar(&f.config, "config", "", "the operator's configuration `FILE`, where the command reads values itself")
 	c.Flags().BoolVar(&f.print, "print-class", false, "print the class that makes the files of the references in the variables, and run nothing")
@@ -111,26 +114,20 @@ func (f *execFlags) run(c *cobra.Command, args []string) error {
 		return wrong
 	case f.print:
 		return f.printClass(c.OutOrStdout(), references)
-	case f.Volume != "" && f.classFile != "":
-		return usagef("give --volume, the directory of a mounted class, or --class-file; see %s --help", c.CommandPath())
-	case f.Volume != "" && (f.socket != "" || f.config != "" || f.class != ""):
-		return usagef("--socket, --config and --class are for --class-file and references that are read here; the volume has its values already")
+	case f.Volume != "" && (f.classFile != "" || f.class != ""):
+		return usagef("give --volume, the directory of a mounted class, or --class-file or --class; see %s --help", c.CommandPath())
+	case f.Volume != "" && (f.socket != "" || f.config != ""):
+		return usagef("--socket and --config are for classes and references that are read here; the volume has its values already")
 	case f.socket != "" && f.config != "":
 		return usagef("--socket and --config: give one; a running provider has its own configuration")
-	case f.classFile == "" && f.class != "":
-		return usagef("--class is for --class-file, or with --print-class the name of the class")
-	case f.Volume == "" && f.classFile == "" && (options.All || len(options.Set) > 0 || len(references) == 0 && wrong == nil):
-		return usagef("give --volume, the directory of a mounted class, or --class-file, or have references in variables; see %s --help", c.CommandPath())
+	case f.Volume == "" && f.classFile == "" && f.class == "" && (options.All || len(options.Set) > 0 || len(references) == 0 && wrong == nil):
+		return usagef("give --volume, the directory of a mounted class, or --class-file or --class, or have references in variables; see %s --help", c.CommandPath())
 	}
 	values := exec.Values(exec.Volume{Dir: f.Volume})
 	if f.Volume == "" {
 		read := &readValues{pod: &f.pod, configured: f.config != "" || f.socket != ""}
-		if f.classFile != "" {
-			class, err := readClass(stdin(c), f.classFile, f.class)
-			if err != nil {
-				return err
-			}
-			read.class = &class
+		if read.class, err = f.manifest(c); err != nil {
+			return err
 		}
 		if read.mounter, err = newMounter(f.socket, f.config); err != nil {
 			return err
@@ -153,6 +150,21 @@ func (f *execFlags) run(c *cobra.Command, args []string) error {
 		return exitCodeError{code: code}
 	}
 	return nil
+}
+
+// manifest is the class of the file, or of the cluster; nil if there are references alone.
+func (f *execFlags) manifest(c *cobra.Command) (*classManifest, error) {
+	var class classManifest
+	var err error
+	switch {
+	case f.classFile != "":
+		class, err = readClass(stdin(c), f.classFile, f.class)
+	case f.class != "":
+		class, err = classFromCluster(c.Context(), f.pod, f.class, "lanyard-exec")
+	default:
+		return nil, nil //nolint:nilnil // there is no class
+	}
+	return &class, err
 }
 
 // printClass prints the class of the references, as it would be written by hand.
@@ -264,7 +276,7 @@ func (v *readValues) file(files []engine.File, path string) *engine.File {
 // Value is the content of a file of the class.
 func (v *readValues) Value(object string) ([]byte, error) {
 	if v.class == nil {
-		return nil, fmt.Errorf("%s is an object of a class; give --volume or --class-file", message.Printable(object))
+		return nil, fmt.Errorf("%s is an object of a class; give --volume, --class-file or --class", message.Printable(object))
 	}
 	if file := v.file(v.files, object); file != nil {
 		return file.Contents, nil
