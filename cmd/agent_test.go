@@ -233,9 +233,9 @@ func TestAgentRefusesTemplatesWithAllThatIsWrong(t *testing.T) {
 	}
 }
 
-// classInCluster serves the class shop/web alone of the fixture, makes that API server the
+// serveClass serves the class shop/web alone of the fixture, makes that API server the
 // one of $KUBECONFIG, and returns the file of a token of shop/web.
-func classInCluster(t *testing.T, dir string) (token string) {
+func serveClass(t *testing.T, dir string) (token string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -268,7 +268,7 @@ func classInCluster(t *testing.T, dir string) (token string) {
 // With a name alone the class is the cluster's, in the namespace that the token tells.
 func TestAgentReadsAClassOfTheCluster(t *testing.T) {
 	dir, _, config := mountFixture(t)
-	args := []string{"agent", "--once", "--config", config, "--target", dir + "/volume", "--token", "vault=" + classInCluster(t, dir)}
+	args := []string{"agent", "--once", "--config", config, "--target", dir + "/volume", "--token", "vault=" + serveClass(t, dir)}
 	if code, _, stderr := runLanyard(append(args, "--class", "web")...); code != exitOK {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}

@@ -46,7 +46,7 @@ func TestExecRefuses(t *testing.T) {
 // With a name alone the class is the cluster's, in the namespace that the token tells.
 func TestExecReadsAClassOfTheCluster(t *testing.T) {
 	dir, _, config := mountFixture(t)
-	args := []string{"exec", "--config", config, "--token", "vault=" + classInCluster(t, dir), "--env", "LICENCE=licence"}
+	args := []string{"exec", "--config", config, "--token", "vault=" + serveClass(t, dir), "--env", "LICENCE=licence"}
 	// Without --watch the test itself would become the command.
 	watched := append(args, "--watch", "--class", "web", "--", "/bin/sh", "-c", `test "$LICENCE" = planted-one && exit 7`)
 	if code, _, stderr := runLanyard(watched...); code != 7 || strings.Contains(stderr, "planted") {

@@ -135,7 +135,10 @@ func TestOpeningsThatCannotBeMeantAreRefused(t *testing.T) {
 // reads as the pod into one that reads with them; a role could make them good for
 // more than the operator meant.
 func TestNoClassChoosesWhatTheNodesCredentialsAreUsedFor(t *testing.T) {
-	const lent = "the store reads with the node's own files or credentials, so that only the operator's configuration may say this"
+	const lent = "the store reads with the node's own files or credentials, so that only the operator's configuration may say this; remove it here"
+	ignored := func(field string) string {
+		return lent + ", or have the operator's configuration ignore it (stores.s.ignore: [" + field + "])"
+	}
 	tokenFile := map[string]any{"method": "tokenFile", "tokenFile": "/token"}
 	byFile := map[string]any{"method": "jwt", "jwtFile": "/jwt"}
 	for name, c := range map[string]struct {
@@ -171,12 +174,12 @@ func TestNoClassChoosesWhatTheNodesCredentialsAreUsedFor(t *testing.T) {
 		"the role": {
 			store: config.Store{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": byFile}},
 			class: map[string]any{"auth": map[string]any{"role": "admin"}},
-			late:  "stores.s.auth.role: " + lent,
+			late:  "stores.s.auth.role: " + ignored("auth.role"),
 		},
 		"the namespace": {
 			store: config.Store{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": tokenFile}},
 			class: map[string]any{"namespace": "admin"},
-			late:  "stores.s.namespace: " + lent,
+			late:  "stores.s.namespace: " + ignored("namespace"),
 		},
 		"the role that the operator says too": {
 			store: config.Store{Type: "vault", Allow: []string{"*/*"}, Fields: map[string]any{"address": "https://vault.example.com", "auth": map[string]any{"method": "jwt", "jwtFile": "/jwt", "role": "web"}}},

@@ -115,7 +115,11 @@ func resolve(c *config.Config, types map[string]store.Type, name string, class, 
 	}
 	for _, field := range merged.FromClass {
 		if !r.safe(field) {
-			problems = append(problems, problem("."+field, "the store reads with the node's own files or credentials, so that only the operator's configuration may say this; remove it here")...)
+			remedy := "remove it here"
+			if _, overridden := operator.Override[field]; !overridden {
+				remedy += fmt.Sprintf(", or have the operator's configuration ignore it (stores.%s.ignore: [%s])", base, field)
+			}
+			problems = append(problems, problem("."+field, "the store reads with the node's own files or credentials, so that only the operator's configuration may say this; %s", remedy)...)
 		}
 	}
 	return r, problems
