@@ -224,7 +224,7 @@ func (f *agentFlags) run(c *cobra.Command, notifications []agent.Notification) e
 	}
 	var templates *agentTemplates
 	if f.templates != "" {
-		if templates, err = readAgentTemplates(f.templates); err != nil {
+		if templates, err = readAgentTemplates(f.templates, f.target); err != nil {
 			return usageError{fmt.Errorf("--templates: %w", err)}
 		}
 		notifications = append(notifications, templates.commands...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -211,7 +212,7 @@ func TestAgentRefusesTemplatesWithAllThatIsWrong(t *testing.T) {
 		want []string
 	}{
 		"all that is wrong": {[]string{"--class-file", class, "--templates", bad}, []string{
-			"template 1 (../a): path: must be a file below", `template 2 (b): mode: must be an octal mode`, "template 3 (c): template: missing", `template 4 (d): template: line 1: function "env" is not supported`, "template 5 (b): path: another template has the same",
+			"template 1 (../a): path: must be a file below", `template 2 (b): mode: must be an octal mode`, "template 3 (c): template: missing", `template 4 (d): template: line 1: function "env" is not supported`, "template 5 (b): path: template 2 makes the same file",
 		}},
 		"no list":          {[]string{"--templates", config}, []string{"is no list of {path, mode, secret, template, command}"}},
 		"an unknown field": {[]string{"--templates", put("field.yaml", "- {path: a, secret: b, perms: x}\n")}, []string{"perms"}},
@@ -231,6 +232,68 @@ func TestAgentRefusesTemplatesWithAllThatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Certificates and what templates write beside their own files, in one write at Vault for all
+// that ask the same.
+func TestAgentRendersCertificatesAndFurtherFiles(t *testing.T) {
+	vault := newVaultDouble(t)
+	dir := t.TempDir()
+	target := filepath.Join(dir, "volume")
+	const with = `{{ with pkiCert "/pki/issue/web" "common_name=web" "ttl=2h" }}`
+	for name, text := range map[string]string{
+		"token":        "token",
+		"lanyard.yaml": "stores: {vault: {type: vault, address: '" + vault.URL + "', auth: {method: kubernetes, role: web}}}\n",
+		"templates.yaml": mustYAML(t, []map[string]string{
+			{"path": "web.pem", "template": with + `{{ .Cert }}{{ .Key | writeToFile "` + target + `/tls/web.key" "vault" "vault" "0600" }}{{ range .CAChain }}{{ . | writeToFile "` + target + `/chain" "" "" "0444" "append" }}{{ end }}{{ end }}`},
+			{"path": "again", "mode": "0400", "template": with + `{{ .Data.Cert }}{{ end }}`},
+			{"path": "serial", "template": `{{ with secret "pki/issue/web" "ttl=2h" "common_name=web" }}{{ .Data.serial }}{{ end }}`},
+			{"path": "other", "template": `{{ with secret "pki/issue/web" "common_name=other" }}{{ .Data.serial }}{{ end }}`},
+			{"path": "old", "template": `{{ with secret "secret/data/db?version=1" }}{{ .Data.data.password }}{{ end }}`},
+		}),
+	} {
+		writeText(t, filepath.Join(dir, name), text)
+	}
+	args := []string{"agent", "--once", "--config", filepath.Join(dir, "lanyard.yaml"), "--templates", filepath.Join(dir, "templates.yaml"), "--token", "vault=" + filepath.Join(dir, "token")}
+	if code, _, stderr := runLanyard(append(args, "--target", target)...); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for path, want := range map[string]struct {
+		text string
+		mode fs.FileMode
+	}{
+		"web.pem": {"certificate of web\n", 0o644}, "tls/web.key": {"planted-key\n", 0o600}, "chain": {"the issuer\nthe root\n", 0o444},
+		"again": {"certificate of web\n", 0o400}, "serial": {"of web", 0o644}, "other": {"of other", 0o644}, "old": {"planted@1", 0o644},
+	} {
+		text, err := os.ReadFile(filepath.Join(target, path))
+		info, found := os.Stat(filepath.Join(target, path))
+		if err != nil || found != nil || string(text) != want.text || info.Mode().Perm() != want.mode {
+			t.Errorf("%s: %q, %v, %v; want %q and %v", path, text, info, err, want.text, want.mode)
+		}
+	}
+	if got := vault.count("PUT /v1/pki/issue/web"); got != 2 {
+		t.Errorf("%d certificates were issued, want 2", got)
+	}
+
+	// Whatever does not lie below the target is not written.
+	for file, want := range map[string]string{
+		"/etc/lanyard-planted": "/etc/lanyard-planted does not lie below the folder of the files", target: "does not lie below", target + "-x/a": "does not lie below",
+		target + "/b": "template 2 makes the file b", target + "/..data": "does not lie below",
+	} {
+		writeText(t, filepath.Join(dir, "templates.yaml"), mustYAML(t, []map[string]string{{"path": "a", "template": "x"}, {"path": "b", "template": "x"}, {"path": "c", "template": `{{ "x" | writeToFile "` + file + `" "" "" "0600" }}`}}))
+		if code, _, stderr := runLanyard(append(args, "--target", target)...); code != exitUsage || !strings.Contains(stderr, "template 3 (c): template: writeToFile: ") || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, %s; want %s", file, code, stderr, want)
+		}
+	}
+}
+
+func mustYAML(t *testing.T, v any) string {
+	t.Helper()
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // serveClass serves the class shop/web alone of the fixture, makes that API server the

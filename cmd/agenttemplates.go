@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,10 +26,11 @@ import (
 // agentTemplates are files that are made of secrets of Vault by templates of Vault Agent.
 type agentTemplates struct {
 	files []agentTemplate
-	// secrets are the paths of all secrets, each once; objects are the files' paths that
-	// stand for them in the class.
-	secrets  []string
+	// reads are what all templates ask Vault for, each once; templateObject is the object of
+	// the class that stands for one.
+	reads    []consultemplate.Read
 	commands []agent.Notification
+	target   string // where the files go
 }
 
 type agentTemplate struct {
@@ -39,15 +42,16 @@ type agentTemplate struct {
 // templateStore is the store that templates read from, in the class or the configuration.
 const templateStore = "vault"
 
-// templateObject is the path of the object with the nth secret, which is no file in the
-// end.
+// templateObject is the path of the object with the answer to the nth read, which is no file
+// in the end.
 func templateObject(n int) string { return fmt.Sprintf("lanyard.dev-secret-%d", n) }
 
 // maxTemplates bounds the file of templates in bytes.
 const maxTemplates = 1 << 20
 
-// readAgentTemplates reads a list of templates. The error tells all that is wrong.
-func readAgentTemplates(path string) (*agentTemplates, error) {
+// readAgentTemplates reads a list of templates, whose files go to target. The error tells all
+// that is wrong.
+func readAgentTemplates(path, target string) (*agentTemplates, error) {
 	text, err := nodefile.Read(path, maxTemplates)
 	if err != nil {
 		return nil, err
@@ -62,8 +66,9 @@ func readAgentTemplates(path string) (*agentTemplates, error) {
 	if err := yaml.UnmarshalStrict(text, &written); err != nil {
 		return nil, fmt.Errorf("%s is no list of {path, mode, secret, template, command}: %w", path, err)
 	}
-	t := &agentTemplates{}
+	t := &agentTemplates{target: target}
 	var problems []error
+	writers := map[string]int{} // the first template that makes a file
 	for i, w := range written {
 		wrong := func(format string, args ...any) {
 			problems = append(problems, fmt.Errorf("template %d (%s): %s", i+1, message.Printable(w.Path), fmt.Sprintf(format, args...)))
@@ -72,9 +77,10 @@ func readAgentTemplates(path string) (*agentTemplates, error) {
 		if !filepath.IsLocal(w.Path) || filepath.Clean(w.Path) != w.Path || strings.HasPrefix(w.Path, "..") {
 			wrong("path: must be a file below the target")
 		}
-		if slices.ContainsFunc(t.files, func(other agentTemplate) bool { return other.path == w.Path }) {
-			wrong("path: another template has the same")
+		if first, ok := writers[w.Path]; ok {
+			wrong("path: template %d makes the same file", first)
 		}
+		writers[w.Path] = i + 1
 		if w.Mode != "" {
 			mode, err := strconv.ParseUint(w.Mode, 8, 9)
 			if err != nil {
@@ -93,9 +99,20 @@ func readAgentTemplates(path string) (*agentTemplates, error) {
 				wrong("template: %v", err)
 				continue
 			}
-			for _, secret := range file.template.Secrets() {
-				if !slices.Contains(t.secrets, secret) {
-					t.secrets = append(t.secrets, secret)
+			for _, read := range file.template.Reads() {
+				if t.indexOf(read.Key()) < 0 {
+					t.reads = append(t.reads, read)
+				}
+			}
+			for _, more := range file.template.Files() {
+				within, below := t.below(more)
+				switch first, taken := writers[within]; {
+				case !below:
+					wrong("template: writeToFile: %s does not lie below the folder of the files, which is all that is written: %s", message.Printable(more), message.Printable(cmp.Or(target, "none without --target")))
+				case taken:
+					wrong("template: writeToFile: template %d makes the file %s; give it another name, or write both in one template", first, message.Printable(within))
+				default:
+					writers[within] = i + 1
 				}
 			}
 		}
@@ -116,10 +133,25 @@ func readAgentTemplates(path string) (*agentTemplates, error) {
 	return t, errors.Join(problems...)
 }
 
+// indexOf is the place of a read, or -1.
+func (t *agentTemplates) indexOf(key string) int {
+	return slices.IndexFunc(t.reads, func(r consultemplate.Read) bool { return r.Key() == key })
+}
+
+// below is a file of writeToFile relative to the target, and whether it lies there.
+func (t *agentTemplates) below(file string) (relative string, ok bool) {
+	dir, err := filepath.Abs(t.target)
+	if err != nil || t.target == "" {
+		return "", false
+	}
+	relative, err = filepath.Rel(dir, file)
+	return relative, err == nil && filepath.IsLocal(relative) && relative != "." && !strings.HasPrefix(relative, "..")
+}
+
 // quoteWord makes one word of a text.
 func quoteWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// addTo returns the class with an object for each secret.
+// addTo returns the class with an object for each read.
 func (t *agentTemplates) addTo(class classManifest) (classManifest, error) {
 	if class.provider != lanyard.Name {
 		return class, usagef("--templates: the class must be of provider %s, and is of %s; run lanyard convert, or leave the class out", lanyard.Name, message.Printable(class.provider))
@@ -128,10 +160,15 @@ func (t *agentTemplates) addTo(class classManifest) (classManifest, error) {
 	if err := yaml.Unmarshal([]byte(class.parameters["objects"]), &objects); err != nil {
 		return class, usagef("--templates: the objects of the class are no list")
 	}
-	for i, path := range t.secrets {
-		objects = append(objects, map[string]any{
-			"path": templateObject(i), "store": templateStore, "key": strings.TrimPrefix(path, "/"), "options": map[string]any{"whole": true},
-		})
+	for i, read := range t.reads {
+		options := map[string]any{"whole": true}
+		if read.Query != nil {
+			options["query"] = read.Query
+		}
+		if read.Body != nil {
+			options["method"], options["body"] = http.MethodPut, read.Body
+		}
+		objects = append(objects, map[string]any{"path": templateObject(i), "store": templateStore, "key": read.Path, "options": options})
 	}
 	text, err := json.Marshal(objects)
 	if err != nil {
@@ -145,31 +182,40 @@ func (t *agentTemplates) addTo(class classManifest) (classManifest, error) {
 	return class, nil
 }
 
-// render puts the files of the templates in the place of their secrets.
+// render puts the files of the templates in the place of what they have read.
 func (t *agentTemplates) render(volume *engine.Volume) (*engine.Volume, error) {
 	made := *volume
 	made.Files = nil
-	secrets := map[string][]byte{}
+	keys := map[string]string{} // by the object with the answer
+	for i, read := range t.reads {
+		keys[templateObject(i)] = read.Key()
+	}
+	answers := map[string][]byte{}
 	for _, file := range volume.Files {
-		at := slices.IndexFunc(t.secrets, func(path string) bool { return file.Path == templateObject(slices.Index(t.secrets, path)) })
-		if at >= 0 {
-			secrets[t.secrets[at]] = file.Contents
+		if key, ok := keys[file.Path]; ok {
+			answers[key] = file.Contents
 			continue
 		}
 		made.Files = append(made.Files, file)
 	}
 	var problems []error
 	for _, file := range t.files {
-		if slices.ContainsFunc(made.Files, func(other engine.File) bool { return other.Path == file.path }) {
-			problems = append(problems, fmt.Errorf("template %s: an object of the class has the same path", message.Printable(file.path)))
-			continue
-		}
-		text, err := file.template.Render(secrets)
+		text, more, err := file.template.Render(answers)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("template %s: %w", message.Printable(file.path), err))
 			continue
 		}
-		made.Files = append(made.Files, engine.File{Path: file.path, Mode: file.mode, Contents: text})
+		all := []engine.File{{Path: file.path, Mode: file.mode, Contents: text}}
+		for _, f := range more {
+			within, _ := t.below(f.Path) // as when it was parsed
+			all = append(all, engine.File{Path: within, Mode: f.Mode, Contents: f.Contents})
+		}
+		for _, f := range all {
+			if slices.ContainsFunc(made.Files, func(other engine.File) bool { return other.Path == f.Path }) {
+				problems = append(problems, fmt.Errorf("template %s: an object of the class has the same path as its file %s", message.Printable(file.path), message.Printable(f.Path)))
+			}
+		}
+		made.Files = append(made.Files, all...)
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)

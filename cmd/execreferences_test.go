@@ -68,7 +68,10 @@ func newVaultDouble(t *testing.T) *vaultDouble {
 		return map[string]any{"data": kv(map[string]any{"user": "app", "password": password, "port": 5432, "tls.crt": "PEM"}, version)}
 	})
 	handle("PUT /v1/pki/issue/web", func(_ *http.Request, body map[string]any) any {
-		return map[string]any{"data": map[string]any{"serial": fmt.Sprint("of ", body["common_name"]), "key": "planted-key"}}
+		return map[string]any{"data": map[string]any{
+			"serial": fmt.Sprint("of ", body["common_name"]), "key": "planted-key",
+			"certificate": fmt.Sprint("certificate of ", body["common_name"]), "private_key": "planted-key", "issuing_ca": "the issuer", "ca_chain": []string{"the issuer", "the root"},
+		}}
 	})
 	handle("PUT /v1/transit/decrypt/web", func(_ *http.Request, body map[string]any) any {
 		if body["ciphertext"] != "vault:v1:abc=" {

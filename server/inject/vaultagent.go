@@ -65,7 +65,7 @@ func injectVaultAgent(b *builder) {
 		a.name = vaultAgentInitName
 	}
 	containers := b.vaultContainers()
-	b.annotations[vaultTemplatesKey] = yamlText(b.vaultTemplates())
+	b.annotations[vaultTemplatesKey] = yamlText(b.vaultTemplates(target))
 	b.annotations[vaultPrefix+vaultStatus] = injectedStatus
 	toVault, mounts := b.vaultConnection()
 	login, tokenMount := b.loginToken(vaultPrefix+"agent-service-account-token-volume-name", b.vault("agent-service-account-token-volume-name"))
@@ -130,9 +130,9 @@ type template struct {
 	Template string `yaml:"template"`
 }
 
-// vaultTemplates are the files that the pod asks for, sorted by name. The default templates
+// vaultTemplates are the files that the pod asks for, below target, sorted by name. The default templates
 // are those of https://developer.hashicorp.com/vault/docs/platform/k8s/injector#default-template.
-func (b *builder) vaultTemplates() []template {
+func (b *builder) vaultTemplates(target string) []template {
 	kind := strings.ToLower(b.vault("agent-inject-default-template"))
 	if kind != "" && kind != "map" && kind != "json" {
 		b.problem("%sagent-inject-default-template: must be map or json, not %s", vaultPrefix, shown(kind))
@@ -175,8 +175,10 @@ func (b *builder) vaultTemplates() []template {
 		}
 		if secret := b.vault("agent-inject-secret-" + raw); t.Template == "" && secret != "" {
 			t.Template = defaultTemplate(secret, kind == "json")
-		} else if _, err := consultemplate.Parse(t.Template); err != nil {
+		} else if parsed, err := consultemplate.Parse(t.Template); err != nil {
 			b.problem("%sagent-inject-template-%s: %v", vaultPrefix, shown(raw), err)
+		} else {
+			b.vaultFurtherFiles(raw, parsed.Files(), target, taken)
 		}
 		all = append(all, t)
 	}
@@ -184,6 +186,23 @@ func (b *builder) vaultTemplates() []template {
 		b.problem("%sagent-inject: the pod names no secret; write one as %sagent-inject-secret-NAME", vaultPrefix, vaultPrefix)
 	}
 	return all
+}
+
+// vaultFurtherFiles looks at the files that the template called raw writes beside its own.
+// taken are those that others write.
+func (b *builder) vaultFurtherFiles(raw string, files []string, target string, taken map[string]string) {
+	for _, file := range files {
+		below, ok := strings.CutPrefix(file, target+"/")
+		if !ok {
+			b.problem("%sagent-inject-template-%s: writeToFile: %s does not lie below %s, where all files of the agent are", vaultPrefix, shown(raw), shown(file), shown(target))
+			continue
+		}
+		if other, again := taken[below]; again {
+			b.problem("%sagent-inject-template-%s: writeToFile: the file %s is that of %s; give it another name, or write both in one template", vaultPrefix, shown(raw), shown(below), shown(other))
+			continue
+		}
+		taken[below] = raw
+	}
 }
 
 func defaultTemplate(secret string, json bool) string {

@@ -47,7 +47,7 @@ var functions = map[string]any{
 
 // functionNames are all that a template may call, but for what Go's templates have.
 func functionNames() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(functions)), "secret")))
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(functions)), secretName, pkiCertName, writeName)))
 }
 
 func toJSON(v any) (string, error) {

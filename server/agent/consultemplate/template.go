@@ -2,8 +2,8 @@
 // consul-template, over secrets that somebody else has read. It knows the functions that
 // the Vault Agent injector's pages show and no others, and is bounded in steps and memory.
 //
-// Start with Parse. A template names its secrets by literal paths, so that all are known
-// before anything is read.
+// Start with Parse. A template names its secrets and the files that it writes by literal
+// paths, so that all are known before anything is read.
 package consultemplate
 
 import (
@@ -37,8 +37,11 @@ func Default(path string) string {
 
 // Template is a parsed template. It is safe for concurrent use.
 type Template struct {
-	tree    *parse.Tree
-	secrets []string
+	tree  *parse.Tree
+	reads []Read
+	// certificates are the keys of the reads that pkiCert makes.
+	certificates []string
+	files        []string
 }
 
 // name is that of every template, and shows in no error.
@@ -57,7 +60,7 @@ func Parse(text string) (*Template, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("the template has %d bytes; at most %d are allowed", len(text), maxText)
 	}
-	known := map[string]any{"secret": true}
+	known := map[string]any{secretName: true, pkiCertName: true, writeName: true}
 	for _, builtin := range append([]string{"and", "or", "not", "slice", "len"}, readers...) {
 		known[builtin] = true
 	}
@@ -76,7 +79,7 @@ func Parse(text string) (*Template, error) {
 	if len(w.problems) > 0 {
 		return nil, errors.Join(w.problems...)
 	}
-	return &Template{tree: tree, secrets: w.secrets}, nil
+	return &Template{tree: tree, reads: w.asked, certificates: w.certificates, files: w.files}, nil
 }
 
 // parseError is an error of the parser without the name that it begins with.
@@ -93,16 +96,21 @@ func parseError(err error) error {
 	return fmt.Errorf("line %s: %s", line, rest)
 }
 
-// Secrets are the paths of the secrets that the template reads, each once.
-func (t *Template) Secrets() []string { return t.secrets }
+// Reads are what the template asks Vault for, each once.
+func (t *Template) Reads() []Read { return t.reads }
+
+// Files are the paths of the further files that the template may write, each once.
+func (t *Template) Files() []string { return t.files }
 
 // walker looks through a tree, and adds what bounds its execution and what refuses to
 // print nothing.
 type walker struct {
-	tree     *parse.Tree
-	secrets  []string
-	nodes    int
-	problems []error
+	tree         *parse.Tree
+	asked        []Read
+	certificates []string
+	files        []string
+	nodes        int
+	problems     []error
 }
 
 func (w *walker) wrong(node parse.Node, format string, args ...any) {
@@ -187,8 +195,8 @@ func (w *walker) reads(command *parse.CommandNode) bool {
 	return true
 }
 
-// command notes the secrets that a command reads. piped says that it gets one more
-// argument from the command before it.
+// command notes what a command reads and writes. piped says that it gets one more argument
+// from the command before it.
 func (w *walker) command(command *parse.CommandNode, piped bool) {
 	for i, arg := range command.Args {
 		w.nodes++
@@ -200,41 +208,37 @@ func (w *walker) command(command *parse.CommandNode, piped bool) {
 				w.pipe(inner)
 			}
 		case *parse.IdentifierNode:
-			if a.Ident != "secret" {
-				continue
-			}
-			if i > 0 || piped || len(command.Args) < 2 {
-				w.wrong(command, `secret needs its path as a text right after it: secret "secret/data/web"`)
-				continue
-			}
-			path, literal := command.Args[1].(*parse.StringNode)
-			switch {
-			case !literal:
-				w.wrong(command, `the path of secret must be written out, so that it is known before anything is read: secret "secret/data/web"`)
-			case len(command.Args) > 2:
-				w.wrong(command, "secret with arguments writes to Vault, which is not supported; read %s with an object of a class and options", message.Printable(path.Text))
-			case !slices.Contains(w.secrets, path.Text):
-				w.secrets = append(w.secrets, path.Text)
+			switch a.Ident {
+			case secretName, pkiCertName:
+				w.read(command, a.Ident, i > 0 || piped)
+			case writeName:
+				w.write(command, i > 0, piped)
 			}
 		}
 	}
 }
 
-// Render returns the template's text. secrets has Vault's answer for each path, in JSON,
-// as its API writes it. The error holds no value.
-func (t *Template) Render(secrets map[string][]byte) ([]byte, error) {
+// Render returns the template's text, and the further files that it writes. answers has
+// Vault's answer for the key of each read, in JSON, as its API writes it. The error holds no
+// value.
+func (t *Template) Render(answers map[string][]byte) ([]byte, []File, error) {
 	x := &execution{}
-	read := map[string]map[string]any{}
-	for path, text := range secrets {
-		answer, err := secretOf(text)
-		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", message.Printable(path), err)
+	read, certificates := map[string]map[string]any{}, map[string]map[string]any{}
+	for _, r := range t.reads {
+		key := r.Key()
+		answer, err := secretOf(answers[key])
+		if err == nil && slices.Contains(t.certificates, key) {
+			certificates[key], err = certificateOf(answer)
 		}
-		read[path] = answer
+		if err != nil {
+			return nil, nil, fmt.Errorf("secret %s: %w", message.Printable(r.Path), err)
+		}
+		read[key] = answer
 	}
 	call := gotemplate.FuncMap{
-		"secret": func(path string) map[string]any { return read[path] },
-		stepName: x.step, printsName: x.prints, paidName: x.charged(paidName, func(v any) any { return v }),
+		secretName: func(key string) map[string]any { return read[key] }, pkiCertName: func(key string) map[string]any { return certificates[key] },
+		writeName: x.charged(writeName, x.write),
+		stepName:  x.step, printsName: x.prints, paidName: x.charged(paidName, func(v any) any { return v }),
 	}
 	for _, some := range []map[string]any{functions, escapers} {
 		for function, f := range some {
@@ -244,12 +248,12 @@ func (t *Template) Render(secrets map[string][]byte) ([]byte, error) {
 	// The names are known since Parse; an execution of its own does not change the tree.
 	made, err := gotemplate.New(name).Funcs(call).AddParseTree(name, t.tree)
 	if err != nil {
-		return nil, errors.New("the template cannot be executed")
+		return nil, nil, errors.New("the template cannot be executed")
 	}
 	if err := made.Execute(&x.output, nil); err != nil {
-		return nil, executeError(err)
+		return nil, nil, executeError(err)
 	}
-	return x.output.Bytes(), nil
+	return x.output.Bytes(), x.files, nil
 }
 
 // secretOf is an answer with the names that templates use.
@@ -272,6 +276,8 @@ func secretOf(text []byte) (map[string]any, error) {
 // execution is one rendering.
 type execution struct {
 	output output
+	files  []File
+	filed  int // bytes of files
 	steps  int
 	work   int // in bytes
 }

@@ -38,7 +38,7 @@ func TestTemplatesOfTheInjectorsPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				got, err := made.Render(map[string][]byte{
+				got, _, err := made.Render(map[string][]byte{
 					"secret/data/web": []byte(kv), "database/creds/web": []byte(creds),
 					"secret/data/web2": []byte(`{"data":{"data":{"b":"x","a":1},"metadata":{"version":2}}}`),
 				})
@@ -50,9 +50,17 @@ func TestTemplatesOfTheInjectorsPages(t *testing.T) {
 	}
 }
 
+// keys are those of a template's reads.
+func keys(t *Template) (all []string) {
+	for _, read := range t.Reads() {
+		all = append(all, read.Key())
+	}
+	return all
+}
+
 func TestSecretsAreKnownBeforeAnythingIsRead(t *testing.T) {
 	made, err := Parse(`{{ with secret "a/b" }}{{ range .Data }}{{ if (secret "c").Data }}{{ $x := secret "d" }}{{ $x.Data.y }}{{ end }}{{ else }}{{ secret "a/b" | toJSON }}{{ end }}{{ end }}`)
-	if err != nil || !slices.Equal(made.Secrets(), []string{"a/b", "c", "d"}) {
+	if err != nil || !slices.Equal(keys(made), []string{"a/b", "c", "d"}) {
 		t.Errorf("%v, %v", made, err)
 	}
 }
@@ -62,9 +70,27 @@ func TestWhatIsNotSupportedIsNamed(t *testing.T) {
 		{`{{ with secret .path }}{{ end }}`, "line 1: the path of secret must be written out"},
 		{"\n{{ with secret (printf \"a/%s\" \"b\") }}{{ end }}", "line 2: the path of secret must be written out"},
 		{`{{ "a/b" | secret }}`, "needs its path as a text right after it"},
-		{`{{ with secret "pki/issue/web" "common_name=x" }}{{ end }}`, "secret with arguments writes to Vault"},
+		{`{{ with secret "pki/issue/web" "common_name" }}{{ end }}`, "line 1: secret: arguments behind the path must be NAME=VALUE, not common_name"},
+		{`{{ with secret "pki/issue/web" "=x" }}{{ end }}`, "must be NAME=VALUE"},
+		{`{{ with secret "pki/issue/web" (printf "common_name=%s" "x") }}{{ end }}`, "the path of secret must be written out, and what follows it too"},
+		{`{{ with secret "pki/issue/web?a=b" "common_name=x" }}{{ end }}`, "a ? in the path goes with reading alone"},
+		{`{{ with pkiCert "pki/issue/web?a=b" }}{{ end }}`, "a ? in the path goes with reading alone"},
+		{`{{ with secret "secret/data/web?%zz" }}{{ end }}`, "a ? in the path goes with reading alone"},
+		{`{{ "common_name=x" | pkiCert "pki/issue/web" }}`, "pkiCert needs its path as a text right after it"},
+		{`{{ with pkiCert .path "common_name=x" }}{{ end }}`, "the path of pkiCert must be"},
+		{`{{ "x" | writeToFile "/vault/secrets/a" "" "" }}`, "needs a path, an owner, a group and a mode before the text"},
+		{`{{ writeToFile "/vault/secrets/a" "" "" "0600" }}`, "needs a path, an owner, a group and a mode before the text"},
+		{`{{ "x" | writeToFile "a" "" "" "0600" }}`, "line 1: writeToFile: the path must be absolute and clean"},
+		{`{{ "x" | writeToFile "/vault/../etc/passwd" "" "" "0600" }}`, "the path must be absolute and clean"},
+		{`{{ "x" | writeToFile "/" "" "" "0600" }}`, "the path must be absolute and clean"},
+		{`{{ "x" | writeToFile "/vault/secrets/a" "" "" "4755" }}`, "the mode must be octal"},
+		{`{{ "x" | writeToFile "/vault/secrets/a" "" "" "u=r" }}`, "the mode must be octal"},
+		{`{{ "x" | writeToFile "/vault/secrets/a" "" "" "0600" "truncate" }}`, "the flags must be of append and newline, not truncate"},
+		{`{{ "x" | writeToFile (print "/a") "" "" "0600" }}`, "must be written out"},
+		{`{{ $f := "/a" }}{{ "x" | writeToFile $f "" "" "0600" }}`, "must be written out"},
+		{`{{ print writeToFile }}`, "line 1: the arguments of writeToFile"},
 		{`{{ secret }}`, "needs its path"},
-		{`{{ with pkiCert "pki/issue/web" }}{{ end }}`, `function "pkiCert" is not supported; supported are base64Decode`},
+		{`{{ with caRoots }}{{ end }}`, `function "caRoots" is not supported; supported are base64Decode`},
 		{`{{ env "HOME" }}`, `function "env" is not supported`},
 		{`{{ key "a" }}`, `function "key" is not supported`},
 		{`{{ define "x" }}{{ end }}`, "define and block are not supported"},
@@ -107,7 +133,7 @@ func TestARenderingThatFailsSaysWhereAndNoValue(t *testing.T) {
 			t.Errorf("%.80s: %v", text, err)
 			continue
 		}
-		got, err := made.Render(map[string][]byte{"s": []byte(kv)})
+		got, _, err := made.Render(map[string][]byte{"s": []byte(kv)})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "planted") || got != nil {
 			t.Errorf("%.80s: %.40q, %v; want %s", text, got, err, want)
 		}
@@ -116,7 +142,7 @@ func TestARenderingThatFailsSaysWhereAndNoValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := made.Render(map[string][]byte{"s": []byte(`planted`)}); err == nil || strings.Contains(err.Error(), "planted") {
+	if _, _, err := made.Render(map[string][]byte{"s": []byte(`planted`)}); err == nil || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%v", err)
 	}
 }
@@ -172,7 +198,7 @@ func TestAStepIsBounded(t *testing.T) {
 		}
 		read := measured(func() { _, _ = secretOf(answer) })
 		var got []byte
-		all := measured(func() { got, err = made.Render(map[string][]byte{"s": answer}) })
+		all := measured(func() { got, _, err = made.Render(map[string][]byte{"s": answer}) })
 		if err == nil || got != nil || !strings.Contains(err.Error(), "handle more than 67108864 bytes in all") && !strings.Contains(err.Error(), "makes more than 1048576 bytes") {
 			t.Errorf("%.120s: %.40q, %v", text, got, err)
 		}
@@ -197,7 +223,7 @@ func TestLargeSecretsAreRendered(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got, err := made.Render(map[string][]byte{"s": answer}); err != nil || len(got) < 200_000 {
+		if got, _, err := made.Render(map[string][]byte{"s": answer}); err != nil || len(got) < 200_000 {
 			t.Errorf("%s: %d bytes, %v", text, len(got), err)
 		}
 	}
@@ -213,10 +239,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		secrets := map[string][]byte{}
-		for _, path := range made.Secrets() {
+		for _, path := range keys(made) {
 			secrets[path] = []byte(kv)
 		}
-		if out, err := made.Render(secrets); err == nil && (len(out) > maxOutput || strings.Contains(string(out), "<no value>") && !strings.Contains(text, "no value")) {
+		if out, _, err := made.Render(secrets); err == nil && (len(out) > maxOutput || strings.Contains(string(out), "<no value>") && !strings.Contains(text, "no value")) {
 			t.Errorf("%d bytes: %.200s", len(out), out)
 		}
 	})
