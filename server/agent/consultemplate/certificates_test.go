@@ -1,6 +1,8 @@
 package consultemplate
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -93,6 +95,19 @@ func TestAnswersThatAreNoCertificate(t *testing.T) {
 		if got, files, err := made.Render(map[string][]byte{key: []byte(answer)}); err == nil || got != nil || files != nil || strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "secret pki/issue/web: ") {
 			t.Errorf("%s: %q, %v", answer, got, err)
 		}
+	}
+	// With the format pem_bundle the key and who signed stand in the certificate's text.
+	block := func(kind, text string) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte(text)}))
+	}
+	bundle, err := json.Marshal(map[string]any{"data": map[string]any{
+		"certificate": block("EC PRIVATE KEY", "planted") + block("CERTIFICATE", "web") + block("CERTIFICATE", "issuer"), "private_key": block("EC PRIVATE KEY", "planted"), "issuing_ca": block("CERTIFICATE", "issuer"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := made.Render(map[string][]byte{key: bundle}); err != nil || string(got) != block("CERTIFICATE", "web")+block("EC PRIVATE KEY", "planted")+block("CERTIFICATE", "issuer") {
+		t.Errorf("%q, %v", got, err)
 	}
 	// What signs a request of one's own gives no key, and a root no chain.
 	got, _, err := made.Render(map[string][]byte{key: []byte(`{"data":{"certificate":"PEM","ca_chain":["",7]}}`)})

@@ -2,8 +2,10 @@ package consultemplate
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -118,20 +120,20 @@ func literals(nodes []parse.Node) (texts []string, ok bool) {
 func certificateOf(answer map[string]any) (map[string]any, error) {
 	data, _ := answer["Data"].(map[string]any)
 	text := func(value any) string {
-		if pem, ok := value.(string); ok && strings.TrimSpace(pem) != "" {
-			return strings.TrimSpace(pem) + "\n"
+		if of, ok := value.(string); ok && strings.TrimSpace(of) != "" {
+			return strings.TrimSpace(of) + "\n"
 		}
 		return ""
 	}
-	certificate := text(data["certificate"])
+	certificate := firstCertificate(text(data["certificate"]))
 	if certificate == "" {
 		return nil, errors.New("the answer has no certificate; name an endpoint of a PKI engine, such as pki/issue/web")
 	}
 	chain := []any{}
 	listed, _ := data["ca_chain"].([]any)
 	for _, authority := range append([]any{data["issuing_ca"]}, listed...) {
-		if pem := text(authority); pem != "" && !slices.Contains(chain, any(pem)) {
-			chain = append(chain, pem)
+		if one := text(authority); one != "" && !slices.Contains(chain, any(one)) {
+			chain = append(chain, one)
 		}
 	}
 	first := any("")
@@ -139,10 +141,17 @@ func certificateOf(answer map[string]any) (map[string]any, error) {
 		first = chain[0]
 	}
 	made := map[string]any{"Cert": certificate, "Key": text(data["private_key"]), "CA": first, "CAChain": chain}
-	below := map[string]any{}
-	for name, value := range made {
-		below[name] = value
-	}
-	made["Data"] = below
+	made["Data"] = maps.Clone(made)
 	return made, nil
+}
+
+// firstCertificate is the first certificate of a text: with the format pem_bundle the key
+// stands before it, and who signed it behind. A text without PEM stays as it is.
+func firstCertificate(text string) string {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return string(pem.EncodeToMemory(block))
+		}
+	}
+	return text
 }
