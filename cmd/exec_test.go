@@ -48,8 +48,7 @@ func TestExecReadsAClassOfTheCluster(t *testing.T) {
 	dir, _, config := mountFixture(t)
 	args := []string{"exec", "--config", config, "--token", "vault=" + serveClass(t, dir), "--env", "LICENCE=licence"}
 	// Without --watch the test itself would become the command.
-	watched := append(args, "--watch", "--class", "web", "--", "/bin/sh", "-c", `test "$LICENCE" = planted-one && exit 7`)
-	if code, _, stderr := runLanyard(watched...); code != 7 || strings.Contains(stderr, "planted") {
+	if code, _, stderr := runLanyard(append(args, "--watch", "--class", "web", "--", "/bin/sh", "-c", `test "$LICENCE" = planted-one && exit 7`)...); code != 7 || strings.Contains(stderr, "planted") {
 		t.Errorf("exit code %d: %s; want that of the command, 7", code, stderr)
 	}
 	for name, want := range map[string]string{"api": "class shop/api cannot be read", "../web": "class shop/../web cannot be read", "": "give --volume"} {

@@ -1,13 +1,13 @@
 package consultemplate
 
 import (
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template/parse"
 
@@ -29,8 +29,14 @@ func (r Read) Key() string {
 	if r.Query == nil && r.Body == nil {
 		return r.Path
 	}
-	rest, _ := json.Marshal([]any{r.Query, r.Body}) // texts always can be
-	return r.Path + "\x00" + string(rest)
+	parts := []string{r.Path}
+	for _, fields := range []map[string]string{r.Query, r.Body} {
+		parts = append(parts, strconv.FormatBool(fields != nil), strconv.Itoa(len(fields)))
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			parts = append(parts, strconv.Quote(name), strconv.Quote(fields[name]))
+		}
+	}
+	return strings.Join(parts, "\x00")
 }
 
 // The functions that read from Vault: an answer as it is, and a certificate of a PKI engine.
