@@ -19,7 +19,7 @@ import (
 
 func TestDefaultsInstallADaemonSetAndTheRightToAKeyOfItsOwn(t *testing.T) {
 	rendered := render(t, "")
-	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
+	if got, want := kinds(unmarked(rendered)), "ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
 	account := object[core.ServiceAccount](t, rendered, "ServiceAccount")
@@ -67,7 +67,7 @@ func TestTheKeyOfVersionsMayBeMadeByHand(t *testing.T) {
 			t.Errorf("%s: token %v", values, token)
 		}
 		if want.rules == 0 {
-			if strings.Contains(kinds(rendered), "Role") {
+			if strings.Contains(kinds(unmarked(rendered)), "Role") {
 				t.Errorf("%s: the kinds are %s", values, kinds(rendered))
 			}
 			continue
@@ -94,7 +94,7 @@ impersonation: {mode: report}
 inject: {enabled: true, dialects: [akv2k8s], agentConfig: {cluster: east}}
 `
 	rendered := render(t, values)
-	if len(rendered.Objects) != 65 {
+	if len(rendered.Objects) != 67 {
 		t.Errorf("there are %d objects: %s", len(rendered.Objects), kinds(rendered))
 	}
 	for _, object := range rendered.Objects {
@@ -113,6 +113,38 @@ inject: {enabled: true, dialects: [akv2k8s], agentConfig: {cluster: east}}
 		ofCluster := slices.Contains([]string{"ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition"}, object.Head.Kind)
 		if want := "secrets"; !ofCluster && read.Metadata.Namespace != want || ofCluster && read.Metadata.Namespace != "" {
 			t.Errorf("%s is in namespace %q", object.Head.Kind, read.Metadata.Namespace)
+		}
+	}
+}
+
+// lanyard status takes the release's namespace from what only who administers the cluster can make.
+func TestEveryReleaseIsMarkedWithoutARight(t *testing.T) {
+	for values, account := range map[string]string{
+		"": "lanyard", "serviceAccount: {create: false, name: mine}": "mine", "{status: {enabled: true}, sync: {enabled: true}}": "lanyard",
+	} {
+		marks := 0
+		for _, one := range render(t, values).Objects {
+			if one.Head.Metadata == nil || one.Head.Metadata.Name != "secrets:lanyard:mark" {
+				continue
+			}
+			marks++
+			if one.Head.Kind == "ClusterRole" {
+				var role rbac.ClusterRole
+				decode(t, one.Content, &role)
+				if len(role.Rules) != 0 || role.AggregationRule != nil {
+					t.Errorf("%s: the mark gives %v", values, role)
+				}
+				continue
+			}
+			var bound rbac.ClusterRoleBinding
+			decode(t, one.Content, &bound)
+			subject := rbac.Subject{Kind: "ServiceAccount", Name: account, Namespace: "secrets"}
+			if bound.RoleRef.Name != bound.Name || len(bound.Subjects) != 1 || bound.Subjects[0] != subject || bound.Labels["app.kubernetes.io/part-of"] != "lanyard" {
+				t.Errorf("%s: the mark is %v", values, bound)
+			}
+		}
+		if marks != 2 {
+			t.Errorf("%s: the mark has %d objects", values, marks)
 		}
 	}
 }

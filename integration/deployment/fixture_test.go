@@ -7,6 +7,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
 )
 
@@ -38,6 +39,14 @@ func object[T any](t *testing.T, rendered Rendered, kind string) T {
 		t.Fatalf("%s: found is %v: %v", kind, found, err)
 	}
 	return target
+}
+
+// unmarked is a release without the mark that every one has, which gives no right.
+func unmarked(rendered Rendered) Rendered {
+	rendered.Objects = slices.DeleteFunc(slices.Clone(rendered.Objects), func(object releaseutil.Manifest) bool {
+		return object.Head.Metadata != nil && strings.HasSuffix(object.Head.Metadata.Name, ":mark")
+	})
+	return rendered
 }
 
 func daemonSet(t *testing.T, rendered Rendered) apps.DaemonSet {

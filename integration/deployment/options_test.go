@@ -144,7 +144,7 @@ func TestPodsCarryTheirLabelsAndAnnotations(t *testing.T) {
 }
 
 func TestAnotherServiceAccount(t *testing.T) {
-	rendered := render(t, "serviceAccount: {create: false, name: mine}")
+	rendered := unmarked(render(t, "serviceAccount: {create: false, name: mine}"))
 	if kinds(rendered) != "ConfigMap DaemonSet NetworkPolicy Role RoleBinding" || daemonSet(t, rendered).Spec.Template.Spec.ServiceAccountName != "mine" {
 		t.Errorf("the kinds are %s", kinds(rendered))
 	}
@@ -156,7 +156,7 @@ func TestAnotherServiceAccount(t *testing.T) {
 
 func TestTokenRequestsAreTheOnlyRightInTheCluster(t *testing.T) {
 	want := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}}
-	rendered := render(t, "config: {policy: {tokenRequest: true}}")
+	rendered := unmarked(render(t, "config: {policy: {tokenRequest: true}}"))
 	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
 	if len(role.Rules) != 1 || role.Rules[0].String() != want.String() {
 		t.Errorf("the rules are %v", role.Rules)
@@ -172,7 +172,7 @@ func TestTokenRequestsAreTheOnlyRightInTheCluster(t *testing.T) {
 
 func TestReadingObjectsIsARightOfItsOwn(t *testing.T) {
 	want := rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts", "nodes"}, Verbs: []string{"get"}}
-	rendered := render(t, "config: {policy: {readObjects: true}}")
+	rendered := unmarked(render(t, "config: {policy: {readObjects: true}}"))
 	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
 	if len(role.Rules) != 1 || role.Rules[0].String() != want.String() {
 		t.Errorf("the rules are %v", role.Rules)
@@ -184,14 +184,14 @@ func TestReadingObjectsIsARightOfItsOwn(t *testing.T) {
 	if !*daemonSet(t, rendered).Spec.Template.Spec.AutomountServiceAccountToken {
 		t.Error("the pods have no token to ask with")
 	}
-	if got, want := kinds(render(t, "config: {policy: {readObjects: true, tokenRequest: true}}")), "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
+	if got, want := kinds(unmarked(render(t, "config: {policy: {readObjects: true, tokenRequest: true}}"))), "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding ConfigMap DaemonSet NetworkPolicy Role RoleBinding ServiceAccount"; got != want {
 		t.Errorf("with both the kinds are %s, want %s", got, want)
 	}
 }
 
 func TestCheckingWhoAsksForTheStatusIsARightOfItsOwn(t *testing.T) {
 	want := "[{[create] [authentication.k8s.io] [tokenreviews] [] []} {[create] [authorization.k8s.io] [subjectaccessreviews] [] []}]"
-	rendered := render(t, "{versionKey: {create: false}, status: {enabled: true}}")
+	rendered := unmarked(render(t, "{versionKey: {create: false}, status: {enabled: true}}"))
 	role := object[rbac.ClusterRole](t, rendered, "ClusterRole")
 	if got := fmt.Sprint(role.Rules); got != want {
 		t.Errorf("the rules are %s", got)
@@ -229,7 +229,7 @@ func TestCheckingWhoAsksForTheStatusIsARightOfItsOwn(t *testing.T) {
 }
 
 func TestTokenRequestsMayBeLimitedToNamespaces(t *testing.T) {
-	rendered := render(t, "{config: {policy: {tokenRequest: true}}, tokenRequestNamespaces: [shop, billing]}")
+	rendered := unmarked(render(t, "{config: {policy: {tokenRequest: true}}, tokenRequestNamespaces: [shop, billing]}"))
 	if got, want := kinds(rendered), "ConfigMap DaemonSet NetworkPolicy Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount"; got != want {
 		t.Errorf("the kinds are %s, want %s", got, want)
 	}
