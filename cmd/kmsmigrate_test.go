@@ -49,7 +49,7 @@ func migrationServer(t *testing.T) (kubeconfig string) {
 }
 
 // kubeconfigFor is a kubeconfig for an API server that asks nobody who he is.
-func kubeconfigFor(t *testing.T, url string) string {
+func kubeconfigFor(t testing.TB, url string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config")
 	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u, user: {}}]\n", url)

@@ -37,7 +37,7 @@ type recordingServer struct {
 }
 
 // objectsOf are the objects in a file, in their order.
-func objectsOf(t *testing.T, file string) (objects []map[string]any) {
+func objectsOf(t testing.TB, file string) (objects []map[string]any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

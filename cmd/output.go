@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -49,16 +50,19 @@ func (c *choice) list() string {
 }
 
 // printJSON prints a value for programs, in a form that people can read too.
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
-}
+func printJSON(w io.Writer, value any) error { return encodeJSON(w, value, "  ") }
 
 // printJSONLine prints a value on one line, for programs that read a stream of them.
-func printJSONLine(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
+func printJSONLine(w io.Writer, value any) error { return encodeJSON(w, value, "") }
+
+// encodeJSON prints nothing that a terminal could take for more than text.
+func encodeJSON(w io.Writer, value any, indent string) error {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetIndent("", indent)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	return writeEscaped(w, encoded.Bytes())
 }

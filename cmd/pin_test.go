@@ -25,7 +25,7 @@ func TestPinWritesTheFileInPlace(t *testing.T) {
 		"gcp":   {"db", "3", `"projects/shop/secrets/db/versions/3"`},
 	} {
 		// UTF-16 too, as Windows writes it.
-		for _, before := range [][]byte{text, utf16(string(text))} {
+		for _, before := range [][]byte{text, inUTF16(string(text))} {
 			t.Run(class, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "class.yaml")
 				if err := os.WriteFile(path, before, 0o640); err != nil {
@@ -59,8 +59,8 @@ func TestPinWritesTheFileInPlace(t *testing.T) {
 	}
 }
 
-// utf16 is a text of ASCII in UTF-16 with its mark.
-func utf16(text string) []byte {
+// inUTF16 is a text of ASCII in UTF-16 with its mark.
+func inUTF16(text string) []byte {
 	encoded := []byte{0xff, 0xfe}
 	for i := range len(text) {
 		encoded = append(encoded, text[i], 0)

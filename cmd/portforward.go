@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,10 +33,11 @@ type forwarder struct {
 	host   *url.URL
 }
 
-// forwardTime is how long one request may take, and forwardBytes how long its answer may be.
+// forwardTime is how long one request may take, and headBytes how long the head of its
+// answer may be. Who reads the body bounds it.
 const (
-	forwardTime  = 15 * time.Second
-	forwardBytes = 64 << 20
+	forwardTime = 15 * time.Second
+	headBytes   = 64 << 10
 )
 
 // replyOften is how often it is looked whether a stream is still waited for.
@@ -63,21 +65,20 @@ func newForwarder(config *rest.Config) (*forwarder, error) {
 	return &forwarder{client: client, host: host}, nil
 }
 
-// get is the body of the answer to GET path at a pod's port.
-func (f *forwarder) get(ctx context.Context, namespace, pod string, port int, path string) (_ []byte, err error) {
+// get hands on the body of the answer to GET path at a pod's port.
+func (f *forwarder) get(ctx context.Context, namespace, pod string, port int, path string, use func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, forwardTime)
 	defer cancel()
 	connection, err := f.connect(ctx, namespace, pod)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		defer connection.Close()                                          //nolint:errcheck // all was read, or the error is told
+		defer context.AfterFunc(ctx, func() { _ = connection.Close() })() //nolint:errcheck // it breaks off what waits
+		err = exchange(ctx, connection, port, path, use)
 	}
-	defer connection.Close()                                          //nolint:errcheck // all was read, or the error is told
-	defer context.AfterFunc(ctx, func() { _ = connection.Close() })() //nolint:errcheck // it breaks off what waits
-	body, err := exchange(ctx, connection, port, path)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return body, err
+	return err
 }
 
 // connect asks for a port-forward to the pod.
@@ -110,10 +111,10 @@ func (f *forwarder) connect(ctx context.Context, namespace, pod string) (io.Read
 }
 
 // exchange makes a request over a port-forward's connection.
-func exchange(ctx context.Context, connection io.ReadWriteCloser, port int, path string) ([]byte, error) {
+func exchange(ctx context.Context, connection io.ReadWriteCloser, port int, path string, use func(io.Reader) error) error {
 	streams, err := spdystream.NewConnection(streamConn{connection}, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	go streams.Serve(spdystream.NoOpStreamHandler) // until the connection is closed
 	defer streams.Close()                          //nolint:errcheck // all was read, or the error is told
@@ -130,56 +131,60 @@ func exchange(ctx context.Context, connection io.ReadWriteCloser, port int, path
 	}
 	failure, err := open("error")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer failure.Reset() //nolint:errcheck // see above
 	data, err := open("data")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer data.Reset() //nolint:errcheck // see above
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("localhost", strconv.Itoa(port))+path, http.NoBody)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	request.Close = true
 	if err := request.Write(data); err != nil {
-		return nil, err
+		return err
 	}
-	body, err := readAnswer(bufio.NewReader(data), request)
+	err = readAnswer(data, request, use)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		// The kubelet says why it could not connect, and closes both streams.
 		if text, failed := io.ReadAll(io.LimitReader(failure, 4<<10)); failed == nil && len(text) > 0 {
-			return nil, errors.New(message.Excerpt(strings.TrimSpace(string(text))))
+			return errors.New(message.Excerpt(strings.TrimSpace(string(text))))
 		}
 	}
-	return body, err
+	return err
 }
 
 // readAnswer reads an answer of a provider's admin listener.
-func readAnswer(from *bufio.Reader, request *http.Request) ([]byte, error) {
-	answer, err := http.ReadResponse(from, request)
+func readAnswer(from io.Reader, request *http.Request, use func(io.Reader) error) error {
+	limited := &io.LimitedReader{R: from, N: headBytes}
+	answer, err := http.ReadResponse(bufio.NewReader(limited), request)
+	if err != nil && limited.N <= 0 {
+		return fmt.Errorf("the head of its answer has more than %d KiB", headBytes>>10)
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing was written
-	return answerBody(answer)
+	limited.N = math.MaxInt64
+	return useAnswer(answer, use)
 }
 
-// answerBody is the body of an answer that says 200.
-func answerBody(answer *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(answer.Body, forwardBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case answer.StatusCode == http.StatusNotFound:
-		return nil, errors.New("it has no status page; its version is older than this command's")
-	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("it answers %s: %s", message.Printable(answer.Status), message.Excerpt(strings.TrimSpace(string(body))))
-	case len(body) > forwardBytes:
-		return nil, fmt.Errorf("its answer has more than %d MiB", forwardBytes>>20)
+// useAnswer hands on the body of an answer that says 200.
+func useAnswer(answer *http.Response, use func(io.Reader) error) error {
+	switch answer.StatusCode {
+	case http.StatusOK:
+		return use(answer.Body)
+	case http.StatusNotFound:
+		return errors.New("it has no status page; its version is older than this command's")
 	}
-	return body, nil
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("it answers %s: %s", message.Printable(answer.Status), message.Excerpt(strings.TrimSpace(string(body))))
 }
 
 // streamConn is an upgraded connection as spdystream takes one: it never sets a deadline.

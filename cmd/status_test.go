@@ -28,7 +28,7 @@ var statusNow = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 // statusAPI is the part of an API server that lanyard status calls.
 type statusAPI struct {
-	t          *testing.T
+	t          testing.TB
 	kubeconfig string
 	objects    map[string][]map[string]any // by resource
 	// providers answer in pods, by name; one without an answer cannot be connected to.
@@ -40,7 +40,7 @@ type statusAPI struct {
 	calls []string
 }
 
-func newStatusAPI(t *testing.T) *statusAPI {
+func newStatusAPI(t testing.TB) *statusAPI {
 	t.Helper()
 	api := &statusAPI{t: t, objects: map[string][]map[string]any{}, page: 2, providers: map[string]http.Handler{}}
 	resources := map[string]string{"SecretProviderClass": "secretproviderclasses", "SecretProviderClassPodStatus": "secretproviderclasspodstatuses"}
@@ -165,6 +165,7 @@ func (api *statusAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name, chosen := labels["app.kubernetes.io/name"].(string)
 		switch {
 		case namespace != "" && metadata["namespace"] != namespace:
+		case selector == markSelector && labels["app.kubernetes.io/part-of"] != "lanyard":
 		case resource == "secrets" && (labels["lanyard.dev/synced-from"] == nil || selector != "lanyard.dev/synced-from"):
 		case strings.HasPrefix(selector, "app.kubernetes.io/name in (") && (!chosen || !slices.Contains(strings.Split(strings.Trim(selector[len("app.kubernetes.io/name in "):], "()"), ","), name)):
 		case resource == "events" && query.Get("fieldSelector") != "reason=FailedMount,involvedObject.kind=Pod":
@@ -252,12 +253,16 @@ func (api *statusAPI) join(stream *spdystream.Stream, handler http.Handler) {
 
 // runStatus runs the command at statusNow, with no pause between two looks.
 func runStatus(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	return runStatusWithin(ctx, defaultStatusLimits, args...)
+}
+
+func runStatusWithin(ctx context.Context, limits statusLimits, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	c := newStatusAt(func() time.Time { return statusNow }, func(time.Duration) <-chan time.Time {
+	c := statusCommand(&statusFlags{now: func() time.Time { return statusNow }, after: func(time.Duration) <-chan time.Time {
 		over := make(chan time.Time)
 		close(over)
 		return over
-	})
+	}, limits: limits})
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetArgs(args)
 	c.SetOut(&out)
@@ -300,7 +305,7 @@ func TestStatusTellsWhatPodsAndSecretsHold(t *testing.T) {
 func TestStatusAsksForNothingElse(t *testing.T) {
 	api := newStatusAPI(t)
 	runStatus(t.Context(), "-n", "prod", "--kubeconfig", api.kubeconfig)
-	allowed := regexp.MustCompile(`^(GET /(api/v1|apis/[^/]+/[^/]+)/namespaces/prod/(pods|events|secrets|secretproviderclasses|secretproviderclasspodstatuses|secretsyncs)|GET /api/v1/pods|POST /api/v1/namespaces/lanyard/pods/[^/]+/portforward)$`)
+	allowed := regexp.MustCompile(`^(GET /(api/v1|apis/[^/]+/[^/]+)/namespaces/prod/(pods|events|secrets|secretproviderclasses|secretproviderclasspodstatuses|secretsyncs)|GET /apis/rbac.authorization.k8s.io/v1/clusterrolebindings|GET /api/v1/namespaces/lanyard/pods|POST /api/v1/namespaces/lanyard/pods/[^/]+/portforward)$`)
 	for _, call := range api.calls {
 		if !allowed.MatchString(call) {
 			t.Errorf("%s", call)

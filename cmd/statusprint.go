@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
@@ -74,7 +73,7 @@ func (r *statusReport) print(to *screen, format string) error {
 }
 
 // name is how a holder is called in the table.
-func (r *statusRow) name() string { return r.Kind + "/" + message.Printable(r.Name) }
+func (r *statusRow) name() string { return r.Kind + "/" + r.Name }
 
 // holderTable has a line for each holder.
 func (r *statusReport) holderTable() *columnTable {
@@ -87,7 +86,7 @@ func (r *statusReport) holderTable() *columnTable {
 			object := &row.Objects[j]
 			read, due, lease = earlier(read, object.Read), earlier(due, object.Due), earlier(lease, object.LeaseEnd)
 		}
-		t.add(string(row.State), message.Printable(row.Namespace), row.name(), message.Printable(row.Class), strconv.Itoa(len(row.Objects)), r.ago(read), r.ahead(due), r.ahead(lease), r.ago(row.Since))
+		t.add(string(row.State), row.Namespace, row.name(), row.Class, strconv.Itoa(len(row.Objects)), r.ago(read), r.ahead(due), r.ahead(lease), r.ago(row.Since))
 	}
 	return t
 }
@@ -97,8 +96,8 @@ func (r *statusReport) objectTable() *columnTable {
 	t := newColumnTable("STATE", "NAMESPACE", "NAME", "CLASS", "OBJECT", "STORE", "VERSION", "AGE", "REFRESH", "LEASE", "SINCE", "NODE")
 	for i := range r.Holders {
 		row := &r.Holders[i]
-		holder := []string{message.Printable(row.Namespace), row.name(), message.Printable(row.Class)}
-		since, node := r.ago(row.Since), cmp.Or(message.Printable(row.Node), "-")
+		holder := []string{row.Namespace, row.name(), row.Class}
+		since, node := r.ago(row.Since), cmp.Or(row.Node, "-")
 		if len(row.Objects) == 0 {
 			t.add(slices.Concat([]string{string(row.State)}, holder, []string{"-", "-", "-", "-", "-", "-", since, node})...)
 		}
@@ -153,64 +152,13 @@ func (r *statusReport) writeCauses(w io.Writer, width int) {
 		if who[row.Cause] == nil {
 			causes = append(causes, row.Cause)
 		}
-		who[row.Cause] = append(who[row.Cause], fmt.Sprintf("%s/%s (%s)", message.Printable(row.Namespace), row.name(), message.Printable(row.Class)))
+		who[row.Cause] = append(who[row.Cause], fmt.Sprintf("%s/%s (%s)", row.Namespace, row.name(), row.Class))
 	}
 	if len(causes) > 0 {
 		fmt.Fprint(w, "\nWHY\n")
 	}
 	for _, cause := range causes {
 		writeIndented(w, message.Names(who[cause], func(name string) string { return name })+": "+cause, width)
-	}
-}
-
-// writeStores tells which stores are down; with all, of the others too.
-func (r *statusReport) writeStores(w io.Writer, width int, color, all bool) {
-	t := newColumnTable("STORE", "TYPE", "STATE", "SEEN BY", "SINCE", "CALLS", "FAILURES", "LATENCY")
-	t.spare = []string{"LATENCY", "TYPE", "CALLS", "FAILURES"}
-	type group struct {
-		store, kind, state string
-	}
-	sums := map[group]*engine.StoreFacts{}
-	nodes := map[group]int{}
-	var groups []group
-	for _, p := range r.Providers {
-		for i := range p.Stores {
-			s := &p.Stores[i]
-			if s.State != engine.StoreDown && (!all || s.Calls == 0 && s.Reads == 0) {
-				continue
-			}
-			key := group{s.Name, s.Type, s.State}
-			sum := sums[key]
-			if sum == nil {
-				sum = &engine.StoreFacts{}
-				sums[key], groups = sum, append(groups, key)
-			}
-			nodes[key]++
-			sum.Since = earlier(sum.Since, s.Since)
-			sum.Calls, sum.Failures = sum.Calls+s.Calls, sum.Failures+s.Failures
-			sum.LatencySeconds = max(sum.LatencySeconds, s.LatencySeconds)
-			if s.LastFailure.After(sum.LastFailure) {
-				sum.LastFailure, sum.Error = s.LastFailure, s.Error
-			}
-		}
-	}
-	slices.SortFunc(groups, func(a, b group) int {
-		return cmp.Or(cmp.Compare(a.state, b.state), strings.Compare(a.store, b.store), strings.Compare(a.kind, b.kind))
-	})
-	for _, g := range groups {
-		sum := sums[g]
-		t.add(message.Printable(g.store), cmp.Or(message.Printable(g.kind), "-"), g.state, fmt.Sprintf("%d of %d", nodes[g], len(r.Providers)), r.ago(sum.Since),
-			strconv.FormatUint(sum.Calls, 10), strconv.FormatUint(sum.Failures, 10), (time.Duration(sum.LatencySeconds*1000) * time.Millisecond).String())
-	}
-	if len(groups) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	t.write(w, width, color)
-	for _, g := range groups {
-		if g.state == engine.StoreDown && sums[g].Error != "" {
-			writeIndented(w, message.Printable(g.store)+": "+message.Passage(sums[g].Error), width)
-		}
 	}
 }
 
@@ -227,7 +175,7 @@ func (r *statusReport) writeMissing(w io.Writer, width int) {
 		if who[p.Error] == nil {
 			causes = append(causes, p.Error)
 		}
-		who[p.Error] = append(who[p.Error], "pod "+message.Printable(p.Namespace)+"/"+message.Printable(p.Pod)+" on node "+message.Printable(p.Node))
+		who[p.Error] = append(who[p.Error], "pod "+p.Namespace+"/"+p.Pod+" on node "+p.Node)
 	}
 	for _, cause := range causes {
 		missing = append(missing, "not asked: "+message.Names(who[cause], func(name string) string { return name })+": "+cause)
@@ -236,7 +184,7 @@ func (r *statusReport) writeMissing(w io.Writer, width int) {
 		fmt.Fprint(w, "\nNOT READ\n")
 	}
 	for _, text := range missing {
-		writeIndented(w, message.Passage(text), width)
+		writeIndented(w, text, width)
 	}
 }
 
@@ -258,96 +206,4 @@ func (r *statusReport) summary() string {
 		}
 	}
 	return fmt.Sprintf("%s, %s: %s", count(byKind[kindPod], "pod volume"), count(byKind[kindSecret], "Secret"), strings.Join(states, ", "))
-}
-
-// columnTable is a table whose columns can be left out where the screen is narrow.
-type columnTable struct {
-	rows [][]string
-	// spare are the columns that are left out, the first one first.
-	spare []string
-}
-
-func newColumnTable(titles ...string) *columnTable { return &columnTable{rows: [][]string{titles}} }
-
-func (t *columnTable) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-// columnGap is the space between two columns.
-const columnGap = 2
-
-// write writes the table in at most width columns, 0 for any, if that can be.
-func (t *columnTable) write(w io.Writer, width int, color bool) {
-	widths := make([]int, len(t.rows[0]))
-	for _, row := range t.rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	total := func() (sum int) {
-		for _, n := range widths {
-			if n > 0 {
-				sum += n + columnGap
-			}
-		}
-		return sum - columnGap
-	}
-	for _, title := range t.spare {
-		if width <= 0 || total() <= width {
-			break
-		}
-		widths[slices.Index(t.rows[0], title)] = 0
-	}
-	last := len(widths) - 1
-	for last > 0 && widths[last] == 0 {
-		last--
-	}
-	for n, row := range t.rows {
-		var line strings.Builder
-		for i, cell := range row {
-			if widths[i] == 0 {
-				continue
-			}
-			painted := cell
-			if n > 0 && color && t.rows[0][i] == "STATE" {
-				painted = paint(cell)
-			}
-			line.WriteString(painted)
-			if i < last {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+columnGap))
-			}
-		}
-		fmt.Fprintln(w, line.String())
-	}
-}
-
-// paint colours a state: red for what is wrong, yellow for what waits or is old, green for
-// what is right.
-func paint(state string) string {
-	color := "32"
-	switch state {
-	case string(holdingFailed), objectEnded, engine.StoreDown:
-		color = "31"
-	case string(holdingStale), string(holdingBehind), string(holdingWaiting), objectLagging:
-		color = "33"
-	case string(holdingMounted), engine.StoreUnasked, engine.FromAbsent:
-		return state
-	}
-	return "\x1b[" + color + "m" + state + "\x1b[0m"
-}
-
-// writeIndented writes a text in lines of at most width columns, 0 for one line.
-func writeIndented(w io.Writer, text string, width int) {
-	line, indent := "  ", "    "
-	empty := true
-	for word := range strings.FieldsSeq(text) {
-		if !empty && width > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			fmt.Fprintln(w, line)
-			line, empty = indent, true
-		}
-		if !empty {
-			line += " "
-		}
-		line += word
-		empty = false
-	}
-	fmt.Fprintln(w, line)
 }
