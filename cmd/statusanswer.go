@@ -16,13 +16,14 @@ import (
 // statusLimits bound what is read of providers, any of which may be hostile.
 type statusLimits struct {
 	answer int64         // bytes of one answer
+	part   int64         // bytes of one volume or store in it
 	read   int64         // bytes of all answers of one look
 	kept   int64         // bytes of memory for what is kept of them
 	time   time.Duration // for all of them
 }
 
 // A node of 250 pods with 5 objects each answers with 600 KiB.
-var defaultStatusLimits = statusLimits{answer: 16 << 20, read: 8 << 30, kept: 512 << 20, time: 5 * time.Minute}
+var defaultStatusLimits = statusLimits{answer: 64 << 20, part: 8 << 20, read: 8 << 30, kept: 512 << 20, time: 5 * time.Minute}
 
 // Bounds of parts of an answer. What is above them is left out.
 const (
@@ -72,6 +73,7 @@ type answerReader struct {
 	from   io.Reader
 	budget *answerBudget
 	left   int64
+	part   int64 // what is left of the part that is read
 	err    error // why it ended early
 }
 
@@ -81,17 +83,43 @@ func (r *answerReader) Read(p []byte) (int, error) {
 		return 0, r.err
 	}
 	n, err := r.from.Read(p)
-	r.left -= int64(n)
+	r.left, r.part = r.left-int64(n), r.part-int64(n)
 	switch {
 	case r.budget.read.Add(int64(n)) > r.budget.limits.read:
 		err = errAllRead
 	case r.left < 0:
 		err = fmt.Errorf("its answer has more than %d bytes", r.budget.limits.answer)
+	case r.part < 0:
+		err = fmt.Errorf("a part of its answer has more than %d bytes", r.budget.limits.part)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return n, err
+}
+
+// partDecoder decodes part by part, of which none may be long.
+type partDecoder struct {
+	*json.Decoder
+	reader *answerReader // nil for a part itself
+}
+
+// Decode decodes the part that comes next.
+func (d partDecoder) Decode(to any) error {
+	d.begin()
+	return d.Decoder.Decode(to)
+}
+
+// Token is the token that comes next.
+func (d partDecoder) Token() (json.Token, error) {
+	d.begin()
+	return d.Decoder.Token()
+}
+
+func (d partDecoder) begin() {
+	if d.reader != nil {
+		d.reader.part = d.reader.budget.limits.part
+	}
 }
 
 // providerFacts are what is taken of a provider's answer. Each text is one line of bounded
@@ -106,7 +134,7 @@ type providerFacts struct {
 func (b *answerBudget) readFacts(body io.Reader, take func(*engine.VolumeFacts) bool) (*providerFacts, error) {
 	var facts providerFacts
 	reader := &answerReader{from: body, budget: b, left: b.limits.answer}
-	err := facts.decode(json.NewDecoder(reader), b, take)
+	err := facts.decode(partDecoder{json.NewDecoder(reader), reader}, b, take)
 	switch {
 	case err == nil:
 		return &facts, nil
@@ -118,7 +146,7 @@ func (b *answerBudget) readFacts(body io.Reader, take func(*engine.VolumeFacts) 
 	return nil, errNotUnderstood
 }
 
-func (f *providerFacts) decode(from *json.Decoder, budget *answerBudget, take func(*engine.VolumeFacts) bool) error {
+func (f *providerFacts) decode(from partDecoder, budget *answerBudget, take func(*engine.VolumeFacts) bool) error {
 	texts := map[string]*string{"program": &f.program, "version": &f.version, "node": &f.node}
 	return eachField(from, func(name string) error {
 		switch name {
@@ -165,7 +193,7 @@ type objectList []engine.ObjectFacts
 
 // UnmarshalJSON decodes the first objects of a list.
 func (l *objectList) UnmarshalJSON(text []byte) error {
-	from := json.NewDecoder(bytes.NewReader(text))
+	from := partDecoder{Decoder: json.NewDecoder(bytes.NewReader(text))}
 	return eachElement(from, func() error {
 		if len(*l) == answerObjects {
 			return skipValue(from)
@@ -178,7 +206,7 @@ func (l *objectList) UnmarshalJSON(text []byte) error {
 }
 
 // eachField calls use with the name of each field of the object that comes next.
-func eachField(from *json.Decoder, use func(string) error) error {
+func eachField(from partDecoder, use func(string) error) error {
 	if begin, err := from.Token(); err != nil || begin != json.Delim('{') {
 		return errors.Join(err, errNotUnderstood)
 	}
@@ -197,7 +225,7 @@ func eachField(from *json.Decoder, use func(string) error) error {
 }
 
 // eachElement calls use before each element of the list that comes next, which may be null.
-func eachElement(from *json.Decoder, use func() error) error {
+func eachElement(from partDecoder, use func() error) error {
 	begin, err := from.Token()
 	if err != nil || begin == nil {
 		return err
@@ -215,7 +243,7 @@ func eachElement(from *json.Decoder, use func() error) error {
 }
 
 // skipValue reads over the value that comes next without keeping it.
-func skipValue(from *json.Decoder) error {
+func skipValue(from partDecoder) error {
 	for depth := 0; ; {
 		token, err := from.Token()
 		if err != nil {
