@@ -75,6 +75,25 @@ func TestPrintableTextIsText(t *testing.T) {
 	}
 }
 
+// What prints tables and indented lines lets nothing else through, whoever calls it.
+func TestTablesAndLinesAreText(t *testing.T) {
+	for name, text := range hostileTexts {
+		for _, width := range []int{0, 20} {
+			var out strings.Builder
+			table := newColumnTable("STATE", "NAME")
+			table.add(text, "a"+text)
+			table.add("ok", strings.Repeat(text, 1<<10))
+			table.write(&out, width, false)
+			writeIndented(&out, text+" b "+text, width)
+			writeIndented(&out, strings.Repeat(text, 1<<16), width)
+			if printed := out.String(); strings.Count(printed, "\n") < 5 || len(printed) > 512<<10 {
+				t.Errorf("%s: %d bytes", name, len(printed))
+			}
+			wantText(t, name, strings.ReplaceAll(out.String(), "…", ""))
+		}
+	}
+}
+
 // JSON for programs means what it meant, and can be looked at.
 func TestJSONIsPrintedAsText(t *testing.T) {
 	for name, text := range hostileTexts {

@@ -143,7 +143,9 @@ func newStatusReport(now time.Time, s *clusterState, providers []statusProvider,
 	if s == nil {
 		rows = b.volumeRows(providers)
 	} else {
-		report.NotRead = append(report.NotRead, s.notRead...)
+		for _, text := range s.notRead {
+			report.NotRead = append(report.NotRead, printablePassage(text))
+		}
 		rows = append(b.podRows(), b.secretRows()...)
 	}
 	used := map[string]bool{}
