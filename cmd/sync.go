@@ -168,8 +168,8 @@ func (f *syncFlags) run(ctx context.Context) error {
 	f.settings.Engine, f.settings.Registry, f.settings.Audit, f.settings.Tracer = own.engine, registry, own.trail, own.tracer
 	f.settings.Ready = func() { filled.Store(true) }
 	group, ctx := errgroup.WithContext(ctx)
-	var synced atomic.Pointer[func() []status.Synced]
-	f.settings.Facts = func(collect func() []status.Synced) { synced.Store(&collect) }
+	var controller atomic.Pointer[func(*status.Facts)]
+	f.settings.Facts = func(add func(*status.Facts)) { controller.Store(&add) }
 	err = serveAdmin(ctx, group, f.adminAddress, admin.Options{
 		Registry: registry, Profiles: f.profiles,
 		Ready: func(context.Context) error {
@@ -180,8 +180,8 @@ func (f *syncFlags) run(ctx context.Context) error {
 		},
 		Status: statusOf("sync", "", own.engine, f.statusTokens, func(facts *status.Facts) {
 			facts.Synced = []status.Synced{}
-			if collect := synced.Load(); collect != nil {
-				facts.Synced = (*collect)()
+			if add := controller.Load(); add != nil {
+				(*add)(facts)
 			}
 		}),
 	})

@@ -22,6 +22,8 @@ type Facts struct {
 	// Started is when the process started, and Made when the facts were collected.
 	Started time.Time `json:"started"`
 	Made    time.Time `json:"made"`
+	// Problems are what keeps the process as a whole from its work.
+	Problems []Problem `json:"problems,omitempty"`
 	// Facts are those of a process that reads stores: stores, volumes, leases, cache. Nil,
 	// and their fields absent, for the KMS plugin.
 	*engine.Facts
@@ -29,6 +31,13 @@ type Facts struct {
 	Ring *Ring `json:"ring,omitempty"`
 	// Synced are the objects of the sync controller; nil for others.
 	Synced []Synced `json:"synced,omitempty"`
+}
+
+// Problem keeps a process from its work.
+type Problem struct {
+	// Error says what is wrong, and Since when it began.
+	Error string    `json:"error"`
+	Since time.Time `json:"since"`
 }
 
 // The states of a key's service.
@@ -92,7 +101,7 @@ const (
 
 // Synced is an object that asks the sync controller for Secrets.
 type Synced struct {
-	// Kind is SecretProviderClass or SecretSync.
+	// Kind is class or secretsync.
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`

@@ -177,6 +177,7 @@ type summary struct {
 	Started                time.Time
 	Bad, Warn              int
 	Forgotten              int // volumes
+	Problems               []Problem
 }
 
 // partsOf are the parts of the page that facts have.
@@ -193,7 +194,7 @@ func partsOf(f *Facts) []part {
 		all = append(all, inTable("synced", o.State, *o, o.Namespace, o.Kind, o.Name))
 	}
 	slices.SortFunc(all, func(a, b part) int { return cmp.Or(cmp.Compare(a.sort, b.sort), cmp.Compare(a.id, b.id)) })
-	head := summary{Program: f.Program, Version: f.Version, Node: f.Node, Started: f.Started}
+	head := summary{Program: f.Program, Version: f.Version, Node: f.Node, Started: f.Started, Bad: len(f.Problems), Problems: f.Problems}
 	if f.Facts != nil {
 		head.Forgotten = f.VolumesForgotten
 	}

@@ -210,12 +210,13 @@ func TestThePageEscapesNamesAndShowsEachState(t *testing.T) {
 	f.Leases = []engine.LeaseFacts{{Namespace: "shop", PodUID: "u", State: engine.LeaseEnding, Expires: began, Store: "vault"}}
 	f.Ring = &Ring{Healthy: true, Named: "a", KeyID: "id", Keys: []Key{{Name: "a", Use: "write", State: KeyUp}, {Name: "b", Use: "retired", State: KeyUnasked}}}
 	f.Synced = []Synced{{Kind: "SecretSync", Namespace: "shop", Name: "web", State: SyncedFailed, Error: "no", Secrets: []SyncedSecret{{Name: "s", Written: began}}}}
+	f.Problems = []Problem{{Error: `cannot list resource <img src="y">`, Since: began}}
 	page := string(pageOf(f))
 	if strings.Contains(page, "<img") || strings.Contains(page, "<script>alert") {
 		t.Error("a name is not escaped")
 	}
 	for _, want := range []string{
-		"&lt;img src=x onerror=alert(1)&gt;", `data-level="bad"`, "2 failing", "2 to look at", "behind", "a&#34;b", "ending", "Keys of the ring", "Synced objects",
+		"&lt;img src=x onerror=alert(1)&gt;", `data-level="bad"`, "3 failing", "2 to look at", "cannot list resource &lt;img", "behind", "a&#34;b", "ending", "Keys of the ring", "Synced objects",
 		`<time datetime="2026-11-29T03:00:00Z">2026-11-29 03:00:00Z</time>`, "12.3 ms", "2.0 KiB of 64.0 MiB", "retired",
 	} {
 		if !strings.Contains(page, want) {

@@ -18,8 +18,14 @@ func secretsOf(s *state) []status.SyncedSecret {
 	return all
 }
 
-// Facts are the objects of all inputs.
-func (m *Metrics) Facts() []status.Synced {
+// Facts adds what the controller tells of itself: the objects of all inputs, and the lists
+// that the API server refuses it.
+func (s *Shared) Facts(facts *status.Facts) {
+	facts.Synced, facts.Problems = s.Metrics.facts(), s.Refusals.problems(s.Now())
+}
+
+// facts are the objects of all inputs.
+func (m *Metrics) facts() []status.Synced {
 	m.mu.Lock()
 	followed := slices.Clone(m.followed)
 	m.mu.Unlock()
@@ -45,6 +51,8 @@ func (r *Reconciler) facts() []status.Synced {
 		switch {
 		case s.problem != nil:
 			one.State, one.Reason, one.Error = status.SyncedFailed, string(s.problem.Reason), message.Passage(s.problem.Text)
+		case s.unserved != "":
+			one.State, one.Since, one.Reason, one.Error = status.SyncedFailed, s.unservedSince, "APIServer", s.unserved
 		case !s.success.IsZero():
 			one.State = status.SyncedOK
 		}

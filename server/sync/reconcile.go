@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/server/status"
 	"github.com/lanyardhq/lanyard/server/sync/event"
 	"github.com/lanyardhq/lanyard/server/sync/settings"
@@ -45,6 +46,8 @@ type Shared struct {
 	Events event.Creator
 	// Metrics count what is done.
 	Metrics *Metrics
+	// Refusals are the lists that the API server refuses.
+	Refusals *Refusals
 	// Changed is told what a Secret was written with; nil for nobody.
 	Changed func(namespace, secret string, versions map[string]string)
 	// Now tells the time.
@@ -63,10 +66,14 @@ type state struct {
 	asked   time.Time
 	problem *Problem
 	failing bool
-	since   time.Time             // that it is failing or not; zero if it was not tried
-	success time.Time             // of the last attempt that left all as it should be
-	failed  int                   // attempts in a row
-	told    []status.SyncedSecret // for Facts; never changed
+	since   time.Time // that it is failing or not; zero if it was not tried
+	success time.Time // of the last attempt that left all as it should be
+	failed  int       // attempts in a row
+	// unserved is why the API server did not serve the last attempt, and unservedSince when
+	// the first of those in a row was; empty if it did.
+	unserved      string
+	unservedSince time.Time
+	told          []status.SyncedSecret // for Facts; never changed
 }
 
 // written is what is remembered of a Secret.
@@ -126,17 +133,34 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	switch err = cmp.Or(outcome.unanswered, err); {
 	case unanswered(err) || withoutRight(err):
-		s.failed++
+		r.notServed(s, err)
 		klog.ErrorS(nil, "The API server does not serve the controller; the object is looked at again", r.input.Kind(), klog.KRef(req.Namespace, req.Name), "cause", err.Error())
 		return reconcile.Result{RequeueAfter: r.next(s)}, nil
 	case err != nil && !apierrors.IsNotFound(err):
 		return reconcile.Result{}, fmt.Errorf("status of %s: %w", r.input.Kind(), err)
 	}
+	r.notServed(s, nil)
 	if len(want.Secrets) == 0 && outcome.Problem == nil {
 		r.forget(req.NamespacedName)
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{RequeueAfter: r.next(s)}, nil
+}
+
+// notServed notes for Facts that the API server did not serve an attempt; without an error,
+// that it did.
+func (r *Reconciler) notServed(s *state, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		s.unserved, s.unservedSince = "", time.Time{}
+		return
+	}
+	s.failed++
+	if s.unserved == "" {
+		s.unservedSince = r.shared.Now()
+	}
+	s.unserved = message.Passage(err.Error())
 }
 
 // firstRetry is the pause after a first failure; it doubles up to the interval.

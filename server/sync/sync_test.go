@@ -43,6 +43,7 @@ type rig struct {
 	writes   int
 	refusal  error
 	refused  string // the name of a Secret that cannot be written
+	report   error  // of what the object is told
 	outcomes []*Outcome
 	told     map[string]map[string]string
 
@@ -103,7 +104,7 @@ func (g *rig) Want(context.Context, types.NamespacedName) (*Want, error) {
 
 func (g *rig) Report(_ context.Context, _ *Want, outcome *Outcome) error {
 	g.outcomes = append(g.outcomes, outcome)
-	return nil
+	return g.report
 }
 
 func (g *rig) Mount(_ context.Context, req engine.Request) (*engine.Volume, error) {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -52,11 +53,12 @@ func Run(ctx context.Context, s settings.Settings) error {
 	// The API server itself divides its time between its clients.
 	access.QPS, access.UserAgent = -1, "lanyard-sync"
 	ctrl.SetLogger(klog.Background())
-	mgr, err := newManager(access, s)
+	refusals := sync.NewRefusals(time.Now)
+	mgr, err := newManager(access, s, refusals)
 	if err != nil {
 		return err
 	}
-	if err := add(mgr, access, s); err != nil {
+	if err := add(mgr, access, s, refusals); err != nil {
 		return err
 	}
 	klog.InfoS("Lanyard syncs Secrets", "leaderElection", s.LeaderElection, "secretSyncs", s.SecretSyncs, "interval", s.Interval, "driftInterval", s.DriftInterval)
@@ -67,7 +69,7 @@ func Run(ctx context.Context, s settings.Settings) error {
 	return nil
 }
 
-func newManager(access *rest.Config, s settings.Settings) (manager.Manager, error) {
+func newManager(access *rest.Config, s settings.Settings, refusals *sync.Refusals) (manager.Manager, error) {
 	known, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -77,7 +79,11 @@ func newManager(access *rest.Config, s settings.Settings) (manager.Manager, erro
 		Metrics: metricsserver.Options{BindAddress: "0"}, // the admin listener has them
 		Cache: cache.Options{
 			DefaultTransform: slim,
-			ByObject:         map[client.Object]cache.ByObject{serviceAccount(): {Transform: nameAndUID}},
+			DefaultWatchErrorHandler: func(ctx context.Context, r *toolscache.Reflector, err error) {
+				refusals.Note(err)
+				toolscache.DefaultWatchErrorHandler(ctx, r, err)
+			},
+			ByObject: map[client.Object]cache.ByObject{serviceAccount(): {Transform: nameAndUID}},
 		},
 		LeaderElection: s.LeaderElection, LeaderElectionID: leaderName, LeaderElectionNamespace: s.Namespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -112,17 +118,17 @@ func nameAndUID(object any) (any, error) {
 }
 
 // add adds a controller for each Input.
-func add(mgr manager.Manager, access *rest.Config, s settings.Settings) error {
+func add(mgr manager.Manager, access *rest.Config, s settings.Settings, refusals *sync.Refusals) error {
 	clients, err := kubernetes.NewForConfigAndClient(access, mgr.GetHTTPClient())
 	if err != nil {
 		return err
 	}
 	shared := &sync.Shared{
 		Settings: s, Accounts: mgr.GetClient(), Writer: sync.NewWriter(clients.CoreV1().RESTClient()),
-		Events: mgr.GetClient(), Metrics: sync.NewMetrics(s.Registry, time.Now), Now: time.Now,
+		Events: mgr.GetClient(), Metrics: sync.NewMetrics(s.Registry, time.Now), Refusals: refusals, Now: time.Now,
 	}
 	if s.Facts != nil {
-		s.Facts(shared.Metrics.Facts)
+		s.Facts(shared.Facts)
 	}
 	if s.Restart.Enabled {
 		if err := addRestart(mgr, shared); err != nil {

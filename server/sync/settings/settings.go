@@ -27,8 +27,8 @@ type Settings struct {
 	Registry *prometheus.Registry
 	// Audit has a record of each Secret that is written or removed; nil for none.
 	Audit *audit.Log
-	// Facts is told what collects the facts of the controller's objects; nil for nobody.
-	Facts func(collect func() []status.Synced)
+	// Facts is told what adds the controller's facts; nil for nobody.
+	Facts func(add func(*status.Facts))
 	// Tracer has a span of each pass over an object; nil for none.
 	Tracer *tracing.Tracer
 	// Ready is told once the controller's caches are filled.
