@@ -46,19 +46,22 @@ which stores are down. It never reads or prints a value.
 
 It reads SecretProviderClassPodStatuses, pods, classes, SecretSyncs, the kubelet's
 events and the metadata of Secrets, and asks the provider of each node that has
-such pods, and the sync controller, over a port-forward (create on
-pods/portforward in Lanyard's namespace, which the ClusterRoleBindings of its chart
-name, or --release-namespace). docs/status.md has the role that allows it. What
-cannot be read or reached is told below the table.
+such pods, the sync controller, and with -A the KMS plugins, over a port-forward
+(create on pods/portforward in Lanyard's namespace, which the ClusterRoleBindings of
+its chart name, or --release-namespace, and for the KMS plugins in kube-system).
+docs/status.md has the roles that allow it. What cannot be read or reached is told
+below the table.
 
 The states: failed (the last mount or sync failed), stale (old values stand in for
 a store that is down), behind (a newer value was read and is not delivered yet),
 waiting (nothing was mounted yet), mounted (no provider tells more), ok.
 
-With --provider-url it asks one provider on this machine and no API server.
+With --provider-url it asks one provider, or the KMS plugin, on this machine and no
+API server.
 
-Exit codes: 0 nothing is failed, stale or behind and no store is down, 1 nothing
-is, as far as could be read, 2 wrong flags, 3 something is. --watch ends with 0.`,
+Exit codes: 0 nothing is failed, stale or behind, no store is down, and no KMS plugin
+or sync controller is kept from its work, 1 nothing is, as far as could be read, 2
+wrong flags, 3 something is. --watch ends with 0.`,
 		Example: `  lanyard status -A
   lanyard status -n prod --problems
   lanyard status -n prod --pod web-0 -o wide
@@ -81,10 +84,10 @@ is, as far as could be read, 2 wrong flags, 3 something is. --watch ends with 0.
 	flags.StringVar(&f.filter.store, "store", "", "only what has objects of the store of this `NAME`")
 	flags.BoolVar(&f.filter.problems, "problems", false, "only what is not as it should be, or waits")
 	flags.StringVar(&f.release, "release-namespace", "", "the `NAME` of the namespace that Lanyard is installed in (default: the one that its ClusterRoleBindings name)")
-	flags.StringVar(&f.selector, "selector", "app.kubernetes.io/name in (lanyard,lanyard-sync)", "the `LABELS` of Lanyard's own pods")
+	flags.StringVar(&f.selector, "selector", "app.kubernetes.io/name in (lanyard,lanyard-sync,lanyard-kms)", "the `LABELS` of Lanyard's own pods")
 	flags.BoolVar(&f.kubernetesOnly, "kubernetes-only", false, "ask no provider: only what Kubernetes' objects say")
 	flags.BoolVar(&f.secrets, "secrets", true, "list the metadata of synced Secrets, which takes the right to list Secrets")
-	flags.StringVar(&f.providerURL, "provider-url", "", "the `URL` of the admin listener of one provider on this machine; no API server is asked")
+	flags.StringVar(&f.providerURL, "provider-url", "", "the `URL` of the admin listener of one provider or KMS plugin on this machine; no API server is asked")
 	flags.BoolVar(&f.watch, "watch", false, "show it again and again until SIGINT or SIGTERM")
 	flags.DurationVar(&f.interval, "interval", 10*time.Second, "the `TIME` between two looks with --watch, at least 2s")
 	addOutput(c, &f.output, "; wide has a line for each object", "text", "wide", "json")

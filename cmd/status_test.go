@@ -113,7 +113,15 @@ func statusFacts() map[string]*status.Facts {
 	leased := func(version string, end time.Time) engine.ObjectFacts {
 		return with(fresh("user", version), func(o *engine.ObjectFacts) { o.Store, o.StoreName, o.LeaseEnd = "database", "database", end })
 	}
+	used := at("11:59:30")
 	return map[string]*status.Facts{
+		"lanyard-kms-master-1": {Program: "kms", Version: "v1.0.0", Node: "master-1", Started: at("08:00:00"), Made: statusNow, Ring: &status.Ring{
+			Healthy: true, Named: "new", KeyID: "new.1", Worked: used,
+			Keys: []status.Key{
+				{Name: "new", Service: "vault transit/kms", Use: "write", State: status.KeyUp, Encrypted: used, Decrypted: used, Calls: 400},
+				{Name: "old", Service: "local", Use: "retired", State: status.KeyUnasked},
+			},
+		}},
 		"lanyard-a": facts("serve", "node-a", []engine.StoreFacts{database, vault},
 			volume("web-0", "pod-web-0", "web", engine.VolumeOK, fresh("db/password", "k1.password"), fresh("api-token", "k1.token")),
 			volume("web-4", "pod-web-4", "web", engine.VolumeOK, with(fresh("db/password", "k1.older"), func(o *engine.ObjectFacts) { o.Behind = true }), fresh("api-token", "k1.token")),
@@ -219,7 +227,7 @@ func (api *statusAPI) forward(w http.ResponseWriter, pod string) {
 		defer mu.Unlock()
 		_ = stream.SendReply(http.Header{}, false)
 		switch {
-		case stream.Headers().Get("Port") != "9879":
+		case stream.Headers().Get("Port") != map[bool]string{false: "9879", true: "9880"}[strings.HasPrefix(pod, "lanyard-kms")]:
 			api.t.Errorf("a port-forward to port %s", stream.Headers().Get("Port"))
 		case stream.Headers().Get("Streamtype") == "error":
 			failure = stream

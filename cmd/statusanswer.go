@@ -11,6 +11,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/server/status"
 )
 
 // statusLimits bound what is read of providers, any of which may be hostile.
@@ -128,6 +129,9 @@ type providerFacts struct {
 	program, version, node string
 	stores                 []engine.StoreFacts
 	volumes                []engine.VolumeFacts
+	ring                   *status.Ring
+	problems               []status.Problem
+	synced                 []status.Synced // that fail
 }
 
 // readFacts reads a provider's answer part by part, and keeps those volumes that are taken.
@@ -177,6 +181,31 @@ func (f *providerFacts) decode(from partDecoder, budget *answerBudget, take func
 				}
 				f.volumes = append(f.volumes, volume.VolumeFacts)
 				return budget.keep(8 + 6*len(volume.Objects))
+			})
+		case "ring":
+			err := from.Decode(&f.ring)
+			cleanRing(f.ring, budget.now)
+			return err
+		case "problems":
+			return eachElement(from, func() error {
+				var problem status.Problem
+				if err := from.Decode(&problem); err != nil || len(f.problems) == maxProblems {
+					return err
+				}
+				problem.Error = printablePassage(problem.Error)
+				dropFuture(budget.now, &problem.Since)
+				f.problems = append(f.problems, problem)
+				return nil
+			})
+		case "synced":
+			return eachElement(from, func() error {
+				var object status.Synced
+				if err := from.Decode(&object); err != nil || object.State != status.SyncedFailed {
+					return err
+				}
+				cleanSynced(&object, budget.now)
+				f.synced = append(f.synced, object)
+				return budget.keep(8)
 			})
 		}
 		return skipValue(from)

@@ -76,8 +76,9 @@ func (f *statusFlags) source(c *cobra.Command) (func(context.Context) (*statusRe
 // askedAtOnce is how many providers are asked at a time.
 const askedAtOnce = 16
 
-// ask asks the providers of the nodes that have pods, and the sync controllers if Secrets
-// are synced. What they tell is believed of what the API server knows to be theirs.
+// ask asks the providers of the nodes that have pods, the sync controllers if Secrets are
+// synced, and the KMS plugins if everything is looked at. What they tell is believed of what
+// the API server knows to be theirs.
 func (f *statusFlags) ask(ctx context.Context, forward *forwarder, state *clusterState, bar *progressBar) []statusProvider {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.limits.time, errAllTime)
 	defer cancel()
@@ -128,8 +129,11 @@ func (f *statusFlags) asked(state *clusterState) []providerPod {
 	}
 	nodes := state.nodes(&f.filter)
 	asked := slices.DeleteFunc(slices.Clone(state.providers), func(p providerPod) bool {
-		if p.program == programSync {
+		switch p.program {
+		case programSync:
 			return f.filter.pod != "" || !state.syncsSecrets()
+		case programKMS:
+			return !f.filter.wholeCluster()
 		}
 		_, wanted := nodes[p.node]
 		if wanted {
@@ -161,6 +165,7 @@ func (p *statusProvider) read(budget *answerBudget, get func(use func(io.Reader)
 		return
 	}
 	p.Version, p.Stores, p.volumes = facts.version, facts.stores, facts.volumes
+	p.Ring, p.Problems, p.synced = facts.ring, facts.problems, facts.synced
 	p.Program, p.Node = cmp.Or(p.Program, facts.program), cmp.Or(p.Node, facts.node)
 }
 

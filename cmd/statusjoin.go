@@ -5,6 +5,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/server/status"
 )
 
 // statusBuilder makes rows.
@@ -15,6 +16,7 @@ type statusBuilder struct {
 	// objects are what the sync controller reads, by the UID of who asks for it.
 	objects map[string]*engine.VolumeFacts
 	down    map[storeOf]*engine.StoreFacts // stores that are down, by volume
+	synced  map[syncedKey]*status.Synced   // what the sync controller says
 }
 
 // storeOf is a store as the provider of a volume sees it.

@@ -29,6 +29,9 @@ func (r *statusReport) verdict() error {
 		if slices.ContainsFunc(p.Stores, func(s engine.StoreFacts) bool { return s.State == engine.StoreDown }) {
 			return exitCodeError{code: exitNotOK}
 		}
+		if p.ailing() {
+			return exitCodeError{code: exitNotOK}
+		}
 		if p.Error != "" {
 			unreached++
 		}
@@ -63,6 +66,7 @@ func (r *statusReport) print(to *screen, format string) error {
 	}
 	r.writeCauses(&text, width)
 	r.writeStores(&text, width, to.color, format == "wide")
+	r.writeProcesses(&text, width, to.color)
 	r.writeMissing(&text, width)
 	if text.Len() > 0 {
 		text.WriteString("\n")

@@ -18,7 +18,7 @@ import (
 type providerPod struct {
 	named
 	node    string
-	program string // serve or sync
+	program string // serve, sync or kms
 	port    int
 }
 
@@ -40,13 +40,11 @@ func (h *clusterClient) releasePods(ctx context.Context, query clusterQuery, s *
 		}
 	}
 	for _, namespace := range namespaces {
-		unread, err := h.read(ctx, clusterList{resource: podResource, namespace: namespace, options: meta.ListOptions{LabelSelector: query.selector}, take: s.takeProvider}, progress)
+		unread, err := h.lanyardPods(ctx, namespace, query, s, "", progress)
 		if err != nil {
 			return err
 		}
-		if unread != "" {
-			s.hidden, s.notRead = true, append(s.notRead, unread)
-		}
+		s.hidden = s.hidden || unread
 	}
 	found := map[string]bool{}
 	for _, pod := range s.providers {
@@ -55,7 +53,27 @@ func (h *clusterClient) releasePods(ctx context.Context, query clusterQuery, s *
 	if len(found) > 1 {
 		return severalReleases(slices.Sorted(maps.Keys(found)))
 	}
-	return nil
+	if !query.filter.wholeCluster() || slices.Contains(namespaces, kmsNamespace) {
+		return nil
+	}
+	_, err := h.lanyardPods(ctx, kmsNamespace, query, s, programKMS, progress)
+	return err
+}
+
+// kmsNamespace is where the static pods of the KMS plugin are. Only who administers the
+// cluster makes pods there.
+const kmsNamespace = "kube-system"
+
+// lanyardPods finds Lanyard's pods in a namespace: those of one program, or of all. unread
+// says that they could not be read, which is told.
+func (h *clusterClient) lanyardPods(ctx context.Context, namespace string, query clusterQuery, s *clusterState, program string, progress progressFunc) (unread bool, _ error) {
+	text, err := h.read(ctx, clusterList{resource: podResource, namespace: namespace, options: meta.ListOptions{LabelSelector: query.selector}, take: func(o *unstructured.Unstructured) {
+		s.takeProvider(o, program)
+	}}, progress)
+	if text != "" {
+		s.notRead = append(s.notRead, text)
+	}
+	return text != "", err
 }
 
 // marked are the namespaces that marks name. Without one no pod is believed to be Lanyard's.
@@ -92,7 +110,8 @@ func severalReleases(namespaces []string) error {
 // adminPort is the name of the port in the chart's pods at which the status page is.
 const adminPort = "admin"
 
-func (s *clusterState) takeProvider(o *unstructured.Unstructured) {
+// takeProvider takes a pod of Lanyard: of one program, or of any.
+func (s *clusterState) takeProvider(o *unstructured.Unstructured, program string) {
 	pod := into[core.Pod](o)
 	if pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
 		return
@@ -100,13 +119,12 @@ func (s *clusterState) takeProvider(o *unstructured.Unstructured) {
 	found := providerPod{named: nameOf(o), node: pod.Spec.NodeName}
 	for i := range pod.Spec.Containers {
 		container := &pod.Spec.Containers[i]
-		for _, port := range container.Ports {
-			if port.Name == adminPort {
-				found.port = int(port.ContainerPort)
-				if len(container.Args) > 0 {
-					found.program = container.Args[0]
-				}
-			}
+		port, runs := statusPort(container)
+		if program != "" && runs != program {
+			continue
+		}
+		if port > 0 {
+			found.port, found.program = port, runs
 		}
 		for _, arg := range container.Args {
 			if names, ok := strings.CutPrefix(arg, "--dialects="); ok {

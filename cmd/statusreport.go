@@ -8,6 +8,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/engine"
+	"github.com/lanyardhq/lanyard/server/status"
 )
 
 // statusReport is what status prints, and as --output json has it: docs/status.md explains
@@ -69,8 +70,12 @@ type statusProvider struct {
 	Version   string              `json:"version,omitempty"`
 	Error     string              `json:"error,omitempty"`
 	Stores    []engine.StoreFacts `json:"stores,omitempty"`
+	// Ring is the key ring of a KMS plugin, and Problems what keeps the process from its work.
+	Ring     *status.Ring     `json:"ring,omitempty"`
+	Problems []status.Problem `json:"problems,omitempty"`
 
 	volumes []engine.VolumeFacts
+	synced  []status.Synced // that fail
 }
 
 // holdingState is the state of a pod's volume or a Secret.
@@ -92,9 +97,6 @@ var holdingStates = []holdingState{holdingFailed, holdingStale, holdingBehind, h
 func (s holdingState) wrong() bool {
 	return s == holdingFailed || s == holdingStale || s == holdingBehind
 }
-
-// programSync is the subcommand of the sync controller.
-const programSync = "sync"
 
 // The kinds of rows.
 const (
@@ -132,16 +134,17 @@ func (f *statusFilter) takes(row *statusRow) bool {
 // newStatusReport joins what the cluster and the providers say. Without a cluster there are
 // the volumes that providers tell of.
 func newStatusReport(now time.Time, s *clusterState, providers []statusProvider, filter statusFilter) *statusReport {
-	b := &statusBuilder{now: now, state: s, volumes: map[mountKey]*engine.VolumeFacts{}, objects: map[string]*engine.VolumeFacts{}, down: map[storeOf]*engine.StoreFacts{}}
+	b := &statusBuilder{now: now, state: s, volumes: map[mountKey]*engine.VolumeFacts{}, objects: map[string]*engine.VolumeFacts{}, down: map[storeOf]*engine.StoreFacts{}, synced: map[syncedKey]*status.Synced{}}
 	report := &statusReport{Time: now, Holders: []statusRow{}, Providers: []statusProvider{}, NotRead: []string{}}
 	for i := range providers {
 		p := &providers[i]
 		b.learn(p)
+		b.learnSynced(p)
 		report.Providers = append(report.Providers, *p)
 	}
 	var rows []statusRow
 	if s == nil {
-		rows = b.volumeRows(providers)
+		rows = append(b.volumeRows(providers), b.syncedRows()...)
 	} else {
 		for _, text := range s.notRead {
 			report.NotRead = append(report.NotRead, printablePassage(text))

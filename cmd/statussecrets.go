@@ -27,11 +27,13 @@ func (b *statusBuilder) secretRows() (rows []statusRow) {
 		for _, secret := range slices.Compact(secrets) {
 			rows = append(rows, b.secretRow(named{name.namespace, secret}, name.name, class.uid, class.account, func(row *statusRow) bool {
 				if class.synced == nil {
-					return false
+					return b.controllerFails(row, "class", name)
 				}
 				if row.Since = class.synced.Since; class.synced.State == "Failed" {
 					row.be(holdingFailed, class.synced.Since, class.synced.Message)
+					return true
 				}
+				b.controllerFails(row, "class", name)
 				return true
 			}))
 		}
@@ -45,8 +47,9 @@ func (b *statusBuilder) secretRows() (rows []statusRow) {
 		rows = append(rows, b.secretRow(sync.named, sync.class, sync.uid, sync.account, func(row *statusRow) bool {
 			if row.Since = sync.since; sync.failing {
 				row.be(holdingFailed, sync.since, sync.text)
+				return sync.tried
 			}
-			return sync.tried
+			return b.controllerFails(row, "secretsync", sync.named) || sync.tried
 		}))
 	}
 	return rows

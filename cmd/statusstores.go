@@ -48,7 +48,7 @@ func (r *statusReport) writeStores(w io.Writer, width int, color, all bool) {
 	})
 	for _, g := range groups {
 		sum := sums[g]
-		t.add(g.store, cmp.Or(g.kind, "-"), g.state, fmt.Sprintf("%d of %d", nodes[g], len(r.Providers)), r.ago(sum.Since),
+		t.add(g.store, cmp.Or(g.kind, "-"), g.state, fmt.Sprintf("%d of %d", nodes[g], r.readers()), r.ago(sum.Since),
 			strconv.FormatUint(sum.Calls, 10), strconv.FormatUint(sum.Failures, 10), (time.Duration(sum.LatencySeconds*1000) * time.Millisecond).String())
 	}
 	if len(groups) == 0 {

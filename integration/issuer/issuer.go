@@ -37,6 +37,8 @@ type Claims struct {
 	Namespace, ServiceAccount, UID string
 	// Pod and PodUID are the pod's that the token is bound to.
 	Pod, PodUID string
+	// Issued is when it is given out; zero means now, or before Expires if that is over.
+	Issued time.Time
 	// Expires is the end of the token; zero means in an hour.
 	Expires time.Time
 }
@@ -73,6 +75,9 @@ func (i *Issuer) Token(claims Claims) (string, error) {
 		return "", err
 	}
 	issued := min(time.Now().Unix(), claims.Expires.Unix()-1)
+	if !claims.Issued.IsZero() {
+		issued = claims.Issued.Unix()
+	}
 	payload, err := json.Marshal(map[string]any{
 		"iss": Name,
 		"aud": []string{claims.Audience},

@@ -188,16 +188,21 @@ func TestStatusTellsBrokenSetups(t *testing.T) {
 		"wrong-ca":          {"objects": "[{path: db, store: distrusted, key: secret/data/web/db, property: value}]"},
 		"class-wrong":       asWeb("[{path: db, store: vault, key: secret/data/web/db, prop: value}]"),
 		"no-token-requests": asWeb("[{path: db, store: vault, key: secret/data/web/db, property: value}]"),
+		// The machine that the tokens come from is two hours ahead of Vault's.
+		"clock": asWeb("[{path: db, store: vault, key: secret/data/web/db, property: value}]"),
 	} {
 		p := n.pod(t, "shop", "web")
-		if name == "no-token-requests" {
+		switch ahead := time.Now().Add(2 * time.Hour); name {
+		case "no-token-requests":
 			p.tokens = nil
+		case "clock":
+			p.tokens = map[string]token{"vault": n.tokenOf(t, p, "vault", ahead, ahead.Add(time.Hour))}
 		}
 		if _, err := n.mount(t.Context(), p, c); err == nil {
 			t.Errorf("%s: the mount succeeds", name)
 		}
 	}
-	for _, name := range []string{"dns", "wrong-ca", "class-wrong", "no-token-requests"} {
+	for _, name := range []string{"dns", "wrong-ca", "class-wrong", "no-token-requests", "clock"} {
 		n.tells(t, setups[name])
 	}
 }

@@ -59,7 +59,14 @@ func (n *node) pod(t *testing.T, namespace, account string) pod {
 
 func (n *node) token(t *testing.T, p pod, audience string, expires time.Time) token {
 	t.Helper()
+	return n.tokenOf(t, p, audience, time.Time{}, expires)
+}
+
+// tokenOf makes a token that is given out at a time; zero means now.
+func (n *node) tokenOf(t *testing.T, p pod, audience string, issued, expires time.Time) token {
+	t.Helper()
 	text, err := n.issuer.Token(issuer.Claims{
+		Issued:   issued,
 		Audience: audience, Namespace: p.namespace, ServiceAccount: p.account,
 		UID: "uid-of-" + p.namespace + "-" + p.account, Pod: p.name, PodUID: p.uid, Expires: expires,
 	})

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +39,7 @@ func TestShaken(t *testing.T) {
 		{"restart of the controller", controllerRestarted},
 		{"restart of the API server", apiServerRestarted},
 		{"definition removed and added", definitionRemoved},
+		{"rights taken and given back", rightsTaken},
 		{"leader killed in the middle", leaderKilled},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.do(p.tenant(t)) })
@@ -167,6 +170,52 @@ func apiServerRestarted(n *tenant) {
 	if now := n.condition("by-sync", "Update", "True", "NoValueChange"); !now.LastTransitionTime.Equal(&update.LastTransitionTime) {
 		n.Errorf("synced since %v, and now since %v", update.LastTransitionTime, now.LastTransitionTime)
 	}
+}
+
+// rightsTaken: the controller's status, its page and lanyard status say what it may not do,
+// until it may again.
+func rightsTaken(n *tenant) {
+	n.put("db", map[string]any{"value": "planted"})
+	n.class("db", one)
+	n.holds("db", map[string]string{"password": "planted"})
+	bindings := n.dynamic.Resource(schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"})
+	binding, err := bindings.Get(n.Context(), "lanyard-sync", meta.GetOptions{})
+	n.must(err)
+	n.must(bindings.Delete(n.Context(), binding.GetName(), meta.DeleteOptions{}))
+	give := func(ctx context.Context) error {
+		binding.SetResourceVersion("")
+		binding.SetUID("")
+		_, err := bindings.Create(ctx, binding, meta.CreateOptions{})
+		return err
+	}
+	n.Cleanup(func() { _ = give(context.Background()) }) // if the test has not
+	tells := func(what string, words ...string) {
+		n.Helper()
+		n.eventually("the controller tells of "+what, func() error {
+			page, err := n.controller.get("/")
+			if err != nil {
+				return err
+			}
+			run := exec.CommandContext(n.Context(), n.controller.place.path("lanyard-sync"), "status", "--provider-url", "http://"+n.controller.address)
+			shown, err := run.CombinedOutput()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				return err
+			}
+			if code := run.ProcessState.ExitCode(); (code == 3) != (len(words) > 0) {
+				return fmt.Errorf("lanyard status ends with %d:\n%s", code, shown)
+			}
+			if len(words) == 0 && strings.Contains(page, "is forbidden") {
+				return errors.New("the page tells of a right that is missing")
+			}
+			return errors.Join(containsAll(html.UnescapeString(page), words), containsAll(string(shown), words))
+		})
+	}
+	tells("a right that is missing", "is forbidden", n.namespace)
+	n.must(give(n.Context()))
+	tells("nothing")
+	n.put("db", map[string]any{"value": "planted-2"})
+	n.holds("db", map[string]string{"password": "planted-2"})
 }
 
 // definitionRemoved: classes go on without SecretSyncs, and both with them again.
