@@ -183,7 +183,7 @@ func TestThePageHasEveryField(t *testing.T) {
 			}
 		}
 	}
-	for _, event := range []Event{Read, Renew, Delivery, SecretWrite, SecretRemove, Encrypt, Decrypt, Seal, Unseal, Reseal, Lost} {
+	for _, event := range []Event{Login, Probe, Read, Renew, Delivery, SecretWrite, SecretRemove, Encrypt, Decrypt, Seal, Unseal, Reseal, Lost} {
 		if !bytes.Contains(page, []byte("`"+string(event)+"`")) {
 			t.Errorf("docs/audit.md does not explain the event %s", event)
 		}

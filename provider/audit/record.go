@@ -22,6 +22,11 @@ type Event string
 
 // The events.
 const (
+	// Login is one login at a store or a key service.
+	Login Event = "login"
+	// Probe is the first trial of a key by the KMS plugin, and each whose result is another
+	// than that before.
+	Probe Event = "probe"
 	// Read is one secret read at a store.
 	Read Event = "read"
 	// Renew is one lease renewed at a store.
@@ -77,7 +82,9 @@ type Record struct {
 	// Store is what the class calls the store, and StoreType its kind.
 	Store     string `json:"store,omitempty"`
 	StoreType string `json:"storeType,omitempty"`
-	// Key is the key at the store; for encrypt and decrypt the name of the key in the ring.
+	// Method is how a login is made: the auth.method of the store, or of the key.
+	Method string `json:"method,omitempty"`
+	// Key is the key at the store; for encrypt, decrypt and probe the name of the key in the ring.
 	// A sealed value has none.
 	Key string `json:"key,omitempty"`
 	// Version is the version that the class asks for, and StoreVersion the one that the
@@ -185,6 +192,7 @@ func (r *Record) append(line []byte) []byte {
 	line = field(line, "dialect", r.Dialect)
 	line = field(line, "store", r.Store)
 	line = field(line, "storeType", r.StoreType)
+	line = field(line, "method", r.Method)
 	line = field(line, "key", r.Key)
 	line = field(line, "version", r.Version)
 	line = field(line, "storeVersion", r.StoreVersion)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/audit"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -131,6 +132,22 @@ func (c *cache) noteRead(a scope, s *source, result store.Result) {
 	record := recordFor(audit.Read, a.as, result.Err)
 	record.Store, record.StoreType, record.Key, record.Version = s.name, s.connection.typeName, s.auditKey(), s.ref.Version
 	record.StoreVersion = result.Value.Version
+	c.audit.Note(&record)
+}
+
+// noteLogin records one login, which was made for the call of ctx.
+func (c *cache) noteLogin(ctx context.Context, login remote.Login) {
+	if !c.audit.On() {
+		return
+	}
+	as := login.Identity
+	record := audit.Record{
+		Event: audit.Login, Result: resultOf(login.Err), Cluster: as.Cluster, Namespace: as.Namespace, ServiceAccount: as.ServiceAccount,
+		Store: remote.StoreOf(ctx), StoreType: login.StoreType, Method: login.Method,
+	}
+	if login.Err != nil {
+		record.Cause = message.Excerpt(login.Err.Error())
+	}
 	c.audit.Note(&record)
 }
 

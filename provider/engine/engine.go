@@ -117,6 +117,7 @@ func New(opts Options) (*Engine, error) {
 		keys:     opts.VersionKey,
 		done:     make(chan struct{}),
 	}
+	opts.Calls.Logins = e.cache.noteLogin
 	m.watch(opts.Metrics, e.cache)
 	opts.Metrics.MustRegister(opts.Calls.Certificates)
 	m.outages = newOutages(opts.Metrics, m.stores, now, opts.Once, func() time.Duration { return e.current.Load().config.Cache.StaleOnError })

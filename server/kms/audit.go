@@ -5,6 +5,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/audit"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // record is that of one call; nil if there is none.
@@ -48,4 +49,34 @@ func (s *service) recorded(ctx context.Context, r *record, err error) error {
 		return statusOf(err)
 	}
 	return nil
+}
+
+// LoggedIn records one login at a key service.
+func (s *Server) LoggedIn(_ context.Context, login remote.Login) {
+	if !s.service.audit.On() {
+		return
+	}
+	r := audit.Record{Event: audit.Login, Result: word(login.Err), StoreType: login.StoreType, Method: login.Method}
+	if login.Err != nil {
+		r.Cause = bounded(login.Err.Error())
+	}
+	s.service.audit.Note(&r)
+}
+
+// noteProbe records the trial of a key, if its result is another than that before: one key
+// alone has a trial every minute.
+func (s *service) noteProbe(used use, keyID string, err error) {
+	name, result := used.entry.Name, word(err)
+	if s.probed[name] == result {
+		return
+	}
+	if s.probed == nil {
+		s.probed = map[string]string{}
+	}
+	s.probed[name] = result
+	r := audit.Record{Event: audit.Probe, Result: result, Key: name, KeyID: message.Cut(keyID, maxKeyID)}
+	if err != nil {
+		r.Cause = bounded(err.Error())
+	}
+	s.audit.Note(&r)
 }

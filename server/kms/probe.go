@@ -95,7 +95,13 @@ func (c *current) isCurrent(u use) bool {
 
 // roundTrip encrypts random bytes and decrypts them again. Each call may take as long
 // as the API server would wait.
-func (s *service) roundTrip(ctx context.Context, used use) error {
+func (s *service) roundTrip(ctx context.Context, used use) (err error) {
+	var keyID string
+	defer func() {
+		if err == nil || ctx.Err() == nil {
+			s.noteProbe(used, keyID, err)
+		}
+	}()
 	var made key.Ciphertext
 	trial, err := roundTrip(used.entry,
 		func(plain secret.Bytes) (_ key.Ciphertext, err error) {
@@ -110,7 +116,7 @@ func (s *service) roundTrip(ctx context.Context, used use) error {
 	if err != nil {
 		return err
 	}
-	keyID := trial.KeyID
+	keyID = trial.KeyID
 	if named, sample := s.current.isRollback(used, keyID, made.Version, time.Now()); named != "" {
 		if _, err := s.tryDecrypt(ctx, used.entry, sample); err == nil {
 			keyID, made = named, sample

@@ -26,6 +26,7 @@ type service struct {
 	current  *current
 	metrics  *Metrics
 	audit    *audit.Log
+	probed   map[string]string // the last result by key, of the one who probes
 	tracer   *tracing.Tracer
 	interval time.Duration
 	probes   chan struct{}

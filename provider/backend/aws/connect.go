@@ -73,7 +73,7 @@ func New(opts Options) *Platform {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
 	return &Platform{
 		tokens: opts.Tokens, cluster: opts.Cluster, person: opts.Person, now: opts.Now, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil}),
-		credentials: credential.New[awssdk.Credentials](credential.Options{Now: opts.Now}),
+		credentials: credential.New[awssdk.Credentials](credential.Options{Calls: opts.Calls, StoreType: "aws", Now: opts.Now}),
 		facts:       credential.NewFacts(opts.Now),
 	}
 }

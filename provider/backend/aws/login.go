@@ -39,7 +39,7 @@ func (a *Access) credentialsFor(ctx context.Context, as identity.Identity, regio
 		issuer = auth.Method
 	}
 	key := credential.Key{
-		Identity: as.Key(), Audience: auth.audience(),
+		Identity: as.Key(), Audience: auth.audience(), Method: auth.Method,
 		// Whatever leads to other credentials, or to others who grant them.
 		Issuer: fmt.Sprintf("%s %q %q %t %t%s", issuer, auth.STSEndpoint, regions, a.settings.FIPS, a.settings.DualStack, a.trusted),
 		Role:   strings.Join(append([]string{role}, auth.Chain...), " ") + " " + auth.ExternalID + " " + auth.sessionKey(),

@@ -118,7 +118,7 @@ func (p *Platform) ConnectAsNode(storeType string, settings Settings, node Node)
 // nodeCredentials are the node's, and their key in the cache.
 func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant, credential.Key, *CallError) {
 	key := credential.Key{
-		Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ",") + a.trusted,
+		Method: "node " + a.node.Method, Audience: a.node.TokenFile, Issuer: "node " + a.node.Method + " " + a.node.MetadataEndpoint + " " + a.node.STSEndpoint + " " + strings.Join(regions, ",") + a.trusted,
 		Role: strings.Join(append([]string{a.node.Role}, a.node.Chain...), " ") + " " + a.node.ExternalID,
 	}
 	granted, err := a.platform.credentials.Get(ctx, key, func(ctx context.Context) (awssdk.Credentials, time.Time, error) {

@@ -71,6 +71,7 @@ type Pool struct {
 	person     *Person
 	now        func() time.Time
 	observed   string
+	calls      *remote.Calls
 	transports *remote.Transports
 	cluster    credential.Cluster
 	allowed    func() bool // to ask the cluster
@@ -84,7 +85,7 @@ func NewPool(opts Options) *Pool {
 	if opts.ClusterAllowed == nil {
 		opts.ClusterAllowed = func() bool { return true }
 	}
-	p := &Pool{cluster: opts.Cluster, allowed: opts.ClusterAllowed, tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
+	p := &Pool{cluster: opts.Cluster, allowed: opts.ClusterAllowed, tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, calls: opts.Calls, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 	p.logins = remote.NewShared(p.openLogins, (*logins).close)
 	return p
 }

@@ -39,17 +39,17 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 	auth := v.config.Auth
 	key := credential.Key{
 		Identity: as.Key(), Issuer: s.method + " " + v.config.AuthorityHost + "/" + want.tenant,
-		Audience: auth.Audience,
+		Audience: auth.Audience, Method: s.method,
 		// Which of the pod's own credentials are presented, too.
 		Role: fmt.Sprintf("%q %q %q %s", s.clientID, auth.ClientIDCredential, auth.ClientSecretCredential, want.resource),
 	}
 	exchange := func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.login(ctx, as, s, want) }
 	switch {
 	case auth.person:
-		key = credential.Key{Issuer: methodPerson, Role: want.tenant + " " + want.resource}
+		key = credential.Key{Issuer: methodPerson, Method: methodPerson, Role: want.tenant + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askPerson(ctx, want) }
 	case auth.UsesNode():
-		key = credential.Key{Issuer: auth.MetadataEndpoint, Role: auth.IdentityID + " " + want.resource}
+		key = credential.Key{Issuer: auth.MetadataEndpoint, Method: methodManagedIdentity, Role: auth.IdentityID + " " + want.resource}
 		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
 	}
 	grant, err := v.logins.tokens.Get(ctx, key, exchange)

@@ -63,7 +63,7 @@ func (p *Pool) openLogins(by way) (*logins, error) {
 	}
 	return &logins{
 		over: made, metadata: transporter{local.Client(p.observed)}, release: release, discovery: &discovery{transport: transport, now: p.now},
-		tokens: credential.New[secret.Bytes](credential.Options{Now: p.now}),
+		tokens: credential.New[secret.Bytes](credential.Options{Calls: p.calls, StoreType: p.observed, Now: p.now}),
 		facts:  credential.NewFacts(p.now),
 	}, nil
 }

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/share"
 )
@@ -61,6 +62,9 @@ type Key struct {
 	// Role is what the credential may act as: a role's ARN, a client's ID, a
 	// chain of them. Whatever else changes the result belongs here too.
 	Role string
+	// Method is the method of auth, as the record of a login calls it. It is part of
+	// Issuer too.
+	Method string
 }
 
 // tenant is whose credential it is among namespaces; the node's is the process's own.
@@ -68,6 +72,10 @@ func (k Key) tenant() string { return k.Identity.Namespace }
 
 // Options are what a Cache is made of.
 type Options struct {
+	// Calls are told of each exchange, which is a login at stores of StoreType; nil tells
+	// nobody.
+	Calls     *remote.Calls
+	StoreType string
 	// Timeout bounds one exchange; zero means 90 seconds.
 	Timeout time.Duration
 	// Now tells the time; nil means time.Now.
@@ -97,8 +105,10 @@ type Exchange[C any] func(ctx context.Context) (C, time.Time, error)
 
 // Cache holds the credentials of one kind. It is safe for concurrent use.
 type Cache[C any] struct {
-	timeout time.Duration
-	now     func() time.Time
+	calls     *remote.Calls
+	storeType string
+	timeout   time.Duration
+	now       func() time.Time
 
 	// lifetime ends, and work is waited for, on Close. An exchange runs under
 	// it and not under its first caller's context, because others share it.
@@ -132,7 +142,7 @@ func newSized[C any](opts Options, keys int) *Cache[C] {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Cache[C]{timeout: opts.Timeout, now: opts.Now, keys: keys}
+	c := &Cache[C]{calls: opts.Calls, storeType: opts.StoreType, timeout: opts.Timeout, now: opts.Now, keys: keys}
 	c.lifetime, c.end = context.WithCancel(context.Background()) //nolint:gosec // Close calls end
 	c.slots = share.NewLRUs[Key, *slot[C]](Key.tenant, nil)
 	return c

@@ -61,7 +61,7 @@ func (c *Cache[C]) join(ctx context.Context, key Key, exchange Exchange[C]) (_ *
 	if s.flight == nil && (!usable || due && !now.Before(s.retry)) {
 		begun := &flight[C]{done: make(chan struct{})}
 		s.flight, mine = begun, true
-		c.work.Go(func() { c.fly(ctx, key.tenant(), s, begun, exchange) })
+		c.work.Go(func() { c.fly(ctx, key, s, begun, exchange) })
 	}
 	if usable {
 		return s.grant, nil, false, nil
@@ -110,9 +110,9 @@ func (c *Cache[C]) sweep() {
 }
 
 // fly makes an exchange, puts its result into the slot and tells who waits. Its calls
-// are the tenant's, and its span is below that of the caller who began it.
-func (c *Cache[C]) fly(caller context.Context, tenant string, s *slot[C], under *flight[C], exchange Exchange[C]) {
-	ctx, cancel := context.WithTimeout(remote.ForLogin(c.lifetime, tenant), c.timeout)
+// are the key's tenant's, and its span is below that of the caller who began it.
+func (c *Cache[C]) fly(caller context.Context, key Key, s *slot[C], under *flight[C], exchange Exchange[C]) {
+	ctx, cancel := context.WithTimeout(remote.ForLogin(c.lifetime, key.tenant()), c.timeout)
 	defer cancel()
 	ctx, login := span.Start(span.Within(ctx, caller), "login")
 	got, expires, err := call(ctx, exchange)
@@ -122,6 +122,9 @@ func (c *Cache[C]) fly(caller context.Context, tenant string, s *slot[C], under 
 	login.End()
 	if err != nil && ctx.Err() != nil {
 		err = fault.Fail(fault.ErrUnavailable, fmt.Errorf("no credential within %v: %w", c.timeout, detached{err}))
+	}
+	if c.lifetime.Err() == nil {
+		c.calls.LoggedIn(caller, remote.Login{Identity: key.Identity, StoreType: c.storeType, Method: key.Method, Err: err})
 	}
 
 	c.mu.Lock()

@@ -76,11 +76,11 @@ type Way struct {
 // sets the defaults of opts.
 func NewLinks(name string, opts *Options) *Links {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	now := opts.Now
+	now, calls := opts.Now, opts.Calls
 	transports := remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxLoginBytes, Person: opts.Person != nil})
 	return &Links{remote.NewShared(
 		func(way Way) (*Link, error) {
-			l := newLink(name, way, now)
+			l := newLink(name, way, calls, now)
 			for _, network := range []remote.Network{way.Global, way.Regional, way.Parameters, way.RegionalParameters, way.STS, way.IAM, way.OAuth, way.Node} {
 				if l.transports[network] != nil {
 					continue
@@ -135,10 +135,10 @@ type Conn struct {
 	maxAnswer int
 }
 
-func newLink(name string, way Way, now func() time.Time) *Link {
+func newLink(name string, way Way, calls *remote.Calls, now func() time.Time) *Link {
 	l := &Link{
 		name: name, way: way, now: now, transports: map[remote.Network]*remote.Transport{},
-		granted: credential.New[secret.Bytes](credential.Options{Now: now}),
+		granted: credential.New[secret.Bytes](credential.Options{Calls: calls, StoreType: name, Now: now}),
 		facts:   credential.NewFacts(now),
 	}
 	l.conns = remote.NewShared(l.dial, func(conn *remote.Conn) {

@@ -84,15 +84,15 @@ func (s *Login) principal(ctx context.Context, id identity.Identity) (principal,
 	auth := &s.Auth
 	switch auth.Method {
 	case methodPerson:
-		return principal{key: credential.Key{Issuer: methodPerson}, exchange: s.personToken, who: "who runs this command"}, nil
+		return principal{key: credential.Key{Issuer: methodPerson, Method: methodPerson}, exchange: s.personToken, who: "who runs this command"}, nil
 	case MethodMetadata:
 		return principal{
-			key:      credential.Key{Issuer: "metadata " + auth.MetadataEndpoint},
+			key:      credential.Key{Issuer: "metadata " + auth.MetadataEndpoint, Method: MethodMetadata},
 			exchange: s.metadataToken, who: "the service account that the provider itself runs as",
 		}, nil
 	case MethodKeyFile:
 		return principal{
-			key:      credential.Key{Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyFile},
+			key:      credential.Key{Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyFile, Method: MethodKeyFile},
 			exchange: s.keyFileToken, who: "the service account of the key in " + message.Excerpt(auth.KeyFile),
 		}, nil
 	}
@@ -103,7 +103,7 @@ func (s *Login) principal(ctx context.Context, id identity.Identity) (principal,
 	if brought, ok := id.Credentials[auth.KeyCredential]; ok && auth.KeyCredential != "" {
 		return principal{
 			// Which key it is, is part of the identity.
-			key: credential.Key{Identity: id.Key(), Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyCredential},
+			key: credential.Key{Identity: id.Key(), Issuer: "key " + auth.OAuthEndpoint, Role: auth.KeyCredential, Method: "keyCredential"},
 			exchange: func(ctx context.Context) (secret.Bytes, time.Time, error) {
 				return s.keyToken(ctx, auth.KeyCredential+" of nodePublishSecretRef", brought)
 			},
@@ -152,7 +152,8 @@ func (s *Login) workload(id identity.Identity, account string, delegates []strin
 	return principal{
 		key: credential.Key{
 			Identity: id.Key(), Issuer: auth.STSEndpoint + " " + auth.IAMEndpoint + " " + auth.MetadataEndpoint, Audience: auth.Audience + " " + auth.TokenAudience,
-			Role: strings.Join(append([]string{account}, delegates...), " "),
+			Method: auth.Method,
+			Role:   strings.Join(append([]string{account}, delegates...), " "),
 		},
 		exchange: func(ctx context.Context) (secret.Bytes, time.Time, error) {
 			federated, expires, err := s.federate(ctx, id)

@@ -41,7 +41,7 @@ func TestRetriesAreCounted(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				link := newLink("gcp", Way{}, time.Now)
+				link := newLink("gcp", Way{}, nil, time.Now)
 				link.transports[remote.Network{}], link.giveBack = transport, []func(){release}
 				t.Cleanup(link.close)
 				conn, err := link.Connect(server.Endpoint, remote.Network{}, MaxAnswerBytes)

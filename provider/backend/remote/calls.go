@@ -25,6 +25,9 @@ type Calls struct {
 	// ended: its context, the type of store, the HTTP status (zero if there was
 	// no answer) and how long it took until the answer's header.
 	Observe func(ctx context.Context, storeType string, status int, took time.Duration)
+	// Logins, if set before the first call, is told of every login that ended, with the
+	// context of the call that it was made for.
+	Logins func(ctx context.Context, login Login)
 	// Meter, if set before the first call, counts the slots of all addresses.
 	Meter *share.Meter
 	// Answers are the bytes of the answers on their way of which the memory is no mount's

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/share"
 )
 
@@ -42,3 +43,21 @@ func ForLogin(ctx context.Context, tenant string) context.Context {
 }
 
 func isLogin(ctx context.Context) bool { return ctx.Value(loginKey{}) != nil }
+
+// Login is a login at a store or a key service, or at who vouches to it for an identity.
+type Login struct {
+	// Identity is who logs in; zero is the process's own.
+	Identity identity.Key
+	// StoreType is what calls are counted as, and Method the method of auth.
+	StoreType, Method string
+	// Err is why it failed; nil if it did not.
+	Err error
+}
+
+// LoggedIn tells of a login that ended, which was made for the call of ctx. Nil Calls tell
+// nobody.
+func (c *Calls) LoggedIn(ctx context.Context, login Login) {
+	if c != nil && c.Logins != nil {
+		c.Logins(ctx, login)
+	}
+}

@@ -62,6 +62,7 @@ type Pool struct {
 	person     *Person
 	now        func() time.Time
 	observed   string
+	calls      *remote.Calls
 	revokes    bool // leases
 	transports *remote.Transports
 	warned     warned
@@ -70,7 +71,7 @@ type Pool struct {
 // NewPool returns a Pool without connections.
 func NewPool(opts Options) *Pool {
 	remote.Defaults(&opts.Tokens, &opts.Calls, &opts.Now)
-	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, revokes: opts.RevokeLeases, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
+	return &Pool{tokens: opts.Tokens, person: opts.Person, now: opts.Now, observed: opts.Observed, calls: opts.Calls, revokes: opts.RevokeLeases, transports: remote.NewTransports(remote.Options{Calls: opts.Calls, MaxAnswer: maxAnswerBytes, Person: opts.Person != nil})}
 }
 
 // Connect returns a connection with settings that have passed Check, and reads
@@ -93,6 +94,7 @@ func (p *Pool) Connect(settings *Settings) (*Connection, error) {
 	}
 	sessions := newSessions(settings, client, p.tokens, p.now)
 	sessions.person, sessions.revokesLeases = p.person, p.revokes
+	sessions.calls, sessions.observed = p.calls, p.observed
 	return &Connection{client: client, sessions: sessions, transport: transport, now: p.now, release: release, warned: &p.warned}, nil
 }
 

@@ -39,6 +39,8 @@ type sessions struct {
 	person *Person // for methodPerson
 	// revokesLeases is Options.RevokeLeases.
 	revokesLeases bool
+	calls         *remote.Calls // which are told of logins, at what is observed
+	observed      string
 	now           func() time.Time
 
 	// lifetime ends, and work is waited for, on close. A login runs under it
@@ -173,11 +175,11 @@ func (s *sessions) fly(caller context.Context, slot *slot, under *flight, as ide
 	}
 	under.session, under.err = s.login(ctx, as)
 	under.isNew = under.session != nil
-	if under.err == nil {
-		return
-	}
-	if ctx.Err() != nil && !errors.Is(under.err, remote.ErrNoSlot) {
+	if under.err != nil && ctx.Err() != nil && !errors.Is(under.err, remote.ErrNoSlot) {
 		under.err = fault.Failf(fault.ErrUnavailable, "the login as %s took longer than %s", s.who(), loginTime)
+	}
+	if s.lifetime.Err() == nil {
+		s.calls.LoggedIn(caller, remote.Login{Identity: s.key(as), StoreType: s.observed, Method: s.auth.Method, Err: under.err})
 	}
 	if errors.Is(under.err, fault.ErrUnavailable) && current != nil && current.alive(s.now()) {
 		// What still works is used to its end.
