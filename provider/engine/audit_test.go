@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/audit"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/spec"
 	"github.com/lanyardhq/lanyard/provider/store"
 )
@@ -48,7 +50,7 @@ func trailOf(t *testing.T, b *bench, file string) (all []string) {
 			t.Fatalf("%v: %q", err, line)
 		}
 		text := fmt.Sprintf("%s %s %s/%s %s", r.Event, r.Result, r.Namespace, r.ServiceAccount, r.PodUID)
-		for _, field := range []string{r.Class, r.Store, r.StoreType, r.Key, r.Version, r.StoreVersion, r.Cause} {
+		for _, field := range []string{r.Class, r.Store, r.StoreType, r.Method, r.Key, r.Version, r.StoreVersion, r.Cause} {
 			if field != "" {
 				text += " " + field
 			}
@@ -143,6 +145,22 @@ type sealedMemory struct{ *Memory }
 func (sealedMemory) Name() string { return "sealed" }
 
 // A sealed value's key at its store is its ciphertext.
+// A login is recorded for whom it was made and under the store that it was made for; one of
+// the process itself is nobody's.
+func TestEachLoginHasARecord(t *testing.T) {
+	b, file := audited(t, nil)
+	ctx := remote.WithStore(t.Context(), "memory")
+	as := identity.Key{Cluster: "prod-eu", Namespace: "prod", ServiceAccount: "web"}
+	b.calls.LoggedIn(ctx, remote.Login{Identity: as, StoreType: "vault", Method: "kubernetes"})
+	b.calls.LoggedIn(ctx, remote.Login{Identity: as, StoreType: "vault", Method: "kubernetes", Err: fault.Failf(fault.ErrUnauthenticated, "login as role %q: refused", "web\n")})
+	b.calls.LoggedIn(t.Context(), remote.Login{Identity: identity.Key{Cluster: "prod-eu"}, StoreType: "aws", Method: "node webIdentity"})
+	wantTrail(t, trailOf(t, b, file),
+		"login ok prod/web  memory vault kubernetes",
+		`login unauthenticated prod/web  memory vault kubernetes login as role "web\n": refused`,
+		"login ok /  aws node webIdentity",
+	)
+}
+
 func TestNoRecordHasASealedText(t *testing.T) {
 	memory, file := NewMemory(), filepath.Join(t.TempDir(), "audit.log")
 	b := startWith(t, sealedMemory{memory}, memory, func(c *config.Config) {

@@ -37,6 +37,7 @@ type bench struct {
 	config   config.Config
 	registry *prometheus.Registry
 	trail    *audit.Log
+	calls    *remote.Calls
 	tracer   *tracing.Tracer
 	parsed   atomic.Int64                              // how many classes were parsed
 	taken    atomic.Int64                              // the most memory that mounts took
@@ -63,7 +64,7 @@ func startWith(t *testing.T, stores store.Type, memory *Memory, change func(*con
 		t.Fatal(err)
 	}
 	t.Cleanup(trail.Close)
-	b.trail = trail
+	b.trail, b.calls = trail, remote.NewCalls(1)
 	if b.tracer, err = tracing.New(tracing.Options{Settings: b.config.Tracing, Service: "lanyard", Node: "node-1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func startWith(t *testing.T, stores store.Type, memory *Memory, change func(*con
 			return b.classes[parameters["class"]], nil
 		}},
 		Types:   []store.Type{stores},
-		Calls:   remote.NewCalls(1),
+		Calls:   b.calls,
 		Metrics: b.registry,
 	})
 	if err != nil {

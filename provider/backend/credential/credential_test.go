@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lanyardhq/lanyard/provider/backend/credential"
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 )
@@ -358,6 +359,35 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		all.Wait()
 		if _, err := cache.Get(t.Context(), web, from.exchange); !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("after Close: error %v, want unavailable", err)
+		}
+	})
+}
+
+// Each exchange is told of once, however many wait for it.
+func TestEachExchangeIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []remote.Login
+		calls := remote.NewCalls(1)
+		calls.Logins = func(_ context.Context, login remote.Login) { told = append(told, login) }
+		cache := credential.New[string](credential.Options{Calls: calls, StoreType: "gcp"})
+		defer cache.Close()
+		from := &cloud{life: time.Hour, takes: time.Second}
+		key := web
+		key.Method = "workloadIdentity"
+		get := func() error {
+			_, err := cache.Get(t.Context(), key, from.exchange)
+			return err
+		}
+		var all sync.WaitGroup
+		for range 9 {
+			all.Go(func() { _ = get() })
+		}
+		all.Wait()
+		from.fail = fault.ErrDenied
+		time.Sleep(2 * time.Hour)
+		_ = get()
+		if len(told) != 2 || told[0].Identity != key.Identity || told[0].StoreType != "gcp" || told[0].Method != "workloadIdentity" || told[0].Err != nil || !errors.Is(told[1].Err, fault.ErrDenied) {
+			t.Errorf("told %+v", told)
 		}
 	})
 }

@@ -345,3 +345,40 @@ func TestLastUseOfATokenIsNeverMade(t *testing.T) {
 		}
 	}
 }
+
+// Each login is told of once, however many wait for it, and none that was not made.
+func TestEachLoginIsToldOf(t *testing.T) {
+	vault := deny(t)
+	var mu sync.Mutex
+	var told []remote.Login
+	calls := remote.NewCalls(4)
+	calls.Logins = func(ctx context.Context, login remote.Login) {
+		mu.Lock()
+		defer mu.Unlock()
+		if remote.StoreOf(ctx) != "main" {
+			t.Errorf("the login is for the store %q", remote.StoreOf(ctx))
+		}
+		told = append(told, login)
+	}
+	c := connect(t, NewPool(Options{Calls: calls, Observed: "vault"}), func(s *Settings) { s.Address = vault.URL })
+	as := identity.Identity{Namespace: "shop", ServiceAccount: "web", Tokens: map[string]identity.Token{"vault": {JWT: secret.NewString("x"), Expires: time.Now().Add(time.Hour)}}}
+	ctx := remote.WithStore(t.Context(), "main")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, _, err := c.Call(ctx, as, get); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	as.ServiceAccount, as.Tokens = "other", nil
+	if _, _, err := c.Call(ctx, as, get); err == nil {
+		t.Error("a pod without a token is let in")
+	}
+	c.Close()
+	if len(told) != 2 || told[0].Err != nil || told[0].StoreType != "vault" || told[0].Method != "kubernetes" || told[0].Identity.ServiceAccount != "web" ||
+		!errors.Is(told[1].Err, fault.ErrUnauthenticated) || told[1].Identity.ServiceAccount != "other" {
+		t.Errorf("told %+v", told)
+	}
+}
