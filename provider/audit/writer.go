@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,10 @@ func (w *writer) run() {
 	var pending []byte
 	var ends []int
 	for range w.wake {
-		if !w.settings.audit.Required {
+		if w.settings.audit.Required {
+			// Whoever is ready to run adds its record first: one write is for all of them.
+			runtime.Gosched()
+		} else {
 			w.gather()
 		}
 		pending, ends = w.round(pending, ends)
