@@ -16,6 +16,7 @@ require (
 	codeberg.org/go-fonts/dejavu v0.4.0
 	github.com/google/cel-go v0.26.0
 	github.com/google/go-containerregistry v0.22.1
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/lanyardhq/lanyard v0.0.0-00010101000000-000000000000
 	github.com/lanyardhq/lanyard/integration/conformance v0.0.0-00010101000000-000000000000
 	github.com/prometheus/client_golang v1.25.0

@@ -247,7 +247,7 @@ func (d dashboard) grafana() object {
 	return object{
 		"uid": d.uid, "title": d.title, "description": d.about, "tags": []string{"lanyard"},
 		"editable": true, "schemaVersion": 39, "refresh": "1m", "time": object{"from": "now-6h", "to": "now"},
-		"panels": panels,
+		"panels": panels, "annotations": object{"list": []object{}},
 		"templating": object{"list": []object{
 			{"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
 			variable("job", "label_values("+d.marker+", job)"),
@@ -280,6 +280,6 @@ func (p panel) grafana(insert *strings.Replacer) object {
 	return object{
 		"type": "timeseries", "title": p.title, "description": p.about, "datasource": datasource, "targets": targets,
 		"fieldConfig": object{"defaults": defaults, "overrides": []object{}},
-		"options":     object{"tooltip": object{"mode": "multi", "sort": "desc"}, "legend": object{"showLegend": true, "displayMode": "list", "placement": "bottom"}},
+		"options":     object{"tooltip": object{"mode": "multi", "sort": "desc"}, "legend": object{"showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": []string{}}},
 	}
 }
