@@ -183,7 +183,9 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	plugin := &kmsPlugin{flags: f, shutdown: shutdown, hangups: caught, reopen: trail.Reopen, server: kms.New(kms.Options{
 		Ring: file.Ring, Probe: f.probeInterval, PeerUIDs: uids, Metrics: kms.NewMetrics(registry), Audit: trail, Tracer: tracer,
 	})}
-	calls.Logins = plugin.server.LoggedIn
+	calls.Logins = func(_ context.Context, login remote.Login) {
+		plugin.server.LoggedIn(login.StoreType, login.Method, login.Err)
+	}
 	plugin.watcher = kmsring.NewWatcher(file, plugin.server.SetRing, registry)
 	defer func() { plugin.watcher.Ring().Close() }()
 	defer plugin.close()

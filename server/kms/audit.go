@@ -5,7 +5,6 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/audit"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
 )
 
 // record is that of one call; nil if there is none.
@@ -51,14 +50,14 @@ func (s *service) recorded(ctx context.Context, r *record, err error) error {
 	return nil
 }
 
-// LoggedIn records one login at a key service.
-func (s *Server) LoggedIn(_ context.Context, login remote.Login) {
+// LoggedIn records one login at a key service of a type, by a method, and why it failed.
+func (s *Server) LoggedIn(service, method string, err error) {
 	if !s.service.audit.On() {
 		return
 	}
-	r := audit.Record{Event: audit.Login, Result: word(login.Err), StoreType: login.StoreType, Method: login.Method}
-	if login.Err != nil {
-		r.Cause = bounded(login.Err.Error())
+	r := audit.Record{Event: audit.Login, Result: word(err), StoreType: service, Method: method}
+	if err != nil {
+		r.Cause = bounded(err.Error())
 	}
 	s.service.audit.Note(&r)
 }

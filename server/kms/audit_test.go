@@ -10,7 +10,6 @@ import (
 	kmsapi "k8s.io/kms/apis/v2"
 
 	"github.com/lanyardhq/lanyard/provider/audit"
-	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/kmsring/ringtest"
@@ -29,7 +28,7 @@ func TestEachCallHasARecord(t *testing.T) {
 	p.server.service.audit = log
 	p.probe()
 	p.probe()
-	p.server.LoggedIn(t.Context(), remote.Login{StoreType: "vault-transit", Method: "kubernetes"})
+	p.server.LoggedIn("vault-transit", "kubernetes", nil)
 	req := p.sealed("planted-seed")
 	p.opens(req, "planted-seed")
 	p.failing(fault.ErrDenied, ringtest.Decrypt)
