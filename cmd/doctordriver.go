@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -17,9 +18,9 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 		return
 	}
 	if version, ok := parseVersion(c.version); !ok {
-		n.unknown("Kubernetes", "", "its version %s cannot be read", message.Printable(c.version))
+		n.unknown("Kubernetes", noMend, "its version %s cannot be read", message.Printable(c.version))
 	} else if version[0] == 1 && version[1] < support.Kubernetes {
-		n.fail("Kubernetes", "upgrade the cluster", "%s is older than 1.%d, the oldest that is supported", c.version, support.Kubernetes)
+		n.fail("Kubernetes", mendWith("upgrade the cluster"), "%s is older than 1.%d, the oldest that is supported", c.version, support.Kubernetes)
 	} else {
 		n.ok("Kubernetes", "%s is supported", c.version)
 	}
@@ -28,11 +29,11 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 		version, ok := parseVersion(text)
 		switch {
 		case !ok:
-			n.unknown("driver", "kubectl get daemonset "+set.Metadata.Name+" -n "+set.Metadata.Namespace+" -o wide", "the tag of its image (%s) is no version", message.Printable(text))
+			n.unknown("driver", mendWith("kubectl get daemonset %s -n %s -o wide", set.Metadata.Name, set.Metadata.Namespace), "the tag of its image (%s) is no version", message.Printable(text))
 		case older(version, support.Driver):
-			n.fail("driver", "upgrade the driver", "%s is older than %s, the oldest that is supported", text, versionName(support.Driver))
+			n.fail("driver", mendWith("upgrade the driver"), "%s is older than %s, the oldest that is supported", text, versionName(support.Driver))
 		case older(version, support.DriverTested):
-			n.warn("driver", "upgrade the driver to "+versionName(support.DriverTested), "Lanyard is tested with %s, and this is %s", versionName(support.DriverTested), text)
+			n.warn("driver", mendWith("upgrade the driver to %s", versionName(support.DriverTested)), "Lanyard is tested with %s, and this is %s", versionName(support.DriverTested), text)
 		default:
 			n.ok("driver", "%s is supported", text)
 		}
@@ -45,12 +46,12 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 			}
 		}
 		if len(images) > 1 {
-			n.warn(release.name(), "kubectl rollout status daemonset/"+release.provider.Metadata.Name+" -n "+release.provider.Metadata.Namespace, "its pods run different images: %s", strings.Join(slices.Sorted(maps.Keys(images)), ", "))
+			n.warn(release.name(), mendWith("kubectl rollout status daemonset/%s -n %s", release.provider.Metadata.Name, release.provider.Metadata.Namespace), "its pods run different images: %s", strings.Join(slices.Sorted(maps.Keys(images)), ", "))
 		}
 		own, runs := thisBuild().Version, release.provider.Metadata.Labels["app.kubernetes.io/version"]
 		a, known := parseVersion(own)
 		if b, ok := parseVersion(runs); ok && known && a != b {
-			n.warn(release.name(), "use the program of the version that is installed", "%s is installed, and this is lanyard %s", runs, own)
+			n.warn(release.name(), mendWith("use the program of the version that is installed"), "%s is installed, and this is lanyard %s", runs, own)
 		} else {
 			n.ok(release.name(), "%s is installed", message.Printable(runs))
 		}
@@ -91,6 +92,15 @@ func driverVersion(set *doctorWorkload) string {
 	return ""
 }
 
+// audienceRequest is an entry of tokenRequests, as JSON.
+func audienceRequest(audience string) string {
+	text, err := json.Marshal(map[string]string{"audience": audience})
+	if err != nil {
+		return "" // a map of texts always can be
+	}
+	return string(text)
+}
+
 // csiDriver is what is looked at of the CSIDriver object.
 type csiDriver struct {
 	Metadata doctorMeta `json:"metadata"`
@@ -115,7 +125,7 @@ func (c *doctorCluster) driverObject() *csiDriver {
 
 const noDriver = "there is no CSIDriver " + driverName + ": the Secrets Store CSI driver is not installed"
 
-const installDriver = "helm install csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n kube-system; docs/install.md has its values"
+var installDriver = mendWith("helm install csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n kube-system; docs/install.md has its values")
 
 func (c *doctorCluster) checkDriverObject(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "csidrivers") {
@@ -129,11 +139,11 @@ func (c *doctorCluster) checkDriverObject(_ context.Context, n *doctorNotes) {
 	right := true
 	if object.Spec.PodInfo == nil || !*object.Spec.PodInfo {
 		right = false
-		n.fail("", "kubectl patch csidriver "+driverName+` --type merge -p '{"spec":{"podInfoOnMount":true}}'`, "podInfoOnMount is not true: the provider is not told whose volume it is, and refuses every mount")
+		n.fail("", mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"podInfoOnMount":true}}`), "podInfoOnMount is not true: the provider is not told whose volume it is, and refuses every mount")
 	}
 	if !slices.Contains(object.Spec.Modes, "Ephemeral") {
 		right = false
-		n.fail("", "install the driver anew: volumeLifecycleModes cannot be changed", "volumeLifecycleModes does not have Ephemeral: pods cannot name the driver in their volumes")
+		n.fail("", mendWith("install the driver anew: volumeLifecycleModes cannot be changed"), "volumeLifecycleModes does not have Ephemeral: pods cannot name the driver in their volumes")
 	}
 	if right {
 		n.ok("", "%s is as the driver needs it", driverName)
@@ -144,11 +154,11 @@ func (c *doctorCluster) checkTokens(_ context.Context, n *doctorNotes) {
 	c.each(n, []string{"csidrivers"}, func(r *doctorRelease) {
 		object := c.driverObject()
 		if object == nil {
-			n.unknown(r.name(), "", noDriver)
+			n.unknown(r.name(), noMend, noDriver)
 			return
 		}
 		if r.settings == nil {
-			n.unknown(r.name(), "", "not looked at: the configuration cannot be used (cluster-configuration)")
+			n.unknown(r.name(), noMend, "not looked at: the configuration cannot be used (cluster-configuration)")
 			return
 		}
 		passed := map[string]bool{}
@@ -157,11 +167,11 @@ func (c *doctorCluster) checkTokens(_ context.Context, n *doctorNotes) {
 		}
 		var requests []string
 		for _, audience := range slices.Sorted(maps.Keys(passed)) {
-			requests = append(requests, fmt.Sprintf(`{"audience":%q}`, audience))
+			requests = append(requests, audienceRequest(audience))
 		}
 		for _, audience := range slices.Sorted(maps.Keys(r.audiences)) {
 			if !passed[audience] {
-				requests = append(requests, fmt.Sprintf(`{"audience":%q}`, audience))
+				requests = append(requests, audienceRequest(audience))
 			}
 		}
 		if len(r.audiences) == 0 {
@@ -175,7 +185,7 @@ func (c *doctorCluster) checkTokens(_ context.Context, n *doctorNotes) {
 			case r.settings.Policy.TokenRequest:
 				n.ok(r.name(), "tokens for %s are asked for by the provider (policy.tokenRequest), as needed by %s", audience, who)
 			default:
-				n.fail(r.name(), fmt.Sprintf(`kubectl patch csidriver %s --type merge -p '{"spec":{"tokenRequests":[%s]}}'`, driverName, strings.Join(requests, ",")),
+				n.fail(r.name(), mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"tokenRequests":[`+strings.Join(requests, ",")+"]}}"),
 					"tokenRequests of the CSIDriver %s has no audience %s, which is needed by %s: they cannot log in", driverName, audience, who)
 			}
 		}
@@ -188,22 +198,22 @@ func (c *doctorCluster) checkRotation(_ context.Context, n *doctorNotes) {
 	}
 	object := c.driverObject()
 	if object == nil {
-		n.unknown("", "", noDriver)
+		n.unknown("", noMend, noDriver)
 		return
 	}
 	if object.Spec.Republish == nil || !*object.Spec.Republish {
-		n.fail("CSIDriver", "kubectl patch csidriver "+driverName+` --type merge -p '{"spec":{"requiresRepublish":true}}'`, "requiresRepublish is not true: the kubelet never asks again, so that changed values do not reach pods that run, and their tokens run out")
+		n.fail("CSIDriver", mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"requiresRepublish":true}}`), "requiresRepublish is not true: the kubelet never asks again, so that changed values do not reach pods that run, and their tokens run out")
 	} else {
 		n.ok("CSIDriver", "requiresRepublish is true")
 	}
 	drivers := c.drivers()
 	if len(drivers) == 0 {
-		n.unknown("driver", "kubectl get daemonsets -A", "no DaemonSet with the driver was found, so its flags are not known")
+		n.unknown("driver", mendWith("kubectl get daemonsets -A"), "no DaemonSet with the driver was found, so its flags are not known")
 	}
 	for _, set := range drivers {
 		on, given := argument(&set.Spec.Template.Spec, "enable-secret-rotation")
 		if !given || on != "true" {
-			n.fail(set.name(), "helm upgrade csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n "+set.Metadata.Namespace+" --reuse-values --set enableSecretRotation=true", "the driver runs without --enable-secret-rotation=true: changed values do not reach pods that run")
+			n.fail(set.name(), mendWith("helm upgrade csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n %s --reuse-values --set enableSecretRotation=true", set.Metadata.Namespace), "the driver runs without --enable-secret-rotation=true: changed values do not reach pods that run")
 			continue
 		}
 		interval, _ := argument(&set.Spec.Template.Spec, "rotation-poll-interval")
@@ -218,7 +228,7 @@ func (c *doctorCluster) checkDriver(_ context.Context, n *doctorNotes) {
 	drivers := c.drivers()
 	for _, set := range drivers {
 		if set.Status.Ready < set.Status.Desired {
-			n.fail(set.name(), "kubectl get pods -n "+set.Metadata.Namespace+" -o wide", "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)
+			n.fail(set.name(), mendWith("kubectl get pods -n %s -o wide", set.Metadata.Namespace), "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)
 			continue
 		}
 		n.ok(set.name(), "all of its %d pods are ready", set.Status.Desired)
@@ -264,7 +274,7 @@ func (c *doctorCluster) checkDirectory(_ context.Context, n *doctorNotes) {
 				n.ok(r.name(), "%s, where the driver looks by default", own)
 				return
 			}
-			n.unknown(r.name(), "", "sockets are in %s, and no DaemonSet tells where the driver looks", own)
+			n.unknown(r.name(), noMend, "sockets are in %s, and no DaemonSet tells where the driver looks", own)
 		}
 		for _, set := range drivers {
 			looks := driverDirectories(&set)
@@ -272,7 +282,7 @@ func (c *doctorCluster) checkDirectory(_ context.Context, n *doctorNotes) {
 				n.ok(r.name(), "%s, where %s looks", own, set.name())
 				continue
 			}
-			n.fail(r.name(), r.upgrade("socketDirectory="+looks[0]), "sockets are in %s, and the driver %s looks in %s alone: no mount reaches the provider", own, set.name(), strings.Join(looks, " and "))
+			n.fail(r.name(), r.upgrade("socketDirectory="+helmValue(looks[0])), "sockets are in %s, and the driver %s looks in %s alone: no mount reaches the provider", own, set.name(), strings.Join(looks, " and "))
 		}
 	})
 }

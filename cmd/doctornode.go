@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -188,14 +187,14 @@ func (d *doctorNode) checkConfiguration(_ context.Context, n *doctorNotes) {
 	case d.wrong != nil:
 		told := errorLines(d.wrong)
 		for _, line := range told {
-			n.fail("", "lanyard check --config "+d.config, "%s", line)
+			n.fail("", mendWith("lanyard check --config %s", d.config), "%s", line)
 		}
 	case d.config == "":
 		n.ok("", "the defaults: no file was given")
 	case d.onNode:
 		// The provider takes no file that others may change.
 		if _, err := config.LoadTrusted(d.config); err != nil {
-			n.fail("", "chmod go-w "+d.config, "%v", err)
+			n.fail("", mendWith("chmod go-w %s", d.config), "%v", err)
 			return
 		}
 		n.ok("", "%s has no problems", d.config)
@@ -247,10 +246,10 @@ func (d *doctorNode) checkHealth(ctx context.Context, n *doctorNotes) {
 		case !ok:
 			n.ok(place, "a store of type %s says nothing of its health; a login shows it", p.Type)
 		case d.unreached(p):
-			n.unknown(place, "", "not asked: the server was not reached (connection, tls)")
+			n.unknown(place, noMend, "not asked: the server was not reached (connection, tls)")
 		default:
 			if err := teller.Health(ctx); err != nil {
-				n.fail(place, "vault status", "%v", err)
+				n.fail(place, mendWith("vault status"), "%v", err)
 				return
 			}
 			n.ok(place, "it works")
@@ -262,16 +261,16 @@ func (d *doctorNode) checkLogins(ctx context.Context, n *doctorNotes) {
 	d.eachStore(n, func(place string, p *doctorStore) {
 		switch {
 		case d.unreached(p):
-			n.unknown(place, "", "not tried: the server was not reached (connection, tls)")
+			n.unknown(place, noMend, "not tried: the server was not reached (connection, tls)")
 		case len(p.Left) > 0:
-			n.unknown(place, "give doctor a class that uses the store", "not tried: %s is left to classes", strings.Join(p.Left, ", "))
+			n.unknown(place, mendWith("give doctor a class that uses the store"), "not tried: %s is left to classes", strings.Join(p.Left, ", "))
 		case !p.AsNode && len(p.Audiences) > 0 && !d.hasTokens:
-			n.unknown(place, fmt.Sprintf("kubectl create token SERVICEACCOUNT -n NAMESPACE --audience %s >token, and --token %s=token; or --kubeconfig with --namespace and --service-account", p.Audiences[0], p.Audiences[0]),
+			n.unknown(place, mendWith("kubectl create token SERVICEACCOUNT -n NAMESPACE --audience %s >token, and --token %s=token; or --kubeconfig with --namespace and --service-account", p.Audiences[0], p.Audiences[0]),
 				"not tried: no token of a pod's was given")
 		default:
 			err := p.Store.Login(ctx, d.pod)
 			if err != nil && len(p.Open) > 0 {
-				n.unknown(place, "give doctor a class that uses the store", "as the configuration has it, nobody is let in, and classes may give %s: %v", strings.Join(p.Open, ", "), err)
+				n.unknown(place, mendWith("give doctor a class that uses the store"), "as the configuration has it, nobody is let in, and classes may give %s: %v", strings.Join(p.Open, ", "), err)
 				return
 			}
 			if err != nil {
@@ -283,11 +282,11 @@ func (d *doctorNode) checkLogins(ctx context.Context, n *doctorNotes) {
 	})
 }
 
-func loginMend(p *doctorStore) string {
+func loginMend(p *doctorStore) doctorMend {
 	if p.Type == "vault" {
-		return "vault read auth/MOUNT/role/ROLE"
+		return mendWith("vault read auth/MOUNT/role/ROLE")
 	}
-	return "docs/stores says for each store what its login needs"
+	return mendWith("docs/stores says for each store what its login needs")
 }
 
 func (d *doctorNode) who(p *doctorStore) string {
@@ -304,13 +303,13 @@ func (d *doctorNode) checkAudiences(ctx context.Context, n *doctorNotes) {
 		case !ok || p.AsNode || len(p.Audiences) == 0:
 			n.ok(place, "no role of the store's decides that")
 		case d.unreached(p) || !d.hasTokens || len(p.Left) > 0:
-			n.unknown(place, "", "not tried: there was no login (login)")
+			n.unknown(place, noMend, "not tried: there was no login (login)")
 		default:
 			bound, err := binder.BindsAudience(ctx, d.pod)
-			mend := fmt.Sprintf("vault write auth/MOUNT/role/ROLE audience=%s, with the role's other fields", p.Audiences[0])
+			mend := mendWith("vault write auth/MOUNT/role/ROLE audience=%s, with the role's other fields", p.Audiences[0])
 			switch {
 			case err != nil:
-				n.unknown(place, "vault read auth/MOUNT/role/ROLE; its audience should be "+p.Audiences[0], "%v", err)
+				n.unknown(place, mendWith("vault read auth/MOUNT/role/ROLE; its audience should be %s", p.Audiences[0]), "%v", err)
 			case !bound:
 				n.warn(place, mend, "the role takes tokens of any audience, so that who is sent a token for another purpose can log in with it here")
 			default:
@@ -331,7 +330,7 @@ func (d *doctorNode) checkClasses(_ context.Context, n *doctorNotes) {
 		parameters := d.request(class).Parameters
 		if err := d.engine.Check(class.provider, parameters); err != nil {
 			for _, line := range errorLines(err) {
-				n.fail("class "+class.name, "lanyard check FILE --config "+d.config, "%s", line)
+				n.fail("class "+class.name, mendWith("lanyard check FILE --config %s", d.config), "%s", line)
 			}
 			continue
 		}
@@ -350,19 +349,19 @@ func (d *doctorNode) checkReads(ctx context.Context, n *doctorNotes) {
 		place := "class " + class.name
 		request := d.request(class)
 		if d.engine.Check(class.provider, request.Parameters) != nil {
-			n.unknown(place, "", "not read: the class has problems (classes)")
+			n.unknown(place, noMend, "not read: the class has problems (classes)")
 			continue
 		}
 		volume, err := d.engine.Mount(ctx, request)
 		if err != nil {
 			for _, line := range errorLines(err) {
-				n.fail(place, "lanyard mount FILE --config "+d.config+" shows the same", "%s", line)
+				n.fail(place, mendWith("lanyard mount FILE --config %s shows the same", d.config), "%s", line)
 			}
 			continue
 		}
 		n.ok(place, "all %s can be read", count(len(volume.Versions), "object"))
 		for _, absent := range volume.Absent {
-			n.warn(place, "", "optional object %s is left out: %s", message.Printable(absent.ID), absent.Reason)
+			n.warn(place, noMend, "optional object %s is left out: %s", message.Printable(absent.ID), absent.Reason)
 		}
 	}
 }
@@ -375,7 +374,7 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	file, err := loadRing(d.ring)
 	if err != nil {
 		for _, line := range errorLines(err) {
-			n.fail(d.ring, "lanyard kms check --ring "+d.ring, "%s", line)
+			n.fail(d.ring, mendWith("lanyard kms check --ring %s", d.ring), "%s", line)
 		}
 		return
 	}
@@ -384,7 +383,7 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	for _, entry := range file.Ring.Entries() {
 		tried := check.try(ctx, entry)
 		if tried.Problem != "" {
-			n.fail("key "+tried.Name, "lanyard kms check --ring "+d.ring, "%s", tried.Problem)
+			n.fail("key "+tried.Name, mendWith("lanyard kms check --ring %s", d.ring), "%s", tried.Problem)
 			continue
 		}
 		n.ok("key "+tried.Name, "%s at %s", tried.Result, tried.Service)
@@ -395,6 +394,6 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	if plugin := check.askPlugin(ctx); plugin.Running {
 		n.ok("plugin", "it is healthy at %s", plugin.Socket)
 	} else {
-		n.fail("plugin", "journalctl -u lanyard-kms, or kubectl logs of the static pod", "no healthy plugin at %s: %s", plugin.Socket, plugin.Note)
+		n.fail("plugin", mendWith("journalctl -u lanyard-kms, or kubectl logs of the static pod"), "no healthy plugin at %s: %s", plugin.Socket, plugin.Note)
 	}
 }

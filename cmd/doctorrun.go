@@ -55,10 +55,10 @@ type doctorNotes struct {
 	findings []doctorFinding
 }
 
-func (n *doctorNotes) add(result doctorResult, place, mend, format string, args ...any) {
+func (n *doctorNotes) add(result doctorResult, place string, mend doctorMend, format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	finding := doctorFinding{Check: n.check, Result: result, Place: place, Says: oneLine(fmt.Sprintf(format, args...)), Mend: mend}
+	finding := doctorFinding{Check: n.check, Result: result, Place: oneLine(place), Says: oneLine(fmt.Sprintf(format, args...)), Mend: oneLine(mend.text)}
 	if result != doctorOK {
 		finding.Page = "docs/doctor.md#" + n.check
 	}
@@ -66,18 +66,18 @@ func (n *doctorNotes) add(result doctorResult, place, mend, format string, args 
 }
 
 func (n *doctorNotes) ok(place, format string, args ...any) {
-	n.add(doctorOK, place, "", format, args...)
+	n.add(doctorOK, place, noMend, format, args...)
 }
 
-func (n *doctorNotes) warn(place, mend, format string, args ...any) {
+func (n *doctorNotes) warn(place string, mend doctorMend, format string, args ...any) {
 	n.add(doctorWarn, place, mend, format, args...)
 }
 
-func (n *doctorNotes) fail(place, mend, format string, args ...any) {
+func (n *doctorNotes) fail(place string, mend doctorMend, format string, args ...any) {
 	n.add(doctorFail, place, mend, format, args...)
 }
 
-func (n *doctorNotes) unknown(place, mend, format string, args ...any) {
+func (n *doctorNotes) unknown(place string, mend doctorMend, format string, args ...any) {
 	n.add(doctorUnknown, place, mend, format, args...)
 }
 
@@ -116,7 +116,7 @@ func runDoctorChecks[S any](ctx context.Context, checks []doctorCheck[S], on S, 
 			defer cancel()
 			runDoctorCheck(limited, check, on, found[i])
 			if len(found[i].findings) == 0 {
-				found[i].unknown("", "", "nothing was found out within %s; give more with --timeout", within)
+				found[i].unknown("", noMend, "nothing was found out within %s; give more with --timeout", within)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -136,7 +136,7 @@ func runDoctorChecks[S any](ctx context.Context, checks []doctorCheck[S], on S, 
 func runDoctorCheck[S any](ctx context.Context, check doctorCheck[S], on S, notes *doctorNotes) {
 	defer func() {
 		if r := recover(); r != nil {
-			notes.unknown("", "", "the check itself failed (%T); please report it", r)
+			notes.unknown("", noMend, "the check itself failed (%T); please report it", r)
 		}
 	}()
 	check.run(on, ctx, notes)
@@ -176,9 +176,9 @@ func (r *doctorReport) printText(w io.Writer) error {
 		if finding.Place != "" {
 			says = finding.Place + ": " + says
 		}
-		fmt.Fprintf(&text, "%-7s  %-*s  %s\n", finding.Result, width, finding.Check, says)
+		fmt.Fprintf(&text, "%-7s  %-*s  %s\n", finding.Result, width, finding.Check, oneLine(says))
 		if finding.Mend != "" {
-			fmt.Fprintf(&text, "%*s  mend: %s\n", 9+width, "", finding.Mend)
+			fmt.Fprintf(&text, "%*s  mend: %s\n", 9+width, "", oneLine(finding.Mend))
 		}
 	}
 	_, err := io.WriteString(w, text.String())
