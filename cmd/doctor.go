@@ -23,6 +23,7 @@ type doctorFlags struct {
 	kubeconfig, context string
 	timeout             time.Duration
 	bundle              string
+	release, driver     string // namespaces
 	output              string
 	pod                 podFlags
 	now                 func() time.Time
@@ -71,6 +72,8 @@ Exit codes: 0 nothing failed, 1 something did, 2 wrong flags, arguments or files
 	flags.StringVar(&f.kmsSocket, "kms-socket", defaultKMSSocket, "`PATH` of the KMS plugin's socket; @NAME for an abstract one")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "`TIME` that each check may take")
 	flags.StringVar(&f.bundle, "bundle", "", "a new `FILE` to write a support archive to (.tar.gz)")
+	flags.StringVar(&f.release, "release-namespace", "", "the `NAME` of the namespace that Lanyard is installed in (default: its DaemonSets are looked for in all)")
+	flags.StringVar(&f.driver, "driver-namespace", "", "the `NAME` of the namespace that the Secrets Store CSI driver is installed in (default: it is looked for in all)")
 	addKubeconfig(flags, &f.kubeconfig, &f.context)
 	f.pod.add(flags)
 	addTextOrJSON(c, &f.output)
@@ -83,6 +86,8 @@ func (f *doctorFlags) check(classes []string) error {
 	switch {
 	case f.timeout < 100*time.Millisecond || f.timeout > time.Hour:
 		return usagef("--timeout must be from 100ms to 1h")
+	case f.local() && (f.release != "" || f.driver != ""):
+		return usagef("--release-namespace and --driver-namespace are of a cluster, which is not looked at with --config or --ring")
 	case f.local():
 		return nil
 	case f.node:
@@ -188,10 +193,11 @@ func (f *doctorFlags) lookAtCluster(c *cobra.Command, _ []string, bundle *doctor
 	}
 	bar := newProgressBar(c.ErrOrStderr())
 	defer bar.end()
-	cluster := reader.read(c.Context(), func(done, total int) { bar.later("resources", done, total) })
-	report := newDoctorReport(judge(c.Context(), cluster, f.timeout))
+	cluster := doctorCluster{installed: doctorInstallers{namespace: f.release}, driver: doctorInstallers{namespace: f.driver}}
+	reader.read(c.Context(), &cluster, func(done, total int) { bar.later("resources", done, total) })
+	report := newDoctorReport(judge(c.Context(), &cluster, f.timeout))
 	if bundle != nil {
-		bundle.addCluster(c.Context(), reader, cluster)
+		bundle.addCluster(c.Context(), reader, &cluster)
 	}
 	return report, nil
 }

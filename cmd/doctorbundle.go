@@ -3,7 +3,6 @@ package cmd
 import (
 	"archive/tar"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,13 +10,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	surrogates "unicode/utf16"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 )
 
@@ -27,7 +25,9 @@ type doctorBundle struct {
 	path   string
 	file   *os.File
 	redact *redactor
-	texts  map[string]string
+	parts  map[string]func() string // each makes its text clean
+	bytes  int                      // of all texts
+	cut    []string                 // what is not whole, and why
 	done   bool
 }
 
@@ -41,7 +41,7 @@ func createBundle(path string) (*doctorBundle, error) {
 	case err != nil:
 		return nil, usagef("--bundle: %w", unnamed(path, err))
 	}
-	return &doctorBundle{path: path, file: file, redact: newRedactor(), texts: map[string]string{}}, nil
+	return &doctorBundle{path: path, file: file, redact: newRedactor(), parts: map[string]func() string{}}, nil
 }
 
 // abandon removes the file unless it is whole.
@@ -53,31 +53,130 @@ func (b *doctorBundle) abandon() {
 	_ = os.Remove(b.path) //nolint:errcheck // nothing can be done
 }
 
-// add adds a text.
-func (b *doctorBundle) add(name, text string) { b.texts[name] = text }
+// The bounds of an archive: what one part of it has, all of them, and how many are told of
+// that were cut.
+const (
+	maxBundlePart  = 1 << 20
+	maxBundleBytes = 24 << 20
+	maxBundleCut   = 200
+)
 
-// addJSON adds a value as JSON.
-func (b *doctorBundle) addJSON(name string, value any) {
+// full says that an archive has no room for more.
+func (b *doctorBundle) full() bool { return b.bytes >= maxBundleBytes }
+
+// note tells of what is not whole.
+func (b *doctorBundle) note(format string, args ...any) {
+	if len(b.cut) < maxBundleCut {
+		b.cut = append(b.cut, fmt.Sprintf(format, args...))
+	} else if len(b.cut) == maxBundleCut {
+		b.cut = append(b.cut, "further parts are not named here")
+	}
+}
+
+// add adds a text, which clean makes fit for it at the end.
+func (b *doctorBundle) add(name, text string, clean func(text string) string) {
+	if len(text) > maxBundlePart {
+		text = text[:strings.LastIndexByte(text[:maxBundlePart], '\n')+1]
+		b.note("%s: cut after %d bytes", name, len(text))
+	}
+	if b.bytes+len(text) > maxBundleBytes {
+		b.note("%s: left out, because the archive has %d bytes already", name, b.bytes)
+		return
+	}
+	b.bytes += len(text)
+	b.parts[name] = func() string { return clean(text) }
+}
+
+// addYAML adds a text of which the layout says what stays.
+func (b *doctorBundle) addYAML(name, text string, of *layout) {
+	b.add(name, b.redact.yaml(text, of), b.redact.values)
+}
+
+// freeText is a text in a view that is cleaned as such.
+type freeText string
+
+// addView adds a view: maps, lists and texts of what is known to be plain, and free texts.
+func (b *doctorBundle) addView(name string, view any) {
+	size, err := json.Marshal(view)
+	if err != nil || len(size) > maxBundlePart || b.bytes+len(size) > maxBundleBytes {
+		b.note("%s: left out, because it has %d bytes", name, len(size))
+		return
+	}
+	b.bytes += len(size)
+	b.parts[name] = func() string { return jsonText(b.redact.view(view)) }
+}
+
+// view cleans the texts of a view.
+func (r *redactor) view(view any) any {
+	switch view := view.(type) {
+	case freeText:
+		return r.text(string(view))
+	case string:
+		return r.values(view)
+	case []any:
+		list := make([]any, 0, len(view))
+		for _, item := range view {
+			list = append(list, r.view(item))
+		}
+		return list
+	case map[string]any:
+		fields := make(map[string]any, len(view))
+		for name, value := range view {
+			fields[name] = r.view(value)
+		}
+		return fields
+	}
+	return view
+}
+
+// jsonText is a value as JSON that shows in a terminal what it is.
+func jsonText(value any) string {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
-		text = []byte(err.Error())
+		return err.Error() + "\n"
 	}
-	b.add(name, string(text)+"\n")
+	return escapeHidden(string(text)) + "\n"
 }
+
+// escapeHidden escapes in JSON what terminals act on and people do not see: control
+// characters, also those above ASCII, and marks that turn the direction of text.
+func escapeHidden(text string) string {
+	if !strings.ContainsFunc(text, isHidden) {
+		return text
+	}
+	var clean strings.Builder
+	for _, r := range text {
+		if !isHidden(r) {
+			clean.WriteRune(r)
+			continue
+		}
+		for _, unit := range surrogates.AppendRune(nil, r) {
+			fmt.Fprintf(&clean, `\u%04x`, unit)
+		}
+	}
+	return clean.String()
+}
+
+func isHidden(r rune) bool { return r > '~' && !unicode.IsPrint(r) }
 
 // finish writes the archive.
 func (b *doctorBundle) finish(report *doctorReport) error {
-	b.addJSON("doctor.json", report)
-	var text strings.Builder
-	if err := report.printText(&text); err != nil {
-		return err
+	clean := b.redact.report(report)
+	b.parts["doctor.json"] = func() string { return jsonText(clean) }
+	b.parts["doctor.txt"] = func() string {
+		var text strings.Builder
+		_ = clean.printText(&text) //nolint:errcheck // a builder takes all
+		return text.String()
 	}
-	b.add("doctor.txt", text.String())
-	b.addJSON("version.json", thisBuild())
+	b.parts["version.json"] = func() string { return jsonText(thisBuild()) }
+	if b.cut == nil {
+		b.cut = []string{"nothing was cut or left out for its size"}
+	}
+	b.parts["cut.txt"] = func() string { return b.redact.text(strings.Join(b.cut, "\n") + "\n") }
 	packed := gzip.NewWriter(b.file)
 	archive := tar.NewWriter(packed)
-	for _, name := range slices.Sorted(maps.Keys(b.texts)) {
-		content := []byte(b.redact.text(b.texts[name]))
+	for _, name := range slices.Sorted(maps.Keys(b.parts)) {
+		content := []byte(b.parts[name]())
 		header := &tar.Header{Name: "lanyard-support/" + name, Mode: 0o600, Size: int64(len(content)), ModTime: time.Unix(0, 0)}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
@@ -95,171 +194,55 @@ func (b *doctorBundle) finish(report *doctorReport) error {
 	return nil
 }
 
+// maxBundleFindings is more than there are findings of a cluster with a thousand nodes.
+const maxBundleFindings = 20000
+
+// report is a report of which every text is cleaned.
+func (r *redactor) report(report *doctorReport) *doctorReport {
+	clean := *report
+	clean.Findings = slices.Clone(report.Findings[:min(len(report.Findings), maxBundleFindings)])
+	for i := range clean.Findings {
+		finding := &clean.Findings[i]
+		finding.Place, finding.Says, finding.Mend = r.text(finding.Place), r.text(finding.Says), r.text(finding.Mend)
+	}
+	return &clean
+}
+
 // addNode adds what was found on one machine.
 func (b *doctorBundle) addNode(d *doctorNode) {
 	if d.config != "" {
 		text, err := readFile(d.config)
 		if err != nil {
-			b.add("configuration.yaml", err.Error())
+			b.add("configuration.yaml", err.Error(), b.redact.text)
 		} else {
-			b.add("configuration.yaml", b.redact.yaml(string(text)))
+			b.addYAML("configuration.yaml", string(text), configLayout)
 		}
 	}
 	for _, class := range d.classes {
-		b.add("classes/"+safeName(class.name)+".yaml", b.class(class.namespace, class.name, class.provider, class.parameters))
+		b.addClass("classes/", class.namespace, class.name, class.provider, class.parameters)
 	}
 }
 
-// class is a class without what could be a secret.
-func (b *doctorBundle) class(namespace, name, provider string, parameters map[string]string) string {
-	b.redact.keep(name)
+// addClass adds a class without what could be a secret.
+func (b *doctorBundle) addClass(below, namespace, name, provider string, parameters map[string]string) {
 	text, err := yaml.Marshal(map[string]any{
 		"metadata": map[string]string{"namespace": namespace, "name": name},
 		"spec":     map[string]any{"provider": provider, "parameters": parameters},
 	})
-	if err != nil {
-		return err.Error()
-	}
-	var plain strings.Builder
-	fmt.Fprintf(&plain, "# class %s/%s of provider %s\n", namespace, name, provider)
-	plain.WriteString(b.redact.yaml(string(text)))
-	return plain.String()
-}
-
-// safeName is a name of an object as part of a file's name.
-func safeName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '/' || r == '\\' || r == 0 {
-			return '-'
-		}
-		return r
-	}, name)
-}
-
-// The bounds of what an archive has of a cluster.
-const (
-	bundleLogLines = 2000
-	bundleLogBytes = 1 << 20
-	bundleLogPods  = 30
-	bundleObjects  = 2000
-)
-
-// addCluster adds what was found in a cluster.
-func (b *doctorBundle) addCluster(ctx context.Context, reader *clusterReader, c *doctorCluster) {
-	b.addJSON("cluster.json", map[string]any{"kubernetes": c.version, "driver": c.driverObject(), "nodes": len(c.driverNodes())})
-	for _, node := range c.driverNodes() {
-		b.redact.keep(node)
-	}
-	var drivers []any
-	for _, set := range c.drivers() {
-		b.addPlain(&set.Spec.Template.Spec)
-		drivers = append(drivers, map[string]any{"name": set.name(), "spec": set.Spec.Template.Spec, "status": set.Status})
-	}
-	b.addJSON("drivers.json", drivers)
-	for i, class := range listed[clusterClass](c, "secretproviderclasses") {
-		if i < bundleObjects && c.mayBeOwn(class.Metadata.Namespace, class.Metadata.Name) {
-			b.add("classes/"+safeName(class.Metadata.Namespace)+"/"+safeName(class.Metadata.Name)+".yaml", b.class(class.Metadata.Namespace, class.Metadata.Name, class.Spec.Provider, class.Spec.Parameters))
-		}
-	}
-	b.addJSON("events.json", listed[doctorEvent](c, "events"))
-	b.addStatuses(ctx, reader)
-	for _, release := range c.releases {
-		b.addRelease(ctx, reader, release)
-	}
-}
-
-// addStatuses adds what pods show of their volumes: names, and versions, from which nobody
-// learns a value.
-func (b *doctorBundle) addStatuses(ctx context.Context, reader *clusterReader) {
-	items, err := reader.list(ctx, statusResource, "", meta.ListOptions{})
-	if err != nil {
-		b.add("podstatuses.json", err.Error())
+	if err != nil || len(text) > maxBundleClass {
+		b.note("a class in %s: left out, because it has %d bytes", below, len(text))
 		return
 	}
-	var statuses []podStatus
-	for i := range items[:min(len(items), bundleObjects)] {
-		var status podStatus
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(items[i].Object, &status) == nil {
-			for _, object := range status.Status.Objects {
-				b.redact.keep(object.Version)
-			}
-			statuses = append(statuses, status)
-		}
-	}
-	b.addJSON("podstatuses.json", statuses)
+	b.addYAML(below+b.fileName(name)+".yaml", string(text), classLayout)
 }
 
-func (b *doctorBundle) addRelease(ctx context.Context, reader *clusterReader, r *doctorRelease) {
-	below := "releases/" + safeName(r.provider.Metadata.Namespace) + "-" + safeName(r.helm()) + "/"
-	b.add(below+"configuration.yaml", b.redact.yaml(r.configText))
-	logs := 0
-	for _, part := range slices.Sorted(maps.Keys(r.pods)) {
-		pods := r.pods[part]
-		for i := range pods {
-			pod := &pods[i]
-			b.redact.keep(pod.Metadata.Name)
-			for name, value := range pod.Metadata.Annotations {
-				pod.Metadata.Annotations[name] = b.redact.take(value)
-			}
-			b.addPlain(&pod.Spec)
-			if logs++; logs > bundleLogPods {
-				continue
-			}
-			for _, container := range pod.Spec.Containers {
-				for _, previous := range []string{"", "&previous=true"} {
-					text, _, err := reader.get(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/log?container=%s&tailLines=%d&limitBytes=%d%s",
-						pod.Metadata.Namespace, pod.Metadata.Name, container.Name, bundleLogLines, bundleLogBytes, previous))
-					switch {
-					case err == nil && previous != "":
-						b.add(below+"logs/"+pod.Metadata.Name+"-"+container.Name+".previous.log", text)
-					case err == nil:
-						b.add(below+"logs/"+pod.Metadata.Name+"-"+container.Name+".log", text)
-					case previous == "":
-						b.add(below+"logs/"+pod.Metadata.Name+"-"+container.Name+".log", err.Error())
-					}
-				}
-			}
-		}
-	}
-	b.addJSON(below+"pods.json", r.pods)
-	for pod, read := range r.metrics {
-		if read.err != nil {
-			read.text = read.err.Error()
-		}
-		b.add(below+"metrics/"+pod+".txt", read.text)
-	}
-}
+// maxBundleClass is more than most classes have, in bytes.
+const maxBundleClass = 64 << 10
 
-// ownFlags are the flags of the parts that run in a cluster, whose values hold no secret.
-func ownFlags() map[string]bool {
-	known := map[string]bool{}
-	for _, c := range []*cobra.Command{newServe(), newSync(), newInject(), newAgent(), newKMS()} {
-		c.Flags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+// fileName is a name of an object as part of a file's name.
+func (b *doctorBundle) fileName(name string) string {
+	if !isName(name) || strings.ContainsAny(name, `/\:`) || strings.Trim(name, ".") == "" {
+		return "unnamed-" + strconv.Itoa(len(b.parts))
 	}
-	for name := range strings.FieldsSeq("endpoint nodeid provider-volume additional-provider-volume-paths enable-secret-rotation rotation-poll-interval metrics-addr log-format-json") {
-		known[name] = true
-	}
-	return known
-}
-
-// addPlain leaves of a pod's containers what is known to be plain: of the environment the
-// names, and of arguments those of known flags.
-func (b *doctorBundle) addPlain(spec *doctorPodSpec) {
-	known := ownFlags()
-	for i := range spec.Containers {
-		container := &spec.Containers[i]
-		b.redact.keep(container.Image)
-		for j := range container.Env {
-			container.Env[j].Value = b.redact.take(container.Env[j].Value)
-		}
-		for j, arg := range container.Args {
-			name, value, has := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-			switch {
-			case has && !known[name]:
-				container.Args[j] = "--" + name + "=" + b.redact.take(value)
-			case !has && !strings.HasPrefix(arg, "-") && j > 0:
-				container.Args[j] = b.redact.take(arg)
-			}
-		}
-	}
+	return b.redact.values(name)
 }

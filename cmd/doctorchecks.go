@@ -55,7 +55,7 @@ func (c *doctorCluster) each(n *doctorNotes, lists []string, look func(r *doctor
 		return
 	}
 	if len(c.releases) == 0 {
-		n.unknown("", noMend, "not looked at: Lanyard is not installed (provider)")
+		n.unknown("", noMend, "not looked at: no installation of Lanyard's is known (provider)")
 	}
 	for _, release := range c.releases {
 		look(release)
@@ -90,7 +90,15 @@ func (c *doctorCluster) checkProvider(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "daemonsets", "csinodes") {
 		return
 	}
-	if len(c.releases) == 0 {
+	c.installed.tellOthers(n, "Lanyard", mendWith("give --release-namespace if one is"))
+	switch {
+	case len(c.releases) == 0 && len(c.installed.others) > 0:
+		n.unknown("", mendWith("give --release-namespace, the namespace that Lanyard is installed in"), "whether Lanyard is installed is not known")
+		return
+	case len(c.releases) == 0 && c.installed.namespace != "":
+		n.fail("", installLanyard, "no DaemonSet with the label %s is in namespace %s: Lanyard is not installed there", partOfLanyard, c.installed.namespace)
+		return
+	case len(c.releases) == 0:
 		n.fail("", installLanyard, "no DaemonSet with the label %s is in the cluster: Lanyard is not installed", partOfLanyard)
 		return
 	}

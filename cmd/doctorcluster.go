@@ -1,13 +1,13 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +33,23 @@ type doctorCluster struct {
 	date, at time.Time
 	now      time.Time
 	lists    map[string]*doctorList
-	releases []*doctorRelease
+	// installed and driver are the DaemonSets of Lanyard and of the driver.
+	installed, driver doctorInstallers
+	releases          []*doctorRelease
+	waiting           waitingPods
+	providerOf        map[string]string // of each class
+	providerOnce      sync.Once
+}
+
+// classes are the providers of the classes, by namespace and name.
+func (c *doctorCluster) classes() map[string]string {
+	c.providerOnce.Do(func() {
+		c.providerOf = map[string]string{}
+		for _, class := range listed[clusterClass](c, "secretproviderclasses") {
+			c.providerOf[class.Metadata.Namespace+"/"+class.Metadata.Name] = class.Spec.Provider
+		}
+	})
+	return c.providerOf
 }
 
 // doctorResources are what doctor lists in a cluster. docs/doctor.md has the role that
@@ -85,7 +101,10 @@ func openClusterReader(cluster *clusterClient, within time.Duration, now func() 
 }
 
 // maxClusterText is the most of a log or of metrics that is read, in bytes.
-const maxClusterText = 4 << 20
+const maxClusterText = maxBundlePart
+
+// cutNote ends what was longer.
+const cutNote = "[cut here: it is longer]"
 
 // get reads a path of the API server.
 func (r *clusterReader) get(ctx context.Context, path string) (text string, date time.Time, err error) {
@@ -107,6 +126,9 @@ func (r *clusterReader) get(ctx context.Context, path string) (text string, date
 	}
 	defer resp.Body.Close() //nolint:errcheck // it is only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxClusterText))
+	if len(body) == maxClusterText {
+		body = append(body[:bytes.LastIndexByte(body[:maxClusterText-len(cutNote)-1], '\n')+1], cutNote+"\n"...)
+	}
 	date, _ = http.ParseTime(resp.Header.Get("Date")) //nolint:errcheck // zero says that it is not known
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%d %s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), message.Excerpt(string(body)))
@@ -114,12 +136,12 @@ func (r *clusterReader) get(ctx context.Context, path string) (text string, date
 	return string(body), date, err
 }
 
-// read reads all that the checks look at. step is told what is done.
-func (r *clusterReader) read(ctx context.Context, step func(done, total int)) *doctorCluster {
-	c := &doctorCluster{server: r.base.Host, now: r.now(), lists: map[string]*doctorList{}}
+// read reads all that the checks look at into c. step is told what is done.
+func (r *clusterReader) read(ctx context.Context, c *doctorCluster, step func(done, total int)) {
+	c.server, c.now, c.lists = r.base.Host, r.now(), map[string]*doctorList{}
 	text, date, err := r.get(ctx, "/version")
 	if c.unreachable = err; err != nil {
-		return c
+		return
 	}
 	c.date, c.at, c.version = date, r.now(), jsonField(text, "gitVersion")
 	var (
@@ -143,11 +165,12 @@ func (r *clusterReader) read(ctx context.Context, step func(done, total int)) *d
 		})
 	}
 	_ = group.Wait() //nolint:errcheck // nothing returns one
+	r.findInstallers(ctx, c)
 	c.findReleases()
 	for _, release := range c.releases {
-		r.readRelease(ctx, c, release)
+		r.readRelease(ctx, release)
 	}
-	return c
+	r.findWaiting(ctx, c)
 }
 
 // list lists what is in all namespaces, or in one.
@@ -188,73 +211,4 @@ func (c *doctorCluster) unlisted(list string) error {
 		return errors.New("it was not read")
 	}
 	return c.lists[list].err
-}
-
-// doctorEvent is what is looked at of an event.
-type doctorEvent struct {
-	Message  string     `json:"message"`
-	Involved doctorMeta `json:"involvedObject"`
-	Last     string     `json:"lastTimestamp"`
-	Count    int64      `json:"count"`
-}
-
-// maxDoctorPods is how many pods that do not mount are looked at.
-const maxDoctorPods = 50
-
-// ownEvents leaves of the events those of pods that are there, and that mount a class of
-// a release.
-func (r *clusterReader) ownEvents(ctx context.Context, c *doctorCluster) {
-	list := c.lists["events"]
-	if list == nil {
-		return
-	}
-	own := map[string]bool{}
-	left := list.items[:0]
-	for _, item := range list.items {
-		var event doctorEvent
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &event) != nil || event.Involved.Kind != "Pod" {
-			continue
-		}
-		pod := event.Involved.Namespace + "/" + event.Involved.Name
-		is, known := own[pod]
-		if !known && len(own) < maxDoctorPods {
-			is = r.mountsOwn(ctx, c, event.Involved.Namespace, event.Involved.Name)
-			own[pod] = is
-		}
-		if is {
-			left = append(left, item)
-		}
-	}
-	list.items = left
-}
-
-// mountsOwn says whether a pod is there, does not run, and mounts a class of a release.
-func (r *clusterReader) mountsOwn(ctx context.Context, c *doctorCluster, namespace, name string) bool {
-	ctx, cancel := context.WithTimeout(ctx, r.within)
-	defer cancel()
-	object, err := r.objects.Resource(podResource).Namespace(namespace).Get(ctx, name, meta.GetOptions{})
-	if err != nil {
-		return !apierrors.IsNotFound(err)
-	}
-	var pod doctorPod
-	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pod) != nil || pod.Status.Phase != "Pending" {
-		return false
-	}
-	for _, volume := range pod.Spec.Volumes {
-		if volume.CSI != nil && volume.CSI.Driver == driverName {
-			return c.mayBeOwn(namespace, volume.CSI.Attributes["secretProviderClass"])
-		}
-	}
-	// A part of Lanyard itself whose Secret or ConfigMap is missing.
-	return slices.ContainsFunc(c.releases, func(of *doctorRelease) bool { return of.provider.Metadata.Namespace == namespace })
-}
-
-// mayBeOwn is false of a class of another provider.
-func (c *doctorCluster) mayBeOwn(namespace, name string) bool {
-	for _, class := range listed[clusterClass](c, "secretproviderclasses") {
-		if class.Metadata.Namespace == namespace && class.Metadata.Name == name {
-			return slices.ContainsFunc(c.releases, func(of *doctorRelease) bool { return slices.Contains(of.dialects, class.Spec.Provider) })
-		}
-	}
-	return true // there is no such class, which is what is wrong
 }

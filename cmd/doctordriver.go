@@ -60,23 +60,18 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 
 func versionName(v [3]int) string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
-// drivers are the DaemonSets of the Secrets Store CSI driver: what the projects and the
+// isDriver says that a DaemonSet looks like the Secrets Store CSI driver: what the projects and the
 // clouds install has a container of this name, or an image of the driver's.
 // https://github.com/kubernetes-sigs/secrets-store-csi-driver/blob/v1.6.0/deploy/secrets-store-csi-driver.yaml
-func (c *doctorCluster) drivers() (found []doctorWorkload) {
-	for _, set := range listed[doctorWorkload](c, "daemonsets") {
-		if set.Metadata.Labels["app.kubernetes.io/part-of"] == "lanyard" {
-			continue
-		}
-		for _, container := range set.Spec.Template.Spec.Containers {
-			if container.Name == "secrets-store" && slices.ContainsFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--endpoint") }) || strings.Contains(container.Image, "csi-secrets-store/driver") {
-				found = append(found, set)
-				break
-			}
-		}
-	}
-	return found
+func (w *doctorWorkload) isDriver() bool {
+	return w.Metadata.Labels["app.kubernetes.io/part-of"] != "lanyard" && slices.ContainsFunc(w.Spec.Template.Spec.Containers, func(of doctorContainer) bool {
+		return of.Name == "secrets-store" && slices.ContainsFunc(of.Args, func(arg string) bool { return strings.HasPrefix(arg, "--endpoint") }) ||
+			strings.Contains(of.Image, "csi-secrets-store/driver")
+	})
 }
+
+// drivers are the DaemonSets of the driver.
+func (c *doctorCluster) drivers() []doctorWorkload { return c.driver.taken }
 
 // driverVersion is the tag of the driver's image.
 func driverVersion(set *doctorWorkload) string {
@@ -226,6 +221,7 @@ func (c *doctorCluster) checkDriver(_ context.Context, n *doctorNotes) {
 		return
 	}
 	drivers := c.drivers()
+	c.driver.tellOthers(n, "the driver", mendWith("give --driver-namespace if one is"))
 	for _, set := range drivers {
 		if set.Status.Ready < set.Status.Desired {
 			n.fail(set.name(), mendWith("kubectl get pods -n %s -o wide", set.Metadata.Namespace), "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)

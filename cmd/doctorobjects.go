@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -144,7 +147,9 @@ type doctorClass struct {
 type doctorRight struct {
 	account, verb, group, resource, subresource, name, namespace, why string
 	allowed                                                           bool
-	err                                                               error
+	// bound says that a RoleBinding names the namespace, which whoever has it may make.
+	bound bool
+	err   error
 }
 
 func (r *doctorRight) String() string {
@@ -173,13 +178,23 @@ func argument(spec *doctorPodSpec, flag string) (string, bool) {
 	return "", false
 }
 
+// isProvider says that a DaemonSet looks like the chart's.
+func (w *doctorWorkload) isProvider() bool {
+	return w.Metadata.Labels["app.kubernetes.io/part-of"] == "lanyard" && w.Metadata.Labels["app.kubernetes.io/component"] == "provider"
+}
+
+// selector chooses the workload's pods.
+func (w *doctorWorkload) selector() string {
+	var selector []string
+	for _, label := range slices.Sorted(maps.Keys(w.Spec.Selector.MatchLabels)) {
+		selector = append(selector, label+"="+w.Spec.Selector.MatchLabels[label])
+	}
+	return strings.Join(selector, ",")
+}
+
 // pods are those of a workload.
 func (r *clusterReader) pods(ctx context.Context, of *doctorWorkload) ([]doctorPod, error) {
-	var selector []string
-	for _, label := range slices.Sorted(maps.Keys(of.Spec.Selector.MatchLabels)) {
-		selector = append(selector, label+"="+of.Spec.Selector.MatchLabels[label])
-	}
-	items, err := r.list(ctx, podResource, of.Metadata.Namespace, meta.ListOptions{LabelSelector: strings.Join(selector, ",")})
+	items, err := r.list(ctx, podResource, of.Metadata.Namespace, meta.ListOptions{LabelSelector: of.selector()})
 	var pods []doctorPod
 	for i := range items {
 		var pod doctorPod
@@ -193,11 +208,15 @@ func (r *clusterReader) pods(ctx context.Context, of *doctorWorkload) ([]doctorP
 // metrics reads the metrics of a pod through the API server.
 func (r *clusterReader) metrics(ctx context.Context, of *doctorWorkload, pod *doctorPod) (string, error) {
 	address, _ := argument(&of.Spec.Template.Spec, "admin-address")
-	_, port, ok := strings.Cut(address, ":")
-	if !ok {
-		return "", errors.New("it has no --admin-address")
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", errors.New("it has no --admin-address with a port")
 	}
-	text, _, err := r.get(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%s/proxy/metrics", pod.Metadata.Namespace, pod.Metadata.Name, port))
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return "", errors.New("the port of its --admin-address is no number from 1 to 65535")
+	}
+	text, _, err := r.get(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy/metrics", url.PathEscape(pod.Metadata.Namespace), url.PathEscape(pod.Metadata.Name), number))
 	return text, err
 }
 

@@ -126,35 +126,6 @@ func (c *doctorCluster) checkClasses(_ context.Context, n *doctorNotes) {
 	})
 }
 
-func (c *doctorCluster) checkPods(_ context.Context, n *doctorNotes) {
-	if !c.needs(n, "events") {
-		return
-	}
-	type key struct{ namespace, name string }
-	newest := map[key]doctorEvent{}
-	for _, event := range listed[doctorEvent](c, "events") {
-		at := key{event.Involved.Namespace, event.Involved.Name}
-		if before, ok := newest[at]; !ok || before.Last < event.Last {
-			newest[at] = event
-		}
-	}
-	for _, at := range slices.SortedFunc(maps.Keys(newest), func(a, b key) int { return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name) }) {
-		n.fail("pod "+at.namespace+"/"+at.name, mendWith("kubectl describe pod %s -n %s", at.name, at.namespace), "%s", mountCause(newest[at].Message))
-	}
-	if len(newest) == 0 {
-		n.ok("", "no pod waits for its secrets")
-	}
-}
-
-// mountCause is an event's text without what the kubelet and the driver say before the
-// provider's own.
-func mountCause(text string) string {
-	if at := strings.LastIndex(text, " desc = "); at >= 0 {
-		return text[at+len(" desc = "):]
-	}
-	return text
-}
-
 // jsonField is a text of a JSON object.
 func jsonField(text, field string) string {
 	var fields map[string]any

@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,11 +41,8 @@ type doctorRelease struct {
 // findReleases finds the chart's installations.
 func (c *doctorCluster) findReleases() {
 	deployments := listed[doctorWorkload](c, "deployments")
-	for _, set := range listed[doctorWorkload](c, "daemonsets") {
+	for _, set := range c.installed.taken {
 		labels := set.Metadata.Labels
-		if labels["app.kubernetes.io/part-of"] != "lanyard" || labels["app.kubernetes.io/component"] != "provider" {
-			continue
-		}
 		release := &doctorRelease{provider: set, pods: map[string][]doctorPod{}, metrics: map[string]doctorText{}, secrets: map[string]error{}, audiences: map[string][]string{}}
 		for i := range deployments {
 			of := &deployments[i]
@@ -176,7 +174,7 @@ func (r *doctorRelease) needRights(c *doctorCluster) {
 		}
 		if r.settings.Policy.TokenRequest {
 			for _, where := range r.boundIn(c, "provider") {
-				need(doctorRight{account: of, verb: "create", resource: "serviceaccounts", subresource: "token", namespace: where, why: "policy.tokenRequest"})
+				need(doctorRight{account: of, verb: "create", resource: "serviceaccounts", subresource: "token", namespace: where, bound: where != "", why: "policy.tokenRequest"})
 			}
 		}
 		if r.settings.Policy.ReadObjects {
@@ -190,9 +188,9 @@ func (r *doctorRelease) needRights(c *doctorCluster) {
 			need(doctorRight{account: of, verb: verb, group: classResource.Group, resource: "secretproviderclasses", why: "it follows classes"})
 		}
 		for _, where := range r.boundIn(c, "sync") {
-			need(doctorRight{account: of, verb: "create", resource: "secrets", namespace: where, why: "it writes Secrets"})
-			need(doctorRight{account: of, verb: "patch", resource: "secrets", namespace: where, why: "it writes Secrets"})
-			need(doctorRight{account: of, verb: "create", resource: "serviceaccounts", subresource: "token", namespace: where, why: "it reads stores as service accounts"})
+			need(doctorRight{account: of, verb: "create", resource: "secrets", namespace: where, bound: where != "", why: "it writes Secrets"})
+			need(doctorRight{account: of, verb: "patch", resource: "secrets", namespace: where, bound: where != "", why: "it writes Secrets"})
+			need(doctorRight{account: of, verb: "create", resource: "serviceaccounts", subresource: "token", namespace: where, bound: where != "", why: "it reads stores as service accounts"})
 		}
 		need(doctorRight{account: of, verb: "update", group: "coordination.k8s.io", resource: "leases", name: syncLease, namespace: namespace, why: "one replica works"})
 	}
@@ -226,8 +224,11 @@ func (r *doctorRelease) boundIn(c *doctorCluster, part string) []string {
 	return found
 }
 
+// maxMetricsRead is more than the metrics of a thousand nodes have, in bytes.
+const maxMetricsRead = 256 << 20
+
 // readRelease reads what concerns one installation.
-func (r *clusterReader) readRelease(ctx context.Context, c *doctorCluster, release *doctorRelease) {
+func (r *clusterReader) readRelease(ctx context.Context, release *doctorRelease) {
 	parts := map[string]*doctorWorkload{"provider": &release.provider, "sync": release.sync, "inject": release.inject}
 	for part, of := range parts {
 		if of == nil {
@@ -242,11 +243,15 @@ func (r *clusterReader) readRelease(ctx context.Context, c *doctorCluster, relea
 	var group errgroup.Group
 	group.SetLimit(doctorAtOnce)
 	var mu sync.Mutex
+	read := 0
 	for _, pod := range release.pods["provider"] {
 		group.Go(func() error {
 			text, err := r.metrics(ctx, &release.provider, &pod)
 			mu.Lock()
 			defer mu.Unlock()
+			if read += len(text); read > maxMetricsRead {
+				text, err = "", errors.New("the metrics of the other pods are too long already")
+			}
 			release.metrics[pod.Metadata.Name] = doctorText{text, err}
 			return nil
 		})
@@ -272,5 +277,4 @@ func (r *clusterReader) readRelease(ctx context.Context, c *doctorCluster, relea
 		})
 	}
 	_ = group.Wait() //nolint:errcheck // nothing returns one
-	r.ownEvents(ctx, c)
 }

@@ -19,6 +19,8 @@ func (c *doctorCluster) checkRights(_ context.Context, n *doctorNotes) {
 			switch {
 			case right.err != nil:
 				n.unknown("service account "+account, mendWith("docs/doctor.md has the ClusterRole with the rights that doctor needs"), "whether it may %s is not known: %v", right, right.err)
+			case !right.allowed && right.bound:
+				n.warn("service account "+account, noMend, "it may not %s, where a RoleBinding with the release's labels is: %s", right, right.why)
 			case !right.allowed:
 				n.fail("service account "+account, mendWith("kubectl auth can-i %s %s --as=%s", right.verb, right.resource, right.account).and(r.upgrade("nothing=changed")).and(mendWith("the upgrade makes the chart's roles anew")), "it may not %s, which it needs: %s", right, right.why)
 			default:

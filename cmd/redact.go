@@ -1,26 +1,21 @@
 package cmd
 
 import (
-	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// redactor takes out of texts what could be a secret. What it took out of one text, where
-// its place says that it may be one, it takes out of all others too.
+// redactor takes out of texts what could be a secret. What it took out of one place, it
+// takes out of all others too, in every form. Where the structure of a text is known, only
+// what is known to be plain stays; free text is searched.
 type redactor struct {
-	// taken are the values that were taken out, and plain those that are names of
-	// objects, which stay.
 	taken map[string]bool
-	plain map[string]bool
-	// replace takes out what is in taken; nil while it is not made.
-	replace *strings.Replacer
+	plain map[string]bool // names of objects, which stay
+	known *knownValues    // nil while it is not made of taken
+	// crowded says that there are more values than can be looked for.
+	crowded bool
 }
 
 func newRedactor() *redactor {
@@ -28,192 +23,112 @@ func newRedactor() *redactor {
 }
 
 // minTaken is the length from which a value that was taken out of one place is taken out
-// of all texts. Shorter ones are words that stand everywhere.
+// of all texts. Shorter ones are words that stand everywhere, unless they have digits among
+// letters.
 const minTaken = 8
+
+var shortSecret = regexp.MustCompile(`^[!-~]*([A-Za-z][!-~]*[0-9]|[0-9][!-~]*[A-Za-z])[!-~]*$`)
 
 // take returns what stands in place of a value.
 func (r *redactor) take(value string) string {
 	if value == "" {
 		return ""
 	}
-	for line := range strings.Lines(value) {
-		if line = strings.TrimSpace(line); len(line) >= minTaken && !r.plain[line] {
-			r.taken[line] = true
-			r.replace = nil
+	note := func(part string) {
+		part = strings.TrimSpace(part)
+		if len(part) >= minTaken || len(part) >= minForm && shortSecret.MatchString(part) {
+			r.taken[part] = true
+			r.known = nil
+		}
+	}
+	note(value)
+	if strings.Contains(value, "\n") {
+		for line := range strings.Lines(value) {
+			note(line)
 		}
 	}
 	return secret.Redacted
 }
 
 // keep notes the name of an object, which stays though it is a value elsewhere.
-func (r *redactor) keep(name string) { r.plain[name] = true }
+func (r *redactor) keep(name string) {
+	if isName(name) {
+		r.plain[name] = true
+		r.known = nil
+	}
+}
 
-// The forms of what is a secret wherever it stands.
-var (
-	secretForms = []*regexp.Regexp{
-		regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`),
-		regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)*`),   // JWT, JWE
-		regexp.MustCompile(`\b(hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}`),                       // Vault
-		regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`),                                 // AWS
-		regexp.MustCompile(`\b(ya29\.[A-Za-z0-9_.-]+|AIza[A-Za-z0-9_-]{30,})`),            // Google
-		regexp.MustCompile(`\b(gh[pousr]_|github_pat_|glpat-|xox[abprs]-)[A-Za-z0-9_-]+`), // repositories, chats
-		regexp.MustCompile(`\blanyard\.v1\.[A-Za-z0-9_-]+`),                               // sealed
-		regexp.MustCompile(`\bvault:v\d+:[A-Za-z0-9+/=]+`),                                // Transit
+// name is a name of an object, if it can be one.
+func (r *redactor) name(name string) string {
+	if name == "" || r.plain[name] || isName(name) {
+		return name
 	}
-	// What follows a name that says so, and credentials of headers and URLs. The first group
-	// stays.
-	secretPlaces = []*regexp.Regexp{
-		regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret|credential|sas)s?\\?["']?\s*[=:]\s*\\?["']?)[^\s"',;&\\]+`),
-		regexp.MustCompile(`(?i)((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}`),
-		regexp.MustCompile(`(://)[^/\s@"']+@`),
-		regexp.MustCompile(`([?&][A-Za-z0-9_.-]+=)[^\s&"']+`),
+	return r.take(name)
+}
+
+// values takes out what was taken out elsewhere.
+func (r *redactor) values(text string) string {
+	if r.known == nil {
+		r.known = newKnownValues()
+		for value := range r.taken {
+			if !r.plain[value] && !r.known.add(value) {
+				r.crowded = true
+			}
+		}
 	}
-	// Long runs, as keys and ciphertexts have.
-	longRun = regexp.MustCompile(`(?:sha256:)?[A-Za-z0-9+/_=-]{32,}`)
+	return r.known.remove(text)
+}
+
+// Notes that stand in place of what could not be cleaned.
+const (
+	uncleanText = "[left out: there are more values to look for than can be]\n"
+	uncleanLine = "[left out: a line that cannot be cleaned]"
 )
 
-// text takes out of a text what was taken out elsewhere, and what has the form of a
-// secret.
-func (r *redactor) text(text string) string {
-	for _, form := range secretForms {
-		text = form.ReplaceAllString(text, secret.Redacted)
-	}
-	for _, place := range secretPlaces {
-		text = place.ReplaceAllString(text, "${1}"+secret.Redacted)
-	}
-	text = longRun.ReplaceAllStringFunc(text, func(run string) string {
-		if strings.HasPrefix(run, "sha256:") || r.plain[run] || !isDense(run) {
-			return run
-		}
-		return secret.Redacted
-	})
-	if r.replace == nil {
-		// The longest first: one may be part of another.
-		var pairs []string
-		all := make([]string, 0, len(r.taken))
-		for value := range r.taken {
-			all = append(all, value)
-		}
-		slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
-		for _, value := range all {
-			pairs = append(pairs, value, secret.Redacted)
-		}
-		r.replace = strings.NewReplacer(pairs...)
-	}
-	return r.replace.Replace(text)
-}
+// text takes out of a free text the values that were taken out elsewhere, and then what
+// says or looks like that it is a secret. What it cannot clean it leaves out.
+func (r *redactor) text(text string) string { return r.lines(text, r.phrase) }
 
-// isDense tells keys from words and paths: what has letters of both cases and digits,
-// and long hexadecimal numbers.
-func isDense(run string) bool {
-	var upper, lower, digit, other bool
-	for _, c := range run {
+// log does that for a log, of whose lines only known fields stay.
+func (r *redactor) log(text string) string { return r.lines(text, r.logLine) }
+
+// lines cleans a text line by line, after values were taken out of all of it.
+func (r *redactor) lines(text string, clean func(line string) string) string {
+	text = r.values(strings.ToValidUTF8(text, "\x00"))
+	if r.crowded {
+		return uncleanText
+	}
+	text = pemBlock.ReplaceAllString(text, secret.Redacted)
+	var out strings.Builder
+	below := false // the line before ends with the name of a secret
+	for line := range strings.Lines(text) {
+		end := line[len(strings.TrimRight(line, "\r\n")):]
+		line = strings.TrimSuffix(line, end)
 		switch {
-		case c >= 'A' && c <= 'Z':
-			upper = true
-		case c >= '0' && c <= '9':
-			digit = true
-		case c >= 'a' && c <= 'f':
-		case c >= 'a' && c <= 'z':
-			lower = true
+		case len(line) > maxCleanLine || strings.Contains(line, "\x00"):
+			out.WriteString(uncleanLine)
+		case below && strings.TrimSpace(line) != "":
+			out.WriteString(secret.Redacted)
 		default:
-			other = true
+			out.WriteString(printableLine(clean(line)))
+		}
+		below = secretBelow.MatchString(line) || below && strings.TrimSpace(line) == ""
+		if end != "" {
+			out.WriteByte('\n')
 		}
 	}
-	return upper && digit || digit && !lower && !other
+	return out.String()
 }
 
-// plainSettings are the fields of configurations and classes whose values say where and
-// how, and hold no secret. A value of any other field is taken out.
-var plainSettings = func() map[string]bool {
-	plain := map[string]bool{}
-	for _, field := range config.Fields() {
-		parts := strings.Split(field.Path, ".")
-		plain[parts[len(parts)-1]] = true
-	}
-	for name := range strings.FieldsSeq(`
-		type base address namespace timeout retries serverName insecureSkipVerify method mount role certRole audience tokenAudience
-		region failoverRegions failoverRegion failoverCheck endpoint stsEndpoint agentEndpoint fips dualStack addressType sessionName chain
-		vault hsm cloud dnsSuffix authorityHost resource apiVersion tenantID tenantId clientID clientId identityID identityBinding
-		project location regionalEndpoint iamEndpoint oauthEndpoint metadataEndpoint serviceAccount annotations refuseKeys
-		roleIDCredential secretIDCredential clientIDCredential clientSecretCredential keyCredential
-		root keyRing caCertFile caCertDir clientCertFile clientKeyFile secretIDFile jwtFile tokenFile headersFile keyFile environmentFile
-		path name store key version property encoding mode optional refresh expand service keys
-		objectName objectType objectAlias objectVersion objectVersionLabel objectFormat objectEncoding objectVersionHistory fileName filePermission
-		secretPath secretKey secretName resourceName jmesPath usePodIdentity useVMManagedIdentity userAssignedIdentityID keyvaultName cloudName
-		roleName vaultAddress vaultNamespace vaultAuthMountPath vaultRoleName vaultKubernetesMountPath vaultCACertPath vaultSkipTLSVerify
-		pathTranslation preferredAddressType fipsEndpoint auth`) {
-		plain[name] = true
-	}
-	return plain
-}()
+// maxCleanLine is more than the longest line of a log, in bytes.
+const maxCleanLine = 32 << 10
 
-// yamlInside are the fields whose text is YAML again.
-var yamlInside = []string{"stores", "objects", "secrets", "array", "jmesPath"}
-
-// yaml takes out of a YAML text the values of fields that are not known to be plain, and
-// all comments. A text that is no YAML is taken out as a whole.
-func (r *redactor) yaml(text string) string {
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
-		return r.take(text)
-	}
-	r.node(&document, "")
-	out, err := yaml.Marshal(&document)
-	if err != nil {
-		return r.take(text)
-	}
-	return string(out)
-}
-
-// node redacts a node that stands under a field.
-func (r *redactor) node(node *yaml.Node, field string) {
-	node.HeadComment, node.LineComment, node.FootComment = "", "", ""
-	switch node.Kind {
-	case yaml.DocumentNode, yaml.SequenceNode:
-		for _, item := range node.Content {
-			r.node(item, field)
+// printableLine shows what terminals would act on as question marks.
+func printableLine(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && !isShown(r) {
+			return '?'
 		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			node.Content[i].HeadComment, node.Content[i].LineComment, node.Content[i].FootComment = "", "", ""
-			r.node(node.Content[i+1], node.Content[i].Value)
-		}
-	case yaml.AliasNode:
-		node.Kind, node.Alias = yaml.ScalarNode, nil
-		node.SetString(secret.Redacted)
-	case yaml.ScalarNode:
-		r.scalar(node, field)
-	}
-}
-
-func (r *redactor) scalar(node *yaml.Node, field string) {
-	switch {
-	case node.Tag == "!!null" || node.Tag == "!!bool":
-	case slices.Contains(yamlInside, field) && strings.ContainsAny(node.Value, ":\n"):
-		node.SetString(r.yaml(node.Value))
-	case !plainSettings[field]:
-		node.SetString(r.take(node.Value))
-	default:
-		if plain := plainAddress(node.Value); plain != node.Value {
-			r.take(node.Value)
-			node.SetString(plain)
-		}
-	}
-}
-
-// plainAddress is a URL without a user, a password and a query.
-func plainAddress(text string) string {
-	if !strings.Contains(text, "://") {
-		return text
-	}
-	parsed, err := url.Parse(text)
-	if err != nil {
-		return secret.Redacted
-	}
-	if parsed.User == nil && parsed.RawQuery == "" && parsed.Fragment == "" {
-		return text
-	}
-	parsed.User, parsed.RawQuery, parsed.Fragment = nil, "", ""
-	return parsed.String()
+		return r
+	}, line)
 }
