@@ -786,7 +786,7 @@ func TestTheBundleHoldsNoSecret(t *testing.T) {
 	}, "\n") + "\nstays: Mount failed pod=shop/web-0\n"
 	a.change("SecretProviderClass", "web", "auth: {role: web}", "auth: {role: web, token: planted-inline-credential}")
 	a.objects = append(a.objects, map[string]any{
-		"apiVersion": "v1", "kind": "Event", "metadata": map[string]any{"name": "e", "namespace": "lanyard"}, "reason": "FailedMount",
+		"apiVersion": "v1", "kind": "Event", "metadata": map[string]any{"name": "e", "namespace": "shop"}, "reason": "FailedMount",
 		"involvedObject": map[string]any{"kind": "Pod", "namespace": "shop", "name": "web-0"}, "message": "desc = secret: planted-event-secret",
 	}, map[string]any{
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "web-0", "namespace": "shop"}, "status": map[string]any{"phase": "Pending"},

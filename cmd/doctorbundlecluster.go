@@ -42,8 +42,8 @@ func (b *doctorBundle) addCluster(ctx context.Context, reader *clusterReader, c 
 		b.addClass("classes/"+b.fileName(class.Metadata.Namespace)+"/", class.Metadata.Namespace, class.Metadata.Name, class.Spec.Provider, class.Spec.Parameters)
 	}
 	var events []any
-	for _, event := range c.waiting.events {
-		events = append(events, b.eventView(&event))
+	for _, event := range c.waiting.pods {
+		events = append(events, b.eventView(&event.doctorEvent))
 	}
 	b.addView("events.json", events)
 	b.addStatuses(ctx, reader, c)

@@ -25,8 +25,12 @@ type doctorEvent struct {
 	Last     string     `json:"lastTimestamp"`
 	Time     string     `json:"eventTime"`
 	Count    int64      `json:"count"`
-	// unread is why the pod could not be looked at.
-	unread error
+}
+
+// waitingPod is a pod that waits, by its newest event.
+type waitingPod struct {
+	doctorEvent
+	unread error // why the pod could not be looked at
 }
 
 // newest is when the event was seen last, as times of Kubernetes sort.
@@ -44,7 +48,7 @@ const maxDoctorPods = 200
 
 // waitingPods are the newest events of pods that wait, and how many pods were not looked at.
 type waitingPods struct {
-	events    []doctorEvent
+	pods      []waitingPod
 	unlooked  int
 	elsewhere []string // the namespaces of those
 }
@@ -119,13 +123,12 @@ func (r *clusterReader) findWaiting(ctx context.Context, c *doctorCluster) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			event.unread = err
-			c.waiting.events = append(c.waiting.events, event)
+			c.waiting.pods = append(c.waiting.pods, waitingPod{event, err})
 			return nil
 		})
 	}
 	_ = group.Wait() //nolint:errcheck // nothing returns one
-	slices.SortFunc(c.waiting.events, func(a, b doctorEvent) int {
+	slices.SortFunc(c.waiting.pods, func(a, b waitingPod) int {
 		return strings.Compare(a.Involved.Namespace+"/"+a.Involved.Name, b.Involved.Namespace+"/"+b.Involved.Name)
 	})
 }
@@ -165,7 +168,7 @@ func (c *doctorCluster) checkPods(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "events") {
 		return
 	}
-	for _, event := range c.waiting.events {
+	for _, event := range c.waiting.pods {
 		namespace, name := event.Involved.Namespace, event.Involved.Name
 		place, mend := "pod "+namespace+"/"+name, mendWith("kubectl describe pod %s -n %s", name, namespace)
 		if event.unread != nil {
@@ -178,7 +181,7 @@ func (c *doctorCluster) checkPods(_ context.Context, n *doctorNotes) {
 	case c.waiting.unlooked > 0:
 		n.unknown("", mendWith("kubectl get events -A --field-selector reason=FailedMount"), "not looked at: %s with failed mounts, in namespaces %s",
 			count(c.waiting.unlooked, "further pod"), message.Names(c.waiting.elsewhere, message.Printable))
-	case len(c.waiting.events) == 0:
+	case len(c.waiting.pods) == 0:
 		n.ok("", "no pod waits for its secrets")
 	}
 }
