@@ -43,7 +43,7 @@ func (b *doctorBundle) metaView(of *doctorMeta) map[string]any {
 	for name, value := range of.Labels {
 		if strings.HasPrefix(name, "app.kubernetes.io/") && isName(name) && isName(value) {
 			labels[name] = value
-		} else {
+		} else if !isName(value) {
 			b.redact.take(value)
 		}
 	}

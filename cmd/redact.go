@@ -27,6 +27,9 @@ func newRedactor() *redactor {
 // letters.
 const minTaken = 8
 
+// sealedBegin is how sealed values begin.
+const sealedBegin = "lanyard.v1."
+
 var shortSecret = regexp.MustCompile(`^[!-~]*([A-Za-z][!-~]*[0-9]|[0-9][!-~]*[A-Za-z])[!-~]*$`)
 
 // take returns what stands in place of a value.
@@ -36,6 +39,9 @@ func (r *redactor) take(value string) string {
 	}
 	note := func(part string) {
 		part = strings.TrimSpace(part)
+		if strings.HasPrefix(part, sealedBegin) {
+			return // no text keeps a sealed value
+		}
 		if len(part) >= minTaken || len(part) >= minForm && shortSecret.MatchString(part) {
 			r.taken[part] = true
 			r.known = nil

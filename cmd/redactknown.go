@@ -35,6 +35,9 @@ const (
 	knownPiece = 24
 	// minForm is the shortest form that is looked for.
 	minForm = 5
+	// minCutForm is the shortest beginning of a form that is taken out at the end of a text
+	// that was cut.
+	minCutForm = 10
 )
 
 func newKnownValues() *knownValues { return &knownValues{nodes: make([]knownNode, 1)} }
@@ -45,7 +48,8 @@ func (k *knownValues) add(value string) bool {
 		return false
 	}
 	plain := asMapped(value)
-	forms := [][]byte{plain.squeeze().text, plain.unescape().squeeze().text, asMapped(strings.Join(strings.Fields(value), "+")).squeeze().text}
+	joined := asMapped(strings.Join(strings.Fields(value), "+")) // as forms of the web write spaces
+	forms := [][]byte{plain.squeeze().text, plain.unescape().squeeze().text, joined.squeeze().text, joined.unescape().squeeze().text}
 	for _, bytes := range []string{value, strings.TrimSpace(value)} {
 		code := hex.EncodeToString([]byte(bytes))
 		forms = append(forms, []byte(code), []byte(strings.ToUpper(code)))
@@ -138,7 +142,7 @@ type span struct{ from, to int32 }
 func (k *knownValues) find(in mappedText) (found []span) {
 	at := int32(0)
 	cut := func(i int) {
-		if depth := int(k.nodes[at].depth); depth >= minForm {
+		if depth := int(k.nodes[at].depth); depth >= minCutForm {
 			found = append(found, span{in.from[i-depth], in.to[i-1]})
 		}
 	}

@@ -24,6 +24,8 @@ var (
 	pemBlock    = regexp.MustCompile(`(?s)-----BEGIN [A-Za-z0-9 ]*(?:KEY|MESSAGE|BLOCK)[A-Za-z0-9 ]*-----.*?(?:-----END [A-Za-z0-9 ]*-----|$)`)
 	secretBelow = regexp.MustCompile(`(?i)` + secretNames + behindName + `["'\\]*\s*[=:]+\s*[|>"'\\+-]*\s*$`)
 
+	onlySecretName = regexp.MustCompile(`(?i)^` + secretNames + behindName + `$`)
+
 	secretForms = []*regexp.Regexp{
 		regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*`),                                   // JWT, JWE
 		regexp.MustCompile(`\b(hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}`),                                       // Vault
@@ -35,6 +37,9 @@ var (
 		regexp.MustCompile(`(?i)\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b`),    // UUID
 	}
 	secretPlaces = []*regexp.Regexp{
+		// The name itself was taken out, if a value elsewhere is the same word.
+		regexp.MustCompile(`(\[redacted\]["'\\]*\s*[=:]+\s*).+`),
+		regexp.MustCompile(`(--?\[redacted\]\s+).+`),
 		regexp.MustCompile(`(://).*@`),
 		regexp.MustCompile(`()[^\s"'=(,;]*:[^\s"']*@`),
 		regexp.MustCompile(`(?i)(` + secretNames + behindName + `[\\"'\]})]*\s*(?:[=:]+>?|\bis\b)\s*).+`),
@@ -49,11 +54,11 @@ var (
 
 // phrase takes out of a line of free text what says or looks like that it is a secret.
 func (r *redactor) phrase(line string) string {
-	for _, form := range secretForms {
-		line = form.ReplaceAllString(line, secret.Redacted)
-	}
 	for _, place := range secretPlaces {
 		line = place.ReplaceAllString(line, "${1}"+secret.Redacted)
+	}
+	for _, form := range secretForms {
+		line = form.ReplaceAllString(line, secret.Redacted)
 	}
 	line = anyURL.ReplaceAllStringFunc(line, cleanURL)
 	return longRun.ReplaceAllStringFunc(line, func(run string) string {
@@ -77,8 +82,9 @@ func cleanURL(text string) string {
 	}
 	parts := strings.Split(rest, "/")
 	for i, part := range parts[1:] {
-		if !wordPath.MatchString(strings.TrimRight(part, ":;,.)")) && part != secret.Redacted {
-			parts[i+1] = secret.Redacted
+		if !wordPath.MatchString(strings.TrimRight(part, ":;,.)")) {
+			parts = append(parts[:i+1], secret.Redacted) // and what stands below it
+			break
 		}
 	}
 	return scheme + "://" + strings.Join(parts, "/") + query
@@ -87,7 +93,7 @@ func cleanURL(text string) string {
 // looksRandom tells keys from names: letters of both cases and digits that take turns, long
 // hexadecimal numbers, and what is longer than words are.
 func looksRandom(run string) bool {
-	if kinds := kindsOf(run); len(run) >= 32 && kinds.upper > 2 && kinds.lower > 2 && kinds.digit > 2 {
+	if kinds := kindsOf(run); len(run) >= 32 && kinds.upper > 2 && kinds.lower > 2 && kinds.digit > 0 && kinds.turns*5 >= len(run) {
 		return true
 	}
 	for piece := range strings.FieldsFuncSeq(run, func(c rune) bool { return strings.ContainsRune("/._:+=~-", c) }) {

@@ -70,7 +70,9 @@ func (r *redactor) key(node *yaml.Node, of *layout) (string, *layout) {
 		}
 	}
 	if node.Kind == yaml.ScalarNode {
-		r.take(node.Value)
+		if !onlySecretName.MatchString(node.Value) { // which tells secrets in other texts
+			r.take(node.Value)
+		}
 	} else {
 		r.node(node, nil, maxCleanDepth) // what is in a key that is no text
 	}
