@@ -50,9 +50,12 @@ you for --service-account in --namespace. Classes that are given are read as tha
 hold is thrown away. With --node this machine is a node: its sockets, files and
 directories are looked at too. --ring adds the keys of the KMS plugin.
 
+Of DaemonSets that look like Lanyard or the driver it takes those for which something
+speaks that tenants cannot make; --release-namespace and --driver-namespace say which.
+
 --bundle writes what was found, versions, the configuration, classes, events, logs and
-metrics into an archive for who helps you. Secrets are not read for it, and what could be
-one is left out.
+metrics into an archive for who helps you. Secrets are not read for it. Known fields with
+values of their form stay, and what could be a secret is left out of free text.
 
 Exit codes: 0 nothing failed, 1 something did, 2 wrong flags, arguments or files.`,
 		Example: `  lanyard doctor

@@ -57,7 +57,7 @@ func (b *doctorBundle) abandon() {
 // that were cut.
 const (
 	maxBundlePart  = 1 << 20
-	maxBundleBytes = 24 << 20
+	maxBundleBytes = 16 << 20
 	maxBundleCut   = 200
 )
 

@@ -143,7 +143,7 @@ func (k *knownValues) find(in mappedText) (found []span) {
 	at := int32(0)
 	cut := func(i int) {
 		if depth := int(k.nodes[at].depth); depth >= minCutForm {
-			found = append(found, span{in.from[i-depth], in.to[i-1]})
+			found = addSpan(found, span{in.from[i-depth], in.to[i-1]})
 		}
 	}
 	for i, letter := range in.text {
@@ -155,11 +155,20 @@ func (k *knownValues) find(in mappedText) (found []span) {
 		}
 		at = k.child(at, letter)
 		if length := int(k.nodes[at].found); length > 0 {
-			found = append(found, span{in.from[i-length+1], in.to[i]})
+			found = addSpan(found, span{in.from[i-length+1], in.to[i]})
 		}
 	}
 	cut(len(in.text))
 	return found
+}
+
+// addSpan adds a span that ends behind the others, and joins those that meet it.
+func addSpan(found []span, one span) []span {
+	for last := len(found) - 1; last >= 0 && found[last].to >= one.from; last-- {
+		one.from, one.to = min(one.from, found[last].from), max(one.to, found[last].to)
+		found = found[:last]
+	}
+	return append(found, one)
 }
 
 // ellipsis ends what messages cut.

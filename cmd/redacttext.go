@@ -36,16 +36,20 @@ var (
 		regexp.MustCompile(`\bvault:v\d+:[A-Za-z0-9+/=]+`),                                                // Transit
 		regexp.MustCompile(`(?i)\b[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\b`),    // UUID
 	}
-	secretPlaces = []*regexp.Regexp{
+	secretPlaces = []struct {
+		// with is what a line has that has the place: looking for it is cheap.
+		with    string
+		pattern *regexp.Regexp
+	}{
 		// The name itself was taken out, if a value elsewhere is the same word.
-		regexp.MustCompile(`(\[redacted\]["'\\]*\s*[=:]+\s*).+`),
-		regexp.MustCompile(`(--?\[redacted\]\s+).+`),
-		regexp.MustCompile(`(://).*@`),
-		regexp.MustCompile(`()[^\s"'=(,;]*:[^\s"']*@`),
-		regexp.MustCompile(`(?i)(` + secretNames + behindName + `[\\"'\]})]*\s*(?:[=:]+>?|\bis\b)\s*).+`),
-		regexp.MustCompile(`(?i)(--?[a-z0-9-]*` + secretNames + behindName + `\s+).+`),
-		regexp.MustCompile(`(?i)(\b(?:bearer|basic|negotiate|password|passphrase|passwd)\s+).+`),
-		regexp.MustCompile(`([?&][A-Za-z0-9_.%-]+=)[^\s&"']*`),
+		{"=:", regexp.MustCompile(`(\[redacted\]["'\\]*\s*[=:]+\s*).+`)},
+		{"-", regexp.MustCompile(`(--?\[redacted\]\s+).+`)},
+		{"@", regexp.MustCompile(`(://).*@`)},
+		{"@", regexp.MustCompile(`()[^\s"'=(,;]*:[^\s"']*@`)},
+		{"=:sS", regexp.MustCompile(`(?i)(` + secretNames + behindName + `[\\"'\]})]*\s*(?:[=:]+>?|\bis\b)\s*).+`)},
+		{"-", regexp.MustCompile(`(?i)(--?[a-z0-9-]*` + secretNames + behindName + `\s+).+`)},
+		{"rRcCeEdD", regexp.MustCompile(`(?i)(\b(?:bearer|basic|negotiate|password|passphrase|passwd)\s+).+`)},
+		{"?&", regexp.MustCompile(`([?&][A-Za-z0-9_.%-]+=)[^\s&"']*`)},
 	}
 	anyURL   = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>\\]+`)
 	wordPath = regexp.MustCompile(`^(?:[a-z]{1,24}(?:[-_.][a-z0-9]{1,16})*|v\d+[a-z0-9]{0,8}|\d{1,6})?$`)
@@ -55,7 +59,9 @@ var (
 // phrase takes out of a line of free text what says or looks like that it is a secret.
 func (r *redactor) phrase(line string) string {
 	for _, place := range secretPlaces {
-		line = place.ReplaceAllString(line, "${1}"+secret.Redacted)
+		if strings.ContainsAny(line, place.with) {
+			line = place.pattern.ReplaceAllString(line, "${1}"+secret.Redacted)
+		}
 	}
 	for _, form := range secretForms {
 		line = form.ReplaceAllString(line, secret.Redacted)
