@@ -177,7 +177,7 @@ func (b *doctorBundle) finish(report *doctorReport) error {
 	archive := tar.NewWriter(packed)
 	for _, name := range slices.Sorted(maps.Keys(b.parts)) {
 		content := []byte(b.parts[name]())
-		header := &tar.Header{Name: "lanyard-support/" + name, Mode: 0o600, Size: int64(len(content)), ModTime: time.Unix(0, 0)}
+		header := &tar.Header{Name: "lanyard-support/" + b.redact.values(name), Mode: 0o600, Size: int64(len(content)), ModTime: time.Unix(0, 0)}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}
@@ -244,5 +244,5 @@ func (b *doctorBundle) fileName(name string) string {
 	if !isName(name) || strings.ContainsAny(name, `/\:`) || strings.Trim(name, ".") == "" {
 		return "unnamed-" + strconv.Itoa(len(b.parts))
 	}
-	return b.redact.values(name)
+	return name
 }

@@ -20,7 +20,7 @@ var hostileWords = []string{
 func TestACommandHasItsWordsAsTheyWereGiven(t *testing.T) {
 	for _, word := range hostileWords {
 		made := mendWith("printf %s --flag=%s,", word, word)
-		out, err := exec.Command("sh", "-c", strings.TrimSuffix(strings.Replace(made.text, "printf", `printf '<%s>'`, 1), ",")).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.TrimSuffix(strings.Replace(made.text, "printf", `printf '<%s>'`, 1), ",")).CombinedOutput()
 		if want := "<" + word + "><--flag=" + word + ">"; err != nil || string(out) != want {
 			t.Errorf("%q becomes %s, which a shell reads as %s (%v)", word, made.text, out, err)
 		}

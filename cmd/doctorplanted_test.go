@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -233,7 +234,7 @@ func TestTheBundleIsBounded(t *testing.T) {
 	}
 	parameters := a.find("SecretProviderClass", "web")["spec"].(map[string]any)["parameters"].(map[string]any)
 	for i := range 200 { // each begins as the log's lines do
-		parameters[fmt.Sprintf("p%d", i)] = strings.Repeat("a", 150) + fmt.Sprint(i)
+		parameters[fmt.Sprintf("p%d", i)] = strings.Repeat("a", 150) + strconv.Itoa(i)
 	}
 	path := filepath.Join(t.TempDir(), "support.tar.gz")
 	if code, stdout, stderr := runLanyard("doctor", "--bundle", path, "--kubeconfig", a.start()); code != exitFailed {
@@ -255,7 +256,7 @@ func TestTheBundleIsBounded(t *testing.T) {
 func TestARedactorThatIsFullLeavesTextsOut(t *testing.T) {
 	r := newRedactor()
 	for i := range 2 * maxKnownBytes / 1000 {
-		r.take(fmt.Sprintf("%d", i) + strings.Repeat("x", 1000))
+		r.take(strconv.Itoa(i) + strings.Repeat("x", 1000))
 	}
 	if clean := r.text("something\n"); clean != uncleanText {
 		t.Error(clean)

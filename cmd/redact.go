@@ -12,6 +12,7 @@ import (
 // what is known to be plain stays; free text is searched.
 type redactor struct {
 	taken map[string]bool
+	bytes int             // of taken
 	plain map[string]bool // names of objects, which stay
 	known *knownValues    // nil while it is not made of taken
 	// crowded says that there are more values than can be looked for.
@@ -42,10 +43,14 @@ func (r *redactor) take(value string) string {
 		if strings.HasPrefix(part, sealedBegin) {
 			return // no text keeps a sealed value
 		}
-		if len(part) >= minTaken || len(part) >= minForm && shortSecret.MatchString(part) {
-			r.taken[part] = true
-			r.known = nil
+		if r.taken[part] || len(part) < minTaken && (len(part) < minForm || !shortSecret.MatchString(part)) {
+			return
 		}
+		if r.bytes += len(part); r.bytes > maxKnownBytes {
+			r.crowded = true
+			return
+		}
+		r.taken[part], r.known = true, nil
 	}
 	note(value)
 	if strings.Contains(value, "\n") {
@@ -77,8 +82,8 @@ func (r *redactor) values(text string) string {
 	if r.known == nil {
 		r.known = newKnownValues()
 		for value := range r.taken {
-			if !r.plain[value] && !r.known.add(value) {
-				r.crowded = true
+			if !r.plain[value] {
+				r.known.add(value)
 			}
 		}
 	}

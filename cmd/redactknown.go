@@ -17,7 +17,6 @@ type knownValues struct {
 	nodes []knownNode
 	root  [256]int32
 	built bool
-	bytes int // of the values
 }
 
 type knownNode struct {
@@ -42,20 +41,15 @@ const (
 
 func newKnownValues() *knownValues { return &knownValues{nodes: make([]knownNode, 1)} }
 
-// add adds a value. It is false where there is no room for it any more.
-func (k *knownValues) add(value string) bool {
-	if k.bytes += len(value); k.bytes > maxKnownBytes {
-		return false
-	}
+// add adds a value. Whoever adds bounds the sum of all.
+func (k *knownValues) add(value string) {
 	plain := asMapped(value)
 	joined := asMapped(strings.Join(strings.Fields(value), "+")) // as forms of the web write spaces
 	forms := [][]byte{plain.squeeze().text, plain.unescape().squeeze().text, joined.squeeze().text, joined.unescape().squeeze().text}
-	for _, bytes := range []string{value, strings.TrimSpace(value)} {
-		code := hex.EncodeToString([]byte(bytes))
-		forms = append(forms, []byte(code), []byte(strings.ToUpper(code)))
-		for before := range 3 {
-			forms = append(forms, base64Form(bytes, before))
-		}
+	code := hex.EncodeToString([]byte(value))
+	forms = append(forms, []byte(code), []byte(strings.ToUpper(code)))
+	for before := range 3 {
+		forms = append(forms, base64Form(value, before))
 	}
 	for _, form := range forms {
 		for len(form) > knownPiece {
@@ -64,7 +58,6 @@ func (k *knownValues) add(value string) bool {
 		}
 		k.insert(form)
 	}
-	return true
 }
 
 // base64Form is what the base64 of a text has of a value that stands in it behind before

@@ -113,13 +113,13 @@ func (r *redactor) jsonLine(fields map[string]any) string {
 				others++
 				continue
 			}
-			of := map[string]any{}
+			ref := map[string]any{}
 			for _, part := range []string{"namespace", "name"} {
 				if text, ok := value[part].(string); ok {
-					of[part] = r.field(part, text)
+					ref[part] = r.field(part, text)
 				}
 			}
-			clean[name] = of
+			clean[name] = ref
 		case float64:
 			if of == nil || !of(strconv.FormatFloat(value, 'f', -1, 64)) {
 				others++

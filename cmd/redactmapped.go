@@ -86,8 +86,8 @@ func escaped(text []byte) (letters []byte, length int) {
 	case '\\':
 		return backslashed(text)
 	case '%':
-		if code, ok := hexNumber(text, 1, 2); ok {
-			return []byte{byte(code)}, 3
+		if letter, ok := hexByte(text, 1); ok {
+			return []byte{letter}, 3
 		}
 	case '&':
 		return entity(text)
@@ -105,8 +105,8 @@ func backslashed(text []byte) ([]byte, int) {
 	case '"', '\'', '\\', '/', ' ':
 		return text[1:2], 2
 	case 'x':
-		if code, ok := hexNumber(text, 2, 2); ok {
-			return []byte{byte(code)}, 4
+		if letter, ok := hexByte(text, 2); ok {
+			return []byte{letter}, 4
 		}
 	case 'U':
 		if code, ok := hexNumber(text, 2, 8); ok {
@@ -131,8 +131,16 @@ func hexNumber(text []byte, at, digits int) (rune, bool) {
 	if len(text) < at+digits {
 		return 0, false
 	}
-	code, err := strconv.ParseUint(string(text[at:at+digits]), 16, 31)
+	code, err := strconv.ParseInt(string(text[at:at+digits]), 16, 32)
 	return rune(code), err == nil
+}
+
+func hexByte(text []byte, at int) (byte, bool) {
+	if len(text) < at+2 {
+		return 0, false
+	}
+	code, err := strconv.ParseUint(string(text[at:at+2]), 16, 8)
+	return byte(code), err == nil
 }
 
 var entities = map[string]string{"amp": "&", "lt": "<", "gt": ">", "quot": `"`, "apos": "'"}
@@ -150,7 +158,7 @@ func entity(text []byte) ([]byte, int) {
 	if digits, isHex := strings.CutPrefix(strings.ToLower(number), "x"); isHex {
 		number, base = digits, 16
 	}
-	if code, err := strconv.ParseUint(number, base, 31); ok && err == nil {
+	if code, err := strconv.ParseInt(number, base, 32); ok && err == nil {
 		return utf8.AppendRune(nil, rune(code)), len(name) + 2
 	}
 	return nil, 0
