@@ -44,7 +44,7 @@ func newKnownValues() *knownValues { return &knownValues{nodes: make([]knownNode
 // add adds a value. Whoever adds bounds the sum of all.
 func (k *knownValues) add(value string) {
 	plain := asMapped(value)
-	joined := asMapped(strings.Join(strings.Fields(value), "+")) // as forms of the web write spaces
+	joined := asMapped(strings.ReplaceAll(value, " ", "+")) // as forms of the web write spaces
 	forms := [][]byte{plain.squeeze().text, plain.unescape().squeeze().text, joined.squeeze().text, joined.unescape().squeeze().text}
 	code := hex.EncodeToString([]byte(value))
 	forms = append(forms, []byte(code), []byte(strings.ToUpper(code)))
