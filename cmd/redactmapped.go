@@ -35,12 +35,12 @@ func (m *mappedText) append(text []byte, from, to int32) {
 func (m mappedText) squeeze() mappedText {
 	out := mappedText{make([]byte, 0, len(m.text)), make([]int32, 0, len(m.text)), make([]int32, 0, len(m.text))}
 	for i, letter := range m.text {
-		switch letter {
-		case ' ', '\t', '\n', '\r', '\v', '\f', 0, '"', '\'', '\\':
+		switch {
+		case letter <= ' ', letter == 0x7f, letter == '"', letter == '\'', letter == '\\':
 			continue
-		case '-':
+		case letter == '-':
 			letter = '+'
-		case '_':
+		case letter == '_':
 			letter = '/'
 		}
 		out.text, out.from, out.to = append(out.text, letter), append(out.from, m.from[i]), append(out.to, m.to[i])
@@ -100,7 +100,7 @@ func backslashed(text []byte) ([]byte, int) {
 		return nil, 0
 	}
 	switch text[1] {
-	case 'n', 't', 'r', 'b', 'f', 'v', '\n':
+	case 'n', 't', 'r', 'b', 'f', 'v', 'a', 'e', '0', '\n':
 		return []byte{' '}, 2
 	case '"', '\'', '\\', '/', ' ':
 		return text[1:2], 2
