@@ -66,7 +66,7 @@ func TestDoctorTakesNoForgedInstallation(t *testing.T) {
 		"a forged one alone":     {func(a *doctorAPI) { unspoken(a); a.remove("DaemonSet", "lanyard"); a.forgedRelease("tenant") }, nil, doctorFinding{Check: "provider", Result: doctorUnknown, Says: "is not known"}, exitOK, "tenant"},
 		"--release-namespace":    {func(a *doctorAPI) { unspoken(a); a.forgedRelease("tenant") }, []string{"--release-namespace", "lanyard"}, doctorFinding{Check: "provider", Result: doctorOK, Says: "pod lanyard-a is ready"}, exitOK, "tenant"},
 		"--driver-namespace":     {func(a *doctorAPI) { a.forgedDriver("tenant") }, []string{"--driver-namespace", "kube-system"}, doctorFinding{Check: "driver", Result: doctorOK, Says: "all of its 2 pods"}, exitOK, "tenant"},
-		"a namespace without":    {func(a *doctorAPI) {}, []string{"--release-namespace", "elsewhere"}, doctorFinding{Check: "provider", Result: doctorFail, Says: "not installed there"}, exitFailed, ""},
+		"a namespace without":    {func(*doctorAPI) {}, []string{"--release-namespace", "elsewhere"}, doctorFinding{Check: "provider", Result: doctorFail, Says: "not installed there"}, exitFailed, ""},
 		"a RoleBinding": {func(a *doctorAPI) {
 			a.denied = "secrets"
 			a.objects = append(a.objects, map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": map[string]any{"name": "lanyard:forged", "namespace": "tenant", "labels": map[string]any{

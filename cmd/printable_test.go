@@ -97,12 +97,12 @@ func TestTablesAndLinesAreText(t *testing.T) {
 // JSON for programs means what it meant, and can be looked at.
 func TestJSONIsPrintedAsText(t *testing.T) {
 	for name, text := range hostileTexts {
-		for what, print := range map[string]func(*bytes.Buffer, any) error{
+		for what, write := range map[string]func(*bytes.Buffer, any) error{
 			"printJSON":     func(to *bytes.Buffer, value any) error { return printJSON(to, value) },
 			"printJSONLine": func(to *bytes.Buffer, value any) error { return printJSONLine(to, value) },
 		} {
 			var out bytes.Buffer
-			if err := print(&out, map[string][]string{text: {text, "<Grüße>"}}); err != nil {
+			if err := write(&out, map[string][]string{text: {text, "<Grüße>"}}); err != nil {
 				t.Fatal(err)
 			}
 			wantText(t, name+" by "+what, strings.ReplaceAll(out.String(), string(utf8.RuneError), ""))

@@ -244,7 +244,7 @@ func eachField(from partDecoder, use func(string) error) error {
 		if err != nil {
 			return err
 		}
-		name, _ := token.(string) //nolint:errcheck // a key is a text
+		name, _ := token.(string)
 		if err := use(name); err != nil {
 			return err
 		}

@@ -156,7 +156,7 @@ func TestTheAnswersOfAllAreBounded(t *testing.T) {
 	limits := defaultStatusLimits
 	limits.answer = 64 << 10
 	api.providers["lanyard-a"] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.Copy(w, &repeated{before: `{"leases":[`, text: `{},`, times: 1 << 20}) //nolint:errcheck // the command ends it
+		_, _ = io.Copy(w, &repeated{before: `{"leases":[`, text: `{},`, times: 1 << 20})
 	})
 	_, stdout, _ := runStatusWithin(t.Context(), limits, "-n", "prod", "--kubeconfig", api.kubeconfig)
 	if !strings.Contains(stdout, "not asked: pod lanyard/lanyard-a on node node-a: its answer has more than 65536 bytes") || !strings.Contains(stdout, "stale    prod") {

@@ -320,7 +320,7 @@ func TestStatusPrintsHostileTextsAsText(t *testing.T) {
 				_, stdout, stderr := runStatus(t.Context(), "-A", "-o", output, "--kubeconfig", api.kubeconfig)
 				wantText(t, output, strings.ReplaceAll(stdout+stderr, "\ufffd", ""))
 			}
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(facts) }))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(facts) }))
 			defer server.Close()
 			for _, output := range []string{"text", "wide", "json"} {
 				_, stdout, stderr := runStatus(t.Context(), "--provider-url", server.URL, "-o", output)
@@ -341,12 +341,10 @@ func replaceTexts(object map[string]any, text string) {
 	}
 	for name := range annotations {
 		if name == "lanyard.dev/sync-status" {
-			quoted, _ := json.Marshal(map[string]any{"state": "Failed", "message": text, "secrets": map[string]any{text: map[string]any{}}})
-			annotations[name] = string(quoted)
+			annotations[name] = quotedJSON(map[string]any{"state": "Failed", "message": text, "secrets": map[string]any{text: map[string]any{}}})
 		}
 		if name == "lanyard.dev/versions" {
-			quoted, _ := json.Marshal(map[string]string{text: text})
-			annotations[name] = string(quoted)
+			annotations[name] = quotedJSON(map[string]any{text: text})
 		}
 	}
 	if conditions, ok := inner["conditions"].([]any); ok {
@@ -377,4 +375,12 @@ func TestStatusTellsWhereAProviderListens(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stderr, "--admin-address says where it listens: by default --provider-url is http://127.0.0.1:9879") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
+}
+
+func quotedJSON(object map[string]any) string {
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	return string(encoded)
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
-	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	schema "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
 // The dashboards hold to Grafana's own schema: there is no field that it does not know, and
@@ -41,7 +41,7 @@ func TestDashboardsHoldToTheSchemaOfGrafana(t *testing.T) {
 
 // fitsGrafana is what is wrong with a dashboard by Grafana's schema.
 func fitsGrafana(content []byte) error {
-	var d dashboard.Dashboard
+	var d schema.Dashboard
 	// What it returns for a dashboard without mistakes is an empty list of them, and not nil.
 	if err := d.UnmarshalJSONStrict(content); err != nil && err.Error() != "" {
 		return err
