@@ -66,6 +66,7 @@ var doctorResources = []struct {
 	{"daemonsets", schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}, meta.ListOptions{}},
 	{"deployments", schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, meta.ListOptions{LabelSelector: partOfLanyard}},
 	{"configmaps", schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, meta.ListOptions{LabelSelector: partOfLanyard}},
+	{"clusterrolebindings", bindingResource, meta.ListOptions{LabelSelector: markSelector}},
 	{"rolebindings", schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}, meta.ListOptions{LabelSelector: partOfLanyard}},
 	{"secretproviderclasses", classResource, meta.ListOptions{}},
 	{"events", schema.GroupVersionResource{Version: "v1", Resource: "events"}, meta.ListOptions{FieldSelector: "reason=FailedMount"}},

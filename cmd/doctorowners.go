@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 
+	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,31 +58,16 @@ func (r *clusterReader) findInstallers(ctx context.Context, c *doctorCluster) {
 	}
 }
 
-// helmNamespace is the annotation in which helm writes the release's namespace.
-const helmNamespace = "meta.helm.sh/release-namespace"
-
-// namespacesOfReleases are those that objects of the whole cluster name as Lanyard's.
+// namespacesOfReleases are those that marks name; see markSelector.
 func (c *doctorCluster) namespacesOfReleases() (found []string) {
-	type configuration struct {
-		Metadata doctorMeta `json:"metadata"`
-		Webhooks []struct {
-			Client struct {
-				Service struct {
-					Namespace string `json:"namespace"`
-				} `json:"service"`
-			} `json:"clientConfig"`
-		} `json:"webhooks"`
-	}
-	for _, list := range []string{"mutatingwebhookconfigurations", "validatingadmissionpolicies"} {
-		for _, one := range listed[configuration](c, list) {
-			found = append(found, one.Metadata.Annotations[helmNamespace])
-			for _, hook := range one.Webhooks {
-				found = append(found, hook.Client.Service.Namespace)
-			}
-		}
+	for _, binding := range listed[rbac.ClusterRoleBinding](c, "clusterrolebindings") {
+		found = append(found, markedNamespaces(&binding)...)
 	}
 	return found
 }
+
+// helmNamespace is the annotation in which helm writes the release's namespace.
+const helmNamespace = "meta.helm.sh/release-namespace"
 
 // namespacesOfDriver are where the driver's release is, and where the cluster has its own.
 func (c *doctorCluster) namespacesOfDriver() []string {

@@ -26,7 +26,7 @@ type providerPod struct {
 // release's service accounts. Tenants can label pods, and make DaemonSets in their
 // namespaces, but nothing that is not in one.
 const (
-	markSelector   = "app.kubernetes.io/part-of=lanyard"
+	markSelector   = partOfLanyard
 	markNamespaces = 8 // releases, of which one is chosen without --release-namespace
 )
 
@@ -81,10 +81,8 @@ func (h *clusterClient) marked(ctx context.Context, s *clusterState, progress pr
 	found := map[string]bool{}
 	unread, err := h.read(ctx, clusterList{resource: bindingResource, options: meta.ListOptions{LabelSelector: markSelector}, take: func(o *unstructured.Unstructured) {
 		binding := into[rbac.ClusterRoleBinding](o)
-		for _, subject := range binding.Subjects {
-			if subject.Kind == rbac.ServiceAccountKind && subject.Namespace != "" {
-				found[subject.Namespace] = true
-			}
+		for _, namespace := range markedNamespaces(&binding) {
+			found[namespace] = true
 		}
 	}}, progress)
 	namespaces := slices.Sorted(maps.Keys(found))
@@ -101,6 +99,16 @@ func (h *clusterClient) marked(ctx context.Context, s *clusterState, progress pr
 		s.notRead = append(s.notRead, unread+"; no provider was asked: name the namespace that Lanyard is installed in with --release-namespace")
 	}
 	return namespaces, nil
+}
+
+// markedNamespaces are those of the service accounts that a mark names.
+func markedNamespaces(mark *rbac.ClusterRoleBinding) (namespaces []string) {
+	for _, subject := range mark.Subjects {
+		if subject.Kind == rbac.ServiceAccountKind && subject.Namespace != "" {
+			namespaces = append(namespaces, subject.Namespace)
+		}
+	}
+	return namespaces
 }
 
 func severalReleases(namespaces []string) error {
