@@ -255,6 +255,7 @@ func (f *agentFlags) run(c *cobra.Command, notifications []agent.Notification) e
 	if err := serveAdmin(ctx, group, f.address, admin.Options{Registry: registry, Ready: a.Ready, Trouble: a.Trouble}); err != nil {
 		return err
 	}
+	own.watch(func(config.Config) {})
 	own.follow(ctx, group, caught, func() {
 		own.refresh()
 		select {

@@ -221,7 +221,7 @@ func (p *kmsPlugin) open(ctx context.Context, registry *prometheus.Registry) (er
 	}
 	p.admin = admin.New(admin.Options{
 		Registry: registry, Ready: p.ready, Profiles: p.flags.profiles,
-		Status: statusOf("kms", p.flags.node, nil, false, func(f *status.Facts) { f.Ring = p.server.Facts() }),
+		Status: statusOf("kms", p.flags.node, nil, p.watcher.Watcher, false, func(f *status.Facts) { f.Ring = p.server.Facts() }),
 	})
 	p.adminListener, err = p.admin.Open(p.flags.adminAddress)
 	return err

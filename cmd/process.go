@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/internal/reload"
 	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/server/admin"
@@ -22,6 +23,7 @@ type opened struct {
 	file     *config.File // nil for none
 	registry *prometheus.Registry
 	engine   *localEngine
+	watcher  *reload.Watcher // of the file; nil before watch, and without a file
 	telemetry
 }
 
@@ -57,12 +59,13 @@ func (o *opened) refresh() {
 	o.engine.Refresh()
 }
 
-// watch follows the configuration file; nil without one. applied is told what holds now.
-func (o *opened) watch(applied func(config.Config)) *reload.Watcher {
+// watch makes the watcher of the configuration file, if there is one. applied is told what
+// holds now.
+func (o *opened) watch(applied func(config.Config)) {
 	if o.file == nil {
-		return nil
+		return
 	}
-	return config.NewWatcher(o.file, func(changed config.Config) error {
+	o.watcher = config.NewWatcher(o.file, func(changed config.Config) error {
 		err := configure(o.engine, o.telemetry, changed)
 		if err == nil {
 			applied(changed)
@@ -71,20 +74,19 @@ func (o *opened) watch(applied func(config.Config)) *reload.Watcher {
 	}, o.registry)
 }
 
-// follow follows the configuration file, and at SIGHUP reads it and has refreshed what
+// follow follows the configuration file, once watch was called, and at SIGHUP reads it and has refreshed what
 // depends on it, in the group until ctx ends.
 func (o *opened) follow(ctx context.Context, group *errgroup.Group, hangups <-chan os.Signal, refresh func()) {
-	watcher := o.watch(func(config.Config) {})
-	if watcher != nil {
-		group.Go(func() error { watcher.Run(ctx); return nil })
+	if o.watcher != nil {
+		group.Go(func() error { o.watcher.Run(ctx); return nil })
 	}
-	group.Go(func() error { onHangup(ctx, hangups, watcher, refresh); return nil })
+	group.Go(func() error { onHangup(ctx, hangups, o.watcher, refresh); return nil })
 }
 
 // statusOf is the status of a process that starts now: the facts of its engine, unless it
-// is nil, and what add adds. With tokens the API server, to which the engine has an access,
+// is nil, whether the file of the watcher is refused, and what add adds. With tokens the API server, to which the engine has an access,
 // says who may ask from elsewhere; else nobody may.
-func statusOf(program, node string, engine *localEngine, tokens bool, add func(*status.Facts)) status.Options {
+func statusOf(program, node string, engine *localEngine, watcher *reload.Watcher, tokens bool, add func(*status.Facts)) status.Options {
 	if node == "" {
 		node, _ = os.Hostname() //nolint:errcheck // the field is left out then
 	}
@@ -97,6 +99,9 @@ func statusOf(program, node string, engine *localEngine, tokens bool, add func(*
 		if add != nil {
 			add(facts)
 		}
+		if refused := watcher.Refused(); refused != nil {
+			facts.Problems = append(facts.Problems, status.Problem{Error: message.Passage(refusedFile + refused.Cause), Since: refused.Since})
+		}
 		return facts
 	}}
 	if tokens {
@@ -104,6 +109,9 @@ func statusOf(program, node string, engine *localEngine, tokens bool, add func(*
 	}
 	return options
 }
+
+// refusedFile is said before why a file that has changed does not hold.
+const refusedFile = "the file has changed and cannot be used; what held before still does: "
 
 // addStatusTokens adds the flag that lets somebody elsewhere ask for the status.
 func addStatusTokens(flags *pflag.FlagSet, tokens *bool) {

@@ -182,13 +182,14 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	if err := doors.openSockets(ctx, f, own.engine, csi.NewMetrics(registry), int64(holds.Bounds.RequestBytes)); err != nil {
 		return err
 	}
-	if err := doors.openAdmin(f, registry, statusOf("serve", f.node, own.engine, f.statusTokens, nil)); err != nil {
-		return err
-	}
-	doors.watcher = own.watch(func(changed config.Config) {
+	own.watch(func(changed config.Config) {
 		doors.setRequestBytes(int64(changed.Bounds.RequestBytes))
 		memory.SetCache(int64(changed.Cache.Bytes))
 	})
+	doors.watcher = own.watcher
+	if err := doors.openAdmin(f, registry, statusOf("serve", f.node, own.engine, own.watcher, f.statusTokens, nil)); err != nil {
+		return err
+	}
 	memory.Started()
 	klog.InfoS("Lanyard is ready", "version", thisBuild().Version, "sockets", doors.paths(), "admin", doors.adminAddress(), "config", f.config)
 	err = doors.serve(ctx)

@@ -127,6 +127,7 @@ func (d partDecoder) begin() {
 // length, and no time that must be past is in the future.
 type providerFacts struct {
 	program, version, node string
+	started                time.Time
 	stores                 []engine.StoreFacts
 	volumes                []engine.VolumeFacts
 	ring                   *status.Ring
@@ -157,6 +158,10 @@ func (f *providerFacts) decode(from partDecoder, budget *answerBudget, take func
 		case "program", "version", "node":
 			err := from.Decode(texts[name])
 			*texts[name] = printableName(*texts[name])
+			return err
+		case "started":
+			err := from.Decode(&f.started)
+			dropFuture(budget.now, &f.started)
 			return err
 		case "stores":
 			return eachElement(from, func() error {

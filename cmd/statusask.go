@@ -165,6 +165,7 @@ func (p *statusProvider) read(budget *answerBudget, get func(use func(io.Reader)
 		return
 	}
 	p.Version, p.Stores, p.volumes = facts.version, facts.stores, facts.volumes
+	p.started = facts.started
 	p.Ring, p.Problems, p.synced = facts.ring, facts.problems, facts.synced
 	p.Program, p.Node = cmp.Or(p.Program, facts.program), cmp.Or(p.Node, facts.node)
 }

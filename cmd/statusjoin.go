@@ -17,6 +17,7 @@ type statusBuilder struct {
 	objects map[string]*engine.VolumeFacts
 	down    map[storeOf]*engine.StoreFacts // stores that are down, by volume
 	synced  map[syncedKey]*status.Synced   // what the sync controller says
+	started map[string]time.Time           // when the providers that answered started, by node
 }
 
 // storeOf is a store as the provider of a volume sees it.
@@ -27,6 +28,9 @@ type storeOf struct {
 
 // learn takes what a provider says.
 func (b *statusBuilder) learn(p *statusProvider) {
+	if p.Error == "" && p.Program != programSync && p.Program != programKMS && !p.started.IsZero() {
+		b.started[p.Node] = p.started
+	}
 	down := map[string]*engine.StoreFacts{}
 	for i := range p.Stores {
 		if p.Stores[i].State == engine.StoreDown {

@@ -143,3 +143,54 @@ func TestThePortOfTheStatus(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with the driver, or with the provider as a whole, is told of the pods that
+// suffer from it, or of the process.
+func TestStatusTellsSetupsOfTheNode(t *testing.T) {
+	setups := map[string]string{}
+	for _, setup := range brokenSetups(t) {
+		setups[setup.Name] = setup.Status
+	}
+	for name, test := range map[string]struct {
+		change func(provider *status.Facts)
+		want   string
+	}{
+		"chart-value-wrong": {func(f *status.Facts) {
+			f.Problems = []status.Problem{{Error: refusedFile + "lanyard.yaml: cache.refresh: must be a duration", Since: at("11:30:00")}}
+		}, "serve in pod lanyard/lanyard-a on node node-a, for 30m: the file has changed and cannot be used; what held before still does: lanyard.yaml: cache.refresh"},
+		"rotation-off":     {func(f *status.Facts) { f.Volumes = f.Volumes[1:] }, "prod/pod/web-0 (web): the driver has not asked for it"},
+		"socket-elsewhere": {func(*status.Facts) {}, `prod/pod/web-6 (web): error connecting to provider "lanyard"`},
+		"ring-missing":     {func(*status.Facts) {}, "not asked: pod lanyard/lanyard-c on node node-c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := newStatusAPI(t)
+			provider := statusFacts()["lanyard-a"]
+			test.change(provider)
+			api.providers["lanyard-a"] = answers(http.StatusOK, provider)
+			_, stdout, _ := runStatus(t.Context(), "-A", "--kubeconfig", api.kubeconfig)
+			if !strings.Contains(stdout, test.want) || setups[name] == "" || !strings.Contains(stdout, setups[name]) {
+				t.Errorf("it does not have %q and %q:\n%s", test.want, setups[name], stdout)
+			}
+		})
+	}
+}
+
+// A provider that has just started, or a pod that has, was not asked in vain.
+func TestStatusWaitsBeforeItMissesPolls(t *testing.T) {
+	const old, fresh = "00:00:00", "11:50:00"
+	for _, test := range []struct {
+		node, started, mounted string
+		want                   bool
+	}{
+		{"node-a", old, old, true},
+		{"node-a", fresh, old, false},
+		{"node-a", old, fresh, false},
+		{"node-x", old, old, false},
+	} {
+		b := statusBuilder{now: statusNow, started: map[string]time.Time{"node-a": at(test.started)}}
+		if got := b.unasked(test.node, at(test.mounted)); (got != "") != test.want {
+			t.Errorf("%+v: %q", test, got)
+		}
+	}
+}

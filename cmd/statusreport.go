@@ -76,6 +76,7 @@ type statusProvider struct {
 
 	volumes []engine.VolumeFacts
 	synced  []status.Synced // that fail
+	started time.Time
 }
 
 // holdingState is the state of a pod's volume or a Secret.
@@ -134,7 +135,7 @@ func (f *statusFilter) takes(row *statusRow) bool {
 // newStatusReport joins what the cluster and the providers say. Without a cluster there are
 // the volumes that providers tell of.
 func newStatusReport(now time.Time, s *clusterState, providers []statusProvider, filter statusFilter) *statusReport {
-	b := &statusBuilder{now: now, state: s, volumes: map[mountKey]*engine.VolumeFacts{}, objects: map[string]*engine.VolumeFacts{}, down: map[storeOf]*engine.StoreFacts{}, synced: map[syncedKey]*status.Synced{}}
+	b := &statusBuilder{now: now, state: s, volumes: map[mountKey]*engine.VolumeFacts{}, objects: map[string]*engine.VolumeFacts{}, down: map[storeOf]*engine.StoreFacts{}, synced: map[syncedKey]*status.Synced{}, started: map[string]time.Time{}}
 	report := &statusReport{Time: now, Holders: []statusRow{}, Providers: []statusProvider{}, NotRead: []string{}}
 	for i := range providers {
 		p := &providers[i]

@@ -93,7 +93,7 @@ func (b *statusBuilder) judge(row *statusRow, volume *engine.VolumeFacts, made t
 	}
 	switch ended, stale, behind := in(objectEnded), in(string(holdingStale)), in(string(holdingBehind)); {
 	case volume == nil:
-		row.be(holdingMounted, made, "")
+		row.be(holdingMounted, made, b.unasked(row.Node, made))
 	case volume.State == engine.VolumeFailed:
 		row.be(holdingFailed, volume.Since, volume.Error)
 	case len(ended) > 0:
@@ -106,6 +106,20 @@ func (b *statusBuilder) judge(row *statusRow, volume *engine.VolumeFacts, made t
 	default:
 		row.be(holdingOK, made, "")
 	}
+}
+
+// unaskedAge is after how long a provider has forgotten a volume that the driver does not
+// ask for any more, with the default of cache.idle.
+const unaskedAge = 15 * time.Minute
+
+// unasked says that the driver has not asked for a volume since it was mounted, or since the
+// provider on its node started; empty if it may have.
+func (b *statusBuilder) unasked(node string, mounted time.Time) string {
+	started, answered := b.started[node]
+	if !answered || b.now.Sub(started) < unaskedAge || b.now.Sub(mounted) < unaskedAge {
+		return ""
+	}
+	return "the driver has not asked for it for long, so that it never changes: rotation is off, or its interval is longer than cache.idle; see lanyard doctor"
 }
 
 // storesBlamed is how many stores that are down are named of one volume.

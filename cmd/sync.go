@@ -164,6 +164,8 @@ func (f *syncFlags) run(ctx context.Context) error {
 		own.engine.keys.Begin(name)
 	}
 
+	own.watch(func(config.Config) {})
+
 	var filled atomic.Bool
 	f.settings.Engine, f.settings.Registry, f.settings.Audit, f.settings.Tracer = own.engine, registry, own.trail, own.tracer
 	f.settings.Ready = func() { filled.Store(true) }
@@ -178,7 +180,7 @@ func (f *syncFlags) run(ctx context.Context) error {
 			}
 			return nil
 		},
-		Status: statusOf("sync", "", own.engine, f.statusTokens, func(facts *status.Facts) {
+		Status: statusOf("sync", "", own.engine, own.watcher, f.statusTokens, func(facts *status.Facts) {
 			facts.Synced = []status.Synced{}
 			if add := controller.Load(); add != nil {
 				(*add)(facts)

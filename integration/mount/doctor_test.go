@@ -205,6 +205,12 @@ func TestStatusTellsBrokenSetups(t *testing.T) {
 	for _, name := range []string{"dns", "wrong-ca", "class-wrong", "no-token-requests", "clock"} {
 		n.tells(t, setups[name])
 	}
+	if err := n.provider.Configure(n.config(setup{cache: "refresh: soon"})); err != nil {
+		t.Fatal(err)
+	}
+	wrong := setups["chart-value-wrong"]
+	waitFor(t, "a line in the log", func() bool { return strings.Contains(n.provider.Output(), wrong.Log) })
+	n.tells(t, wrong)
 }
 
 // Where all is well, doctor fails nothing, reads what the pod may read, and says that a

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,12 @@ type File struct {
 	Apply func(content []byte) error
 }
 
+// Refusal is a content that does not hold.
+type Refusal struct {
+	Cause string    // names the file
+	Since time.Time // when none held any more that was newer than what holds
+}
+
 // Watcher makes the changes of a file hold. Run and Reload may be called at the same
 // time.
 type Watcher struct {
@@ -49,9 +56,12 @@ type Watcher struct {
 	// last is the content that was last tried, good or not; next is what was
 	// read since and may still change.
 	last, next string
-	// refused is why last does not hold; empty if it does. tried is when.
-	refused string
-	tried   time.Time
+	// tried is when last was.
+	tried time.Time
+
+	// refusal is why last does not hold; nil if it does. It is asked for while a content is
+	// tried, which may take long.
+	refusal atomic.Pointer[Refusal]
 
 	successful prometheus.Gauge
 	timestamp  prometheus.Gauge
@@ -92,6 +102,15 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
+// Refused is why the newest content does not hold; nil if it does, and for a Watcher that
+// is nil.
+func (w *Watcher) Refused() *Refusal {
+	if w == nil {
+		return nil
+	}
+	return w.refusal.Load()
+}
+
 // Reload reads the file and makes it hold at once, changed or not, for what else it
 // depends on may have changed. After an error what held before still does, and Run
 // tries again.
@@ -111,28 +130,33 @@ func (w *Watcher) look() {
 	settled := now == w.next
 	w.next = now
 	again := now == w.last
-	if !settled || again && (w.refused == "" || time.Since(w.tried) < Retry) {
+	if !settled || again && (w.Refused() == nil || time.Since(w.tried) < Retry) {
 		return
 	}
-	before := w.refused
+	before := w.Refused()
 	if err := w.apply(now, content, err); err == nil {
 		klog.InfoS("The "+w.file.Name+" has changed and holds from now on", "file", w.file.Path)
-	} else if !again || before != err.Error() {
+	} else if !again || before == nil || before.Cause != err.Error() {
 		klog.ErrorS(nil, "The "+w.file.Name+" has changed and cannot be used; the one before still holds", "cause", err.Error())
 	}
 }
 
 // apply makes what was read hold, unless reading failed.
 func (w *Watcher) apply(now string, content []byte, err error) error {
-	w.last, w.tried, w.refused = now, time.Now(), ""
+	w.last, w.tried = now, time.Now()
 	if err == nil {
 		err = w.file.Apply(content)
 	}
 	if err != nil {
 		w.successful.Set(0)
-		w.refused = err.Error()
+		since := w.tried
+		if before := w.Refused(); before != nil {
+			since = before.Since
+		}
+		w.refusal.Store(&Refusal{err.Error(), since})
 		return err
 	}
+	w.refusal.Store(nil)
 	w.succeeded()
 	return nil
 }

@@ -95,8 +95,15 @@ func TestReloadMakesTheFileHoldAtOnce(t *testing.T) {
 	if applied != 2 {
 		t.Errorf("what was just refused is tried again at once: applied %d times", applied)
 	}
-	refusal = nil
+	first := w.Refused()
+	if err := w.Reload(); err == nil || first == nil || first.Cause != "not yet" || w.Refused().Since != first.Since {
+		t.Errorf("%v, refused %v, before %v", err, w.Refused(), first)
+	}
+	applied, refusal = 2, nil
 	if err := w.Reload(); err != nil || applied != 3 || testutil.ToFloat64(w.successful) != 1 {
 		t.Errorf("applied %d times, %v, successful %v", applied, err, testutil.ToFloat64(w.successful))
+	}
+	if refused := w.Refused(); refused != nil || (*Watcher)(nil).Refused() != nil {
+		t.Errorf("refused %v", refused)
 	}
 }
