@@ -134,6 +134,13 @@ func exchange(ctx context.Context, connection io.ReadWriteCloser, port int, path
 		return err
 	}
 	defer failure.Reset() //nolint:errcheck // see above
+	// It is read from the start: what nobody reads holds up the end of all streams.
+	said := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(failure, 4<<10)) //nolint:errcheck // what came is what is told
+		said <- message.Excerpt(strings.TrimSpace(string(text)))
+		_, _ = io.Copy(io.Discard, failure) //nolint:errcheck // see above
+	}()
 	data, err := open("data")
 	if err != nil {
 		return err
@@ -150,8 +157,12 @@ func exchange(ctx context.Context, connection io.ReadWriteCloser, port int, path
 	err = readAnswer(data, request, use)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		// The kubelet says why it could not connect, and closes both streams.
-		if text, failed := io.ReadAll(io.LimitReader(failure, 4<<10)); failed == nil && len(text) > 0 {
-			return errors.New(message.Excerpt(strings.TrimSpace(string(text))))
+		select {
+		case text := <-said:
+			if text != "" {
+				return errors.New(text)
+			}
+		case <-ctx.Done():
 		}
 	}
 	return err

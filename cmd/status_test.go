@@ -36,8 +36,9 @@ type statusAPI struct {
 	forbidden []string // resources that may not be listed
 	page      int      // objects in a page
 
-	mu    sync.Mutex
-	calls []string
+	mu      sync.Mutex
+	calls   []string
+	stalled func() // called in place of the end of a port-forward that fails
 }
 
 func newStatusAPI(t testing.TB) *statusAPI {
@@ -233,6 +234,10 @@ func (api *statusAPI) forward(w http.ResponseWriter, pod string) {
 			failure = stream
 		case api.providers[pod] == nil:
 			fmt.Fprintf(failure, "error forwarding port 9879 to pod %s: connection refused", pod)
+			if api.stalled != nil {
+				api.stalled()
+				return
+			}
 			_ = failure.Close()
 			_ = stream.Close()
 		default:
@@ -399,6 +404,17 @@ func TestStatusWatches(t *testing.T) {
 		if code != exitOK || stderr != "" || shown != 3 || with != 2 {
 			t.Errorf("exit code %d, %d times, %d times with the pod that is gone:\n%s%s", code, shown, with, stdout, stderr)
 		}
+	}
+}
+
+// A kubelet that says why it does not connect, and then nothing more, holds up no interrupt.
+func TestAnInterruptEndsAPortForwardThatStalls(t *testing.T) {
+	api := newStatusAPI(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	api.stalled = interrupt
+	code, stdout, stderr := runStatus(ctx, "-A", "--kubeconfig", api.kubeconfig)
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "interrupted; nothing is shown") {
+		t.Errorf("exit code %d:\n%s%s", code, stdout, stderr)
 	}
 }
 

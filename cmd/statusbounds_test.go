@@ -48,15 +48,15 @@ func (r *repeated) Read(p []byte) (int, error) {
 // What one answer costs is bounded, whatever is in it.
 func TestAnAnswerIsBounded(t *testing.T) {
 	many := 64 << 20
-	limits := statusLimits{answer: 4 << 20, part: 1 << 20, read: 1 << 30, kept: 16 << 20, time: time.Minute}
+	limits := statusLimits{answer: 2 << 20, part: 1 << 19, read: 1 << 30, kept: 16 << 20, time: time.Minute}
 	for name, test := range map[string]struct {
 		body io.Reader
 		want string
 	}{
-		"endless":                  {&repeated{before: `{"leases":[`, text: `{},`, times: many}, "its answer has more than 4194304 bytes"},
+		"endless":                  {&repeated{before: `{"leases":[`, text: `{},`, times: many}, "its answer has more than 2097152 bytes"},
 		"endless volumes":          {&repeated{before: `{"volumes":[`, text: `{},`, times: many}, "left out, because the answers"},
 		"endless fields":           {&repeated{before: `{`, text: `"a":1,`, times: many}, "its answer has more than"},
-		"endless objects":          {&repeated{before: `{"volumes":[{"objects":[`, text: `{},`, times: many}, "a part of its answer has more than 1048576 bytes"},
+		"endless objects":          {&repeated{before: `{"volumes":[{"objects":[`, text: `{},`, times: many}, "a part of its answer has more than 524288 bytes"},
 		"endless depth":            {&repeated{before: `{"a":`, text: `[`, times: many}, "its answer"},
 		"endless depth of objects": {&repeated{before: `{"a":`, text: `{"a":`, times: many}, "its answer"},
 		"a deep volume":            {&repeated{before: `{"volumes":[`, text: `[`, times: many}, "its answer"},
@@ -94,7 +94,7 @@ func TestAnAnswerIsBounded(t *testing.T) {
 		"an empty one":   strings.NewReader(`{}`),
 		"many stores":    &repeated{before: `{"stores":[`, text: `{"state":"down"},`, times: 9 * answerStores, after: `{}]}`},
 		"many objects":   &repeated{before: `{"volumes":[{"objects":[`, text: `{},`, times: 9 * answerObjects, after: `{}]}]}`},
-		"others' facts":  &repeated{before: `{"leases":[`, text: `{"namespace":"a"},`, times: 1 << 17, after: `{}]}`},
+		"others' facts":  &repeated{before: `{"leases":[`, text: `{"namespace":"a"},`, times: 1 << 16, after: `{}]}`},
 		"a volume twice": strings.NewReader(`{"volumes":[{"pod":"a"}],"volumes":[{"pod":"b"}]}`),
 	} {
 		facts, err := newAnswerBudget(limits, statusNow).readFacts(body, takeAll)
