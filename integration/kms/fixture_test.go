@@ -85,7 +85,7 @@ type plugin struct {
 // name and a state, and does not start it.
 func newPlugin(v *vault, pairs ...string) *plugin {
 	v.Helper()
-	p, err := v.Plugin(kmsplugin.Options{Settings: "settle: 0s\n"}, pairs...)
+	p, err := v.Plugin(kmsplugin.Options{Settings: "settle: 0s\n", Metrics: true}, pairs...)
 	v.must(err)
 	v.Cleanup(func() {
 		if err := p.Close(); err != nil {
