@@ -60,6 +60,7 @@ type bench struct {
 	secrets  *restart.Secrets
 	registry *prometheus.Registry
 	stop     func() // ends the manager
+	deadline int32  // of a Deployment to get on, in seconds
 
 	mu    sync.Mutex
 	key   string // of versions
@@ -94,7 +95,7 @@ func newPlane(t *testing.T) (*bench, *cluster.APIServer) {
 			t.Error(err)
 		}
 	})
-	b := &bench{T: t, kinds: runtime.NewScheme(), key: "key", value: "old"}
+	b := &bench{T: t, kinds: runtime.NewScheme(), key: "key", value: "old", deadline: 600}
 	b.must(scheme.AddToScheme(b.kinds))
 	b.must(secretsstore.AddToScheme(b.kinds))
 	api, err := plane.APIServer()
@@ -246,11 +247,11 @@ func (b *bench) workload(kind, name string, replicas int32, annotations map[stri
 			Driver: driver, VolumeAttributes: map[string]string{"secretProviderClass": class},
 		}}}},
 	}}
-	deadline, one := int32(5), intstr.FromInt32(1)
+	one := intstr.FromInt32(1)
 	var o client.Object
 	switch kind {
 	case "Deployment":
-		o = &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: selector, Template: template, ProgressDeadlineSeconds: &deadline}}
+		o = &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: selector, Template: template, ProgressDeadlineSeconds: &b.deadline}}
 	case "StatefulSet":
 		o = &appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Replicas: &replicas, Selector: selector, Template: template}}
 	case "DaemonSet":
@@ -295,6 +296,7 @@ func (b *bench) wantTemplates(want, workloads int) {
 		}
 		return b.unsettled()
 	})
+	b.running() // a change that comes before a container has started needs no restart
 }
 
 // unsettled says which workload is in the middle of something.

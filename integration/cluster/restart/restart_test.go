@@ -105,6 +105,7 @@ func TestFiftyWorkloadsRollOutWithinTheBudget(t *testing.T) {
 func TestABadValueStopsTheOthersAndSaysSo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, restart.Options{MaxInNamespace: 2, ReadyTimeout: 5 * time.Second, PauseAfterFailure: time.Second})
+	b.deadline = 5
 	const workloads, budget = 6, 2
 	for i := range workloads {
 		b.workload("Deployment", fmt.Sprintf("web-%d", i), 1, nil)
