@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 // plantedSecret is a secret in the form and at the place in which it stands.
@@ -70,8 +71,8 @@ func knownForms(value string) map[string]string {
 	}
 	ascii := func(value string) string {
 		var text strings.Builder
-		for _, r := range value {
-			fmt.Fprintf(&text, `\u%04x`, r)
+		for _, unit := range utf16.Encode([]rune(value)) {
+			fmt.Fprintf(&text, `\u%04x`, unit)
 		}
 		return text.String()
 	}
@@ -80,7 +81,7 @@ func knownForms(value string) map[string]string {
 		fmt.Fprintf(&percent, "%%%02X", value[i])
 	}
 	return map[string]string{
-		"plain": value, "json": quoted(value), "json in json": quoted(quoted(value)), "json, all escaped": ascii(value), "slashes": strings.ReplaceAll(quoted(value), "/", `\/`),
+		"plain": value, "json": quoted(value), "json in json": quoted(quoted(value)), "json three deep": quoted(quoted(quoted(value))), "json, all escaped": ascii(value), "slashes": strings.ReplaceAll(quoted(value), "/", `\/`),
 		"query": url.QueryEscape(value), "path": url.PathEscape(value), "percent": percent.String(), "percent in json": quoted(url.QueryEscape(value)),
 		"base64": base64.StdEncoding.EncodeToString([]byte(value)), "base64url": base64.URLEncoding.EncodeToString([]byte(value)), "raw base64": base64.RawURLEncoding.EncodeToString([]byte(value)),
 		"base64 with a line's end": base64.StdEncoding.EncodeToString([]byte(value + "\n")),

@@ -175,8 +175,10 @@ func (k *knownValues) remove(text string) string {
 	if !k.built {
 		k.build()
 	}
-	plain := asMapped(text)
-	found := append(k.find(plain.squeeze()), k.find(plain.unescape().squeeze())...)
+	var found []span
+	for _, depth := range asMapped(text).depths() {
+		found = append(found, k.find(depth.squeeze())...)
+	}
 	if len(found) == 0 {
 		return text
 	}

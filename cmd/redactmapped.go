@@ -53,14 +53,23 @@ const maxUnescape = 4
 
 // unescape replaces the escapes of JSON, YAML, URLs and HTML, and those within them.
 func (m mappedText) unescape() mappedText {
+	all := m.depths()
+	return all[len(all)-1]
+}
+
+// depths are the text as it is, and with the escapes replaced once, twice and so on: a value
+// that has something like an escape in it is whole at one of them.
+func (m mappedText) depths() []mappedText {
+	all := []mappedText{m}
 	for range maxUnescape {
 		next, changed := m.unescapeOnce()
 		if !changed {
 			break
 		}
 		m = next
+		all = append(all, m)
 	}
-	return m
+	return all
 }
 
 func (m mappedText) unescapeOnce() (out mappedText, changed bool) {
