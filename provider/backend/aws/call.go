@@ -153,12 +153,12 @@ func (a *Access) Call(ctx context.Context, as identity.Identity, what string, ca
 	if err != nil {
 		return err
 	}
-	var failures []string
+	failures := make([]string, len(regions)) // in the order of the settings, whoever was asked first
 	var last *CallError
 	for n, i := range a.health.order(regions, a.platform.now()) {
 		region := regions[i]
-		if why, resting := a.health.resting(region, a.platform.now()); resting && len(failures) > 0 {
-			failures = append(failures, fmt.Sprintf("%s was found unavailable a moment ago (%s)", region, why))
+		if why, resting := a.health.resting(region, a.platform.now()); resting && last != nil {
+			failures[i] = fmt.Sprintf("in %s: found unavailable a moment ago (%s)", region, why)
 			continue
 		}
 		retries := a.settings.Retries
@@ -181,7 +181,7 @@ func (a *Access) Call(ctx context.Context, as identity.Identity, what string, ca
 		case errors.Is(failed, fault.ErrUnavailable) && !errors.Is(failed, remote.ErrNoSlot):
 			a.health.failed(region, failed.Text, a.platform.now())
 		}
-		failures, last = append(failures, "in "+region+": "+failed.Text), failed
+		failures[i], last = "in "+region+": "+failed.Text, failed
 	}
 	return &CallError{Kind: fault.ErrUnavailable, Text: what + " " + strings.Join(failures, "; "), cause: last.cause}
 }

@@ -326,6 +326,23 @@ func TestAnSTSThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 	}
 }
 
+// Whether the first region was asked or still rests, its failure is told, and first.
+func TestAFailureTellsOfTheRegionsInTheirOrder(t *testing.T) {
+	server, platform, settings := twoRegions(t, new(string))
+	access := opened(t, platform, settings)
+	for _, first := range []string{"in eu-west-1: it is down; ", "in eu-west-1: found unavailable a moment ago (it is down); "} {
+		err := access.Call(t.Context(), podOf(t, server, "prod/web"), "Test", func(_ context.Context, target Target) error {
+			if target.Region == "eu-west-1" {
+				return &CallError{Kind: fault.ErrUnavailable, Text: "it is down"}
+			}
+			return &CallError{Kind: fault.ErrNotFound, Text: "no such secret"}
+		})
+		if want := "Test " + first + "in eu-central-1: no such secret"; err == nil || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
 // An issuer that STS cannot reach is not reached from elsewhere either.
 func TestAnSTSThatCannotFetchTheKeysStaysTheFirst(t *testing.T) {
 	server, platform, settings := twoRegions(t, new(string))
