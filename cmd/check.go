@@ -123,10 +123,14 @@ func checkEngine(path string) (*localEngine, []manifest.Finding, []string, error
 	}
 	opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
 	file, err := config.Load(path)
-	if err != nil {
-		return configFindings(err)
+	var wrong *config.Error
+	switch {
+	case err == nil:
+		return checkEngineUnder(file)
+	case errors.As(err, &wrong):
+		err = wrong.WithStores(opensElsewhere)
 	}
-	return checkEngineUnder(file)
+	return configFindings(err)
 }
 
 // checkEngineUnder is checkEngine for a configuration that is read; nil stands for the
@@ -146,6 +150,16 @@ func checkEngineUnder(file *config.File) (*localEngine, []manifest.Finding, []st
 		e.written = settings
 	}
 	return e, nil, elsewhere, err
+}
+
+// opensElsewhere says what is wrong with the stores of a configuration for another machine.
+func opensElsewhere(settings config.Config) error {
+	here, _ := withoutFilesOfTheNode(settings)
+	e, err := engineFor(here, prometheus.NewRegistry(), nil, local{elsewhere: true})
+	if err == nil {
+		e.Close()
+	}
+	return err
 }
 
 func configFindings(err error) (*localEngine, []manifest.Finding, []string, error) {

@@ -25,3 +25,40 @@ func TestCheckRefusesAHugeFile(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errors.String())
 	}
 }
+
+// A field that cannot be read does not hide what is wrong with the others.
+func TestCheckTellsAllThatIsWrongWithEachTypeOfStore(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings string
+		wrong    []string
+	}{
+		"vault":                 {"address: vault, timeout: 2h, retries: many, auth: {rol: web}", []string{"address", "timeout", "retries", "auth.rol"}},
+		"aws-secrets-manager":   {"region: nowhere, timeout: 2h, retries: many, nosuch: 1", []string{"region", "timeout", "retries", "nosuch"}},
+		"aws-parameter-store":   {"region: nowhere, timeout: 2h, retries: many, nosuch: 1", []string{"region", "timeout", "retries", "nosuch"}},
+		"aws-kms":               {"key: nothing, timeout: 2h, retries: many, nosuch: 1", []string{"key", "timeout", "retries", "nosuch"}},
+		"azure-key-vault":       {"vault: in_valid, timeout: 2h, retries: many, nosuch: 1", []string{"vault", "timeout", "retries", "nosuch"}},
+		"google-secret-manager": {"project: '?', timeout: 2h, retries: many, nosuch: 1", []string{"project", "timeout", "retries", "nosuch"}},
+		"sealed":                {"keys: [{name: '?'}], refresh: 1ms, nosuch: 1", []string{"keys[0].name", "refresh", "nosuch"}},
+		"file":                  {"allow: ['*/*'], root: here, nosuch: 1", []string{"root", "nosuch"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := filepath.Join(t.TempDir(), "lanyard.yaml")
+			if err := os.WriteFile(config, []byte("bounds: {requestBytes: 1}\nstores: {mine: {type: "+name+", "+test.settings+"}}"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out, said bytes.Buffer
+			code := Execute([]string{"check", "--config", config, "-"}, strings.NewReader(""), &out, &said)
+			if code != exitFailed {
+				t.Errorf("exit %d: %s", code, said.String())
+			}
+			for _, field := range test.wrong {
+				if want := "stores.mine." + field + ": "; strings.Count(out.String(), want) != 1 {
+					t.Errorf("%q is not told once:\n%s", want, out.String())
+				}
+			}
+			if !strings.Contains(out.String(), "bounds.requestBytes: ") {
+				t.Errorf("what is wrong outside of the stores is not told:\n%s", out.String())
+			}
+		})
+	}
+}

@@ -108,6 +108,9 @@ func (d *decoder) unmarshaler(node *yaml.Node, target reflect.Value, at *place) 
 	case errors.As(err, &inner):
 		for _, p := range inner {
 			p.Field = joined(at.String(), p.Field)
+			if p.meant != "" {
+				p.meant = joined(at.String(), p.meant)
+			}
 			if p.Line == 0 {
 				p.Line, p.Column = at.node.Line, at.node.Column
 			}
@@ -151,7 +154,7 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 			return
 		}
 		if known.rest == nil {
-			d.fail(at, Unknown("field", key.Value, known.names))
+			d.unknown(at, known.names)
 			return
 		}
 		if v := d.free(value, at); v != nil {

@@ -65,12 +65,22 @@ func (d *decoder) fail(at *place, text string) {
 	d.add(Problem{Line: at.node.Line, Column: at.node.Column, Field: at.String(), Text: text})
 }
 
+// unknown reports a field that is none of the known.
+func (d *decoder) unknown(at *place, known []string) {
+	p := Problem{Line: at.node.Line, Column: at.node.Column, Field: at.String(), Text: Unknown("field", at.name, known)}
+	if nearest := Nearest(at.name, known); nearest != "" {
+		p.meant = joined(at.parent.String(), nearest)
+	}
+	d.add(p)
+}
+
 func (d *decoder) add(p Problem) {
+	p.unread = true
 	switch {
 	case len(d.problems) < maxProblems:
 		d.problems = append(d.problems, p)
 	case len(d.problems) == maxProblems:
-		d.problems = append(d.problems, Problem{Line: p.Line, Column: p.Column, Text: "there are more problems; mend those before first"})
+		d.problems = append(d.problems, Problem{Line: p.Line, Column: p.Column, Text: "there are more problems; mend those before first", unread: true})
 	}
 }
 

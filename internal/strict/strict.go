@@ -15,6 +15,7 @@ package strict
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,6 +31,11 @@ type Problem struct {
 	// Text says what is wrong and what would be right. It quotes field names,
 	// never values, because a value may be a secret.
 	Text string
+
+	// unread says that the decoder could not read the field.
+	unread bool
+	// meant is the field that an unknown one was probably meant to be.
+	meant string
 }
 
 // String is the problem without its line: "stores.vault.addresss: unknown field; did you mean address?".
@@ -44,9 +50,40 @@ func (p Problem) String() string {
 // a hundred the first hundred, and one that says so.
 type Problems []Problem //nolint:errname // a list first, and an error when it is not empty
 
-// Add adds a problem with a field.
+// Add adds a problem with a field, unless the problems of decoding Explain it.
 func (p *Problems) Add(field, format string, args ...any) {
+	if p.Explain(field) {
+		return
+	}
 	*p = append(*p, Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+}
+
+// With returns the problems and those of later that are not among them and that they do
+// not Explain.
+func (p Problems) With(later Problems) Problems {
+	for _, problem := range later {
+		told := slices.ContainsFunc(p, func(p Problem) bool { return p.Field == problem.Field && p.Text == problem.Text })
+		if !told && !p.Explain(problem.Field) {
+			p = append(p, problem)
+		}
+	}
+	return p
+}
+
+// Explain says whether a field may be missing or wrong only because it could not be
+// decoded, or what it lies in, a part of it, or a field of another name that was meant to
+// be one of them: what else is wrong with it cannot be told yet.
+func (p Problems) Explain(field string) bool {
+	explains := func(unread string) bool { return within(field, unread) || within(unread, field) }
+	return slices.ContainsFunc(p, func(p Problem) bool {
+		return p.unread && (explains(p.Field) || p.meant != "" && explains(p.meant))
+	})
+}
+
+// within says whether the field is of, or lies in it; everything lies in the document.
+func within(field, of string) bool {
+	rest, ok := strings.CutPrefix(field, of)
+	return ok && (of == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // Error lists all problems, each with its line where that is known.
@@ -128,7 +165,7 @@ func (d *decoder) decode(node *yaml.Node, into any) {
 func DecodeMap(fields map[string]any, into any) Problems {
 	node, problem := nodeOf(reflect.ValueOf(fields), 0)
 	if problem != "" {
-		return Problems{{Text: problem}}
+		return Problems{{Text: problem, unread: true}}
 	}
 	return Decode(node, into)
 }

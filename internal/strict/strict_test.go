@@ -226,6 +226,36 @@ func TestDecodesTheRestInSpiteOfProblems(t *testing.T) {
 	}
 }
 
+func TestTellsOfChecksWhatWasDecoded(t *testing.T) {
+	type auth struct {
+		Role     string `yaml:"role"`
+		Audience string `yaml:"audience"`
+	}
+	var settings struct {
+		Address string        `yaml:"address"`
+		Timeout time.Duration `yaml:"timeout"`
+		Auth    auth          `yaml:"auth"`
+		Keys    []auth        `yaml:"keys"`
+		TLS     *auth         `yaml:"tls"`
+	}
+	problems := Unmarshal([]byte("addresss: here\nauth: {rol: web, audience: [x]}\nkeys: [{role: a}, {role: {}}]\ntls: 5\nnosuch: 1\n"), &settings)
+	decoding := len(problems)
+	for _, explained := range []string{"address", "auth.role", "auth.audience", "auth", "keys[1].role", "keys", "tls.role", "nosuch", ""} {
+		if problems.Add(explained, "wrong"); len(problems) != decoding {
+			t.Errorf("%q is told, though it could not be read", explained)
+			problems = problems[:decoding]
+		}
+	}
+	told := problems.With(Problems{{Field: "timeout"}, {Field: "keys[0].audience"}, {Field: "keys[1].audience"}, {Field: "authority"}, {Field: "keys[10].role"}, {Field: "tls.role"}})
+	told.Add("timeout", "wrong again")
+	if got := len(told) - decoding; got != 6 {
+		t.Errorf("%d problems of fields that were read are told, want 6: %v", got, told)
+	}
+	if notYAML := Unmarshal([]byte("a: ["), &settings); !notYAML.Explain("timeout") {
+		t.Error("a document that could not be read explains nothing")
+	}
+}
+
 func TestPointsAtTheField(t *testing.T) {
 	var got document
 	err := Unmarshal([]byte("objects:\n  - path: a\n    mode: {}\n"), &got)

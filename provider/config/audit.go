@@ -29,7 +29,7 @@ func LoadAudit(path string) (Audit, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return Audit{}, &Error{path, problems}
+		return Audit{}, &Error{Path: path, Problems: problems}
 	}
 	return audit, nil
 }

@@ -44,6 +44,8 @@ type Error struct {
 	Path string
 	// Problems have their lines, where they can be told.
 	Problems strict.Problems
+	// stores are those of a file in which something else is wrong; nil if none could be read.
+	stores *File
 }
 
 // Error lists the problems as compilers do, one on each line:
@@ -103,7 +105,7 @@ func readAny(path string, limit int64) ([]byte, error) {
 }
 
 // wrong is a problem with the file as a whole.
-func wrong(path, text string) *Error { return &Error{path, strict.Problems{{Text: text}}} }
+func wrong(path, text string) *Error { return &Error{Path: path, Problems: strict.Problems{{Text: text}}} }
 
 // cause drops the operation and the path that package os adds.
 func cause(err error) string {
@@ -123,25 +125,39 @@ func parse(path string, data []byte) (*File, error) {
 	if err == nil {
 		f.root = root.Content[0]
 		if at, value, found := strict.Find(f.root, "config"); found && value.Kind == yaml.MappingNode {
-			return nil, &Error{path, strict.Problems{{Line: at.Line, Column: at.Column, Field: "config", Text: "unknown field; these are values of Lanyard's chart: the configuration is what stands below config, in a file of its own"}}}
+			return nil, &Error{Path: path, Problems: strict.Problems{{Line: at.Line, Column: at.Column, Field: "config", Text: "unknown field; these are values of Lanyard's chart: the configuration is what stands below config, in a file of its own"}}}
 		}
 	}
 
 	problems := strict.Unmarshal(data, &f.Config)
-	found := map[string]bool{}
-	for _, problem := range problems {
-		found[problem.Field] = true
-	}
-	// A field that could not be decoded has its problem already.
 	for _, problem := range f.located(f.Config.Validate()) {
-		if !found[problem.Field] && f.root != nil {
+		if f.root != nil && !problems.Explain(problem.Field) {
 			problems = append(problems, problem)
 		}
 	}
 	if len(problems) > 0 {
-		return nil, &Error{path, problems}
+		wrong := &Error{Path: path, Problems: problems}
+		if f.root != nil {
+			wrong.stores = f
+		}
+		return nil, wrong
 	}
 	return f, nil
+}
+
+// WithStores returns the error with what is wrong with the file's stores too, which open
+// finds under a configuration that has them alone. Its problems are those of File.Explain.
+func (e *Error) WithStores(open func(Config) error) *Error {
+	if e.stores == nil {
+		return e
+	}
+	alone := Default()
+	alone.Stores = e.stores.Config.Stores
+	var found *Error
+	if !errors.As(e.stores.Explain(open(alone)), &found) {
+		return e
+	}
+	return &Error{Path: e.Path, Problems: e.Problems.With(found.Problems)}
 }
 
 // Explain turns what the engine says of the file's Config into an *Error with
@@ -151,7 +167,7 @@ func (f *File) Explain(err error) error {
 	if !errors.As(err, &problems) {
 		return err
 	}
-	return &Error{f.Path, f.located(problems)}
+	return &Error{Path: f.Path, Problems: f.located(problems)}
 }
 
 func (f *File) located(problems spec.Problems) strict.Problems {

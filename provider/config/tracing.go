@@ -28,7 +28,7 @@ func LoadTracing(path string) (Tracing, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return Tracing{}, &Error{path, problems}
+		return Tracing{}, &Error{Path: path, Problems: problems}
 	}
 	return tracing, nil
 }

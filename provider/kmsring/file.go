@@ -81,11 +81,8 @@ func unreadable(path string, err error) *Error {
 // decode decodes the YAML and checks everything that needs no key service.
 func decode(data []byte) (ringFile, strict.Problems) {
 	file := ringFile{Settle: defaultSettle, Outage: defaultOutage}
-	// Fields that were not decoded would give further, misleading problems.
-	if problems := strict.Unmarshal(data, &file); problems != nil {
-		return file, problems
-	}
-	return file, file.problems()
+	problems := strict.Unmarshal(data, &file)
+	return file, problems.With(file.problems())
 }
 
 // problems checks the decoded fields.

@@ -27,18 +27,15 @@ func ParseServiceKey(data []byte, types []key.Type) (*ServiceKey, error) {
 		return nil, err
 	}
 	var file serviceFile
-	if err := strict.Unmarshal(data, &file); err != nil {
-		return nil, err
-	}
-	var problems strict.Problems
+	problems := strict.Unmarshal(data, &file)
 	if text := WrongServiceKeyName(file.Name); text != "" {
-		problems = append(problems, strict.Problem{Field: "name", Text: text})
+		problems.Add("name", "%s", text)
 	}
 	if text := wrongCluster(file.Cluster); text != "" {
-		problems = append(problems, strict.Problem{Field: "cluster", Text: text})
+		problems.Add("cluster", "%s", text)
 	}
 	opened, wrong := key.Open(types, file.Service, proxy.Settings{}, "service")
-	if problems = append(problems, wrong...); len(problems) > 0 {
+	if problems = problems.With(wrong); len(problems) > 0 {
 		if opened != nil {
 			opened.Close()
 		}

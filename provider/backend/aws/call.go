@@ -81,10 +81,8 @@ func (p *Platform) ConnectStore(storeType string, fields map[string]any, byOpera
 	settings := storeSettings{Settings: DefaultSettings(), FailoverCheck: checkDaily}
 	problems := remote.Decode(fields, &settings)
 	settings.Networks = over
-	if len(problems) == 0 {
-		settings.check(byOperator, &problems)
-		settings.CheckHosts(service, &problems)
-	}
+	settings.check(byOperator, &problems)
+	settings.CheckHosts(service, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

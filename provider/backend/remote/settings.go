@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -43,9 +42,9 @@ func Decode(fields map[string]any, into any) Problems {
 	return Problems(strict.DecodeMap(fields, into))
 }
 
-// Add notes what is wrong with a field.
+// Add notes what is wrong with a field, unless Decode could not read it.
 func (p *Problems) Add(field, format string, args ...any) {
-	*p = append(*p, strict.Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+	(*strict.Problems)(p).Add(field, format, args...)
 }
 
 // Err is nil if there are no problems, and else wraps fault.ErrInvalid.

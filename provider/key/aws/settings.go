@@ -29,9 +29,6 @@ type settings struct {
 func parseSettings(given key.Settings) (*settings, arn, remote.Problems) {
 	config := &settings{Settings: aws.DefaultSettings()}
 	problems := remote.Decode(given.Fields, config)
-	if len(problems) > 0 {
-		return nil, arn{}, problems
-	}
 	parsed, ok := parseARN(config.Key)
 	if !ok {
 		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/kms")

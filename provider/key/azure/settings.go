@@ -32,9 +32,6 @@ var keyName = regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`)
 func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problems) {
 	config := &settings{Settings: azure.DefaultSettings(), Algorithm: string(azkeys.EncryptionAlgorithmRSAOAEP256)}
 	problems := remote.Decode(given.Fields, config)
-	if len(problems) > 0 {
-		return nil, problems
-	}
 	if asPerson {
 		if _, says := given.Fields["auth"]; says {
 			problems.Add("auth", "has no place here: commands use your own credentials; remove it and log in with az login (see troubleshooting: command-credentials)")

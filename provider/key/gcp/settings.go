@@ -45,9 +45,6 @@ var keyForm = sync.OnceValue(func() *regexp.Regexp {
 func parseSettings(given key.Settings, asPerson bool) (*settings, remote.Problems) {
 	config := &settings{Endpoint: defaultEndpoint, Timeout: defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth()}
 	problems := remote.Decode(given.Fields, config)
-	if len(problems) > 0 {
-		return nil, problems
-	}
 	config.way = gcp.Way{TLS: config.TLS, Global: given.Network(), STS: given.Network(), IAM: given.Network(), OAuth: given.Network()}
 	if !keyForm().MatchString(config.Key) {
 		problems.Add("key", "must be the resource name of a key without a version, such as projects/my-project/locations/europe-west3/keyRings/lanyard/cryptoKeys/kms")

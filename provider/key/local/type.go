@@ -35,15 +35,12 @@ type settings struct {
 // at once; the file need not exist yet.
 func (*Type) Open(from key.Settings) (key.Key, error) {
 	var s settings
-	var problems strict.Problems
-	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, fault.Fail(fault.ErrInvalid, err)
-	}
+	problems := strict.DecodeMap(from.Fields, &s)
 	if !from.ByOperator {
-		problems = append(problems, strict.Problem{Field: "file", Text: "a key of type local is a file of the node, so only the operator's configuration may name it"})
+		problems.Add("file", "a key of type local is a file of the node, so only the operator's configuration may name it")
 	}
 	if !filepath.IsAbs(s.File) {
-		problems = append(problems, strict.Problem{Field: "file", Text: "must be the absolute path of the key file on this node"})
+		problems.Add("file", "must be the absolute path of the key file on this node")
 	}
 	if len(problems) > 0 {
 		return nil, fault.Fail(fault.ErrInvalid, problems)

@@ -43,9 +43,6 @@ type settings struct {
 func parseSettings(given key.Settings, person *vault.Person) (*settings, remote.Problems) {
 	config := &settings{Settings: vault.DefaultSettings(), Mount: defaultMount, Binding: bindDerived}
 	problems := remote.Decode(given.Fields, config)
-	if len(problems) > 0 {
-		return nil, problems
-	}
 	config.Network = given.Network()
 	if person != nil {
 		if _, says := given.Fields["auth"]; says {

@@ -58,17 +58,14 @@ const maxKey = 2048
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	config := settings{Settings: aws.DefaultSettings()}
 	problems := remote.Decode(given.Fields, &config)
-	if len(problems) > 0 {
-		return nil, problems.Err()
-	}
 	config.Networks = aws.Networks{Service: given.Reach("endpoint"), STS: given.Reach("auth.stsEndpoint"), Node: given.ReachNode("auth.agentEndpoint")}
 	config.Check(given.ByOperator, &problems)
 	config.CheckHosts(endpointOf, &problems)
 	if config.Key != "" && (len(config.Key) > maxKey || !keyForm.MatchString(config.Key)) {
 		problems.Add("key", "must be the ARN of a key or an alias, such as arn:aws:kms:eu-west-1:111122223333:alias/secrets")
 	}
-	if len(problems) > 0 {
-		return nil, problems.Err()
+	if err := problems.Err(); err != nil {
+		return nil, err
 	}
 	access, err := t.platform.Connect(typeName, config.Settings)
 	if err != nil {

@@ -65,11 +65,9 @@ func (*Type) Audiences(given store.Settings) []string {
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := azure.DefaultSettings()
 	problems := remote.Decode(given.Fields, &settings)
-	if len(problems) == 0 {
-		settings.Network = given.Reach("address", "dnsSuffix", "endpoint", "environmentFile")
-		settings.LoginNetwork = given.Reach("authorityHost", "environmentFile")
-		settings.Check(given.ByOperator, &problems)
-	}
+	settings.Network = given.Reach("address", "dnsSuffix", "endpoint", "environmentFile")
+	settings.LoginNetwork = given.Reach("authorityHost", "environmentFile")
+	settings.Check(given.ByOperator, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -45,21 +45,18 @@ type settings struct {
 // writes it may start later, and until then reads are unavailable.
 func (*Type) Open(from store.Settings) (store.Store, error) {
 	if !from.ByOperator {
-		return nil, wrongRoot("a store of type file reads the node's files, so only the operator's configuration file may define one; use a store that it names")
+		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "root", Text: "a store of type file reads the node's files, so only the operator's configuration file may define one; use a store that it names"}})
 	}
 	var s settings
-	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, fault.Fail(fault.ErrInvalid, err)
-	}
+	problems := strict.DecodeMap(from.Fields, &s)
 	switch {
 	case s.Root == "":
-		return nil, wrongRoot("is missing; give the absolute path of a directory on the node")
+		problems.Add("root", "is missing; give the absolute path of a directory on the node")
 	case !filepath.IsAbs(s.Root):
-		return nil, wrongRoot("must be an absolute path on the node")
+		problems.Add("root", "must be an absolute path on the node")
+	}
+	if len(problems) > 0 {
+		return nil, fault.Fail(fault.ErrInvalid, problems)
 	}
 	return &fileStore{root: filepath.Clean(s.Root)}, nil
-}
-
-func wrongRoot(text string) error {
-	return fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "root", Text: text}})
 }

@@ -80,9 +80,6 @@ func parseSettings(given store.Settings) (*settings, remote.Problems) {
 		Timeout:    defaultTimeout, Retries: defaultRetries, Auth: gcp.DefaultAuth(),
 	}
 	problems := remote.Decode(given.Fields, config)
-	if len(problems) > 0 {
-		return nil, problems
-	}
 	config.way = gcp.Way{
 		TLS: config.TLS, Global: given.Reach("endpoint"), Regional: given.Reach("regionalEndpoint"),
 		Parameters: given.Reach("parameters.endpoint"), RegionalParameters: given.Reach("parameters.regionalEndpoint"),

@@ -11,7 +11,6 @@ package sealed
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 
@@ -78,31 +77,28 @@ func (t *Type) Open(from store.Settings) (store.Store, error) {
 		return nil, fault.Fail(fault.ErrInvalid, strict.Problems{{Field: "keyRing", Text: "classes must not define stores of type sealed: only the operator's configuration names keys; remove the store, and keep the object's sealed field"}})
 	}
 	s := settings{Refresh: defaultRefresh}
-	if err := strict.DecodeMap(from.Fields, &s); err != nil {
-		return nil, fault.Fail(fault.ErrInvalid, err)
-	}
-	var problems strict.Problems
-	if s.KeyRing == "" && len(s.Keys) == 0 {
-		problems = append(problems, strict.Problem{Field: "keyRing", Text: "is missing; give the path of the key ring that lanyard keygen wrote, or in keys the keys of key services"})
+	problems := strict.DecodeMap(from.Fields, &s)
+	if s.KeyRing == "" && len(s.Keys) == 0 && !problems.Explain("keys") {
+		problems.Add("keyRing", "is missing; give the path of the key ring that lanyard keygen wrote, or in keys the keys of key services")
 	}
 	if s.Refresh < time.Second || s.Refresh > maxRefresh {
-		problems = append(problems, strict.Problem{Field: "refresh", Text: fmt.Sprintf("must be between 1s and %s", maxRefresh)})
+		problems.Add("refresh", "must be between 1s and %s", maxRefresh)
 	}
 	opened := &sealedStore{now: t.opts.Now, refresh: s.Refresh}
 	var wrong strict.Problems
 	opened.services, wrong = openKeys(s.Keys, t.opts.KeyTypes, from.Network.Proxy)
-	problems = append(problems, wrong...)
+	problems = problems.With(wrong)
 	// A wrapped ring cannot be checked without its key.
 	if s.KeyRing != "" && len(wrong) == 0 {
 		ring, err := openRing(s.KeyRing, opened.services)
 		if err != nil && !(t.opts.Elsewhere && errors.Is(err, fs.ErrNotExist)) {
-			problems = append(problems, strict.Problem{Field: "keyRing", Text: err.Error()})
+			problems.Add("keyRing", "%s", err.Error())
 		}
 		opened.ring = ring
 	}
 	var unusable strict.Problems
 	opened.signatures, unusable = s.signatures()
-	if problems = append(problems, unusable...); len(problems) > 0 {
+	if problems = problems.With(unusable); len(problems) > 0 {
 		opened.Close()
 		return nil, fault.Fail(fault.ErrInvalid, problems)
 	}

@@ -59,10 +59,8 @@ func (t *Type) Audiences(given store.Settings) []string {
 func (t *Type) Open(given store.Settings) (store.Store, error) {
 	settings := vault.DefaultSettings()
 	problems := remote.Decode(given.Fields, &settings)
-	if len(problems) == 0 {
-		settings.Network = given.Reach("address")
-		settings.Check(given.ByOperator, &problems)
-	}
+	settings.Network = given.Reach("address")
+	settings.Check(given.ByOperator, &problems)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
