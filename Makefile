@@ -80,7 +80,8 @@ integration: ## the part of test in the other modules
 
 e2e: ## every scenario in a real cluster, the KMS plugin, lanyard-sync, the policy against impersonation and restart on change and the webhook on real API servers, or RUN=NAME, with a soak of SOAK (default 2m), on the versions of KUBERNETES=newest; needs root and the packages of .ci/prepare
 	@.ci/prepare e2e
-	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-synced e2e-injected
+	@$(MAKE) --no-print-directory -j2 e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-injected
+	@$(MAKE) --no-print-directory e2e-synced # keeps two processors busy by itself
 
 # Several calls of go test, because one of several packages shows nothing before a package has ended.
 e2e-scenarios e2e-kms e2e-sync e2e-impersonation e2e-restart e2e-synced e2e-injected: e2e-%:
