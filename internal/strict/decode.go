@@ -154,7 +154,7 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 			return
 		}
 		if known.rest == nil {
-			d.unknown(at, known.names)
+			d.unknown(node, at, known.names)
 			return
 		}
 		if v := d.free(value, at); v != nil {

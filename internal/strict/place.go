@@ -65,13 +65,23 @@ func (d *decoder) fail(at *place, text string) {
 	d.add(Problem{Line: at.node.Line, Column: at.node.Column, Field: at.String(), Text: text})
 }
 
-// unknown reports a field that is none of the known.
-func (d *decoder) unknown(at *place, known []string) {
+// unknown reports a field of a map that is none of the known.
+func (d *decoder) unknown(of *yaml.Node, at *place, known []string) {
 	p := Problem{Line: at.node.Line, Column: at.node.Column, Field: at.String(), Text: Unknown("field", at.name, known)}
-	if nearest := Nearest(at.name, known); nearest != "" {
+	if nearest := Nearest(at.name, known); nearest != "" && !gives(of, nearest) {
 		p.meant = joined(at.parent.String(), nearest)
 	}
 	d.add(p)
+}
+
+// gives says whether a map has a field.
+func gives(of *yaml.Node, field string) bool {
+	for i := 0; i+1 < len(of.Content); i += 2 {
+		if of.Content[i].Value == field {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *decoder) add(p Problem) {

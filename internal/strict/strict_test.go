@@ -238,7 +238,7 @@ func TestTellsOfChecksWhatWasDecoded(t *testing.T) {
 		Keys    []auth        `yaml:"keys"`
 		TLS     *auth         `yaml:"tls"`
 	}
-	problems := Unmarshal([]byte("addresss: here\nauth: {rol: web, audience: [x]}\nkeys: [{role: a}, {role: {}}]\ntls: 5\nnosuch: 1\n"), &settings)
+	problems := Unmarshal([]byte("addresss: here\nauth: {rol: web, audience: [x]}\nkeys: [{role: a}, {role: {}}]\ntls: 5\nnosuch: 1\ntimeot: 5s\ntimeout: 1s\n"), &settings)
 	decoding := len(problems)
 	for _, explained := range []string{"address", "auth.role", "auth.audience", "auth", "keys[1].role", "keys", "tls.role", "nosuch", ""} {
 		if problems.Add(explained, "wrong"); len(problems) != decoding {
