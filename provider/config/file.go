@@ -105,7 +105,9 @@ func readAny(path string, limit int64) ([]byte, error) {
 }
 
 // wrong is a problem with the file as a whole.
-func wrong(path, text string) *Error { return &Error{Path: path, Problems: strict.Problems{{Text: text}}} }
+func wrong(path, text string) *Error {
+	return &Error{Path: path, Problems: strict.Problems{{Text: text}}}
+}
 
 // cause drops the operation and the path that package os adds.
 func cause(err error) string {
