@@ -44,7 +44,7 @@ func measureAudit(ctx context.Context, l *lab) ([]figure, error) {
 		bounded        bool
 	}{
 		{"repeat mounts, 20 secrets, 32 in flight, with an audit file", "audit: {file: {path: DIR/audit.log}}", true},
-		{"the same, audit.required", "audit: {file: {path: DIR/audit.log}, required: true}", false},
+		{"the same, audit.required", "audit: {file: {path: DIR/audit.log}, required: true}", true},
 		{"the same with traces of 1 %, without an audit file", "tracing: {sampleRatio: 0.01, url: '" + collecting + "'}", true},
 		{"the same with traces of all, without an audit file", "tracing: {url: '" + collecting + "'}", false},
 	} {
