@@ -43,7 +43,7 @@ func TestCheckTellsAllThatIsWrongWithEachTypeOfStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := filepath.Join(t.TempDir(), "lanyard.yaml")
-			if err := os.WriteFile(config, []byte("bounds: {requestBytes: 1}\nstores: {mine: {type: "+name+", "+test.settings+"}}"), 0o600); err != nil {
+			if err := os.WriteFile(config, []byte("bounds: {requestBytes: 1}\nstores: {mine: {type: "+name+", "+test.settings+"}, other: {}}"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			var out, said bytes.Buffer
@@ -56,8 +56,10 @@ func TestCheckTellsAllThatIsWrongWithEachTypeOfStore(t *testing.T) {
 					t.Errorf("%q is not told once:\n%s", want, out.String())
 				}
 			}
-			if !strings.Contains(out.String(), "bounds.requestBytes: ") {
-				t.Errorf("what is wrong outside of the stores is not told:\n%s", out.String())
+			for _, elsewhere := range []string{"bounds.requestBytes: ", "stores.other.type: "} {
+				if strings.Count(out.String(), elsewhere) != 1 {
+					t.Errorf("%q is not told once:\n%s", elsewhere, out.String())
+				}
 			}
 		})
 	}

@@ -58,12 +58,10 @@ func (p *Problems) Add(field, format string, args ...any) {
 	*p = append(*p, Problem{Field: field, Text: fmt.Sprintf(format, args...)})
 }
 
-// With returns the problems and those of later that are not among them and that they do
-// not Explain.
+// With returns the problems and those of later that they do not Explain.
 func (p Problems) With(later Problems) Problems {
 	for _, problem := range later {
-		told := slices.ContainsFunc(p, func(p Problem) bool { return p.Field == problem.Field && p.Text == problem.Text })
-		if !told && !p.Explain(problem.Field) {
+		if !p.Explain(problem.Field) {
 			p = append(p, problem)
 		}
 	}

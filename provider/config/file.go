@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -159,7 +160,11 @@ func (e *Error) WithStores(open func(Config) error) *Error {
 	if !errors.As(e.stores.Explain(open(alone)), &found) {
 		return e
 	}
-	return &Error{Path: e.Path, Problems: e.Problems.With(found.Problems)}
+	// What is known to be wrong with a field is what open would trip over.
+	told := func(p strict.Problem) bool {
+		return slices.ContainsFunc(e.Problems, func(known strict.Problem) bool { return known.Field == p.Field })
+	}
+	return &Error{Path: e.Path, Problems: e.Problems.With(slices.DeleteFunc(found.Problems, told))}
 }
 
 // Explain turns what the engine says of the file's Config into an *Error with
