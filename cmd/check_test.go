@@ -64,3 +64,28 @@ func TestCheckTellsAllThatIsWrongWithEachTypeOfStore(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckTellsOfStoresBesideObjects(t *testing.T) {
+	class := `apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: web}
+spec:
+  provider: lanyard
+  parameters:
+    stores: |
+      v: {type: vault, adress: "https://v", timeout: 5h, auth: {method: kubernetes, rol: x}}
+      w: {type: azure-key-vault, vault: in_valid, retries: many}
+    objects: |
+      - {path: a, store: v, key: secret/data/a, propert: b}
+      - {path: ../b, store: w, key: db}
+`
+	var out, said bytes.Buffer
+	if code := Execute([]string{"check", "-"}, strings.NewReader(class), &out, &said); code != exitFailed {
+		t.Errorf("exit %d: %s", code, said.String())
+	}
+	for _, want := range []string{"stores.v.adress: ", "stores.v.timeout: ", "stores.v.auth.rol: ", "stores.w.vault: ", "stores.w.retries: ", "object 1 (a): propert: ", "object 2 (../b): path: "} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("%q is not told once:\n%s", want, out.String())
+		}
+	}
+}

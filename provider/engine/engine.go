@@ -286,8 +286,8 @@ func (e *Engine) plan(r *rules, namespace string, w *work, dialect string, param
 	if other := spec.Another(e.dialects, dialect, parameters, slices.Concat(problems, class.Idle)); other != nil {
 		return nil, other
 	}
-	if err != nil {
-		// What is wrong with a store may follow from what was not parsed.
+	if slices.ContainsFunc(problems, func(p spec.Problem) bool { return p.Object == 0 }) {
+		// What is wrong with a store may follow from what was not parsed; an object decides nothing of one.
 		found = slices.DeleteFunc(found, func(p spec.Problem) bool {
 			return p.Object == 0 && p.Store != "" || strings.HasPrefix(p.Field, "stores.")
 		})
