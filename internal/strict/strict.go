@@ -15,7 +15,6 @@ package strict
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -73,9 +72,15 @@ func (p Problems) With(later Problems) Problems {
 // be one of them: what else is wrong with it cannot be told yet.
 func (p Problems) Explain(field string) bool {
 	explains := func(unread string) bool { return within(field, unread) || within(unread, field) }
-	return slices.ContainsFunc(p, func(p Problem) bool {
-		return p.unread && (explains(p.Field) || p.meant != "" && explains(p.meant))
-	})
+	for i := range p {
+		if !p[i].unread {
+			return false // the problems of decoding, which are few, come first
+		}
+		if explains(p[i].Field) || p[i].meant != "" && explains(p[i].meant) {
+			return true
+		}
+	}
+	return false
 }
 
 // within says whether the field is of, or lies in it; everything lies in the document.
