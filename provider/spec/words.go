@@ -105,11 +105,11 @@ func (c *Class) InDialect(problems Problems) Problems {
 		problems[i] = p
 	}
 	// What is wrong with several stores of a class has one field of the dialect.
-	var told Problems
-	for _, p := range problems {
-		if !slices.ContainsFunc(told, func(before Problem) bool { return before.String() == p.String() }) {
-			told = append(told, p)
-		}
-	}
-	return told
+	told := make(map[string]bool, len(problems))
+	return slices.DeleteFunc(problems, func(p Problem) bool {
+		text := p.String()
+		before := told[text]
+		told[text] = true
+		return before
+	})
 }

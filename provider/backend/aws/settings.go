@@ -58,7 +58,7 @@ func (s *Settings) Check(byOperator bool, problems *remote.Problems) {
 	if len(s.FailoverRegions) > maxFailovers {
 		problems.Add("failoverRegions", "has %d entries; the maximum is %d", len(s.FailoverRegions), maxFailovers)
 	}
-	for i, region := range s.FailoverRegions {
+	for i, region := range s.FailoverRegions[:min(len(s.FailoverRegions), maxFailovers)] {
 		field := fmt.Sprintf("failoverRegions[%d]", i)
 		switch {
 		case !isRegion(region):
