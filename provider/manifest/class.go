@@ -212,6 +212,9 @@ const sealedStore = "sealed"
 
 // parameters reports problems with the class's parameters.
 func (f *file) parameters(of about, root *yaml.Node, severity string, problems spec.Problems) {
+	if more := len(problems) - maxListed; more > 0 {
+		problems = append(slices.Clip(problems[:maxListed]), spec.Problem{Text: fmt.Sprintf("%d more problems are not listed; mend the listed ones first", more)})
+	}
 	for _, p := range problems {
 		finding := Finding{
 			Namespace: of.namespace, Class: of.class, Object: p.Object, ID: p.ID,
@@ -222,6 +225,18 @@ func (f *file) parameters(of about, root *yaml.Node, severity string, problems s
 		finding.short = p.String()
 		f.add(finding)
 	}
+}
+
+// parsed is the YAML of a parameter's text, nil if it is none. It is parsed once.
+func (f *file) parsed(text *yaml.Node) *yaml.Node {
+	root, ok := f.texts[text]
+	if !ok {
+		if inner, err := strict.Next(yaml.NewDecoder(strings.NewReader(text.Value))); err == nil && len(inner.Content) == 1 {
+			root = inner.Content[0]
+		}
+		f.texts[text] = root
+	}
+	return root
 }
 
 // locate returns where in the file a problem with a parameter stands.
@@ -242,10 +257,10 @@ func (f *file) locate(root *yaml.Node, p spec.Problem) (line, column int) {
 	if p.Line > 0 {
 		return f.inside(text, p.Line, max(p.Column, 1))
 	}
-	inner, err := strict.Next(yaml.NewDecoder(strings.NewReader(text.Value)))
-	if rest == "" || err != nil || len(inner.Content) != 1 {
+	inner := f.parsed(text)
+	if rest == "" || inner == nil {
 		return key.Line, key.Column
 	}
-	there, _, _ := strict.Find(inner.Content[0], rest)
+	there, _, _ := strict.Find(inner, rest)
 	return f.inside(text, there.Line, there.Column)
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/lanyardhq/lanyard/internal/strict"
 	"github.com/lanyardhq/lanyard/provider/seal"
 	"github.com/lanyardhq/lanyard/provider/spec"
@@ -109,13 +111,18 @@ type file struct {
 	lines [][]rune
 	seen  map[string]int // the line of each class, by namespace and name
 	found []Finding
+	texts map[*yaml.Node]*yaml.Node // the YAML within parameters, as it is looked at
 }
+
+// maxListed is how many problems of a class's parameters are listed in full: where each
+// stands is sought in the file.
+const maxListed = 100
 
 // File checks every class of a file, whose text is UTF-8. Documents of other kinds
 // are passed over. A class may be given once in a file: of two, one would overwrite the
 // other where the file is applied.
 func (c *Checker) File(name string, text []byte) {
-	f := &file{Checker: c, name: name, lines: runes(text), seen: map[string]int{}}
+	f := &file{Checker: c, name: name, lines: runes(text), seen: map[string]int{}, texts: map[*yaml.Node]*yaml.Node{}}
 	documents, err := Documents(text)
 	for _, class := range Classes(documents) {
 		f.class(class)

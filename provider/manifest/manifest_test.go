@@ -139,6 +139,22 @@ f:35:5: spec.secretObjects[2].data: has no entries; list at least one file`},
 	}
 }
 
+// A class of 10,000 mistakes is told of in a list that a person can read. That of each
+// place is sought in the parameter's YAML, which is parsed once.
+func TestOfVeryManyProblemsTheFirstAreListed(t *testing.T) {
+	c := newChecker(t)
+	c.File("f", []byte(head+strings.Repeat("      - path: ../x\n", 10_000)))
+	if len(c.Findings) != maxListed+1 {
+		t.Fatalf("%d findings, want %d and how many more there are", len(c.Findings), maxListed)
+	}
+	if got, want := c.Findings[0].String(), "f:6:3: 29899 more problems are not listed; mend the listed ones first"; got != want {
+		t.Errorf("the first is %q, want %q", got, want)
+	}
+	if got, want := c.Findings[1].String(), "f:21:9: object 4 (../x): has no source; "; !strings.HasPrefix(got, want) {
+		t.Errorf("the second is %q, want %q", got, want)
+	}
+}
+
 func printed(findings []Finding) string {
 	lines := make([]string, len(findings))
 	for i, f := range findings {
