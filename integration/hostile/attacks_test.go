@@ -67,13 +67,27 @@ func repeat(key string, count int) []string {
 	return keys
 }
 
-// template is a class of costly templates, without a store.
+// templates is a class of 300 costly templates, without a store.
 func templates(n int) map[string]string {
 	var objects strings.Builder
 	for i := range 300 {
-		fmt.Fprintf(&objects, "- {path: f%d, template: '{{ repeat 1000000 \"x\" | sha512sum }}%d'}\n", i, n)
+		fmt.Fprintf(&objects, "- {path: f%d, template: '%s'}\n", i, costly(n))
 	}
 	return map[string]string{"objects": objects.String()}
+}
+
+// costly is a template that makes half a megabyte of text and changes it in several ways.
+func costly(n int) string {
+	const tenfold = `{{ $a = print $a $a $a $a $a $a $a $a $a $a }}`
+	return fmt.Sprintf(`{{ $a := printf "%%1000d" %d }}%s%s{{ $a = print $a $a $a $a $a }}{{ $a | upper | replace " " "y" | title | b64enc | b64dec | toJson | len }}`, n, tenfold, tenfold)
+}
+
+// mistakes is a class in which thousands of things are wrong.
+func mistakes(n int) map[string]string {
+	return map[string]string{
+		"stores":  "v: {type: aws-secrets-manager, region: eu-west-1, failoverRegions: [" + strings.Repeat("'a b', ", 16_000) + "]}",
+		"objects": strings.Repeat("- {path: ../x, store: v, kee: k, options: {a: b}}\n", 4_000) + fmt.Sprint("#", n),
+	}
 }
 
 // aliases is YAML that would be 8^25 elements long.
@@ -120,6 +134,7 @@ func attacks(t *testing.T, e *evil) []attack {
 			})
 		}},
 		{"300 costly templates", func(ctx context.Context, a *attacker) { a.workers(ctx, 12, 1, templates) }},
+		{"thousands of mistakes", func(ctx context.Context, a *attacker) { a.workers(ctx, 8, 1, mistakes) }},
 		{"1 MiB of property", func(ctx context.Context, a *attacker) {
 			a.workers(ctx, 4, 1, func(n int) map[string]string {
 				property := strings.Repeat("a.", 450_000) + fmt.Sprint("a", n)

@@ -47,6 +47,10 @@ func TestTenantsAreEqual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// An attack with templates that are refused would show nothing.
+	if _, err := l.mount(t.Context(), l.newPod(namespace(0), "mallory"), map[string]string{"objects": "- {path: f, template: '" + costly(1) + "'}"}); err != nil {
+		t.Fatal(err)
+	}
 	all := attacks(t, e)
 	rows := []row{l.watch(v, "nobody attacks", *each, quick, nil)}
 	for _, attack := range all {
