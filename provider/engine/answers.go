@@ -16,7 +16,7 @@ import (
 // apply to it.
 type scope struct {
 	as     identity.Identity
-	key    identity.Key
+	key    identityHandle
 	config *config.Config
 	keyed  versionKey
 	// notBefore is the time since which a value must have been read to be served

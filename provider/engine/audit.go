@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/audit"
@@ -16,7 +17,7 @@ import (
 type trace struct {
 	answers  []answer // that the volume was made of
 	mount    uint64   // the number of the mount
-	identity identity.Key
+	identity identityHandle
 	outline  *outline
 	objects  audit.Objects
 }
@@ -87,13 +88,15 @@ func (s *source) auditKey() string {
 
 // record records that a volume is delivered, or why it is not. Where the operator requires
 // records, a volume without one is not.
-func (e *Engine) record(ctx context.Context, req Request, of *trace, volume *Volume, err error) (*Volume, error) {
+func (e *Engine) record(ctx context.Context, end time.Time, req Request, of *trace, volume *Volume, err error) (*Volume, error) {
 	record := recordFor(audit.Delivery, req.Identity, err)
 	record.Class, record.Dialect, record.Objects = req.Class, req.Dialect, of.objects
 	if err != nil {
 		e.audit.Note(&record)
 		return nil, err
 	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
 	if err := e.audit.Record(ctx, &record); err != nil {
 		return nil, &MountError{Kind: kindOf(err), Text: message.Cut(trimUnavailable(err), maxText)}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,7 +25,7 @@ func TestAMountThatPanicsGivesItsMemoryBack(t *testing.T) {
 				t.Error("it does not panic")
 			}
 		}()
-		_, _ = e.mountWithin(t.Context(), r, scope{config: &r.config}, broken, Request{Delivery: new(Delivery)})
+		_, _ = e.mountWithin(t.Context(), time.Now().Add(time.Hour), r, scope{config: &r.config}, broken, Request{Delivery: new(Delivery)})
 	}()
 	if held := e.shares.memory.held.Load(); held != 0 {
 		t.Errorf("%d bytes are held", held)

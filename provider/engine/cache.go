@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -22,7 +23,7 @@ import (
 // cacheKey identifies a cached value. Two pods share an entry only if every part is
 // equal.
 type cacheKey struct {
-	identity identity.Key
+	identity identityHandle
 	// pod is set for values with a lease, which belong to one pod, and empty for
 	// values that all pods of the service account share.
 	pod string
@@ -31,7 +32,11 @@ type cacheKey struct {
 	source [sha256.Size]byte
 }
 
-func (k cacheKey) namespace() string { return k.identity.Namespace }
+func (k cacheKey) namespace() string { return k.identity.Value().Namespace }
+
+// identityHandle is the identity that a value is for. Handles are compared and hashed as a
+// pointer is, which a mount does for each of its objects.
+type identityHandle = unique.Handle[identity.Key]
 
 // held is a value as it was read, or the fact that the store has none. It is
 // immutable except for users once an entry has it: a pointer may be used without the lock, and equal
@@ -144,15 +149,15 @@ func newCache(now func() time.Time, conns *connections, shares *shares, m *metri
 	c := &cache{now: now, metrics: m, audit: log, conns: conns, shares: shares, failovers: newFailovers(), leases: map[*entry]struct{}{}, taken: map[string]int64{}}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	forget := func(key cacheKey, e *entry) {
-		c.count(key.identity.Namespace, -entryOverhead)
-		c.drop(key.identity.Namespace, e.held)
+		c.count(key.namespace(), -entryOverhead)
+		c.drop(key.namespace(), e.held)
 		c.endLease(e)
 	}
 	c.entries, c.owned = share.NewLRUs(cacheKey.namespace, forget), share.NewLRUs(cacheKey.namespace, forget)
-	c.volumes = share.NewLRUs(func(key volumeKey) string { return key.identity.Namespace }, func(key volumeKey, v *builtVolume) {
-		c.count(key.identity.Namespace, -v.cost)
+	c.volumes = share.NewLRUs(volumeKey.namespace, func(key volumeKey, v *builtVolume) {
+		c.count(key.namespace(), -v.cost)
 		for _, h := range v.made {
-			c.drop(key.identity.Namespace, h)
+			c.drop(key.namespace(), h)
 		}
 	})
 	c.failed = newLRU[volumeKey, *failedBuild](failedBuildsKept, nil)
@@ -192,11 +197,11 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 
 func (c *cache) place(key cacheKey, now time.Time) *entry {
 	lru := c.lruFor(key)
-	e, ok := lru.GetOf(key.identity.Namespace, key)
+	e, ok := lru.GetOf(key.namespace(), key)
 	if !ok {
 		e = &entry{key: key}
 		lru.Add(key, e)
-		c.count(key.identity.Namespace, entryOverhead)
+		c.count(key.namespace(), entryOverhead)
 	}
 	e.asked = now
 	return e

@@ -314,7 +314,7 @@ func (c *cache) leaseFacts(label func(string) string, leased map[leasedBy]*lease
 	for i, of := range all {
 		l, one := &of.lease, &told[i]
 		*one = LeaseFacts{
-			Namespace: message.Printable(of.key.identity.Namespace), ServiceAccount: message.Printable(of.key.identity.ServiceAccount),
+			Namespace: message.Printable(of.key.namespace()), ServiceAccount: message.Printable(of.key.identity.Value().ServiceAccount),
 			PodUID: message.Printable(strings.TrimPrefix(of.key.pod, podKey(""))), Store: label(l.label), StoreType: l.conn.typeName,
 			State: LeaseOK, Expires: l.Expires,
 		}
@@ -353,7 +353,7 @@ func (c *cache) allLeases() []*keyedLease {
 		if order := a.lease.Expires.Compare(b.lease.Expires); order != 0 {
 			return order
 		}
-		return cmp.Or(cmp.Compare(a.key.identity.Namespace, b.key.identity.Namespace), cmp.Compare(a.key.pod, b.key.pod), slices.Compare(a.key.source[:], b.key.source[:]))
+		return cmp.Or(cmp.Compare(a.key.namespace(), b.key.namespace()), cmp.Compare(a.key.pod, b.key.pod), slices.Compare(a.key.source[:], b.key.source[:]))
 	})
 	return all
 }

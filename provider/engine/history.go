@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"unique"
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -69,9 +70,9 @@ func (e *Engine) History(ctx context.Context, req HistoryRequest) ([]ObjectHisto
 		return nil, classError(err)
 	}
 	req.Identity.Cluster = r.config.Cluster
-	h := history{plan: plan, stores: class.Stores, scope: scope{as: req.Identity, key: req.Identity.Key(), config: &r.config}, published: req.Published}
+	h := history{plan: plan, stores: class.Stores, scope: scope{as: req.Identity, key: unique.Make(req.Identity.Key()), config: &r.config}, published: req.Published}
 	if req.Published {
-		if h.scope.keyed, err = e.versionKey(ctx, r); err != nil {
+		if h.scope.keyed, err = e.versionKey(ctx, endOf(ctx, r.config.Bounds.MountTimeout), r); err != nil {
 			return nil, err
 		}
 	}

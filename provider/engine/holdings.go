@@ -8,7 +8,6 @@ import (
 
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/fault"
-	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/share"
 )
 
@@ -46,7 +45,7 @@ type holdingKey struct {
 type holding struct {
 	key      holdingKey
 	account  string
-	identity identity.Key
+	identity identityHandle
 	outline  *outline // nil until a mount was answered
 	versions []Version
 	reads    []holdingRead // by the sources of outline

@@ -74,7 +74,7 @@ func (c *cache) beginLease(e *entry, granted *store.Lease, s *source, now time.T
 	if l.granted <= 0 {
 		l.granted = max(granted.Expires.Sub(now), time.Second)
 	}
-	l.of = renewalOf(e.key.identity, e.key.pod, s)
+	l.of = renewalOf(e.key.identity.Value(), e.key.pod, s)
 	l.schedule()
 	e.lease = l
 	c.leases[e] = struct{}{}
@@ -104,7 +104,7 @@ func (c *cache) renewDue(config *config.Config) {
 	}
 	now, running, of, due := c.now(), map[string]int{}, map[over]int{}, map[string][]*entry{}
 	for e := range c.leases {
-		l, namespace := e.lease, e.key.identity.Namespace
+		l, namespace := e.lease, e.key.namespace()
 		switch {
 		case l.renewing != nil:
 			running[namespace]++

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+	"unique"
 
 	"k8s.io/klog/v2"
 
@@ -21,35 +23,40 @@ import (
 // Volume is shared and must not be changed.
 func (e *Engine) Mount(ctx context.Context, req Request) (*Volume, error) {
 	r := e.current.Load()
-	ctx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout)
-	defer cancel()
+	// Only what may wait gets a context with this end: a timer costs as much as the cache.
+	end := endOf(ctx, r.config.Bounds.MountTimeout)
 	// The operator's configuration alone names the cluster.
 	req.Identity.Cluster = r.config.Cluster
 	of := &trace{}
 	ctx, traced := e.tracer.Start(ctx, "mount")
-	volume, err := e.answer(ctx, r, req, of)
+	volume, err := e.answer(ctx, end, r, req, of)
 	if e.audit.On() {
-		volume, err = e.record(ctx, req, of, volume, err)
+		volume, err = e.record(ctx, end, req, of, volume, err)
 	}
 	e.holdings.note(req, of, volume, err)
 	endMount(traced, req, err)
 	return volume, err
 }
 
+// endOf is when a mount must end: after the timeout, and a moment before its caller's
+// time is over, so that the caller still receives the cause.
+func endOf(ctx context.Context, timeout time.Duration) time.Time {
+	const moment = 500 * time.Millisecond
+	now := time.Now()
+	end := now.Add(timeout)
+	if callers, ok := ctx.Deadline(); ok {
+		if callers = callers.Add(-min(moment, callers.Sub(now)/10)); callers.Before(end) {
+			return callers
+		}
+	}
+	return end
+}
+
 // answer is Mount without the record of the delivery and what is remembered of it, for
 // which it fills of.
-func (e *Engine) answer(ctx context.Context, r *rules, req Request, of *trace) (*Volume, error) {
-	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
+func (e *Engine) answer(ctx context.Context, end time.Time, r *rules, req Request, of *trace) (*Volume, error) {
 	planning, planned := span.Start(ctx, "plan")
-	plan, release, err := e.plans.get(planning, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
-		planned.Flag("lanyard.plan.made", true)
-		made, err := e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
-		if err == nil && len(made.idle) > 0 {
-			klog.InfoS("Parts of a class have no effect; lanyard check shows where they stand", "namespace", message.Printable(req.Identity.Namespace), "pod", message.Printable(req.Identity.Pod), "provider", req.Dialect, "parts", made.idle.Error())
-			made.idle = nil // it was told
-		}
-		return made, err
-	})
+	plan, release, err := e.planOf(planning, end, r, req, planned)
 	endSpan(planned, err)
 	if err != nil {
 		if strings.Contains(err.Error(), noSuchStore) {
@@ -59,11 +66,11 @@ func (e *Engine) answer(ctx context.Context, r *rules, req Request, of *trace) (
 	}
 	defer release()
 
-	keyed, err := e.versionKey(ctx, r)
+	keyed, err := e.versionKey(ctx, end, r)
 	if err != nil {
 		return nil, err
 	}
-	a := scope{as: req.Identity, key: req.Identity.Key(), config: &r.config, keyed: keyed, mount: e.mounts.Add(1), trace: of}
+	a := scope{as: req.Identity, key: unique.Make(req.Identity.Key()), config: &r.config, keyed: keyed, mount: e.mounts.Add(1), trace: of}
 	a.notBefore = req.NotBefore
 	starts := !req.Repeated && !e.started.has(req.Identity, plan.key.class)
 	if started := e.now().Add(-r.config.Cache.StartAge); starts && started.After(a.notBefore) {
@@ -71,7 +78,7 @@ func (e *Engine) answer(ctx context.Context, r *rules, req Request, of *trace) (
 	}
 	volume := e.small(ctx, a, plan, req, false)
 	if volume == nil {
-		if volume, err = e.mountWithin(ctx, r, a, plan, req); err != nil {
+		if volume, err = e.mountWithin(ctx, end, r, a, plan, req); err != nil {
 			return nil, err
 		}
 	}
@@ -86,6 +93,25 @@ func (e *Engine) answer(ctx context.Context, r *rules, req Request, of *trace) (
 		of.delivers(a, plan, volume)
 	}
 	return volume, nil
+}
+
+// planOf returns the plan of the request's class, and the function that gives it back.
+func (e *Engine) planOf(ctx context.Context, end time.Time, r *rules, req Request, planned *span.Span) (*plan, func(), error) {
+	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
+	if plan, release, err := e.plans.known(key); plan != nil || err != nil {
+		return plan, release, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	return e.plans.build(ctx, key, sizeOf(req.Parameters), planMemory(&r.config, req.Parameters), func(w *work) (*plan, error) {
+		planned.Flag("lanyard.plan.made", true)
+		made, err := e.plan(r, req.Identity.Namespace, w, req.Dialect, req.Parameters)
+		if err == nil && len(made.idle) > 0 {
+			klog.InfoS("Parts of a class have no effect; lanyard check shows where they stand", "namespace", message.Printable(req.Identity.Namespace), "pod", message.Printable(req.Identity.Pod), "provider", req.Dialect, "parts", made.idle.Error())
+			made.idle = nil // it was told
+		}
+		return made, err
+	})
 }
 
 // small returns the volume if it is in memory, made of values that are as well, and needs
@@ -125,7 +151,9 @@ func sizeOf(parameters map[string]string) (total int) {
 // mountWithin mounts within a budget of memory. One that turns out to be too small is
 // given back, and the mount begins anew with what it needs: so no mount waits for
 // memory while it holds some.
-func (e *Engine) mountWithin(ctx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+func (e *Engine) mountWithin(ctx context.Context, end time.Time, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+	ctx, stop := context.WithDeadline(ctx, end)
+	defer stop()
 	ctx = share.With(ctx, req.Identity.Namespace)
 	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 	defer cancel()

@@ -70,13 +70,10 @@ func newPlans(conns *connections, now func() time.Time, shares *shares, spared p
 	return p
 }
 
-// get returns the plan of a key, of a class of so many bytes that takes so much memory to
-// read, and the function that gives the plan back. build makes it if it is not kept; when it failed a moment ago, its
-// error is returned without it. The error is a *MountError.
-func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, build func(*work) (*plan, error)) (*plan, func(), error) {
-	if known, release, err := p.known(key); known != nil || err != nil {
-		return known, release, err
-	}
+// build has parse make the plan of a key that is not known, of a class of so many bytes that
+// takes so much memory to read, and returns it with the function that gives it back. The
+// error is a *MountError.
+func (p *plans) build(ctx context.Context, key planKey, size int, memory int64, parse func(*work) (*plan, error)) (*plan, func(), error) {
 	large, err := p.large(ctx, key.namespace, size)
 	if err != nil {
 		return nil, nil, err
@@ -101,7 +98,7 @@ func (p *plans) get(ctx context.Context, key planKey, size int, memory int64, bu
 	if known, release, err := p.known(key); known != nil || err != nil {
 		return known, release, err
 	}
-	built, err := build(w)
+	built, err := parse(w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -144,8 +141,8 @@ func (p *plans) large(ctx context.Context, namespace string, size int) (*share.H
 	return held, nil
 }
 
-// known returns the plan of a key if it is kept, or why it could not be made a moment
-// ago, or neither.
+// known returns the plan of a key if it is kept, with the function that gives it back, or
+// why it could not be made a moment ago, or neither.
 func (p *plans) known(key planKey) (*plan, func(), error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -269,11 +269,11 @@ func (c *cache) hold(e *entry, read *reading, s *source, now time.Time, stretch 
 	}
 	c.endLease(e)
 	if read.held != e.held {
-		c.drop(e.key.identity.Namespace, e.held)
+		c.drop(e.key.namespace(), e.held)
 		if read.held != nil {
 			c.numbers++
 			read.held.number = c.numbers
-			c.keep(e.key.identity.Namespace, read.held)
+			c.keep(e.key.namespace(), read.held)
 		}
 	}
 	e.held, e.reading, e.retry, e.refresh, e.stretch = read.held, read, time.Time{}, s.refresh, stretch

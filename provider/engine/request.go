@@ -66,6 +66,9 @@ func (d *Delivery) hold(b *budget) {
 	d.budget = b
 }
 
+// Holds says whether memory is held until Done: a small volume from memory needs none.
+func (d *Delivery) Holds() bool { return d.budget != nil }
+
 // Done says that the volume is delivered, or that it never will be.
 func (d *Delivery) Done() {
 	if d.budget != nil {
@@ -88,6 +91,22 @@ type Volume struct {
 
 	// fromCache are the objects of a record of a delivery from memory, once there was one.
 	fromCache *atomic.Pointer[audit.Objects]
+	// message is what Message returned.
+	message *atomic.Pointer[any]
+}
+
+// Message returns what a front door makes of the volume. It is made once for all mounts
+// that get the volume from memory, at the same time too, so that nobody may change it.
+func (v *Volume) Message(of func(*Volume) any) any {
+	if v.message == nil { // the volume is nobody else's
+		return of(v)
+	}
+	if known := v.message.Load(); known != nil {
+		return *known
+	}
+	message := of(v)
+	v.message.Store(&message)
+	return message
 }
 
 // Absence is why an optional object has no file.

@@ -141,3 +141,21 @@ func TestALeaseIsNotKeptForAPodThatIsGone(t *testing.T) {
 		}
 	})
 }
+
+func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
+	for _, limit := range []time.Duration{time.Second, time.Minute, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, nil)
+			b.memory.Put("k", "v")
+			b.memory.Behave = func(ctx context.Context, _ store.Reference) error { <-ctx.Done(); return ctx.Err() }
+			b.class("web", spec.Object{Path: "p", Key: "k"})
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			_, err := b.Mount(ctx, engine.Request{Dialect: "test", Parameters: map[string]string{"class": "web"}, Identity: web})
+			wantError(t, err, fault.ErrUnavailable)
+			if ctx.Err() != nil {
+				t.Errorf("the caller gave up after %v, before it had the reason", limit)
+			}
+		})
+	}
+}

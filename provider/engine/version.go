@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"time"
 
 	"github.com/lanyardhq/lanyard/internal/nodefile"
 	"github.com/lanyardhq/lanyard/provider/fault"
@@ -64,7 +65,7 @@ func versionKeyOf(secret []byte) versionKey {
 
 // versionKey is the key of the operator's file or of the installation's Secret, else
 // one of this process.
-func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
+func (e *Engine) versionKey(ctx context.Context, end time.Time, r *rules) (versionKey, error) {
 	name := r.config.Cache.VersionKeySecret
 	if name == "" || e.keys == nil {
 		return r.keyed, nil
@@ -72,6 +73,8 @@ func (e *Engine) versionKey(ctx context.Context, r *rules) (versionKey, error) {
 	if key := r.installed.Load(); key != nil {
 		return *key, nil
 	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
 	plain, err := e.keys(ctx, name)
 	if err != nil {
 		return versionKey{}, &MountError{Kind: fault.ErrUnavailable, Text: fmt.Sprintf("the key of versions (cache.versionKeySecret) is not known: %v", err)}

@@ -17,7 +17,6 @@ import (
 	"github.com/lanyardhq/lanyard/internal/message"
 	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/fault"
-	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/render"
 	"github.com/lanyardhq/lanyard/provider/spec"
 )
@@ -27,11 +26,13 @@ const absent = "absent"
 
 // volumeKey is for whom and of what a volume was made.
 type volumeKey struct {
-	identity identity.Key
+	identity identityHandle
 	pod      string    // set if any value belongs to the pod alone
 	plan     planParts // the plan itself may be gone
 	mode     fs.FileMode
 }
+
+func (k volumeKey) namespace() string { return k.identity.Value().Namespace }
 
 // builtVolume is a volume with the values that it was made of. As long as the
 // cache answers with the very same ones, the volume is still right.
@@ -80,7 +81,7 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 
 	// Who does not get a turn in time goes on without: build then makes
 	// nothing, and tells what failed.
-	w, err := c.shares.begin(ctx, key.identity.Namespace)
+	w, err := c.shares.begin(ctx, key.namespace())
 	if err == nil {
 		defer w.end()
 	}
@@ -105,9 +106,9 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	built.asked = c.now()
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
-	c.count(key.identity.Namespace, built.cost)
+	c.count(key.namespace(), built.cost)
 	for _, h := range built.made {
-		c.keep(key.identity.Namespace, h)
+		c.keep(key.namespace(), h)
 	}
 	c.shrink(int64(a.config.Cache.Bytes))
 	return built.volume, nil
@@ -169,7 +170,7 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 		return nil, b.failures
 	}
 	volume := b.volume // without the builder, which holds more than is kept
-	volume.fromCache = new(atomic.Pointer[audit.Objects])
+	volume.fromCache, volume.message = new(atomic.Pointer[audit.Objects]), new(atomic.Pointer[any])
 	built := &builtVolume{volume: &volume, cost: b.copied + entryOverhead + int64(len(b.volume.Files)+len(b.volume.Versions))*entryOverhead/4}
 	for _, ans := range answers {
 		built.made = append(built.made, ans.held())

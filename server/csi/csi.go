@@ -69,17 +69,17 @@ type service struct {
 	dialect      string
 	mounter      Mounter
 	version      string
-	metrics      *Metrics
+	metrics      dialectMetrics
 	requestBytes atomic.Int64
 }
 
 // New returns a Server that waits for Serve.
 func New(opts Options) *Server {
-	s := &service{dialect: opts.Dialect, mounter: opts.Mounter, version: runtimeVersion(opts.Version), metrics: opts.Metrics}
+	s := &service{dialect: opts.Dialect, mounter: opts.Mounter, version: runtimeVersion(opts.Version), metrics: opts.Metrics.of(opts.Dialect)}
 	s.requestBytes.Store(opts.RequestBytes)
 	server := rpc.New(rpc.Options{
 		Program: program, PeerUIDs: opts.PeerUIDs, MaxMessage: maxMessage, MaxStreams: maxStreams,
-		Observe: s.observe, Stats: deliveries{}, Metrics: opts.Metrics.rpc, Log: []any{"dialect", opts.Dialect},
+		Observe: s.observe, Metrics: opts.Metrics.rpc, Log: []any{"dialect", opts.Dialect},
 	}, func(registrar grpc.ServiceRegistrar) {
 		v1alpha1.RegisterCSIDriverProviderServer(registrar, s)
 		grpc_health_v1.RegisterHealthServer(registrar, health{})

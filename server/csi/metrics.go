@@ -40,14 +40,32 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-// begin counts a mount in flight until done is called with its outcome.
-func (m *Metrics) begin(dialect string) (done func(codes.Code)) {
-	start := time.Now()
-	inFlight := m.inFlight.WithLabelValues(dialect)
-	inFlight.Inc()
-	return func(code codes.Code) {
-		inFlight.Dec()
-		m.seconds.WithLabelValues(dialect).Observe(time.Since(start).Seconds())
-		m.mounts.WithLabelValues(dialect, code.String()).Inc()
+// dialectMetrics are the Metrics of one dialect.
+type dialectMetrics struct {
+	mounts   *prometheus.CounterVec // by code
+	answered prometheus.Counter     // of mounts, those with OK
+	seconds  prometheus.Observer
+	inFlight prometheus.Gauge
+}
+
+func (m *Metrics) of(dialect string) dialectMetrics {
+	mounts := m.mounts.MustCurryWith(prometheus.Labels{"dialect": dialect})
+	return dialectMetrics{mounts, mounts.WithLabelValues(codes.OK.String()), m.seconds.WithLabelValues(dialect), m.inFlight.WithLabelValues(dialect)}
+}
+
+// begin counts a mount in flight.
+func (m *dialectMetrics) begin() (began time.Time) {
+	m.inFlight.Inc()
+	return time.Now()
+}
+
+// end counts a mount with its outcome.
+func (m *dialectMetrics) end(began time.Time, code codes.Code) {
+	m.inFlight.Dec()
+	m.seconds.Observe(time.Since(began).Seconds())
+	if code == codes.OK {
+		m.answered.Inc()
+		return
 	}
+	m.mounts.WithLabelValues(code.String()).Inc()
 }

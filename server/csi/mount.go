@@ -15,13 +15,14 @@ import (
 // Mount answers with the whole content of a volume. A failure is a gRPC status
 // whose text reaches the pod's event; the response's own error field is never
 // set, because the driver drops the text beside it.
-func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
+func (s *service) Mount(ctx context.Context, request *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
 	start := time.Now()
-	req, class, err := parse(message, s.requestBytes.Load())
-	req.Dialect, req.Class, req.Delivery = s.dialect, shown(class), deliveryOf(ctx)
+	req, class, err := parse(request, s.requestBytes.Load())
+	req.Dialect, req.Class, req.Delivery = s.dialect, shown(class), &engine.Delivery{}
+	defer delivered(ctx, req.Delivery)
 	var volume *engine.Volume
 	if err == nil {
-		volume, err = s.mount(ctx, req)
+		volume, err = s.mounter.Mount(ctx, req)
 	}
 	took := time.Since(start)
 	if err != nil {
@@ -32,19 +33,16 @@ func (s *service) Mount(ctx context.Context, message *v1alpha1.MountRequest) (*v
 	if log := klog.V(2); log.Enabled() {
 		log.InfoS("Mounted", "pod", podRef(req), "class", shown(class), "dialect", s.dialect, "files", len(volume.Files), "took", took)
 	}
-	return response(volume), nil
+	message := volume.Message(func(v *engine.Volume) any { return response(v) })
+	return message.(*v1alpha1.MountResponse), nil
 }
 
-// mount calls the engine with a deadline a moment before the caller's, so that the
-// caller still receives the cause.
-func (s *service) mount(ctx context.Context, req engine.Request) (*engine.Volume, error) {
-	const moment = 500 * time.Millisecond
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(moment, time.Until(deadline)/10)))
-		defer cancel()
+// delivered has a Delivery done when gRPC has written the answer, or given it up: then the
+// call's context ends.
+func delivered(ctx context.Context, delivery *engine.Delivery) {
+	if delivery.Holds() {
+		context.AfterFunc(ctx, delivery.Done)
 	}
-	return s.mounter.Mount(ctx, req)
 }
 
 // response converts a volume for the driver. It shares the contents and copies nothing.
@@ -79,8 +77,8 @@ func (s *service) observe(ctx context.Context, req any, info *grpc.UnaryServerIn
 	if info.FullMethod != v1alpha1.CSIDriverProvider_Mount_FullMethodName {
 		return handler(ctx, req)
 	}
-	done := s.metrics.begin(s.dialect)
+	began := s.metrics.begin()
 	resp, err := handler(ctx, req)
-	done(status.Code(err))
+	s.metrics.end(began, status.Code(err))
 	return resp, err
 }

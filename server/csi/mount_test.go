@@ -19,15 +19,19 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyardhq/lanyard/provider/backend/remote"
+	"github.com/lanyardhq/lanyard/provider/config"
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/fault"
+	"github.com/lanyardhq/lanyard/provider/spec"
 )
 
 func TestMountAnswersWithTheWholeVolume(t *testing.T) {
@@ -162,25 +166,46 @@ func TestNoFailureLeavesTheMountOpenToTheKubelet(t *testing.T) {
 	}
 }
 
-func TestTheCallerHearsTheReasonBeforeItsTimeIsOver(t *testing.T) {
+// largeVolumes is an engine with little memory, whose one class is a file of half a megabyte.
+func largeVolumes(t *testing.T) *engine.Engine {
+	t.Helper()
+	const tenfold = `{{ $a = print $a $a $a $a $a $a $a $a $a $a }}`
+	class := &spec.Class{Objects: []spec.Object{{Path: "p", Template: `{{ $a := printf "%1000d" 1 }}` + tenfold + tenfold + `{{ print $a $a $a $a $a }}`}}}
+	settings := config.Default()
+	settings.Bounds.Memory = 16 << 20
+	e, err := engine.New(engine.Options{
+		Config: settings, Calls: remote.NewCalls(1), Metrics: prometheus.NewRegistry(),
+		Dialects: map[string]spec.Dialect{"lanyard": func(map[string]string) (*spec.Class, error) { return class, nil }},
+	})
+	must(t, err)
+	t.Cleanup(e.Close)
+	return e
+}
+
+func TestADeliveredVolumeLeavesItsMemoryToTheNext(t *testing.T) {
+	f := start(t, largeVolumes(t).Mount)
+	for range 100 {
+		_, err := f.client.Mount(t.Context(), message(nil))
+		must(t, err)
+	}
+}
+
+func TestAVolumeHoldsItsMemoryUntilItsCallEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := New(Options{
-			Dialect: "lanyard", RequestBytes: 1 << 20, Metrics: NewMetrics(prometheus.NewRegistry()),
-			Mounter: mounter(func(ctx context.Context, _ engine.Request) (*engine.Volume, error) {
-				<-ctx.Done()
-				return nil, &engine.MountError{Kind: fault.ErrUnavailable, Text: "vault: no answer"}
-			}),
-		})
+		server := New(Options{Dialect: "lanyard", RequestBytes: 1 << 20, Metrics: NewMetrics(prometheus.NewRegistry()), Mounter: largeVolumes(t)})
 		defer server.Stop(t.Context())
-		for _, limit := range []time.Duration{time.Second, time.Minute} {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			_, err := server.service.Mount(ctx, message(nil))
-			wantStatus(t, err, codes.Unknown, "vault: no answer")
-			if ctx.Err() != nil {
-				t.Errorf("the caller gave up after %v, before it had the reason", limit)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		var err error
+		for range 100 { // calls of which none ends
+			if _, err = server.service.Mount(ctx, message(nil)); err != nil {
+				break
 			}
-			cancel()
 		}
+		wantStatus(t, err, codes.Unknown, "bounds.memory")
+		cancel()
+		synctest.Wait()
+		_, err = server.service.Mount(t.Context(), message(nil))
+		must(t, err)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"github.com/lanyardhq/lanyard/internal/jsonscan"
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -32,39 +33,50 @@ const (
 // Request has as much of the pod as could be parsed. The error is a gRPC status and
 // repeats no value, because any of them may be a secret.
 func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, class string, err error) {
-	parameters, err := stringMap(message.GetAttributes())
-	if err != nil && bytesOf(message) <= maxBytes {
-		return req, "", invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
+	tokens := ""
+	req.Parameters = map[string]string{}
+	err = jsonscan.Strings(message.GetAttributes(), func(name, value string) {
+		switch name {
+		case podNamespaceKey:
+			req.Identity.Namespace = value
+		case serviceAccountKey:
+			req.Identity.ServiceAccount = value
+		case podNameKey:
+			req.Identity.Pod = value
+		case podUIDKey:
+			req.Identity.PodUID = value
+		case tokensKey:
+			tokens = value
+		case classKey:
+			class = value
+		default:
+			if !strings.HasPrefix(name, podInfoPrefix) {
+				req.Parameters[strings.Clone(name)] = value
+			}
+		}
+	})
+	size := bytesOf(message)
+	if err != nil && size <= maxBytes {
+		return req, class, invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
 	}
-	req.Identity = identity.Identity{
-		Namespace:      parameters[podNamespaceKey],
-		ServiceAccount: parameters[serviceAccountKey],
-		Pod:            parameters[podNameKey],
-		PodUID:         parameters[podUIDKey],
+	if size > maxBytes {
+		return req, class, tooLarge(size, maxBytes, req.Parameters)
 	}
-	class = parameters[classKey]
-	if size := bytesOf(message); size > maxBytes {
-		return req, class, tooLarge(size, maxBytes, parameters)
-	}
-	credentials, err := stringMap(message.GetSecrets())
+	err = jsonscan.Strings(message.GetSecrets(), func(name, value string) {
+		if name == tokensKey {
+			// Since Kubernetes 1.35 the kubelet can pass tokens among the secrets, where
+			// no pod author can put anything under this name.
+			tokens = value
+			return
+		}
+		if req.Identity.Credentials == nil {
+			req.Identity.Credentials = map[string]secret.Bytes{}
+		}
+		req.Identity.Credentials[strings.Clone(name)] = secret.NewString(value)
+	})
 	if err != nil {
 		return req, class, invalid("the mount request's secrets are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
 	}
-
-	// Since Kubernetes 1.35 the kubelet can pass tokens among the secrets, where
-	// no pod author can put anything under this name.
-	tokens, ok := credentials[tokensKey]
-	if !ok {
-		tokens = parameters[tokensKey]
-	}
-	delete(credentials, tokensKey)
-	delete(parameters, classKey)
-	for name := range parameters {
-		if strings.HasPrefix(name, podInfoPrefix) {
-			delete(parameters, name)
-		}
-	}
-	req.Parameters = parameters
 
 	if req.Identity.Namespace == "" || req.Identity.ServiceAccount == "" {
 		return req, class, invalid("the mount request does not tell the pod's namespace and service account; set podInfoOnMount: true in the CSIDriver secrets-store.csi.k8s.io")
@@ -74,12 +86,6 @@ func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, 
 	}
 	if req.Identity.Tokens, err = parseTokens(tokens); err != nil {
 		return req, class, err
-	}
-	if len(credentials) > 0 {
-		req.Identity.Credentials = make(map[string]secret.Bytes, len(credentials))
-		for name, value := range credentials {
-			req.Identity.Credentials[name] = secret.NewString(value)
-		}
 	}
 	return req, class, nil
 }
@@ -128,29 +134,29 @@ func parseTokens(text string) (map[string]identity.Token, error) {
 		return nil, nil
 	}
 	tokens := map[string]identity.Token{}
-	s := scanner{text: text}
-	err := s.object(func(audience string) error {
+	s := jsonscan.New(text)
+	err := s.Object(func(audience string) error {
 		var token identity.Token
-		err := s.object(func(field string) (err error) {
+		err := s.Object(func(field string) (err error) {
 			var value string
 			switch field {
 			case "token":
-				value, err = s.str()
+				value, err = s.Part()
 				token.JWT = secret.NewString(value)
 			case "expirationTimestamp":
-				if value, err = s.str(); err == nil {
+				if value, err = s.Part(); err == nil {
 					token.Expires, err = time.Parse(time.RFC3339, value)
 				}
 			default:
-				err = s.skip()
+				err = s.Skip()
 			}
 			return err
 		})
-		tokens[audience] = token
+		tokens[strings.Clone(audience)] = token
 		return err
 	})
 	if err == nil {
-		err = s.end()
+		err = s.End()
 	}
 	if err != nil {
 		return nil, invalid("the pod's service account tokens in the mount request are not what the kubelet sends: a JSON object of audiences, each with token and expirationTimestamp")

@@ -5,11 +5,9 @@ import (
 	"io/fs"
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -144,52 +142,6 @@ func TestWrongRequestsAreRefusedWithoutRepeatingThem(t *testing.T) {
 func replace(m, with *v1alpha1.MountRequest) {
 	proto.Reset(m)
 	proto.Merge(m, with)
-}
-
-func TestAnAttributeIsReadAsItWasWritten(t *testing.T) {
-	for text, want := range map[string]map[string]string{
-		`{"a":"plain","b":"","":"c"}`:               {"a": "plain", "b": "", "": "c"},
-		" {\n\t\"a\" : \"b\" , \"c\":\"d\" } ":      {"a": "b", "c": "d"},
-		`{"a":"\"\\\/\b\f\n\r\t"}`:                  {"a": "\"\\/\b\f\n\r\t"},
-		`{"\u0061":"\u20ac \ud83d\ude00 é € 😀"}`:    {"a": "€ 😀 é € 😀"},
-		`{"a":"\ud83d","b":"\ud83dx","c":"\ude00"}`: {"a": "\ufffd", "b": "\ufffdx", "c": "\ufffd"},
-		`{"a":"1","a":"2"}`:                         {"a": "2"},
-	} {
-		if got, err := stringMap(text); err != nil || !maps.Equal(got, want) {
-			t.Errorf("%s is %q, want %q (%v)", text, got, want, err)
-		}
-	}
-	for _, text := range []string{
-		"{", "}", "[]", `"a"`, "1", "nul", `{"a"}`, `{"a":}`, `{"a":"b",}`, `{,}`, `{"a":"b"}}`, `{"a":"b"} x`, `{"a":"b" "c":"d"}`,
-		`{a:"b"}`, `{"a":b}`, `{"a":null}`, `{"a":1}`, `{"a":{}}`, `{"a":"`, `{"a":"\`, `{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"\u12g4"}`, `{"a":"\u+123"}`, "{\"a\":\"\n\"}",
-	} {
-		if got, err := stringMap(text); err == nil {
-			t.Errorf("%s is accepted as %q", text, got)
-		}
-	}
-}
-
-// FuzzStringMap holds that the front door reads what encoding/json reads.
-func FuzzStringMap(f *testing.F) {
-	f.Add(message(map[string]string{tokensKey: twoTokens, "x": "<&>\u2028\x00"}).GetAttributes())
-	f.Add(`{"a":"\ud83d\ude00\ud83d\n","b":"\/"}`)
-	f.Add(`{"a":null}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		if !utf8.ValidString(text) || text == "" || text == "null" {
-			return // gRPC accepts no other strings
-		}
-		got, err := stringMap(text)
-		var want map[string]*string
-		if json.Unmarshal([]byte(text), &want) != nil || want == nil || slices.Contains(slices.Collect(maps.Values(want)), nil) {
-			if err == nil {
-				t.Errorf("%q is accepted as %q", text, got)
-			}
-			return
-		}
-		if err != nil || !maps.EqualFunc(got, want, func(a string, b *string) bool { return a == *b }) {
-			t.Errorf("%q is read as %q (%v)", text, got, err)
-		}
-	})
 }
 
 // FuzzParse holds that no request makes the front door panic, and that what it

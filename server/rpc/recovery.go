@@ -12,6 +12,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
+// intercept is what each call passes through: Observe, recovery and the caller's trace.
+func (opts Options) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return opts.Observe(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+		return opts.recovery(traced(ctx), req, info, handler)
+	})
+}
+
 // recovery answers a call that panics with codes.Internal, counts it and logs it.
 // The log has the type and the place of the panic. It never has the panic's text
 // or a function's arguments, which may hold a secret.

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/stats"
 	"k8s.io/klog/v2"
 
 	"github.com/lanyardhq/lanyard/server/socket"
@@ -93,8 +92,6 @@ type Options struct {
 	MaxStreams uint32
 	// Observe sees each call and its outcome, a panic's too.
 	Observe grpc.UnaryServerInterceptor
-	// Stats, if set, is told of the events of each call.
-	Stats stats.Handler
 	// Metrics counts panics and refused peers; several servers may share one.
 	Metrics *Metrics
 	// Log are keys and values for each line that the server logs.
@@ -111,9 +108,9 @@ type Server struct {
 // New returns a Server that waits for Serve, with the services that register
 // registers.
 func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
-	options := []grpc.ServerOption{
+	server := grpc.NewServer(
 		grpc.Creds(socket.Credentials(socket.Peers{UIDs: opts.PeerUIDs})),
-		grpc.ChainUnaryInterceptor(opts.Observe, opts.recovery, traced),
+		grpc.UnaryInterceptor(opts.intercept),
 		grpc.MaxRecvMsgSize(opts.MaxMessage),
 		grpc.MaxConcurrentStreams(opts.MaxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
@@ -128,11 +125,7 @@ func New(opts Options, register func(grpc.ServiceRegistrar)) *Server {
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), //nolint:gosec // a small positive number
 		// What the handlers use may be closed when Stop returns.
 		grpc.WaitForHandlers(true),
-	}
-	if opts.Stats != nil {
-		options = append(options, grpc.StatsHandler(opts.Stats))
-	}
-	server := grpc.NewServer(options...)
+	)
 	register(server)
 	return &Server{grpc: server, opts: opts, log: rate.Sometimes{First: 10, Interval: refusedLog}}
 }

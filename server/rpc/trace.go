@@ -3,16 +3,16 @@ package rpc
 import (
 	"context"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/lanyardhq/lanyard/internal/span"
 )
 
-// traced gives a call the trace that its caller names by W3C Trace Context.
+// traced is the context of a call with the trace that its caller names by W3C Trace
+// Context.
 // https://www.w3.org/TR/trace-context/
-func traced(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	return handler(span.From(ctx, only(ctx, "traceparent"), only(ctx, "tracestate")), req)
+func traced(ctx context.Context) context.Context {
+	return span.From(ctx, only(ctx, "traceparent"), only(ctx, "tracestate"))
 }
 
 // only is the value of a header that a call may have once.
