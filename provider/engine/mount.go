@@ -55,6 +55,7 @@ func endOf(ctx context.Context, timeout time.Duration) time.Time {
 // answer is Mount without the record of the delivery and what is remembered of it, for
 // which it fills of.
 func (e *Engine) answer(ctx context.Context, end time.Time, r *rules, req Request, of *trace) (*Volume, error) {
+	req.Prepared = req.prepared()
 	planning, planned := span.Start(ctx, "plan")
 	plan, release, err := e.planOf(planning, end, r, req, planned)
 	endSpan(planned, err)
@@ -70,7 +71,9 @@ func (e *Engine) answer(ctx context.Context, end time.Time, r *rules, req Reques
 	if err != nil {
 		return nil, err
 	}
-	a := scope{as: req.Identity, key: unique.Make(req.Identity.Key()), config: &r.config, keyed: keyed, mount: e.mounts.Add(1), trace: of}
+	who := req.Prepared.identity
+	who.Cluster = req.Identity.Cluster
+	a := scope{as: req.Identity, key: unique.Make(who), config: &r.config, keyed: keyed, mount: e.mounts.Add(1), trace: of}
 	a.notBefore = req.NotBefore
 	starts := !req.Repeated && !e.started.has(req.Identity, plan.key.class)
 	if started := e.now().Add(-r.config.Cache.StartAge); starts && started.After(a.notBefore) {
@@ -97,7 +100,7 @@ func (e *Engine) answer(ctx context.Context, end time.Time, r *rules, req Reques
 
 // planOf returns the plan of the request's class, and the function that gives it back.
 func (e *Engine) planOf(ctx context.Context, end time.Time, r *rules, req Request, planned *span.Span) (*plan, func(), error) {
-	key := newPlanKey(req.Identity.Namespace, r.generation, req.Dialect, req.Parameters)
+	key := planKey{req.Identity.Namespace, planParts{r.generation, req.Prepared.class}}
 	if plan, release, err := e.plans.known(key); plan != nil || err != nil {
 		return plan, release, err
 	}

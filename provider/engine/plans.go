@@ -202,10 +202,10 @@ func (p *plans) drop() {
 	p.failed.Purge()
 }
 
-// newPlanKey is the key of the plan for these parameters under the configuration of
-// this generation. Every part is preceded by its length, so that no two sets of
+// digestOf is the digest of a class: of everything that its plan is made from, but for the
+// operator's configuration. Every part is preceded by its length, so that no two sets of
 // parameters look alike.
-func newPlanKey(namespace string, generation uint64, dialect string, parameters map[string]string) planKey {
+func digestOf(dialect string, parameters map[string]string) [sha256.Size]byte {
 	size := 8 + len(dialect)
 	for name, value := range parameters {
 		size += 16 + len(name) + len(value)
@@ -220,5 +220,5 @@ func newPlanKey(namespace string, generation uint64, dialect string, parameters 
 		add(name)
 		add(parameters[name])
 	}
-	return planKey{namespace, planParts{generation, sha256.Sum256(text)}}
+	return sha256.Sum256(text)
 }

@@ -8,7 +8,9 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +38,9 @@ type Request struct {
 	// NotBefore asks for values that were read at that time or later, however young those
 	// in memory are; zero asks for none.
 	NotBefore time.Time
+	// Prepared is shared by requests with equal Parameters and Identity, which nobody may
+	// change any more; nil means that there is one such request.
+	Prepared *Prepared
 	// Delivery holds the memory of the volume until it is delivered; nil means that it
 	// is delivered when Mount returns.
 	Delivery *Delivery
@@ -51,6 +56,24 @@ type Outlook struct {
 	// Stale is how many of its values are past their refresh, and stand in because their
 	// store is unavailable.
 	Stale int
+}
+
+// Prepared is what was worked out of requests that are equal but for what each asks of its
+// own mount. The zero Prepared is for the first of them. It is safe for concurrent use.
+type Prepared struct {
+	once     sync.Once
+	identity identity.Key // without the cluster, which the configuration names
+	class    [sha256.Size]byte
+}
+
+// prepared returns the Prepared of a request.
+func (r *Request) prepared() *Prepared {
+	p := r.Prepared
+	if p == nil {
+		p = new(Prepared)
+	}
+	p.once.Do(func() { p.identity, p.class = r.Identity.Key(), digestOf(r.Dialect, r.Parameters) })
+	return p
 }
 
 // Delivery is the way of a volume to who asked for it. It is for one Mount, and for one

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
-
-	"github.com/lanyardhq/lanyard/internal/jsonscan"
 )
 
 // maxClaims is the maximum size of the claims that are decoded, in bytes of
@@ -26,10 +24,14 @@ type Claims struct {
 
 // ClaimsOf returns the claims of a token, empty where it is no service account's.
 func ClaimsOf(token []byte) (c Claims) {
-	c.Namespace, c.ServiceAccount = text(token, "kubernetes.io", "namespace"), text(token, "kubernetes.io", "serviceaccount", "name")
-	c.Pod, c.PodUID = text(token, "kubernetes.io", "pod", "name"), text(token, "kubernetes.io", "pod", "uid")
+	text := func(path ...string) (value string) {
+		_ = json.Unmarshal(claim(token, path...), &value) //nolint:errcheck // what can be read counts
+		return value
+	}
+	c.Namespace, c.ServiceAccount = text("kubernetes.io", "namespace"), text("kubernetes.io", "serviceaccount", "name")
+	c.Pod, c.PodUID = text("kubernetes.io", "pod", "name"), text("kubernetes.io", "pod", "uid")
 	var seconds float64
-	if json.Unmarshal([]byte(claim(token, "exp")), &seconds) == nil && seconds > 0 && seconds < 1<<40 {
+	if json.Unmarshal(claim(token, "exp"), &seconds) == nil && seconds > 0 && seconds < 1<<40 {
 		c.Expires = time.Unix(int64(seconds), 0)
 	}
 	return c
@@ -38,7 +40,7 @@ func ClaimsOf(token []byte) (c Claims) {
 // HasAudience says whether a token says of itself that it is for an audience.
 // https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3
 func HasAudience(token []byte, audience string) bool {
-	text := []byte(claim(token, "aud"))
+	text := claim(token, "aud")
 	var one string
 	if json.Unmarshal(text, &one) == nil {
 		return one == audience
@@ -51,32 +53,31 @@ func HasAudience(token []byte, audience string) bool {
 // string. The signature is not checked, because the token came from the driver over
 // the provider's own socket; the claim only ever separates, it never grants.
 func accountUID(token []byte) string {
-	return text(token, "kubernetes.io", "serviceaccount", "uid")
-}
-
-// text is the claim at a path; empty if there is none that is text.
-func text(token []byte, path ...string) string {
-	value, err := jsonscan.New(claim(token, path...)).String()
-	if err != nil {
+	var uid string
+	if json.Unmarshal(claim(token, "kubernetes.io", "serviceaccount", "uid"), &uid) != nil {
 		return ""
 	}
-	return value
+	return uid
 }
 
 // claim is the JSON of the claim at a path; empty if there is none.
-func claim(token []byte, path ...string) string {
+func claim(token []byte, path ...string) json.RawMessage {
 	_, rest, _ := bytes.Cut(token, []byte("."))
 	encoded, _, _ := bytes.Cut(rest, []byte("."))
 	if len(encoded) > maxClaims {
-		return ""
+		return nil
 	}
 	value, err := base64.RawURLEncoding.AppendDecode(nil, encoded)
 	if err != nil {
-		return ""
+		return nil
 	}
-	found, err := jsonscan.Find(string(value), path...)
-	if err != nil {
-		return ""
+	// A struct would accept names in any case.
+	for _, name := range path {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(value, &object) != nil {
+			return nil
+		}
+		value = object[name]
 	}
-	return found
+	return value
 }

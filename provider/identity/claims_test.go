@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 func token(payload string) []byte {
@@ -42,10 +41,6 @@ func FuzzAccountUIDIsWhatDecodingGives(f *testing.F) {
 	f.Add(` { "a" : [1, "}"], "kubernetes.io" : {"serviceaccount":{"\u0075id":"\ud800\"", "b":null}} } `)
 	f.Add(`{"kubernetes.io":{"serviceaccount":{"uid":"` + "\xff" + `"}},"kubernetes.io":[]}`)
 	f.Fuzz(func(t *testing.T, payload string) {
-		if !utf8.ValidString(payload) || strings.Count(payload, "[")+strings.Count(payload, "{") > 50 {
-			accountUID(token(payload))
-			return
-		}
 		want := ""
 		var decoded any
 		if json.Unmarshal([]byte(payload), &decoded) == nil {

@@ -71,6 +71,7 @@ type service struct {
 	version      string
 	metrics      dialectMetrics
 	requestBytes atomic.Int64
+	recent       recent
 }
 
 // New returns a Server that waits for Serve.

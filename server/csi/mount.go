@@ -17,7 +17,7 @@ import (
 // set, because the driver drops the text beside it.
 func (s *service) Mount(ctx context.Context, request *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
 	start := time.Now()
-	req, class, err := parse(request, s.requestBytes.Load())
+	req, class, err := s.parse(request)
 	req.Dialect, req.Class, req.Delivery = s.dialect, shown(class), &engine.Delivery{}
 	defer delivered(ctx, req.Delivery)
 	var volume *engine.Volume

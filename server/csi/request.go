@@ -1,7 +1,11 @@
 package csi
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"github.com/lanyardhq/lanyard/internal/jsonscan"
 	"github.com/lanyardhq/lanyard/provider/engine"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -29,54 +32,55 @@ const (
 	classKey          = "secretProviderClass"
 )
 
+// parse is the function parse, and remembers requests that are sent again and again.
+func (s *service) parse(message *v1alpha1.MountRequest) (engine.Request, string, error) {
+	raw, maxBytes := rawOf(message), s.requestBytes.Load()
+	if bytesOf(message) <= maxBytes {
+		if known := s.recent.get(raw); known != nil {
+			return known.request, known.class, nil
+		}
+	}
+	req, class, err := parse(message, maxBytes)
+	if err == nil {
+		req.Prepared = new(engine.Prepared)
+		s.recent.add(raw, &parsed{req, class})
+	}
+	return req, class, err
+}
+
 // parse returns the Request of a message, and the class's name. After an error the
 // Request has as much of the pod as could be parsed. The error is a gRPC status and
 // repeats no value, because any of them may be a secret.
 func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, class string, err error) {
-	tokens := ""
-	req.Parameters = map[string]string{}
-	err = jsonscan.Strings(message.GetAttributes(), func(name, value string) {
-		switch name {
-		case podNamespaceKey:
-			req.Identity.Namespace = value
-		case serviceAccountKey:
-			req.Identity.ServiceAccount = value
-		case podNameKey:
-			req.Identity.Pod = value
-		case podUIDKey:
-			req.Identity.PodUID = value
-		case tokensKey:
-			tokens = value
-		case classKey:
-			class = value
-		default:
-			if !strings.HasPrefix(name, podInfoPrefix) {
-				req.Parameters[strings.Clone(name)] = value
-			}
-		}
-	})
-	size := bytesOf(message)
-	if err != nil && size <= maxBytes {
-		return req, class, invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
+	parameters, err := stringMap(message.GetAttributes())
+	if err != nil && bytesOf(message) <= maxBytes {
+		return req, "", invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
 	}
-	if size > maxBytes {
-		return req, class, tooLarge(size, maxBytes, req.Parameters)
+	req.Identity = identity.Identity{
+		Namespace:      parameters[podNamespaceKey],
+		ServiceAccount: parameters[serviceAccountKey],
+		Pod:            parameters[podNameKey],
+		PodUID:         parameters[podUIDKey],
 	}
-	err = jsonscan.Strings(message.GetSecrets(), func(name, value string) {
-		if name == tokensKey {
-			// Since Kubernetes 1.35 the kubelet can pass tokens among the secrets, where
-			// no pod author can put anything under this name.
-			tokens = value
-			return
-		}
-		if req.Identity.Credentials == nil {
-			req.Identity.Credentials = map[string]secret.Bytes{}
-		}
-		req.Identity.Credentials[strings.Clone(name)] = secret.NewString(value)
-	})
+	class = parameters[classKey]
+	if size := bytesOf(message); size > maxBytes {
+		return req, class, tooLarge(size, maxBytes, parameters)
+	}
+	credentials, err := stringMap(message.GetSecrets())
 	if err != nil {
 		return req, class, invalid("the mount request's secrets are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
 	}
+
+	// Since Kubernetes 1.35 the kubelet can pass tokens among the secrets, where
+	// no pod author can put anything under this name.
+	tokens, ok := credentials[tokensKey]
+	if !ok {
+		tokens = parameters[tokensKey]
+	}
+	delete(credentials, tokensKey)
+	delete(parameters, classKey)
+	maps.DeleteFunc(parameters, func(name, _ string) bool { return strings.HasPrefix(name, podInfoPrefix) })
+	req.Parameters = parameters
 
 	if req.Identity.Namespace == "" || req.Identity.ServiceAccount == "" {
 		return req, class, invalid("the mount request does not tell the pod's namespace and service account; set podInfoOnMount: true in the CSIDriver secrets-store.csi.k8s.io")
@@ -86,6 +90,12 @@ func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, 
 	}
 	if req.Identity.Tokens, err = parseTokens(tokens); err != nil {
 		return req, class, err
+	}
+	if len(credentials) > 0 {
+		req.Identity.Credentials = make(map[string]secret.Bytes, len(credentials))
+		for name, value := range credentials {
+			req.Identity.Credentials[name] = secret.NewString(value)
+		}
 	}
 	return req, class, nil
 }
@@ -133,40 +143,49 @@ func parseTokens(text string) (map[string]identity.Token, error) {
 	if text == "" {
 		return nil, nil
 	}
-	tokens := map[string]identity.Token{}
-	s := jsonscan.New(text)
-	err := s.Object(func(audience string) error {
-		var token identity.Token
-		err := s.Object(func(field string) (err error) {
-			var value string
-			switch field {
-			case "token":
-				value, err = s.Part()
-				token.JWT = secret.NewString(value)
-			case "expirationTimestamp":
-				if value, err = s.Part(); err == nil {
-					token.Expires, err = time.Parse(time.RFC3339, value)
-				}
-			default:
-				err = s.Skip()
-			}
-			return err
-		})
-		tokens[strings.Clone(audience)] = token
-		return err
-	})
-	if err == nil {
-		err = s.End()
+	var sent map[string]struct {
+		Token   string    `json:"token"`
+		Expires time.Time `json:"expirationTimestamp"`
 	}
-	if err != nil {
+	if json.Unmarshal([]byte(text), &sent) != nil {
 		return nil, invalid("the pod's service account tokens in the mount request are not what the kubelet sends: a JSON object of audiences, each with token and expirationTimestamp")
 	}
-	for audience, token := range tokens {
-		if token.JWT.Len() == 0 {
+	tokens := make(map[string]identity.Token, len(sent))
+	for audience, token := range sent {
+		if token.Token == "" {
 			return nil, invalid("the pod's service account token for audience %s in the mount request is empty", strconv.Quote(shown(audience)))
 		}
+		tokens[audience] = identity.Token{JWT: secret.NewString(token.Token), Expires: token.Expires}
 	}
 	return tokens, nil
+}
+
+// stringMap decodes an object of strings; nothing and null are an empty one. The error says
+// at which byte, counted from one, the text stops being one, and not what stands there.
+func stringMap(text string) (map[string]string, error) {
+	decoded := map[string]string{}
+	if text == "" {
+		return decoded, nil
+	}
+	var values map[string]*string
+	if err := json.Unmarshal([]byte(text), &values); err != nil {
+		var syntax *json.SyntaxError
+		var other *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &syntax):
+			return nil, fmt.Errorf("byte %d is not what belongs there", syntax.Offset)
+		case errors.As(err, &other):
+			return nil, fmt.Errorf("byte %d is not what belongs there", other.Offset)
+		}
+		return nil, errors.New("it cannot be read")
+	}
+	for name, value := range values {
+		if value == nil {
+			return nil, errors.New("one value is null")
+		}
+		decoded[name] = *value
+	}
+	return decoded, nil
 }
 
 func invalid(format string, args ...any) error {

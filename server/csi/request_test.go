@@ -144,6 +144,29 @@ func replace(m, with *v1alpha1.MountRequest) {
 	proto.Merge(m, with)
 }
 
+func TestAnAttributeIsReadAsItWasWritten(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		`{"a":"plain","b":"","":"c"}`:               {"a": "plain", "b": "", "": "c"},
+		" {\n\t\"a\" : \"b\" , \"c\":\"d\" } ":      {"a": "b", "c": "d"},
+		`{"a":"\"\\\/\b\f\n\r\t"}`:                  {"a": "\"\\/\b\f\n\r\t"},
+		`{"\u0061":"\u20ac \ud83d\ude00 é € 😀"}`:    {"a": "€ 😀 é € 😀"},
+		`{"a":"\ud83d","b":"\ud83dx","c":"\ude00"}`: {"a": "\ufffd", "b": "\ufffdx", "c": "\ufffd"},
+		`{"a":"1","a":"2"}`:                         {"a": "2"},
+	} {
+		if got, err := stringMap(text); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%s is %q, want %q (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{
+		"{", "}", "[]", `"a"`, "1", "nul", `{"a"}`, `{"a":}`, `{"a":"b",}`, `{,}`, `{"a":"b"}}`, `{"a":"b"} x`, `{"a":"b" "c":"d"}`,
+		`{a:"b"}`, `{"a":b}`, `{"a":null}`, `{"a":1}`, `{"a":{}}`, `{"a":"`, `{"a":"\`, `{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"\u12g4"}`, `{"a":"\u+123"}`, "{\"a\":\"\n\"}",
+	} {
+		if got, err := stringMap(text); err == nil {
+			t.Errorf("%s is accepted as %q", text, got)
+		}
+	}
+}
+
 // FuzzParse holds that no request makes the front door panic, and that what it
 // accepts names a pod.
 func FuzzParse(f *testing.F) {

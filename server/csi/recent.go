@@ -1,0 +1,93 @@
+package csi
+
+import (
+	"sync"
+	"time"
+
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/lanyardhq/lanyard/provider/engine"
+)
+
+// What is remembered of requests is bounded: a request by its size, all of them twice by
+// their size and by the time between two polls, of which the driver makes one in two
+// minutes. Bytes are those of requests; what is parsed of them takes as much again.
+const (
+	recentMost  = 64 << 10
+	recentBytes = 2 << 20
+	recentTime  = 5 * time.Minute
+)
+
+// recent remembers what the last requests were parsed to. The driver sends the request of
+// a volume again at each poll, to the letter, until the kubelet renews the pod's tokens;
+// and parsing one takes as long as answering it from memory does. Only the same request
+// is answered with what it was parsed to, so that nothing of one reaches another.
+//
+// There are two generations. A request that is not repeated while the newer one lasts is
+// forgotten with the older. A tenant with very many requests makes others' be parsed.
+type recent struct {
+	mu           sync.Mutex
+	newer, older map[rawRequest]*parsed
+	bytes        int       // of newer
+	began        time.Time // newer
+}
+
+// rawRequest is all of a request that is parsed.
+type rawRequest struct{ attributes, secrets, permission string }
+
+// parsed is a request for a class. It is shared and does not change.
+type parsed struct {
+	request engine.Request
+	class   string
+}
+
+func rawOf(m *v1alpha1.MountRequest) rawRequest {
+	return rawRequest{m.GetAttributes(), m.GetSecrets(), m.GetPermission()}
+}
+
+func (r rawRequest) size() int { return len(r.attributes) + len(r.secrets) + len(r.permission) }
+
+// get returns what a request was parsed to, or nil.
+func (r *recent) get(raw rawRequest) *parsed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.age(0)
+	if p, ok := r.newer[raw]; ok {
+		return p
+	}
+	p, ok := r.older[raw]
+	if ok {
+		r.keep(raw, p)
+	}
+	return p
+}
+
+// add remembers what a request was parsed to.
+func (r *recent) add(raw rawRequest, p *parsed) {
+	if raw.size() > recentMost {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.newer[raw]; !ok { // else another call was faster
+		r.keep(raw, p)
+	}
+}
+
+func (r *recent) keep(raw rawRequest, p *parsed) {
+	r.age(raw.size())
+	r.newer[raw] = p
+	r.bytes += raw.size()
+}
+
+// age begins another generation if the newer one is old, or has no room for more bytes.
+func (r *recent) age(more int) {
+	now := time.Now()
+	if since := now.Sub(r.began); since >= 0 && since < recentTime && r.bytes+more <= recentBytes {
+		return
+	}
+	if r.older = r.newer; now.Sub(r.began) >= 2*recentTime {
+		r.older = nil
+	}
+	r.newer, r.bytes, r.began = map[rawRequest]*parsed{}, 0, now
+}
