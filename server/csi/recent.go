@@ -14,7 +14,7 @@ import (
 // minutes. Bytes are those of requests; what is parsed of them takes as much again.
 const (
 	recentMost  = 64 << 10
-	recentBytes = 2 << 20
+	recentBytes = 1 << 20
 	recentTime  = 5 * time.Minute
 )
 
