@@ -127,6 +127,16 @@ func (l *Log) Stdout() bool {
 	return l.current != nil && l.current.stdout != nil
 }
 
+// Required says that what has no record must not happen, so that Record waits for it.
+func (l *Log) Required() bool {
+	if !l.On() {
+		return false
+	}
+	l.swapping.RLock()
+	defer l.swapping.RUnlock()
+	return l.current != nil && l.current.settings.audit.Required
+}
+
 // Note adds a record of what cannot be undone any more, or gives nothing out, and does not
 // wait. One that cannot be written is counted as lost.
 func (l *Log) Note(record *Record) {

@@ -95,8 +95,11 @@ func (e *Engine) record(ctx context.Context, end time.Time, req Request, of *tra
 		e.audit.Note(&record)
 		return nil, err
 	}
-	ctx, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
+	if e.audit.Required() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end)
+		defer cancel()
+	}
 	if err := e.audit.Record(ctx, &record); err != nil {
 		return nil, &MountError{Kind: kindOf(err), Text: message.Cut(trimUnavailable(err), maxText)}
 	}

@@ -38,8 +38,8 @@ type Request struct {
 	// NotBefore asks for values that were read at that time or later, however young those
 	// in memory are; zero asks for none.
 	NotBefore time.Time
-	// Prepared is shared by requests with equal Parameters and Identity, which nobody may
-	// change any more; nil means that there is one such request.
+	// Prepared is shared by requests with equal Dialect, Parameters and Identity, which
+	// nobody may change any more; nil means that there is one such request.
 	Prepared *Prepared
 	// Delivery holds the memory of the volume until it is delivered; nil means that it
 	// is delivered when Mount returns.
