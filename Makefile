@@ -109,8 +109,8 @@ fuzz: ## every fuzz test for FUZZTIME each (default 30s)
 		done; \
 	done
 
-bench: build ## the figures: all of them in docs/bench, with the JSON file and the plot, and six in the README
-	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench -readme ../README.md
+bench: build ## the figures: all of them in docs/bench, with the JSON file and the plot, and six in the README; ONLY=REGEXP replaces groups of a run of the same machine and day
+	cd integration && go run ./bench -binary ../bin/lanyard -out ../docs/bench -readme ../README.md $(if $(ONLY),-only '$(ONLY)')
 
 bench-provider: ## mounts of any provider that is running: SOCKET=FILE [CLASS=FILE] [ARGS='-help']
 	@cd integration && go build -o ../bin/bench ./bench

@@ -112,6 +112,35 @@ func published(t *testing.T) *result {
 	return r
 }
 
+// Groups that are measured alone replace their figures in a run of the same machine and day.
+func TestGroupsReplaceTheirFigures(t *testing.T) {
+	dir := t.TempDir()
+	whole := &result{Machine: machine{CPU: "c", Date: "2026-01-02", LoadBefore: 1}, Parts: []part{{Name: "p"}}, Figures: []figure{
+		{Group: "a", What: "x", Value: 1}, {Group: "b", What: "x", Value: 2}, {Group: "b", What: "y", Value: 3},
+	}}
+	encoded, err := json.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "results.json"), encoded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := &result{Machine: machine{CPU: "c", Date: "2026-01-02"}, Figures: []figure{{Group: "b", What: "x", Value: 4}, {Group: "b", What: "y", Value: 5}}}
+	got, err := again.within(dir)
+	if err != nil || len(got.Figures) != 3 || got.Figures[0].Value != 1 || got.Figures[1].Value != 4 || got.Figures[2].Value != 5 || len(got.Parts) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, other := range []*result{
+		{Machine: machine{CPU: "c", Date: "2026-01-03"}, Figures: again.Figures},
+		{Machine: machine{CPU: "d", Date: "2026-01-02"}, Figures: again.Figures},
+		{Machine: again.Machine, Figures: []figure{{Group: "b", What: "z"}}},
+	} {
+		if _, err := other.within(dir); err == nil {
+			t.Errorf("%+v is taken", other)
+		}
+	}
+}
+
 // TestGoldenPagesShowTheResults holds the tables and the plot to results.json:
 // what one run has measured is what all of them show.
 func TestGoldenPagesShowTheResults(t *testing.T) {

@@ -79,6 +79,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if err == nil {
 		printTable(stdout, result)
+		if o.out != "" && o.only.String() != "" {
+			result, err = result.within(o.out)
+		}
+	}
+	if err == nil {
 		err = publish(o, result)
 	}
 	switch {
@@ -99,7 +104,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "binary", "../bin/lanyard", "the stripped `file` to measure")
 	flags.StringVar(&o.out, "out", "", "`directory` for results.json and results.svg; the tables go into its README.md")
 	flags.StringVar(&o.readme, "readme", "", "a `file` that the six main figures go into, between its markers")
-	flags.StringVar(&only, "only", "", "measure only the groups that match the `regexp`: "+groupNames())
+	flags.StringVar(&only, "only", "", "measure only the groups that match the `regexp`, and with -out replace them in a run of the same machine and day: "+groupNames())
 	flags.BoolVar(&o.quick, "quick", false, "take a fifth of the samples")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -111,8 +116,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if o.only, err = regexp.Compile(only); err != nil {
 		return o, fmt.Errorf("-only: %w", err)
 	}
-	if (o.out != "" || o.readme != "") && (only != "" || o.quick) {
-		return o, errors.New("-out and -readme publish a whole run: leave out -only and -quick")
+	if (o.out != "" || o.readme != "") && o.quick {
+		return o, errors.New("-out and -readme publish what was measured: leave out -quick")
+	}
+	if o.readme != "" && o.out == "" {
+		return o, errors.New("-readme shows the results in a directory: give -out")
 	}
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return o, err

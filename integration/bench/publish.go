@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,34 @@ func publish(o options, r *result) error {
 		return insert(o.readme, markdownHeadlines(r))
 	}
 	return nil
+}
+
+// within is the run in a directory with the groups that were measured in place of its own.
+// A page says once where and when its figures were measured, so that both runs must be of
+// one machine and day.
+func (r *result) within(dir string) (*result, error) {
+	encoded, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if err != nil {
+		return nil, err
+	}
+	whole := &result{}
+	if err := json.Unmarshal(encoded, whole); err != nil {
+		return nil, err
+	}
+	if of, is := whole.Machine.String(), r.Machine.String(); of != is {
+		return nil, fmt.Errorf("%s has the figures of %s, and these are of %s: leave out -only", dir, of, is)
+	}
+	for _, f := range r.Figures {
+		at := slices.IndexFunc(whole.Figures, func(old figure) bool { return old.Group == f.Group && old.What == f.What })
+		if at < 0 {
+			return nil, fmt.Errorf("%s has no figure %q of %s: leave out -only", dir, f.What, f.Group)
+		}
+		whole.Figures[at] = f
+	}
+	if len(r.Parts) > 0 {
+		whole.Parts = r.Parts
+	}
+	return whole, nil
 }
 
 // markdownHeadlines is the table of the README: the figures that have a line
