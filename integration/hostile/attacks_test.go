@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,15 @@ func attacks(t *testing.T, e *evil) []attack {
 		{"requests of 900 KB", func(ctx context.Context, a *attacker) {
 			a.workers(ctx, 16, 1, func(n int) map[string]string {
 				return map[string]string{"objects": strings.Repeat("- {path: a, template: x}\n", 36_000) + fmt.Sprint("#", n)}
+			})
+		}},
+		{"100,000 parameters", func(ctx context.Context, a *attacker) {
+			a.workers(ctx, 70, 1, func(n int) map[string]string {
+				class := map[string]string{"objects": fmt.Sprint("- {path: a, template: ", n, "}")}
+				for i := range 100_000 {
+					class[strconv.Itoa(i)] = ""
+				}
+				return class
 			})
 		}},
 		{"YAML aliases", func(ctx context.Context, a *attacker) {

@@ -9,13 +9,16 @@ import (
 	"github.com/lanyardhq/lanyard/provider/engine"
 )
 
-// What is remembered of requests is bounded: a request by its size, all of them twice by
-// their size and by the time between two polls, of which the driver makes one in two
-// minutes. Bytes are those of requests; what is parsed of them takes as much again.
+// What is remembered of requests is bounded: a request by what it takes, each generation
+// by what all take and by the time between two polls, of which the driver makes one in two
+// minutes.
 const (
 	recentMost  = 64 << 10
 	recentBytes = 1 << 20
 	recentTime  = 5 * time.Minute
+
+	// What one takes beside its texts, and for each of its parameters, tokens and credentials.
+	requestCost, entryCost = 1 << 10, 128
 )
 
 // recent remembers what the last requests were parsed to. The driver sends the request of
@@ -41,11 +44,15 @@ type parsed struct {
 	class   string
 }
 
+// cost is about what a request takes in bytes: its texts are there as they came and parsed.
+func (p *parsed) cost(raw rawRequest) int {
+	count := len(p.request.Parameters) + len(p.request.Identity.Tokens) + len(p.request.Identity.Credentials)
+	return requestCost + entryCost*count + 2*(len(raw.attributes)+len(raw.secrets)+len(raw.permission))
+}
+
 func rawOf(m *v1alpha1.MountRequest) rawRequest {
 	return rawRequest{m.GetAttributes(), m.GetSecrets(), m.GetPermission()}
 }
-
-func (r rawRequest) size() int { return len(r.attributes) + len(r.secrets) + len(r.permission) }
 
 // get returns what a request was parsed to, or nil.
 func (r *recent) get(raw rawRequest) *parsed {
@@ -64,7 +71,7 @@ func (r *recent) get(raw rawRequest) *parsed {
 
 // add remembers what a request was parsed to.
 func (r *recent) add(raw rawRequest, p *parsed) {
-	if raw.size() > recentMost {
+	if p.cost(raw) > recentMost {
 		return
 	}
 	r.mu.Lock()
@@ -75,9 +82,9 @@ func (r *recent) add(raw rawRequest, p *parsed) {
 }
 
 func (r *recent) keep(raw rawRequest, p *parsed) {
-	r.age(raw.size())
+	r.age(p.cost(raw))
 	r.newer[raw] = p
-	r.bytes += raw.size()
+	r.bytes += p.cost(raw)
 }
 
 // age begins another generation if the newer one is old, or has no room for more bytes.

@@ -2,6 +2,7 @@ package csi
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -89,14 +90,18 @@ func TestARequestThatIsNotRepeatedIsForgotten(t *testing.T) {
 
 func TestWhatIsRememberedOfRequestsIsBounded(t *testing.T) {
 	var r recent
-	most := 0
+	most, entries := 0, map[string]string{}
 	for i := range 1000 {
-		r.add(rawRequest{attributes: strings.Repeat("x", recentMost-i)}, &parsed{})
-		r.add(rawRequest{attributes: strings.Repeat("x", recentMost+1+i)}, &parsed{})
+		for _, size := range []int{0, recentMost / 4, recentMost/2 - i, recentMost} {
+			entries[fmt.Sprint(i)] = ""
+			r.add(rawRequest{attributes: strings.Repeat("x", size), permission: fmt.Sprint(i)}, &parsed{request: engine.Request{Parameters: maps.Clone(entries)}})
+		}
 		bytes := 0
 		for _, generation := range []map[rawRequest]*parsed{r.newer, r.older} {
-			for raw := range generation {
-				bytes += raw.size()
+			for raw, p := range generation {
+				if bytes += p.cost(raw); p.cost(raw) > recentMost {
+					t.Fatalf("a request of %d bytes is remembered", p.cost(raw))
+				}
 			}
 		}
 		most = max(most, bytes)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"strconv"
@@ -54,7 +55,7 @@ func (s *service) parse(message *v1alpha1.MountRequest) (engine.Request, string,
 func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, class string, err error) {
 	parameters, err := stringMap(message.GetAttributes())
 	if err != nil && bytesOf(message) <= maxBytes {
-		return req, "", invalid("the mount request's attributes are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
+		return req, "", malformed("attributes", err)
 	}
 	req.Identity = identity.Identity{
 		Namespace:      parameters[podNamespaceKey],
@@ -68,7 +69,7 @@ func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, 
 	}
 	credentials, err := stringMap(message.GetSecrets())
 	if err != nil {
-		return req, class, invalid("the mount request's secrets are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", err)
+		return req, class, malformed("secrets", err)
 	}
 
 	// Since Kubernetes 1.35 the kubelet can pass tokens among the secrets, where
@@ -143,49 +144,88 @@ func parseTokens(text string) (map[string]identity.Token, error) {
 	if text == "" {
 		return nil, nil
 	}
-	var sent map[string]struct {
-		Token   string    `json:"token"`
-		Expires time.Time `json:"expirationTimestamp"`
-	}
-	if json.Unmarshal([]byte(text), &sent) != nil {
+	tokens := map[string]identity.Token{}
+	err := entries(text, func(from *json.Decoder, audience string) error {
+		var sent struct {
+			Token   string    `json:"token"`
+			Expires time.Time `json:"expirationTimestamp"`
+		}
+		err := from.Decode(&sent)
+		tokens[audience] = identity.Token{JWT: secret.NewString(sent.Token), Expires: sent.Expires}
+		return err
+	})
+	if err != nil {
 		return nil, invalid("the pod's service account tokens in the mount request are not what the kubelet sends: a JSON object of audiences, each with token and expirationTimestamp")
 	}
-	tokens := make(map[string]identity.Token, len(sent))
-	for audience, token := range sent {
-		if token.Token == "" {
+	for audience, token := range tokens {
+		if token.JWT.Len() == 0 {
 			return nil, invalid("the pod's service account token for audience %s in the mount request is empty", strconv.Quote(shown(audience)))
 		}
-		tokens[audience] = identity.Token{JWT: secret.NewString(token.Token), Expires: token.Expires}
 	}
 	return tokens, nil
 }
 
-// stringMap decodes an object of strings; nothing and null are an empty one. The error says
-// at which byte, counted from one, the text stops being one, and not what stands there.
+// stringMap decodes an object of strings.
 func stringMap(text string) (map[string]string, error) {
 	decoded := map[string]string{}
-	if text == "" {
-		return decoded, nil
-	}
-	var values map[string]*string
-	if err := json.Unmarshal([]byte(text), &values); err != nil {
-		var syntax *json.SyntaxError
-		var other *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &syntax):
-			return nil, fmt.Errorf("byte %d is not what belongs there", syntax.Offset)
-		case errors.As(err, &other):
-			return nil, fmt.Errorf("byte %d is not what belongs there", other.Offset)
+	return decoded, entries(text, func(from *json.Decoder, name string) error {
+		value, err := from.Token()
+		text, is := value.(string)
+		if err != nil || !is {
+			return errors.New("no string")
 		}
-		return nil, errors.New("it cannot be read")
+		decoded[name] = text
+		return nil
+	})
+}
+
+// maxEntries is how many entries an object of a request may have. Decoded, one takes some
+// hundred bytes, and a megabyte of text can have two hundred thousand.
+const maxEntries = 1000
+
+var errTooMany = fmt.Errorf("there are more than %d entries", maxEntries)
+
+// entries reads an object, of which nothing and null are an empty one, and has entry decode
+// the value of each name. The error is errTooMany, or says after which byte the text stops
+// being what is wanted, and never what stands there.
+func entries(text string, entry func(from *json.Decoder, name string) error) error {
+	if text == "" || text == "null" {
+		return nil
 	}
-	for name, value := range values {
-		if value == nil {
-			return nil, errors.New("one value is null")
+	from := json.NewDecoder(strings.NewReader(text))
+	next := func(want json.Token) bool {
+		token, err := from.Token()
+		return err == nil && token == want
+	}
+	wrong := func() error { return fmt.Errorf("what stands after byte %d does not belong there", from.InputOffset()) }
+	if !next(json.Delim('{')) {
+		return wrong()
+	}
+	for n := 0; from.More(); n++ {
+		if n == maxEntries {
+			return errTooMany
 		}
-		decoded[name] = *value
+		token, err := from.Token()
+		name, is := token.(string)
+		if err != nil || !is || entry(from, name) != nil {
+			return wrong()
+		}
 	}
-	return decoded, nil
+	if !next(json.Delim('}')) {
+		return wrong()
+	}
+	if _, err := from.Token(); !errors.Is(err, io.EOF) {
+		return wrong()
+	}
+	return nil
+}
+
+// malformed is the error of a part of a request that stringMap did not decode.
+func malformed(part string, err error) error {
+	if errors.Is(err, errTooMany) {
+		return invalid("the mount request's %s have more than %d entries; divide the SecretProviderClass or the volume's Secret into several", part, maxEntries)
+	}
+	return invalid("the mount request's %s are not a JSON object of strings (%v); the caller is not a Secrets Store CSI driver", part, err)
 }
 
 func invalid(format string, args ...any) error {

@@ -2,6 +2,7 @@ package csi
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"maps"
 	"reflect"
@@ -105,15 +106,20 @@ func TestWrongRequestsAreRefusedWithoutRepeatingThem(t *testing.T) {
 		code   codes.Code
 		want   string
 	}{
-		"attributes that are not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": s3cr3t}` }, codes.InvalidArgument, "attributes are not a JSON object of strings (byte 13 is not"},
+		"attributes that are not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": s3cr3t}` }, codes.InvalidArgument, "attributes are not a JSON object of strings (what stands after byte "},
 		"attributes that are a list":   {func(m *v1alpha1.MountRequest) { m.Attributes = `["s3cr3t"]` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
 		"an attribute of another type": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"s3cr3t": {"s3cr3t": 1}}` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
 		"attributes cut short":         {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": "s3cr3t` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
-		"secrets that are not JSON":    {func(m *v1alpha1.MountRequest) { m.Secrets = "s3cr3t" }, codes.InvalidArgument, "secrets are not a JSON object of strings"},
-		"no attributes":                {func(m *v1alpha1.MountRequest) { m.Attributes = "" }, codes.InvalidArgument, "podInfoOnMount: true"},
-		"no namespace":                 {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{podNamespaceKey: ""})) }, codes.InvalidArgument, "podInfoOnMount: true"},
-		"no service account":           {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{serviceAccountKey: ""})) }, codes.InvalidArgument, "podInfoOnMount: true"},
-		"tokens that are not JSON":     {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{tokensKey: "s3cr3t"})) }, codes.InvalidArgument, "tokens in the mount request are not what the kubelet sends"},
+		"very many attributes":         {func(m *v1alpha1.MountRequest) { m.Attributes = "{" + many(maxEntries+1) + "}" }, codes.InvalidArgument, "attributes have more than 1000 entries; divide"},
+		"very many secrets":            {func(m *v1alpha1.MountRequest) { m.Secrets = "{" + many(maxEntries+1) + "}" }, codes.InvalidArgument, "secrets have more than 1000 entries; divide"},
+		"very many tokens": {func(m *v1alpha1.MountRequest) {
+			replace(m, message(map[string]string{tokensKey: "{" + strings.ReplaceAll(many(maxEntries+1), `""`, `{"token":"t"}`) + "}"}))
+		}, codes.InvalidArgument, "tokens in the mount request are not what the kubelet sends"},
+		"secrets that are not JSON": {func(m *v1alpha1.MountRequest) { m.Secrets = "s3cr3t" }, codes.InvalidArgument, "secrets are not a JSON object of strings"},
+		"no attributes":             {func(m *v1alpha1.MountRequest) { m.Attributes = "" }, codes.InvalidArgument, "podInfoOnMount: true"},
+		"no namespace":              {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{podNamespaceKey: ""})) }, codes.InvalidArgument, "podInfoOnMount: true"},
+		"no service account":        {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{serviceAccountKey: ""})) }, codes.InvalidArgument, "podInfoOnMount: true"},
+		"tokens that are not JSON":  {func(m *v1alpha1.MountRequest) { replace(m, message(map[string]string{tokensKey: "s3cr3t"})) }, codes.InvalidArgument, "tokens in the mount request are not what the kubelet sends"},
 		"tokens of another type": {func(m *v1alpha1.MountRequest) {
 			replace(m, message(map[string]string{tokensKey: `{"vault":"s3cr3t"}`}))
 		}, codes.InvalidArgument, "tokens in the mount request are not what the kubelet sends"},
@@ -137,6 +143,15 @@ func TestWrongRequestsAreRefusedWithoutRepeatingThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// many are entries of a JSON object.
+func many(count int) string {
+	all := make([]string, count)
+	for i := range all {
+		all[i] = fmt.Sprintf(`"s3cr3t%d":""`, i)
+	}
+	return strings.Join(all, ",")
 }
 
 func replace(m, with *v1alpha1.MountRequest) {
