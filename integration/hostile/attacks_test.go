@@ -171,7 +171,7 @@ func attacks(t *testing.T, e *evil) []attack {
 			})
 		}},
 		{"100,000 parameters", func(ctx context.Context, a *attacker) {
-			a.workers(ctx, 70, 1, func(n int) map[string]string {
+			a.workers(ctx, 16, 1, func(n int) map[string]string {
 				class := map[string]string{"objects": fmt.Sprint("- {path: a, template: ", n, "}")}
 				for i := range 100_000 {
 					class[strconv.Itoa(i)] = ""
