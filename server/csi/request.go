@@ -186,7 +186,7 @@ const maxEntries = 1000
 var errTooMany = fmt.Errorf("there are more than %d entries", maxEntries)
 
 // entries reads an object, of which nothing and null are an empty one, and has entry decode
-// the value of each name. The error is errTooMany, or says after which byte the text stops
+// the value of each name. The error is errTooMany, or says at about which byte the text stops
 // being what is wanted, and never what stands there.
 func entries(text string, entry func(from *json.Decoder, name string) error) error {
 	if text == "" || text == "null" {
@@ -197,7 +197,7 @@ func entries(text string, entry func(from *json.Decoder, name string) error) err
 		token, err := from.Token()
 		return err == nil && token == want
 	}
-	wrong := func() error { return fmt.Errorf("what stands after byte %d does not belong there", from.InputOffset()) }
+	wrong := func() error { return fmt.Errorf("byte %d is not what belongs there", from.InputOffset()+1) }
 	if !next(json.Delim('{')) {
 		return wrong()
 	}

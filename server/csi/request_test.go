@@ -106,7 +106,7 @@ func TestWrongRequestsAreRefusedWithoutRepeatingThem(t *testing.T) {
 		code   codes.Code
 		want   string
 	}{
-		"attributes that are not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": s3cr3t}` }, codes.InvalidArgument, "attributes are not a JSON object of strings (what stands after byte "},
+		"attributes that are not JSON": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": s3cr3t}` }, codes.InvalidArgument, "attributes are not a JSON object of strings (byte "},
 		"attributes that are a list":   {func(m *v1alpha1.MountRequest) { m.Attributes = `["s3cr3t"]` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
 		"an attribute of another type": {func(m *v1alpha1.MountRequest) { m.Attributes = `{"s3cr3t": {"s3cr3t": 1}}` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
 		"attributes cut short":         {func(m *v1alpha1.MountRequest) { m.Attributes = `{"objects": "s3cr3t` }, codes.InvalidArgument, "attributes are not a JSON object of strings"},
