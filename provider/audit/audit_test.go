@@ -138,7 +138,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 	fill(reflect.ValueOf(&r).Elem())
 	r.Time, r.Objects = epoch, ObjectsOf([]Object{{Object: "file", From: FromCache}})
 	r.Seq, r.Prev, r.Hash = 0, "", ""
-	got := append(r.append(nil), '}')
+	got := append(append(append(r.head(nil), `,"objects":`...), r.Objects...), '}')
 	want, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
@@ -434,7 +434,7 @@ func TestABlockedOutputHoldsUpOnlyWhatIsRequired(t *testing.T) {
 				log.Note(&Record{Event: Read, Result: OK, Key: strings.Repeat("k", 64<<10)})
 			}
 			log.current.mu.Lock()
-			pending, lost := len(log.current.pending), log.current.lost
+			pending, lost := log.current.next.bytes, log.current.next.lost
 			log.current.mu.Unlock()
 			if pending > maxPending+(128<<10) || lost == 0 {
 				t.Errorf("%d bytes are pending and %d records lost", pending, lost)

@@ -103,14 +103,14 @@ type Record struct {
 	Change string `json:"change,omitempty"`
 	// File is the file of a command.
 	File string `json:"file,omitempty"`
-	// Objects are what a delivery consists of, in the class's order: see Object.
-	Objects Objects `json:"objects,omitempty"`
 	// Count is how many records were lost, First and Last their numbers in the chain.
 	Count uint64 `json:"count,omitempty"`
 	First uint64 `json:"first,omitempty"`
 	Last  uint64 `json:"last,omitempty"`
 	// Cause is why it failed, as the pod's event tells it.
 	Cause string `json:"cause,omitempty"`
+	// Objects are what a delivery consists of, in the class's order: see Object.
+	Objects Objects `json:"objects,omitempty"`
 	// Seq is the record's number, Prev the hash of the record before it, and Hash its own:
 	// an HMAC-SHA256, in hexadecimal digits, of the line up to the comma before the field
 	// hash. Only a chain has them.
@@ -170,15 +170,23 @@ func ObjectsOf(all []Object) Objects {
 	return append(line, ']')
 }
 
-// timeForm is RFC 3339 with as many digits in each record, so that lines sort by time.
-const timeForm = "2006-01-02T15:04:05.000000Z07:00"
+// appendTime adds a time in RFC 3339 with as many digits in each record, so that lines sort
+// by time. AppendFormat is fast with the layout without digits.
+func appendTime(line []byte, t time.Time) []byte {
+	t = t.UTC()
+	line = t.AppendFormat(line, time.RFC3339)
+	line[len(line)-1] = '.' // in place of the Z
+	for micros, unit := t.Nanosecond()/1000, 100_000; unit > 0; unit /= 10 {
+		line = append(line, byte('0'+micros/unit%10))
+	}
+	return append(line, 'Z')
+}
 
-// append adds the record as one line of JSON without its end: neither the fields of the
-// chain, nor the bracket and the newline. It is json.Marshal without reflection.
-func (r *Record) append(line []byte) []byte {
+// head adds the front of the record's line of JSON: neither its objects, nor the fields of
+// the chain, the bracket and the newline. It is json.Marshal without reflection.
+func (r *Record) head(line []byte) []byte {
 	line = append(line, `{"time":"`...)
-	line = r.Time.UTC().AppendFormat(line, timeForm)
-	line = append(line, '"')
+	line = append(appendTime(line, r.Time), '"')
 	line = field(line, "event", string(r.Event))
 	line = field(line, "result", r.Result)
 	line = field(line, "node", r.Node)
@@ -202,9 +210,6 @@ func (r *Record) append(line []byte) []byte {
 	line = field(line, "secret", r.Secret)
 	line = field(line, "change", r.Change)
 	line = field(line, "file", r.File)
-	if len(r.Objects) > 0 {
-		line = append(append(line, `,"objects":`...), r.Objects...)
-	}
 	line = number(line, "count", r.Count)
 	line = number(line, "first", r.First)
 	line = number(line, "last", r.Last)

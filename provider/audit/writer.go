@@ -20,6 +20,21 @@ type group struct {
 	err  error
 }
 
+// batch are records that wait to be written.
+type batch struct {
+	heads   []byte // of all
+	records []pending
+	bytes   int    // of the heads and the objects
+	lost    uint64 // for which there was no room
+	waiting *group // nil if nobody waits
+}
+
+// pending is one record of a batch: where its head is, and its objects.
+type pending struct {
+	start, end int
+	objects    Objects
+}
+
 // The sinks, as metrics and the log call them. The queue is what records wait in.
 const (
 	sinkQueue   = "queue"
@@ -35,14 +50,11 @@ type writer struct {
 	settings settings
 	reopen   atomic.Bool
 
-	mu      sync.Mutex
-	pending []byte // records, of a chain without their ends
-	ends    []int  // where each of them ends
-	lost    uint64 // for which there was no room
-	waiting *group // nil if nobody waits
-	closed  bool
-	wake    chan struct{}
-	end     chan struct{} // closed with wake
+	mu     sync.Mutex
+	next   batch
+	closed bool
+	wake   chan struct{}
+	end    chan struct{} // closed with wake
 
 	ended   chan struct{}
 	lines   []byte // of the last write
@@ -103,20 +115,20 @@ func (w *writer) put(record *Record, wait bool) (*group, error) {
 		w.log.metrics.records.WithLabelValues(sinkQueue, "lost").Inc()
 		return nil, errors.New("the audit log is closed")
 	}
-	if len(w.pending) > maxPending {
-		w.lost++
+	next := &w.next
+	if next.bytes > maxPending {
+		next.lost++
 		return nil, fmt.Errorf("%d MiB of records wait to be written", maxPending>>20)
 	}
 	if record.Time.IsZero() {
 		record.Time = w.log.now() // under the lock, so that records are in the order of time
 	}
-	w.pending = record.append(w.pending)
-	if w.chain.mac == nil { // which is set before anything is put
-		w.pending = w.chain.end(w.pending, 0)
-	}
-	w.ends = append(w.ends, len(w.pending))
-	if wait && w.waiting == nil {
-		w.waiting = &group{done: make(chan struct{})}
+	start := len(next.heads)
+	next.heads = record.head(next.heads)
+	next.records = append(next.records, pending{start, len(next.heads), record.Objects})
+	next.bytes += len(next.heads) - start + len(record.Objects)
+	if wait && next.waiting == nil {
+		next.waiting = &group{done: make(chan struct{})}
 	}
 	select {
 	case w.wake <- struct{}{}:
@@ -125,7 +137,7 @@ func (w *writer) put(record *Record, wait bool) (*group, error) {
 	if !wait {
 		return nil, nil //nolint:nilnil // nobody waits
 	}
-	return w.waiting, nil
+	return next.waiting, nil
 }
 
 // stop writes what is pending and gives the sinks back.
@@ -143,8 +155,7 @@ func (w *writer) stop() {
 // run writes until stop.
 func (w *writer) run() {
 	defer close(w.ended)
-	var pending []byte
-	var ends []int
+	var written batch
 	for range w.wake {
 		if w.settings.audit.Required {
 			// Whoever is ready to run adds its record first: one write is for all of them.
@@ -152,9 +163,9 @@ func (w *writer) run() {
 		} else {
 			w.gather()
 		}
-		pending, ends = w.round(pending, ends)
+		written = w.round(written)
 	}
-	w.round(pending, ends)
+	w.round(written)
 	if w.webhook != nil {
 		w.webhook.Close()
 	}
@@ -179,68 +190,74 @@ func (w *writer) gather() {
 // keepBytes is how much room is kept for the next records.
 const keepBytes = 1 << 20
 
-// round writes what is pending. The buffers take the place of those that it takes.
-func (w *writer) round(emptied []byte, noEnds []int) ([]byte, []int) {
-	if cap(emptied) > keepBytes {
-		emptied, noEnds = nil, nil
+// writeBytes is about how much is written at a time. What is copied to the system is then
+// still in the processor's cache.
+const writeBytes = 128 << 10
+
+// round writes what is pending. The room of what was written before takes its place.
+func (w *writer) round(written batch) batch {
+	empty := batch{}
+	if cap(written.heads) <= keepBytes {
+		clear(written.records) // which would keep their objects
+		empty.heads, empty.records = written.heads[:0], written.records[:0]
 	}
 	w.mu.Lock()
-	pending, ends, lost, waiting := w.pending, w.ends, w.lost, w.waiting
-	w.pending, w.ends, w.lost, w.waiting = emptied[:0], noEnds[:0], 0, nil
+	all := w.next
+	w.next = empty
 	w.mu.Unlock()
-	if len(ends) == 0 && lost == 0 {
-		return pending, ends
+
+	var failed error
+	lost := all.lost
+	for rest := all.records; len(rest) > 0 || lost > 0; lost = 0 {
+		var err error
+		if rest, err = w.write(all.heads, rest, lost); failed == nil {
+			failed = err
+		}
 	}
-	err := w.write(pending, ends, lost)
-	if waiting != nil {
-		waiting.err = err
-		close(waiting.done)
+	if all.waiting != nil {
+		all.waiting.err = failed
+		close(all.waiting.done)
 	}
-	return pending, ends
+	return all
 }
 
-// write ends the records and writes them to each sink. The error is that of the file or of
-// standard output.
-func (w *writer) write(pending []byte, ends []int, lost uint64) error {
+// write writes records to each sink, about writeBytes of them, and returns the rest. The
+// error is that of the file or of standard output.
+func (w *writer) write(heads []byte, records []pending, lost uint64) (rest []pending, failed error) {
 	now := w.log.now()
 	lines := w.lines[:0]
-	written := uint64(len(ends))
 	before := w.chain.seq
-	add := func(record []byte) {
+	var written uint64
+	add := func(head []byte, objects Objects) {
 		start := len(lines)
-		lines = w.chain.end(append(lines, record...), start)
+		lines = append(lines, head...)
+		if len(objects) > 0 {
+			lines = append(append(lines, `,"objects":`...), objects...)
+		}
+		lines = w.chain.end(lines, start)
+		written++
 	}
 	// What was lost before is told where it was lost: ahead of what is written now. What the
 	// file lacks comes first, so that nothing else stands at the gap.
 	if w.missing.count > 0 {
-		add((&Record{Time: now, Event: Lost, Result: sinkFile, Node: w.log.node, Count: w.missing.count, First: w.missing.first, Last: w.missing.last}).append(nil))
-		written++
+		add((&Record{Time: now, Event: Lost, Result: sinkFile, Node: w.log.node, Count: w.missing.count, First: w.missing.first, Last: w.missing.last}).head(nil), nil)
 	}
 	if lost > 0 {
 		w.log.metrics.lost(sinkQueue, lost)
 		w.log.metrics.down(sinkQueue, now, fmt.Errorf("%d MiB of records waited to be written", maxPending>>20))
-		add((&Record{Time: now, Event: Lost, Result: sinkQueue, Node: w.log.node, Count: lost}).append(nil))
-		written++
-	} else if len(ends) > 0 {
+		add((&Record{Time: now, Event: Lost, Result: sinkQueue, Node: w.log.node, Count: lost}).head(nil), nil)
+	} else {
 		w.log.metrics.up(sinkQueue, now)
 	}
-	switch start := 0; {
-	case w.chain.mac != nil:
-		for _, end := range ends {
-			add(pending[start:end])
-			start = end
-		}
-	case len(lines) == 0:
-		lines = pending
-	default:
-		lines = append(lines, pending...)
+	rest = records
+	for ; len(rest) > 0 && len(lines) < writeBytes; rest = rest[1:] {
+		add(heads[rest[0].start:rest[0].end], rest[0].objects)
 	}
 	w.log.metrics.sequence.Set(float64(w.chain.seq))
-	if w.chain.mac != nil && cap(lines) <= keepBytes {
+	if cap(lines) <= keepBytes {
 		w.lines = lines
 	}
 
-	var failed error
 	if w.file != nil {
 		if w.reopen.Swap(false) {
 			w.file.closeOut()
@@ -251,7 +268,7 @@ func (w *writer) write(pending []byte, ends []int, lost uint64) error {
 		case err == nil:
 			w.missing = gap{}
 		case w.chain.mac == nil:
-			w.missing.count += uint64(len(ends)) + lost
+			w.missing.count += uint64(len(records)-len(rest)) + lost
 		default:
 			w.missing.count += written
 			w.missing.first, w.missing.last = cmp.Or(w.missing.first, before+1), w.chain.seq
@@ -269,5 +286,5 @@ func (w *writer) write(pending []byte, ends []int, lost uint64) error {
 	if w.webhook != nil {
 		w.webhook.Add(lines)
 	}
-	return failed
+	return rest, failed
 }
