@@ -44,6 +44,7 @@ type Log struct {
 	metrics *metrics
 
 	on       atomic.Bool  // current is not nil
+	required atomic.Bool  // of the settings
 	swapping sync.RWMutex // for writing while current is replaced, so that no record is lost then
 	settings settings
 	current  *writer // nil while there is no trail
@@ -98,6 +99,7 @@ func (l *Log) Configure(audit config.Audit, proxy config.Proxy) error {
 	}
 	l.settings, l.current = next, started
 	l.on.Store(started != nil)
+	l.required.Store(started != nil && audit.Required)
 	return nil
 }
 
@@ -128,14 +130,7 @@ func (l *Log) Stdout() bool {
 }
 
 // Required says that what has no record must not happen, so that Record waits for it.
-func (l *Log) Required() bool {
-	if !l.On() {
-		return false
-	}
-	l.swapping.RLock()
-	defer l.swapping.RUnlock()
-	return l.current != nil && l.current.settings.audit.Required
-}
+func (l *Log) Required() bool { return l != nil && l.required.Load() }
 
 // Note adds a record of what cannot be undone any more, or gives nothing out, and does not
 // wait. One that cannot be written is counted as lost.
