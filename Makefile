@@ -2,6 +2,8 @@
 
 include versions.env
 export GOTOOLCHAIN := $(GO_TOOLCHAIN)
+# Without the paths of the sources: what one clone has compiled serves the next.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
 CACHE := $(or $(LANYARD_CACHE),$(HOME)/.cache/lanyard)
 LINT := $(CACHE)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(GO_TOOLCHAIN)
@@ -20,7 +22,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## the binaries lanyard, lanyard-sync and lanyard-exec, in bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ . ./cmd/lanyard-sync ./cmd/lanyard-exec
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ . ./cmd/lanyard-sync ./cmd/lanyard-exec
 
 image: ## the image for amd64 and arm64, without a container engine: an OCI layout at bin/image, also as bin/image.tar
 	@mkdir -p bin
@@ -71,12 +73,12 @@ test: unit integration ## every test, with the race detector, the real Vault and
 
 unit: ## the part of test in the root module
 	@.ci/prepare test
-	@go vet ./... && go test -race -timeout 20m ./...
+	@go test -race -timeout 20m ./...
 
 integration: ## the part of test in the other modules
 	@.ci/prepare test
-	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go vet ./... && go test -race -timeout 20m ./...) || exit 1; done
-	@cd integration/cluster && go vet ./... && go test ./defects
+	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go test -race -timeout 20m ./...) || exit 1; done
+	@cd integration/cluster && go test ./defects
 
 e2e: ## every scenario in a real cluster, the KMS plugin, lanyard-sync, the policy against impersonation and restart on change and the webhook on real API servers, or RUN=NAME, with a soak of SOAK (default 2m), on the versions of KUBERNETES=newest; needs root and the packages of .ci/prepare
 	@.ci/prepare e2e
@@ -116,9 +118,9 @@ bench-provider: ## mounts of any provider that is running: SOCKET=FILE [CLASS=FI
 	@cd integration && go build -o ../bin/bench ./bench
 	@bin/bench provider -socket '$(SOCKET)' $(if $(CLASS),-class '$(CLASS)') $(ARGS)
 
-# The linter compiles what it looks at: with the flags of build, the two share the
+# The linter compiles what it looks at: with the settings of build, the two share the
 # compiled dependencies.
-LINT_ENV := CGO_ENABLED=0 GOFLAGS=-trimpath
+LINT_ENV := CGO_ENABLED=0
 
 lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -127,19 +129,19 @@ lint: $(LINT) ## gofmt, vet and golangci-lint over every module
 
 vuln: $(VULNCHECK) ## known vulnerabilities that the program's code reaches, without a network but the module proxy
 	@db="$$(go mod download -json golang.org/x/vulndb@$(VULNDB_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p')" && \
-		for module in $(MODULES); do (cd $$module && CGO_ENABLED=0 GOFLAGS=-trimpath $(VULNCHECK) -db "file://$$db/data/osv" ./...) || exit 1; done
+		for module in $(MODULES); do (cd $$module && CGO_ENABLED=0 $(VULNCHECK) -db "file://$$db/data/osv" ./...) || exit 1; done
 
 tidy: ## whether each go.mod requires just what its module uses
 	@for module in $(LINTED) $(LINTED_FAST) integration/kubernetes integration/kubernetes-newest integration/containerd; do (cd $$module && go mod tidy -diff) || exit 1; done
 
 $(LINT):
 	@mkdir -p $(@D)
-	CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	CGO_ENABLED=0 GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(@D)/golangci-lint $@
 
 $(VULNCHECK):
 	@mkdir -p $(@D)
-	CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	CGO_ENABLED=0 GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	mv $(@D)/govulncheck $@
 
 clean: ## what the targets above left in this folder

@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // megabyte is what a binary's size is told in.
@@ -41,7 +42,7 @@ func measureBinary(ctx context.Context, l *lab) ([]figure, error) {
 	f := figure{What: "binary, stripped", Unit: "MB", Value: float64(info.Size()) / megabyte, Chart: "binary"}
 	f = f.held(atMost, 45, "45 MB")
 
-	source, err := sourceDir()
+	source, err := checkout.Path()
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +76,6 @@ func runGo(ctx context.Context, dir string, args ...string) (string, error) {
 		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, failed.Stderr)
 	}
 	return string(output), err
-}
-
-// sourceDir is the root of the checkout that this program was compiled from.
-func sourceDir() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok || !filepath.IsAbs(file) {
-		return "", errors.New("the path of lanyard's source is not known: build this program without -trimpath")
-	}
-	return filepath.Join(filepath.Dir(file), "..", ".."), nil
 }
 
 // packageModules are the modules of packages, from lines of both. Packages of

@@ -19,6 +19,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // Source is what binaries are built from.
@@ -105,16 +107,14 @@ func cacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "lanyard", "bin"), nil
 }
 
-// Folder is the folder of a module below integration, in the checkout that this
-// package was compiled from.
+// Folder is the folder of a module below integration.
 func Folder(name string) (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(file), "..", filepath.FromSlash(name))
-	if !ok || !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("the path of the module %s is not known: build this program without -trimpath", name)
+	dir, err := checkout.Path("integration", filepath.FromSlash(name))
+	if err != nil {
+		return "", err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		return "", fmt.Errorf("no module %s beside the code that this program was built from: %w", name, err)
+		return "", fmt.Errorf("no module integration/%s: %w", name, err)
 	}
 	return dir, nil
 }

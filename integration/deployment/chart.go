@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -21,6 +19,8 @@ import (
 	"helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // kubeVersion is the version of Kubernetes that is rendered for.
@@ -100,7 +100,7 @@ func Render(release Release) (Rendered, error) {
 
 // load reads the chart of the checkout.
 func load() (*chart.Chart, error) {
-	dir, err := Source("deployment", "charts", "lanyard")
+	dir, err := checkout.Path("deployment", "charts", "lanyard")
 	if err != nil {
 		return nil, err
 	}
@@ -156,14 +156,4 @@ func (r Rendered) Decode(kind string, target any) (bool, error) {
 		}
 	}
 	return found, nil
-}
-
-// Source is the path of a file of the checkout that this package was compiled
-// from.
-func Source(elements ...string) (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok || !filepath.IsAbs(file) {
-		return "", errors.New("the path of lanyard's source is not known: build this program without -trimpath")
-	}
-	return filepath.Join(append([]string{filepath.Dir(file), "..", ".."}, elements...)...), nil
 }

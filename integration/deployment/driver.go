@@ -10,6 +10,8 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 const (
@@ -28,7 +30,7 @@ func withDriver() (*chart.Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	integration, err := Source("integration")
+	integration, err := checkout.Path("integration")
 	if err != nil {
 		return nil, err
 	}

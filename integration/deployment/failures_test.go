@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // errorTables are the first lines of tables whose rows begin with what an error
@@ -39,7 +41,7 @@ func pagesOfErrors(t *testing.T) []string {
 	t.Helper()
 	pages := []string{"docs/troubleshooting.md", "docs/sealed-values.md", "docs/kms.md"}
 	for _, directory := range []string{"stores", "keys"} {
-		path, err := Source("docs", directory)
+		path, err := checkout.Path("docs", directory)
 		if err != nil {
 			t.Fatal(err)
 		}

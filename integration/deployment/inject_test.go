@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lanyardhq/lanyard/cmd"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/server/inject"
 	"github.com/lanyardhq/lanyard/server/inject/webhook"
 )
@@ -310,7 +311,7 @@ func TestConditionsAreEvaluatedForLargePods(t *testing.T) {
 // and one for each text that is a reference, or nearly.
 func podsOfTests(t *testing.T) map[string]*core.Pod {
 	t.Helper()
-	dir, err := Source("server", "inject", "testdata")
+	dir, err := checkout.Path("server", "inject", "testdata")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package deployment
 import (
 	"os"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 func TestPlainManifestsAreWhatTheChartRenders(t *testing.T) {
@@ -15,7 +17,7 @@ func TestPlainManifestsAreWhatTheChartRenders(t *testing.T) {
 			t.Errorf("deployment/manifests/%s is not what the chart renders; run make manifests", name)
 		}
 	}
-	dir, err := Source("deployment", "manifests")
+	dir, err := checkout.Path("deployment", "manifests")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v3/pkg/chart"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // aboutTheChart is what the chart's README says before its values.
@@ -50,7 +52,7 @@ func TestTheREADMEHasEveryValue(t *testing.T) {
 	}
 	want := bytes.NewBufferString(strings.ReplaceAll(fmt.Sprintf(aboutTheChart, about.Description, strings.TrimSuffix(strings.TrimPrefix(about.KubeVersion, ">="), ".0-0")+" or later"), "~~~", "```"))
 	rows(t, want, values.Content[0], "", false, map[string]bool{})
-	path, err := Source("deployment", "charts", "lanyard", "README.md")
+	path, err := checkout.Path("deployment", "charts", "lanyard", "README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

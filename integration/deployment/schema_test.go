@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lanyardhq/lanyard/cmd"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // schemaNode is as much of a JSON schema as is looked at here.
@@ -35,7 +36,7 @@ func schema(t *testing.T) schemaNode {
 // source is a file of the repository.
 func source(t *testing.T, path string) []byte {
 	t.Helper()
-	file, err := Source(strings.Split(path, "/")...)
+	file, err := checkout.Path(strings.Split(path, "/")...)
 	if err != nil {
 		t.Fatal(err)
 	}

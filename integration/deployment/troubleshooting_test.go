@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 var verb = regexp.MustCompile(`%[-+# 0]*(?:[0-9]+|\*)?(?:\.[0-9]+)?[a-zA-Z]`)
@@ -141,7 +143,7 @@ func ownTexts(t *testing.T) map[string]bool {
 	t.Helper()
 	var own []string
 	for _, directory := range []string{"provider", "server", "cmd", "internal"} {
-		path, err := Source(directory)
+		path, err := checkout.Path(directory)
 		if err != nil {
 			t.Fatal(err)
 		}

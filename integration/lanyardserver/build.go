@@ -2,12 +2,12 @@ package lanyardserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // Build compiles lanyard with the race detector into dir and returns the
@@ -24,11 +24,11 @@ func BuildWith(ctx context.Context, dir string, flags ...string) (string, error)
 
 // BuildCommand compiles another command of the module, such as ./cmd/lanyard-sync.
 func BuildCommand(ctx context.Context, command, binary string, flags ...string) error {
-	source, err := sourceDir()
+	source, err := checkout.Path()
 	if err != nil {
 		return err
 	}
-	args := append(append([]string{"build", "-buildvcs=false", "-o", binary}, flags...), command)
+	args := append(append([]string{"build", "-buildvcs=false", "-trimpath", "-o", binary}, flags...), command)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the caller's own directory
 	cmd.Dir = source
 	// The caller's flags are meant for the module that it is in.
@@ -37,14 +37,4 @@ func BuildCommand(ctx context.Context, command, binary string, flags ...string) 
 		return fmt.Errorf("build %s in %s: %w\n%s", command, source, err, output)
 	}
 	return nil
-}
-
-// sourceDir is the root of the checkout that this package was compiled from.
-func sourceDir() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(file), "..", "..")
-	if !ok || !filepath.IsAbs(dir) {
-		return "", errors.New("the path of lanyard's source is not known: build this program without -trimpath")
-	}
-	return dir, nil
 }

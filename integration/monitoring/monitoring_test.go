@@ -19,7 +19,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/cmd"
 	"github.com/lanyardhq/lanyard/integration/binaries"
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/provider/audit"
 	"github.com/lanyardhq/lanyard/provider/backend/remote"
 	"github.com/lanyardhq/lanyard/provider/config"
@@ -53,7 +53,7 @@ type rule struct {
 // file is the path of a file of the checkout.
 func file(t *testing.T, elements ...string) string {
 	t.Helper()
-	path, err := deployment.Source(elements...)
+	path, err := checkout.Path(elements...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 //go:embed *.patch
@@ -90,7 +90,7 @@ func (d Defect) noticed(tests *exec.Cmd) (string, error) {
 // Plant copies the product's source, as it is in this checkout, into dir, an
 // empty folder, and plants the defect there.
 func (d Defect) Plant(ctx context.Context, dir string) error {
-	source, err := deployment.Source()
+	source, err := checkout.Path()
 	if err != nil {
 		return err
 	}

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // What docs/testing.md says of scenarios and defects is still so.
 func TestPageNamesScenariosThatThereAreAndEachDefect(t *testing.T) {
-	path, err := deployment.Source("docs", "testing.md")
+	path, err := checkout.Path("docs", "testing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestPageNamesScenariosThatThereAreAndEachDefect(t *testing.T) {
 		if defect.Package == "" {
 			continue
 		}
-		folder, err := deployment.Source(strings.Split(defect.Package, "/")...)
+		folder, err := checkout.Path(strings.Split(defect.Package, "/")...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/policies"
 	"github.com/lanyardhq/lanyard/integration/deployment"
@@ -242,7 +243,7 @@ func pageBlock(begins, with string) (string, error) {
 }
 
 func page() (string, error) {
-	path, err := deployment.Source("docs", "impersonation.md")
+	path, err := checkout.Path("docs", "impersonation.md")
 	if err != nil {
 		return "", err
 	}

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/server/inject"
 	"github.com/lanyardhq/lanyard/server/inject/certificate"
 )
@@ -48,7 +48,7 @@ func TestAPodGetsWhatItAsksFor(t *testing.T) {
 // defaults, and the webhook changes nothing of it when it comes again.
 func TestEveryPodIsValid(t *testing.T) {
 	called(t)
-	dir, err := deployment.Source("server", "inject", "testdata")
+	dir, err := checkout.Path("server", "inject", "testdata")
 	if err != nil {
 		t.Fatal(err)
 	}

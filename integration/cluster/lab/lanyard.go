@@ -18,8 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyardhq/lanyard/integration/binaries"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster"
-	"github.com/lanyardhq/lanyard/integration/deployment"
 	"github.com/lanyardhq/lanyard/integration/image"
 )
 
@@ -77,7 +77,7 @@ func (l *Lab) Files() string { return l.Path("files") }
 // BuildImage builds Lanyard's image from this checkout and gives it to the node
 // under the tag, which is also the version that it shows.
 func (l *Lab) BuildImage(ctx context.Context, tag string) error {
-	source, err := deployment.Source()
+	source, err := checkout.Path()
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (l *Lab) Helm(ctx context.Context, set ...string) error { return l.HelmWith
 
 // HelmWith is Helm with further files of values, which override the lab's.
 func (l *Lab) HelmWith(ctx context.Context, files []string, set ...string) error {
-	chart, err := deployment.Source("deployment", "charts", "lanyard")
+	chart, err := checkout.Path("deployment", "charts", "lanyard")
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (l *Lab) publicRing() string { return l.Path("public.yaml") }
 
 // buildBinary builds the command line for this machine.
 func (l *Lab) buildBinary(ctx context.Context) error {
-	source, err := deployment.Source()
+	source, err := checkout.Path()
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
-	"github.com/lanyardhq/lanyard/integration/deployment"
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 )
 
@@ -121,7 +121,7 @@ func (s *scenario) agentPod(p *faultproxy.Proxy, command string) {
 // is reached through the proxy and read each second.
 func (s *scenario) agentSpec(p *faultproxy.Proxy, command string) corev1.PodSpec {
 	s.t.Helper()
-	path, err := deployment.Source("deployment", "agent", "pod.yaml")
+	path, err := checkout.Path("deployment", "agent", "pod.yaml")
 	s.must(err)
 	text, err := os.ReadFile(path)
 	s.must(err)

@@ -16,9 +16,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
-	"github.com/lanyardhq/lanyard/integration/deployment"
 )
 
 // encrypted fails the test unless etcd holds a Secret of the scenario's under
@@ -87,7 +87,7 @@ func TestTheKMSPluginAsAStaticPodStartsBeforeTheAPIServer(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "kept"}, StringData: map[string]string{"password": value},
 	}, metav1.CreateOptions{})
 	s.must(err)
-	manifest, err := deployment.Source("deployment", "kms", "static-pod.yaml")
+	manifest, err := checkout.Path("deployment", "kms", "static-pod.yaml")
 	s.must(err)
 	text, err := os.ReadFile(manifest)
 	s.must(err)

@@ -18,9 +18,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
-	"github.com/lanyardhq/lanyard/integration/deployment"
 )
 
 // corpusPod is a pod of the webhook's corpus, server/inject/testdata.
@@ -146,7 +146,7 @@ func (p corpusPod) of(container string) *containerHas {
 // corpus are the pods of a dialect's corpus that run, as those of the scenario.
 func (s *scenario) corpus(dialect string) (run []corpusPod) {
 	s.t.Helper()
-	dir, err := deployment.Source("server", "inject", "testdata")
+	dir, err := checkout.Path("server", "inject", "testdata")
 	s.must(err)
 	text, err := os.ReadFile(filepath.Join(dir, dialect+".yaml"))
 	s.must(err)

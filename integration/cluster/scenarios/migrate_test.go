@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/lanyardhq/lanyard/integration/checkout"
 	"github.com/lanyardhq/lanyard/integration/cluster/lab"
-	"github.com/lanyardhq/lanyard/integration/deployment"
 )
 
 // The values that the plan of a migration prints for a cluster with the four other
@@ -70,7 +70,7 @@ func TestMigratePlanInstalls(t *testing.T) {
 // it, until the scenario ends. It gets no pods, since its service account is missing.
 func (s *scenario) installOriginal(name string) {
 	s.t.Helper()
-	path, err := deployment.Source("cmd", "testdata", "migrate", name+"-default.yaml")
+	path, err := checkout.Path("cmd", "testdata", "migrate", name+"-default.yaml")
 	s.must(err)
 	text, err := os.ReadFile(path)
 	s.must(err)

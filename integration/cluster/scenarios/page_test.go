@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // page is a page of the documentation that is followed as it is written.
@@ -31,11 +31,11 @@ type block struct {
 // checkout's chart and the command line where the page expects them.
 func (s *scenario) page(name string, instead ...string) *page {
 	s.t.Helper()
-	path, err := deployment.Source("docs", name)
+	path, err := checkout.Path("docs", name)
 	s.must(err)
 	text, err := os.ReadFile(path)
 	s.must(err)
-	charts, err := deployment.Source("deployment")
+	charts, err := checkout.Path("deployment")
 	s.must(err)
 	helm, err := s.HelmBinary(s.t.Context())
 	s.must(err)

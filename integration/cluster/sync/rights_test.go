@@ -11,7 +11,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/lanyardhq/lanyard/integration/deployment"
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // right is a row of the page's table.
@@ -24,7 +24,7 @@ type right struct {
 // pageRights are the rows of the table in docs/sync.md.
 func pageRights(t *testing.T) []right {
 	t.Helper()
-	path, err := deployment.Source("docs", "sync.md")
+	path, err := checkout.Path("docs", "sync.md")
 	if err != nil {
 		t.Fatal(err)
 	}
