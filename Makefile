@@ -73,11 +73,11 @@ test: unit integration ## every test, with the race detector, the real Vault and
 
 unit: ## the part of test in the root module
 	@.ci/prepare test
-	@go test -race -timeout 20m ./...
+	@go test -race -p 4 -timeout 20m ./...
 
 integration: ## the part of test in the other modules
 	@.ci/prepare test
-	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go test -race -timeout 20m ./...) || exit 1; done
+	@for module in $(filter-out .,$(MODULES)); do (cd $$module && go test -race -p 4 -timeout 20m ./...) || exit 1; done
 	@cd integration/cluster && go test ./defects
 
 e2e: ## every scenario in a real cluster, the KMS plugin, lanyard-sync, the policy against impersonation and restart on change and the webhook on real API servers, or RUN=NAME, with a soak of SOAK (default 2m), on the versions of KUBERNETES=newest; needs root and the packages of .ci/prepare
