@@ -249,6 +249,7 @@ func (w *writer) write(heads []byte, records []pending, lost uint64) (rest []pen
 	} else {
 		w.log.metrics.up(sinkQueue, now)
 	}
+	told := written
 	rest = records
 	for ; len(rest) > 0 && len(lines) < writeBytes; rest = rest[1:] {
 		add(heads[rest[0].start:rest[0].end], rest[0].objects)
@@ -268,7 +269,7 @@ func (w *writer) write(heads []byte, records []pending, lost uint64) (rest []pen
 		case err == nil:
 			w.missing = gap{}
 		case w.chain.mac == nil:
-			w.missing.count += uint64(len(records)-len(rest)) + lost
+			w.missing.count += written - told + lost
 		default:
 			w.missing.count += written
 			w.missing.first, w.missing.last = cmp.Or(w.missing.first, before+1), w.chain.seq
