@@ -58,6 +58,7 @@ func anchor(title string) string {
 }
 
 func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
 	all := pages(t)
 	for name, text := range all {
 		prose := inlineCode.ReplaceAllString(fenced.ReplaceAllString(text, ""), "")

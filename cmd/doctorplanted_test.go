@@ -219,6 +219,7 @@ func FuzzARedactedTextHoldsNoKnownValue(f *testing.F) {
 // An archive is bounded in each part and in the sum, says what was cut, and is made in time
 // whatever was chosen to make it slow.
 func TestTheBundleIsBounded(t *testing.T) {
+	t.Parallel()
 	a := newDoctorAPI(t)
 	a.log = strings.Repeat(strings.Repeat("a", 200)+"\n", 20000)
 	a.metrics = strings.Repeat("lanyard_x{a=\"b\"} 1\n", 100000)

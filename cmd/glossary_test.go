@@ -45,6 +45,7 @@ var (
 // TestTheGlossaryDefinesWordsInUse holds each term to the code and the other
 // pages, and each to one definition.
 func TestTheGlossaryDefinesWordsInUse(t *testing.T) {
+	t.Parallel()
 	all := pages(t)
 	glossary := all["docs/glossary.md"]
 	delete(all, "docs/glossary.md")

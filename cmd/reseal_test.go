@@ -102,6 +102,7 @@ func TestResealRefuses(t *testing.T) {
 
 // The largest runs: many values in one file, and many files.
 func TestResealsTenThousandValues(t *testing.T) {
+	t.Parallel()
 	b := newSealBench(t)
 	texts := make([]string, 20)
 	for i := range texts {

@@ -102,6 +102,7 @@ func TestSealsAWholeFileForTheNamesInAClass(t *testing.T) {
 }
 
 func TestSealsHundredsOfValuesAtOnce(t *testing.T) {
+	t.Parallel()
 	b := newSealBench(t)
 	var env strings.Builder
 	for i := range 900 {

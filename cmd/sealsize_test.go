@@ -23,6 +23,7 @@ func TestNothingIsMergedThatCheckRefuses(t *testing.T) {
 }
 
 func TestAClassKeepsWithinWhatKubernetesTakes(t *testing.T) {
+	t.Parallel()
 	b := newSealBench(t)
 	path := b.file("web.yaml", emptyClass)
 	merge := func(object string, bytes int) (int, string) {

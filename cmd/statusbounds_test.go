@@ -47,6 +47,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 // What one answer costs is bounded, whatever is in it.
 func TestAnAnswerIsBounded(t *testing.T) {
+	t.Parallel()
 	many := 64 << 20
 	limits := statusLimits{answer: 2 << 20, part: 1 << 19, read: 1 << 30, kept: 16 << 20, time: time.Minute}
 	for name, test := range map[string]struct {

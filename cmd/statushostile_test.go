@@ -98,6 +98,7 @@ func TestATenantsPodIsNoProvider(t *testing.T) {
 
 // The release is the one that is named, or the only one that is marked.
 func TestStatusKnowsItsRelease(t *testing.T) {
+	t.Parallel()
 	const original = "lanyard/lanyard-a lanyard/lanyard-b lanyard/lanyard-c lanyard/lanyard-sync-1"
 	user := map[string]any{"kind": "User", "name": "lanyard", "namespace": "shop"}
 	for name, test := range map[string]struct {
@@ -161,6 +162,7 @@ func TestStatusKnowsItsRelease(t *testing.T) {
 // A provider is believed of the pods of its node alone, and the controller of what asks for
 // Secrets.
 func TestFactsOfOthersAreNotTaken(t *testing.T) {
+	t.Parallel()
 	volume := func(change func(*engine.VolumeFacts)) engine.VolumeFacts {
 		v := statusFacts()["lanyard-b"].Volumes[1] // web-2, which is stale
 		v.State, v.Error, v.Since, v.Polled = engine.VolumeFailed, "forged", at("11:00:00"), statusNow
@@ -295,6 +297,7 @@ func TestWhatIsInAnotherNamespaceDoesNotAttach(t *testing.T) {
 
 // No text of a provider's answer, or of an object that a tenant writes, does more than text.
 func TestStatusPrintsHostileTextsAsText(t *testing.T) {
+	t.Parallel()
 	for name, text := range hostileTexts {
 		t.Run(name, func(t *testing.T) {
 			api := newStatusAPI(t)

@@ -15,6 +15,7 @@ var (
 
 // The page has each span that the code begins, with what it says.
 func TestTheTracingPageExplainsEverySpan(t *testing.T) {
+	t.Parallel()
 	var said []string
 	for _, text := range sources(t) {
 		for _, expression := range []*regexp.Regexp{spanBegins, spanSays} {
