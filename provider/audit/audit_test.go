@@ -392,6 +392,50 @@ func TestWithoutARecordNothingIsGivenOut(t *testing.T) {
 	}
 }
 
+// More records than one write takes are whole and in order, and those of a write that fails are told of where they are
+// missing.
+func TestManyRecordsTakeSeveralWrites(t *testing.T) {
+	tr := start(t, nil)
+	out, writes := tr.current.file.write, 0
+	tr.current.file.write = func(f *os.File, lines []byte) (int, error) {
+		if writes++; writes == 2 {
+			return 0, errFull
+		}
+		if len(lines) > 2*writeBytes {
+			t.Errorf("%d bytes are written at once", len(lines))
+		}
+		return out(f, lines)
+	}
+	objects := ObjectsOf([]Object{{Object: strings.Repeat("o", 4<<10), From: FromCache}})
+	const all = 500
+	tr.current.mu.Lock() // so that they are one batch
+	for i := range all {
+		start := len(tr.current.next.heads)
+		tr.current.next.heads = (&Record{Time: epoch, Event: Delivery, Result: OK, Key: fmt.Sprint(i)}).head(tr.current.next.heads)
+		tr.current.next.records = append(tr.current.next.records, pending{start, len(tr.current.next.heads), objects})
+	}
+	tr.current.mu.Unlock()
+	tr.Close()
+	report := tr.verify(0)
+	if report.Problem != nil || report.Lost == 0 || writes < all*4/128 {
+		t.Errorf("verify says %+v, %+v after %d writes", report, report.Problem, writes)
+	}
+	next := 0
+	for _, r := range records(t, tr.settings.File.Path) {
+		if r.Event == Lost {
+			next += int(r.Count)
+			continue
+		}
+		if r.Key != fmt.Sprint(next) || !bytes.Equal(r.Objects, objects) {
+			t.Fatalf("record %d is of %s", next, r.Key)
+		}
+		next++
+	}
+	if next != all {
+		t.Errorf("%d of %d records are there or told of", next, all)
+	}
+}
+
 func TestLostRecordsAreCounted(t *testing.T) {
 	tr := start(t, func(a *config.Audit) { a.ChainKeyFile = "" })
 	tr.full(true)

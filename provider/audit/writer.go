@@ -155,7 +155,7 @@ func (w *writer) stop() {
 // run writes until stop.
 func (w *writer) run() {
 	defer close(w.ended)
-	var written batch
+	var empty batch
 	for range w.wake {
 		if w.settings.audit.Required {
 			// Whoever is ready to run adds its record first: one write is for all of them.
@@ -163,9 +163,9 @@ func (w *writer) run() {
 		} else {
 			w.gather()
 		}
-		written = w.round(written)
+		empty = w.round(empty)
 	}
-	w.round(written)
+	w.round(empty)
 	if w.webhook != nil {
 		w.webhook.Close()
 	}
@@ -194,13 +194,9 @@ const keepBytes = 1 << 20
 // still in the processor's cache.
 const writeBytes = 128 << 10
 
-// round writes what is pending. The room of what was written before takes its place.
-func (w *writer) round(written batch) batch {
-	empty := batch{}
-	if cap(written.heads) <= keepBytes {
-		clear(written.records) // which would keep their objects
-		empty.heads, empty.records = written.heads[:0], written.records[:0]
-	}
+// round writes what is pending, and has the next records take the room of an empty batch.
+// It returns the room that is free now.
+func (w *writer) round(empty batch) batch {
 	w.mu.Lock()
 	all := w.next
 	w.next = empty
@@ -218,7 +214,11 @@ func (w *writer) round(written batch) batch {
 		all.waiting.err = failed
 		close(all.waiting.done)
 	}
-	return all
+	if cap(all.heads) > keepBytes {
+		return batch{}
+	}
+	clear(all.records) // which would keep their objects
+	return batch{heads: all.heads[:0], records: all.records[:0]}
 }
 
 // write writes records to each sink, about writeBytes of them, and returns the rest. The
