@@ -115,7 +115,7 @@ func (d Defect) Plant(ctx context.Context, dir string) error {
 // copyProduct copies the files of the product's own module that git knows, or
 // would take.
 func copyProduct(ctx context.Context, source, dir string) error {
-	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.go", "go.mod", "go.sum")
+	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir = source
 	files, err := list.Output()
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lanyardhq/lanyard/integration/checkout"
 )
 
 // A defect that a test of the product notices is planted and tested here too, since that
@@ -32,6 +34,24 @@ func TestEachDefectFitsTheSourceAndCompiles(t *testing.T) {
 				t.Errorf("%v\n%s", err, output)
 			}
 		})
+	}
+}
+
+// What the defects are planted into is all that the product is made of.
+func TestTheCopyOfTheProductCompiles(t *testing.T) {
+	source, err := checkout.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := copyProduct(t.Context(), source, dir); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", t.TempDir()+"/", ".", "./cmd/...")
+	build.Dir = dir
+	build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
 	}
 }
 
