@@ -344,7 +344,6 @@ type doctorAPI struct {
 	objects []map[string]any
 	denied  string   // the resource that nobody may use
 	hidden  []string // resources that may not be listed
-	endless string   // the resource whose list has no end
 	metrics string
 	log     string
 	asked   []string // paths
@@ -523,11 +522,7 @@ func (a *doctorAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case name == "":
-		metadata := map[string]any{}
-		if parts[0] == a.endless {
-			metadata["continue"] = "more"
-		}
-		answer(http.StatusOK, map[string]any{"apiVersion": group, "kind": "List", "metadata": metadata, "items": items})
+		answer(http.StatusOK, map[string]any{"apiVersion": group, "kind": "List", "metadata": map[string]any{}, "items": items})
 	case len(items) == 0:
 		failure(http.StatusNotFound, "NotFound")
 	case parts[0] == "secrets":

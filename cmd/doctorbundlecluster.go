@@ -55,28 +55,25 @@ func (b *doctorBundle) addCluster(ctx context.Context, reader *clusterReader, c 
 // addStatuses adds what pods show of their volumes: names, and versions, from which nobody
 // learns a value. Those of classes of other providers are none of Lanyard's.
 func (b *doctorBundle) addStatuses(ctx context.Context, reader *clusterReader, c *doctorCluster) {
-	list := reader.list(ctx, statusResource, "", meta.ListOptions{})
-	if list.err != nil {
-		b.add("podstatuses.json", list.err.Error()+"\n", b.redact.text)
+	items, err := reader.list(ctx, statusResource, "", meta.ListOptions{})
+	if err != nil {
+		b.add("podstatuses.json", err.Error()+"\n", b.redact.text)
 		return
 	}
-	if list.cut {
-		b.note("podstatuses.json: those after the first %d in the cluster were not read", len(list.items))
-	}
 	var statuses []any
-	for i := range list.items {
+	for i := range items {
 		var status podStatus
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(list.items[i].Object, &status) != nil {
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(items[i].Object, &status) != nil {
 			continue
 		}
-		if own, _ := c.ownClass(list.items[i].GetNamespace(), status.Status.Class); !own {
+		if own, _ := c.ownClass(items[i].GetNamespace(), status.Status.Class); !own {
 			continue
 		}
 		if len(statuses) >= bundleObjects {
 			b.note("podstatuses.json: those after the first %d are left out", bundleObjects)
 			break
 		}
-		statuses = append(statuses, b.statusView(list.items[i].GetNamespace(), &status))
+		statuses = append(statuses, b.statusView(items[i].GetNamespace(), &status))
 	}
 	b.addView("podstatuses.json", statuses)
 }

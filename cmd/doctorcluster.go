@@ -87,12 +87,10 @@ type clusterReader struct {
 	base   *url.URL
 	within time.Duration
 	now    func() time.Time
-	// maxList is maxDoctorList but in tests.
-	maxList int
 }
 
 func openClusterReader(cluster *clusterClient, within time.Duration, now func() time.Time) (*clusterReader, error) {
-	r := &clusterReader{clusterClient: cluster, within: within, now: now, maxList: maxDoctorList}
+	r := &clusterReader{clusterClient: cluster, within: within, now: now}
 	var err error
 	if r.http, err = rest.HTTPClientFor(cluster.config); err != nil {
 		return nil, usageError{err}
@@ -155,13 +153,13 @@ func (r *clusterReader) read(ctx context.Context, c *doctorCluster, step func(do
 	group.SetLimit(doctorAtOnce)
 	for _, one := range doctorResources {
 		group.Go(func() error {
-			list := r.list(ctx, one.resource, "", one.options)
-			if apierrors.IsNotFound(list.err) {
-				list.err = nil // without its definition there is no object of the kind
+			items, err := r.list(ctx, one.resource, "", one.options)
+			if apierrors.IsNotFound(err) {
+				err = nil // without its definition there is no object of the kind
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			c.lists[one.name] = list
+			c.lists[one.name] = &doctorList{items, err}
 			done++
 			step(done, len(doctorResources))
 			return nil
@@ -176,40 +174,21 @@ func (r *clusterReader) read(ctx context.Context, c *doctorCluster, step func(do
 	r.findWaiting(ctx, c)
 }
 
-// maxDoctorList is about the most of a list that is read, in bytes of JSON: who may make
-// objects may make very many.
-const maxDoctorList = 64 << 20
-
-// errListed ends a list before its end.
-var errListed = errors.New("enough is listed")
-
 // list lists what is in all namespaces, or in one.
-func (r *clusterReader) list(ctx context.Context, resource schema.GroupVersionResource, namespace string, options meta.ListOptions) *doctorList {
+func (r *clusterReader) list(ctx context.Context, resource schema.GroupVersionResource, namespace string, options meta.ListOptions) (all []unstructured.Unstructured, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
-	list, size := &doctorList{}, 0
-	list.err = eachPage(ctx, func(ctx context.Context, page meta.ListOptions) (*unstructured.UnstructuredList, error) {
+	err = eachPage(ctx, func(ctx context.Context, page meta.ListOptions) (*unstructured.UnstructuredList, error) {
 		page.LabelSelector, page.FieldSelector = options.LabelSelector, options.FieldSelector
 		return r.objects.Resource(resource).Namespace(namespace).List(ctx, page)
 	}, func(page *unstructured.UnstructuredList) error {
 		for i := range page.Items {
 			page.Items[i].SetManagedFields(nil)
-			text, err := page.Items[i].MarshalJSON()
-			if err != nil {
-				return err
-			}
-			size += len(text)
 		}
-		list.items = append(list.items, page.Items...)
-		if list.cut = size > r.maxList && page.GetContinue() != ""; list.cut {
-			return errListed
-		}
+		all = append(all, page.Items...)
 		return nil
 	})
-	if list.cut {
-		list.err = nil
-	}
-	return list
+	return all, err
 }
 
 // listed are the objects of a list, in a form of which only some fields are known.

@@ -19,7 +19,6 @@ import (
 // doctorList are the objects of one resource.
 type doctorList struct {
 	items []unstructured.Unstructured
-	cut   bool // there are more, which were not read
 	err   error
 }
 
@@ -195,15 +194,15 @@ func (w *doctorWorkload) selector() string {
 
 // pods are those of a workload.
 func (r *clusterReader) pods(ctx context.Context, of *doctorWorkload) ([]doctorPod, error) {
-	list := r.list(ctx, podResource, of.Metadata.Namespace, meta.ListOptions{LabelSelector: of.selector()})
+	items, err := r.list(ctx, podResource, of.Metadata.Namespace, meta.ListOptions{LabelSelector: of.selector()})
 	var pods []doctorPod
-	for i := range list.items {
+	for i := range items {
 		var pod doctorPod
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(list.items[i].Object, &pod) == nil {
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(items[i].Object, &pod) == nil {
 			pods = append(pods, pod)
 		}
 	}
-	return pods, list.err
+	return pods, err
 }
 
 // metrics reads the metrics of a pod through the API server.

@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // daemonSet is one that a tenant has made, with labels of its choice.
@@ -118,30 +115,6 @@ func TestDoctorDoesNotSayOfACutListThatNoneWaits(t *testing.T) {
 		if finding.Check == "pods" && finding.Result != doctorUnknown {
 			t.Errorf("%+v", finding)
 		}
-	}
-}
-
-// A list that does not end is read up to a bound, and a check that needs it says so.
-func TestDoctorReadsAListUpToABound(t *testing.T) {
-	a := newDoctorAPI(t)
-	a.endless = "secretproviderclasses"
-	cluster, err := openCluster(a.start(), "", "doctor")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader, err := openClusterReader(cluster, time.Minute, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader.maxList = 64 << 10
-	list := reader.list(t.Context(), classResource, "", meta.ListOptions{})
-	if list.err != nil || !list.cut || len(list.items) == 0 || len(list.items) > 1000 {
-		t.Errorf("%d objects are read, cut is %t: %v", len(list.items), list.cut, list.err)
-	}
-	notes := &doctorNotes{}
-	c := &doctorCluster{lists: map[string]*doctorList{"secretproviderclasses": list}}
-	if !c.needs(notes, "secretproviderclasses") || len(notes.findings) != 1 || notes.findings[0].Result != doctorUnknown || !strings.Contains(notes.findings[0].Says, "were read: they are more than 64 MiB") {
-		t.Errorf("%+v", notes.findings)
 	}
 }
 

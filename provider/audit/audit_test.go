@@ -436,6 +436,33 @@ func TestManyRecordsTakeSeveralWrites(t *testing.T) {
 	}
 }
 
+// Those who wait for a batch learn of one write, so that no record in the file is of what was refused.
+func TestWhatIsWaitedForIsOneWrite(t *testing.T) {
+	tr := start(t, func(a *config.Audit) { a.Required = true })
+	out, writes := tr.current.file.write, 0
+	tr.current.file.write = func(f *os.File, lines []byte) (int, error) {
+		writes++
+		return out(f, lines)
+	}
+	objects := ObjectsOf([]Object{{Object: strings.Repeat("o", 3*writeBytes), From: FromCache}})
+	waiting := &group{done: make(chan struct{})}
+	tr.current.mu.Lock() // so that they are one batch
+	tr.current.next = batch{records: []pending{{objects: objects}, {objects: objects}}, waiting: waiting}
+	tr.current.next.heads = (&Record{Time: epoch, Event: Delivery, Result: OK}).head(nil)
+	for i := range tr.current.next.records {
+		tr.current.next.records[i].end = len(tr.current.next.heads)
+	}
+	tr.current.mu.Unlock()
+	tr.Close()
+	<-waiting.done
+	if waiting.err != nil || writes != 1 {
+		t.Errorf("%d writes: %v", writes, waiting.err)
+	}
+	if report := tr.verify(2); report.Problem != nil {
+		t.Errorf("verify says %+v", report.Problem)
+	}
+}
+
 func TestLostRecordsAreCounted(t *testing.T) {
 	tr := start(t, func(a *config.Audit) { a.ChainKeyFile = "" })
 	tr.full(true)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -202,11 +203,15 @@ func (w *writer) round(empty batch) batch {
 	w.next = empty
 	w.mu.Unlock()
 
+	most := writeBytes
+	if all.waiting != nil {
+		most = math.MaxInt // who waits learns of one write that all is in the file, or nothing
+	}
 	var failed error
 	lost := all.lost
 	for rest := all.records; len(rest) > 0 || lost > 0; lost = 0 {
 		var err error
-		if rest, err = w.write(all.heads, rest, lost); failed == nil {
+		if rest, err = w.write(all.heads, rest, lost, most); failed == nil {
 			failed = err
 		}
 	}
@@ -221,9 +226,9 @@ func (w *writer) round(empty batch) batch {
 	return batch{heads: all.heads[:0], records: all.records[:0]}
 }
 
-// write writes records to each sink, about writeBytes of them, and returns the rest. The
+// write writes records to each sink, about most bytes of them, and returns the rest. The
 // error is that of the file or of standard output.
-func (w *writer) write(heads []byte, records []pending, lost uint64) (rest []pending, failed error) {
+func (w *writer) write(heads []byte, records []pending, lost uint64, most int) (rest []pending, failed error) {
 	now := w.log.now()
 	lines := w.lines[:0]
 	before := w.chain.seq
@@ -251,7 +256,7 @@ func (w *writer) write(heads []byte, records []pending, lost uint64) (rest []pen
 	}
 	told := written
 	rest = records
-	for ; len(rest) > 0 && len(lines) < writeBytes; rest = rest[1:] {
+	for ; len(rest) > 0 && len(lines) < most; rest = rest[1:] {
 		add(heads[rest[0].start:rest[0].end], rest[0].objects)
 	}
 	w.log.metrics.sequence.Set(float64(w.chain.seq))
