@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -201,7 +202,10 @@ func TestAnAPIServerThatIsBackIsAsked(t *testing.T) {
 }
 
 func TestAReviewEndsWithWhoAsks(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client left
+		<-r.Context().Done()
+	}))
 	defer server.Close()
 	tokens := kube.New(kube.Options{Config: func() (*rest.Config, error) { return &rest.Config{Host: server.URL}, nil }})
 	defer tokens.Close()
