@@ -112,6 +112,7 @@ const (
 // writes down what API servers and their users see. The API server's clock for
 // seeds is moved ahead in steps; its other times are waited for.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	var labs []*outageLab
 	for i, o := range outages() {
 		lab := &outageLab{plugin: newPlugin(newVault(t), "one", "write"), outage: o, name: unique(fmt.Sprintf("outage%d", i))}

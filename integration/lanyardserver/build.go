@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/lanyardhq/lanyard/integration/checkout"
 )
@@ -31,8 +32,12 @@ func BuildCommand(ctx context.Context, command, binary string, flags ...string) 
 	args := append(append([]string{"build", "-buildvcs=false", "-trimpath", "-o", binary}, flags...), command)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the caller's own directory
 	cmd.Dir = source
-	// The caller's flags are meant for the module that it is in.
+	// The caller's flags are meant for the module that it is in. Without the race
+	// detector, which needs C, it is compiled as the one that users have.
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	if !slices.Contains(flags, "-race") {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s in %s: %w\n%s", command, source, err, output)
 	}

@@ -3,6 +3,7 @@ package injected
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -162,8 +164,8 @@ func TestNoAdmissionFailsWhileTheCertificateChanges(t *testing.T) {
 	var load sync.WaitGroup
 	var mu sync.Mutex
 	var failures []error
-	made := 0
-	for range 4 {
+	var made [4]int // by each who makes pods
+	for who := range made {
 		load.Go(func() {
 			for ctx.Err() == nil {
 				pod, err := create(t.Context(), asks(shop))
@@ -171,7 +173,7 @@ func TestNoAdmissionFailsWhileTheCertificateChanges(t *testing.T) {
 					err = errors.New("it was not changed")
 				}
 				mu.Lock()
-				made++
+				made[who]++
 				if err != nil {
 					failures = append(failures, err)
 				}
@@ -179,33 +181,35 @@ func TestNoAdmissionFailsWhileTheCertificateChanges(t *testing.T) {
 			}
 		})
 	}
-	enough := func(more int) {
+	// Each makes more, so that none is still at a pod of before.
+	enough := func() {
 		mu.Lock()
 		before := made
 		mu.Unlock()
 		eventually(t, func() error {
 			mu.Lock()
 			defer mu.Unlock()
-			if made < before+more {
-				return errors.New("too few pods were made")
+			for who := range made {
+				if made[who] < before[who]+10 {
+					return errors.New("too few pods were made")
+				}
 			}
 			return nil
 		})
 	}
 	// Announced, served, and the one before forgotten.
 	for step := range 5 {
-		enough(50)
+		enough()
 		if err := keep(t.Context(), now.Add(time.Duration(step)*(certificate.Settle+time.Second))); err != nil {
 			t.Error(err)
 		}
-		// API servers hear of a changed configuration a moment later, and Settle is far longer.
-		time.Sleep(time.Second)
+		heard(t, step) // in a cluster, Settle is far longer than that takes
 	}
-	enough(50)
+	enough()
 	cancel()
 	load.Wait()
 	if len(failures) > 0 {
-		t.Errorf("%d of %d pods were refused: %v", len(failures), made, failures[0])
+		t.Errorf("%d of %v pods were refused: %v", len(failures), made, failures[0])
 	}
 	if serving(t) == first {
 		t.Error("the certificate is the same")
@@ -307,4 +311,40 @@ func BenchmarkPods(b *testing.B) {
 			b.ReportMetric(float64(len(times))/b.Elapsed().Seconds(), "pods/s")
 		})
 	}
+}
+
+// heard waits until the API server goes by the webhooks' configuration as it is now. It
+// hears of changes in their order, so that it has heard of those before a configuration
+// that it goes by, which is another at each step.
+func heard(t *testing.T, step int) {
+	t.Helper()
+	marker := fmt.Sprintf("heard-%d.lanyard.test", step)
+	configurations := admin.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	_, err := configurations.Create(t.Context(), &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: marker},
+		Webhooks: []admissionv1.MutatingWebhook{{
+			Name:                    marker,
+			ClientConfig:            admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1:1")},
+			ObjectSelector:          &metav1.LabelSelector{MatchLabels: map[string]string{marker: "true"}},
+			Rules:                   []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}},
+			AdmissionReviewVersions: []string{"v1"},
+			SideEffects:             new(admissionv1.SideEffectClassNone),
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := configurations.Delete(context.WithoutCancel(t.Context()), marker, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	marked := asks(shop)
+	marked.Labels = map[string]string{marker: "true"}
+	eventually(t, func() error {
+		if _, err := create(t.Context(), marked); err == nil || !strings.Contains(err.Error(), marker) {
+			return errors.Join(errors.New("the marker's webhook is not called"), err)
+		}
+		return nil
+	})
 }
