@@ -12,7 +12,6 @@ import (
 	"errors"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/lanyardhq/lanyard/internal/freeport"
 	"github.com/lanyardhq/lanyard/server/inject"
 )
 
@@ -57,14 +57,11 @@ func TestInjectServes(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	client := selfSigned(t, certFile, keyFile)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := "127.0.0.1:" + free[0]
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	root := newRoot()

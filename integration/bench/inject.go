@@ -24,6 +24,8 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/lanyardhq/lanyard/internal/freeport"
 )
 
 // podsPerSecond is how many pods the webhook is asked about in a second, at even
@@ -41,10 +43,11 @@ func measureInject(ctx context.Context, l *lab) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress(ctx)
+	free, err := freeport.Find(1)
 	if err != nil {
 		return nil, err
 	}
+	address := "127.0.0.1:" + free[0]
 	binary, err := filepath.Abs(l.binary)
 	if err != nil {
 		return nil, err
@@ -193,13 +196,4 @@ func selfSigned(dir string) (authority *x509.CertPool, certFile, keyFile string,
 	authority = x509.NewCertPool()
 	authority.AppendCertsFromPEM(certPEM)
 	return authority, certFile, keyFile, nil
-}
-
-// freeAddress is a loopback address that nobody listens at.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

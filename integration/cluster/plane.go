@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/lanyardhq/lanyard/internal/freeport"
 )
 
 // Plane is a control plane without a node: an etcd and API servers on it. It
@@ -43,7 +44,7 @@ func NewPlane(ctx context.Context, dir string) (*Plane, error) {
 	if err := those.build(ctx); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freeport.Find(2)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (p *Plane) Store(ctx context.Context, all ...KeyValue) error {
 // APIServer makes another API server, with flags beside those that all have. It
 // waits for Start.
 func (p *Plane) APIServer(flags ...string) (*APIServer, error) {
-	ports, err := freePorts(1)
+	ports, err := freeport.Find(1)
 	if err != nil {
 		return nil, err
 	}
@@ -186,24 +187,6 @@ func (a *APIServer) alone() *Cluster {
 	c := *a.cluster
 	c.Kubeconfig = a.Kubeconfig
 	return &c
-}
-
-// freePorts are ports of 127.0.0.1 that nobody listens on now.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // takes no time
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() //nolint:errcheck // only the number is wanted
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, port)
-	}
-	return ports, nil
 }
 
 // Controllers starts a controller manager that runs the named controllers alone, as

@@ -122,7 +122,7 @@ func (g *gallery) vault(t *testing.T, from *issuer.Issuer) *vaultserver.Server {
 		{"sys/mounts/database", fields{"type": "database"}},
 		{"database/config/shop", fields{
 			"plugin_name": "postgresql-database-plugin", "allowed_roles": "web", "username": g.postgres.User, "password": g.postgres.Password,
-			"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", g.postgres.Port),
+			"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%s/postgres?sslmode=disable", g.postgres.Port),
 		}},
 		{"database/roles/web", fields{"db_name": "shop", "default_ttl": "1h", "max_ttl": "24h", "creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';`}},
 		{"sys/mounts/ssh", fields{"type": "ssh"}},

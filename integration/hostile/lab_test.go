@@ -110,7 +110,7 @@ path "db/creds/*" { capabilities = ["read"] }`})
 	})
 	post("db/config/pg", map[string]any{
 		"plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
-		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", l.postgres.Port),
+		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%s/postgres?sslmode=disable", l.postgres.Port),
 		"username":       l.postgres.User, "password": l.postgres.Password,
 	})
 	post("db/roles/app", map[string]any{

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -20,12 +19,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lanyardhq/lanyard/internal/freeport"
 )
 
 // Server is a PostgreSQL that is prepared or runs.
 type Server struct {
 	// Port is where it listens on 127.0.0.1.
-	Port int
+	Port string
 	// User and Password are the superuser's.
 	User, Password string
 	// Credential is who its process has to run as: PostgreSQL refuses to run
@@ -79,9 +80,11 @@ func Prepare(ctx context.Context, dir string) (*Server, error) {
 	}
 	slices.Sort(installed)
 	s := &Server{User: "admin", Password: "admin-of-the-test", bin: filepath.Dir(installed[len(installed)-1]), dir: dir}
-	if s.Port, err = freePort(); err != nil {
+	free, err := freeport.Find(1)
+	if err != nil {
 		return nil, err
 	}
+	s.Port = free[0]
 	password := filepath.Join(dir, "password")
 	if err := os.WriteFile(password, []byte(s.Password), 0o600); err != nil {
 		return nil, err
@@ -103,7 +106,7 @@ func Prepare(ctx context.Context, dir string) (*Server, error) {
 // once.
 func (s *Server) Command() []string {
 	return []string{
-		filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.Port),
+		filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", s.Port,
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + s.dir, "-c", "fsync=off",
 	}
 }
@@ -128,7 +131,7 @@ func (s *Server) Await(ctx context.Context) error {
 // Query runs SQL as the user and returns the rows as text.
 func (s *Server) Query(user, password, sql string) (string, error) {
 	//nolint:gosec,noctx // a test gives the arguments and a limit of time
-	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", user, "-d", "postgres", "-At", "-c", sql)
+	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-h", "127.0.0.1", "-p", s.Port, "-U", user, "-d", "postgres", "-At", "-c", sql)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
@@ -164,17 +167,3 @@ func (s *Server) giveAway(paths ...string) error {
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-
-// freePort is a port that nobody listened on a moment ago.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // takes no time
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close() //nolint:errcheck // the server reports a port in use
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("%s is no TCP address", listener.Addr())
-	}
-	return address.Port, nil
-}

@@ -27,7 +27,7 @@ func newDatabase(t *testing.T) *database {
 	d.policy(t, d.mount)
 	d.Must(t, "POST", d.mount+"/config/pg", map[string]any{
 		"plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
-		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", d.server.Port),
+		"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%s/postgres?sslmode=disable", d.server.Port),
 		"username":       d.server.User, "password": d.server.Password,
 	})
 	return d

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+
+	"github.com/lanyardhq/lanyard/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -187,11 +189,15 @@ func TestStopBreaksOffWhatDoesNotEnd(t *testing.T) {
 }
 
 func TestAnAddressInUseIsTriedAgain(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := freeport.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := taken.Addr().String()
+	address := "127.0.0.1:" + free[0]
+	taken, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry := prometheus.NewRegistry()
 	server := New(Options{Registry: registry})
 	l, err := server.Open(address)

@@ -141,7 +141,7 @@ func (l *Lab) vaultEngines(ctx context.Context) error {
 		{"sys/mounts/database", map[string]any{"type": "database"}},
 		{"database/config/postgres", map[string]any{
 			"plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
-			"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%d/postgres?sslmode=disable", l.Postgres.Port),
+			"connection_url": fmt.Sprintf("postgresql://{{username}}:{{password}}@127.0.0.1:%s/postgres?sslmode=disable", l.Postgres.Port),
 			"username":       l.Postgres.User, "password": l.Postgres.Password,
 		}},
 	} {

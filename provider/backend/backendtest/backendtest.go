@@ -8,6 +8,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -214,4 +215,20 @@ func Matches(patterns []string, name string) bool {
 		}
 	}
 	return false
+}
+
+// UntilAnswered makes a call that is allowed so long, again while its time was over before
+// it had an answer, which is the machine's matter, and returns the error of the last.
+func UntilAnswered(t testing.TB, allowed time.Duration, call func(context.Context) error) error {
+	t.Helper()
+	var err error
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), allowed)
+		err = call(ctx)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lanyardhq/lanyard/provider/backend/aws/awstest"
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
@@ -184,14 +185,14 @@ func TestRepetitionEndsInTimeToSayWhy(t *testing.T) {
 	f := newFixture(t)
 	s, web := f.open(t, func(fields, _ map[string]any) { fields["retries"] = 10 }), f.pod(t, "prod/web")
 	f.Add(awstest.Fault{Action: "secretsmanager:GetSecretValue", Fail: awstest.Throttled()})
-	var err error
-	for f.Calls("secretsmanager:GetSecretValue") == 0 { // again if the time was over before the call
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err = s.Read(ctx, web, store.Reference{Key: "db"})
-		cancel()
-	}
+	before := 0
+	err := backendtest.UntilAnswered(t, time.Second, func(ctx context.Context) error {
+		before = f.Calls("secretsmanager:GetSecretValue")
+		_, err := s.Read(ctx, web, store.Reference{Key: "db"})
+		return err
+	})
 	wantFailure(t, err, fault.ErrUnavailable, "throttling")
-	if calls := f.Calls("secretsmanager:GetSecretValue"); calls > 10 {
+	if calls := f.Calls("secretsmanager:GetSecretValue") - before; calls > 10 {
 		t.Errorf("%d calls though the pauses before so many are longer than the time", calls)
 	}
 }
