@@ -60,6 +60,7 @@ func (ways Throttling) Check(t *testing.T, open func(t *testing.T) (ways Throttl
 	t.Helper()
 	for name := range ways {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ways, call := open(t)
 			undo := ways[name](0, time.Hour)
 			err := call(t.Context())

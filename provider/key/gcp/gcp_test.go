@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/backend/gcp/gcptest"
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/identity"
@@ -22,7 +22,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { backendtest.Main(m) }
 
 const (
 	pool    = "shop.svc.id.goog"

@@ -2,14 +2,12 @@ package azure_test
 
 import (
 	"context"
-	"flag"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lanyardhq/lanyard/provider/backend/azure/azuretest"
+	"github.com/lanyardhq/lanyard/provider/backend/backendtest"
 	"github.com/lanyardhq/lanyard/provider/identity"
 	"github.com/lanyardhq/lanyard/provider/identity/identitytest"
 	"github.com/lanyardhq/lanyard/provider/secret"
@@ -18,13 +16,7 @@ import (
 )
 
 // The tests wait for bounds on time more than they compute.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "32"); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { backendtest.Main(m) }
 
 const (
 	audience  = "api://AzureADTokenExchange"
