@@ -27,12 +27,14 @@ const (
 // is answered with what it was parsed to, so that nothing of one reaches another.
 //
 // There are two generations. A request that is not repeated while the newer one lasts is
-// forgotten with the older. A tenant with very many requests makes others' be parsed.
+// forgotten with the older, also where nothing else is asked: the pod's tokens are in it.
+// A tenant with very many requests makes others' be parsed.
 type recent struct {
 	mu           sync.Mutex
 	newer, older map[rawRequest]*parsed
-	bytes        int       // of newer
-	began        time.Time // newer
+	bytes        int         // of newer
+	began        time.Time   // newer
+	ends         *time.Timer // newer's time; runs while something is remembered
 }
 
 // rawRequest is all of a request that is parsed.
@@ -97,4 +99,18 @@ func (r *recent) age(more int) {
 		r.older = nil
 	}
 	r.newer, r.bytes, r.began = map[rawRequest]*parsed{}, 0, now
+	if r.ends == nil {
+		r.ends = time.AfterFunc(recentTime, r.forget)
+	} else {
+		r.ends.Reset(recentTime)
+	}
+}
+
+// forget begins another generation when the time of the newer one is over.
+func (r *recent) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.age(0); len(r.newer)+len(r.older) == 0 {
+		r.ends.Stop()
+	}
 }

@@ -111,6 +111,36 @@ func TestWhatIsRememberedOfRequestsIsBounded(t *testing.T) {
 	}
 }
 
+func TestRequestsAreForgottenWhereNothingElseIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recent
+		remembered := func() int {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(r.newer) + len(r.older)
+		}
+		for range 3 { // it begins again after it has forgotten all
+			time.Sleep(time.Hour)
+			r.add(rawRequest{attributes: "first"}, &parsed{})
+			time.Sleep(recentTime - time.Second)
+			r.add(rawRequest{attributes: "second"}, &parsed{})
+			for range 3 {
+				time.Sleep(2 * time.Minute) // as the driver polls
+				if r.get(rawRequest{attributes: "second"}) == nil {
+					t.Error("a request that is repeated is forgotten")
+				}
+			}
+			if r.get(rawRequest{attributes: "first"}) != nil || remembered() == 0 {
+				t.Error("one that is not repeated is remembered for longer than two generations, or the other is not")
+			}
+			time.Sleep(2*recentTime + time.Second)
+			if n := remembered(); n != 0 {
+				t.Errorf("%d requests are remembered though nothing was asked", n)
+			}
+		}
+	})
+}
+
 func TestABoundThatIsLoweredHoldsForWhatIsRemembered(t *testing.T) {
 	server, _ := remembering(t)
 	m := message(nil)
