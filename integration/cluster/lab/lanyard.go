@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,13 +198,14 @@ func (l *Lab) HelmWith(ctx context.Context, files []string, set ...string) error
 	if err := l.runHelm(ctx, args...); err != nil {
 		return err
 	}
-	return l.awaitLanyard(ctx)
+	return l.AwaitProviders(ctx)
 }
 
-// awaitLanyard waits until the DaemonSet's pods are ready and of its newest
-// kind. Helm does not: it takes a DaemonSet of one pod that may be unavailable
-// for ready at once.
-func (l *Lab) awaitLanyard(ctx context.Context) error {
+// AwaitProviders waits until the DaemonSet's pods are ready and of its newest
+// kind, and those that they replace have gone. Helm does not: it takes a DaemonSet
+// of one pod that may be unavailable for ready at once; and the DaemonSet's status
+// counts nodes, on which the pod that is replaced is ready until it goes.
+func (l *Lab) AwaitProviders(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
@@ -214,7 +216,13 @@ func (l *Lab) awaitLanyard(ctx context.Context) error {
 		now := set.Status
 		if now.ObservedGeneration == set.Generation && now.DesiredNumberScheduled > 0 &&
 			now.UpdatedNumberScheduled == now.DesiredNumberScheduled && now.NumberReady == now.DesiredNumberScheduled {
-			return nil
+			pods, err := l.providers(ctx, Namespace)
+			if err != nil {
+				return err
+			}
+			if len(pods) == int(now.DesiredNumberScheduled) && !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !stays(&p) }) {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():

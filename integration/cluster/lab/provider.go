@@ -51,11 +51,11 @@ func (l *Lab) ProviderIn(ctx context.Context, namespace string) (*corev1.Pod, er
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		pods, err := l.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=lanyard"})
+		pods, err := l.providers(ctx, namespace)
 		if err == nil {
-			for i := range pods.Items {
-				if p := &pods.Items[i]; p.DeletionTimestamp == nil && ready(p) {
-					return p, nil
+			for i := range pods {
+				if stays(&pods[i]) {
+					return &pods[i], nil
 				}
 			}
 			err = errors.New("no pod of Lanyard's is ready")
@@ -67,6 +67,18 @@ func (l *Lab) ProviderIn(ctx context.Context, namespace string) (*corev1.Pod, er
 		}
 	}
 }
+
+// providers are the pods of a Lanyard that serves the node.
+func (l *Lab) providers(ctx context.Context, namespace string) ([]corev1.Pod, error) {
+	pods, err := l.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=lanyard"})
+	if err != nil {
+		return nil, err
+	}
+	return pods.Items, nil
+}
+
+// stays says whether a pod is ready and not being replaced.
+func stays(p *corev1.Pod) bool { return p.DeletionTimestamp == nil && ready(p) }
 
 func ready(p *corev1.Pod) bool {
 	for _, condition := range p.Status.Conditions {

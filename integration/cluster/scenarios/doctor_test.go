@@ -102,6 +102,7 @@ func TestDoctorTellsBrokenSetups(t *testing.T) {
 	before, err := s.Provider(t.Context())
 	s.must(err)
 	s.must(s.Kube.CoreV1().Pods(before.Namespace).Delete(t.Context(), before.Name, metav1.DeleteOptions{}))
+	s.must(s.AwaitProviders(t.Context()))
 	s.start(pod{Name: "web", Classes: []string{"db"}})
 	s.well()
 	tells := func(name string, breaks func(), mends func(context.Context) error, also ...string) {
