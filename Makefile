@@ -81,7 +81,7 @@ SEQUENTIAL := ./deployment ./image
 
 integration: ## the part of test in the other modules
 	@.ci/prepare test
-	@cd integration && go test -race -p 4 -timeout 20m ./kms $$(go list ./... | grep -vxF $(SEQUENTIAL:./%=-e github.com/lanyardhq/lanyard/integration/%)) # kms, which waits for most of its time, first
+	@cd integration && all=$$(go list ./...) && go test -race -p 4 -timeout 20m ./kms $$(echo "$$all" | grep -vxF $(SEQUENTIAL:./%=-e github.com/lanyardhq/lanyard/integration/%)) # kms, which waits for most of its time, first
 	@cd integration && CGO_ENABLED=0 go test $(SEQUENTIAL)
 	@for module in $(filter-out . integration,$(MODULES)); do (cd $$module && go test -race -p 4 -timeout 20m ./...) || exit 1; done
 	@cd integration/cluster && CGO_ENABLED=0 go test ./defects
