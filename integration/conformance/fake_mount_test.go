@@ -113,7 +113,7 @@ func (f *fake) read(ctx context.Context, account Account, object fakeObject) ([]
 		f.mu.Unlock()
 		return nil, status.Errorf(codes.PermissionDenied, "%s: permission denied", object.Name)
 	}
-	if hit, ok := f.cache[key]; ok && f.defect != "no cache" && (time.Since(hit.read) < fakeRefresh || f.defect == "no rotation") {
+	if hit, ok := f.cache[key]; ok && f.defect != "no cache" && (f.clock.now().Sub(hit.read) < fakeRefresh || f.defect == "no rotation") {
 		f.mu.Unlock()
 		return hit.value, nil
 	}
@@ -126,7 +126,7 @@ func (f *fake) read(ctx context.Context, account Account, object fakeObject) ([]
 		f.mu.Lock()
 		delete(f.flights, key)
 		if flight.err == nil {
-			f.cache[key] = cached{flight.value, time.Now()}
+			f.cache[key] = cached{flight.value, f.clock.now()}
 		}
 		close(flight.done)
 	}
@@ -137,14 +137,16 @@ func (f *fake) read(ctx context.Context, account Account, object fakeObject) ([]
 
 // ask reads the store, which lets everyone read only their own.
 func (f *fake) ask(ctx context.Context, account Account, object fakeObject) ([]byte, error) {
-	if f.defect == "reads belong to the first" && strings.Contains(object.Name, "-c-03-") {
-		select {
-		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
-		case <-time.After(20 * fakeRead): // longer than the suite lets the first one wait
+	if strings.Contains(object.Name, "-c-0") { // the points on calls want a slow store
+		read := fakeRead
+		first := f.defect == "reads belong to the first" && strings.Contains(object.Name, "-c-03-")
+		if first || f.defect == "a broken mount breaks the next" {
+			read = 2 * longestBreak // so that the call is broken off before
 		}
-	} else if strings.Contains(object.Name, "-c-0") { // the points on calls want a slow store
-		time.Sleep(fakeRead)
+		err := pause(ctx, read)
+		if err != nil && first {
+			return nil, status.FromContextError(err).Err()
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -25,6 +25,7 @@ type fake struct {
 	defect string
 	dir    string
 	server *grpc.Server
+	clock  *fakeClock
 
 	mu       sync.Mutex
 	secrets  map[string][]byte // by owner and name
@@ -45,6 +46,25 @@ type cached struct {
 	read  time.Time
 }
 
+// fakeClock goes on when somebody pauses, and at no other time.
+type fakeClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *fakeClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *fakeClock) pause(ctx context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+	return ctx.Err()
+}
+
 type fakeFlight struct {
 	done  chan struct{}
 	value []byte
@@ -63,7 +83,7 @@ func newFake(t *testing.T, defect string) *fake {
 		t.Fatal(err)
 	}
 	f := &fake{
-		defect: defect, dir: dir, secrets: map[string][]byte{}, tokens: map[string]Account{}, cache: map[string]cached{},
+		defect: defect, dir: dir, clock: &fakeClock{}, secrets: map[string][]byte{}, tokens: map[string]Account{}, cache: map[string]cached{},
 		seen: map[string]int{}, last: map[string][]*v1alpha1.File{}, flights: map[string]*fakeFlight{},
 	}
 	if err := f.start(t.Context()); err != nil {
@@ -82,7 +102,7 @@ func (f *fake) provider() Provider {
 		Name: "fake", SocketDir: f.dir, Accounts: []Account{{"shop", "web"}, {"bank", "api"}},
 		Put: f.put, Delete: f.remove, Class: fakeClass, Tokens: f.issue,
 		LargestVolume: 1 << 20, ManyObjects: 110,
-		RotatesWithin: 5 * time.Second, Refresh: fakeRefresh,
+		RotatesWithin: 5 * time.Second, Refresh: fakeRefresh, clock: f.clock,
 		Reads: func() int { f.mu.Lock(); defer f.mu.Unlock(); return f.reads },
 		Kill:  f.kill, Start: f.start,
 		Fail:    func(context.Context) error { f.mu.Lock(); defer f.mu.Unlock(); f.failing = true; return nil },

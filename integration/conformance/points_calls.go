@@ -34,12 +34,16 @@ func callPoints() []Point {
 	}
 }
 
+// longestBreak is after how long a call is broken off at the latest. It has
+// reached the provider by then on the slowest machine.
+const longestBreak = 500 * time.Millisecond
+
 // afterBroken breaks off first reads after different times, and mounts the same
 // objects again.
 func (s *session) afterBroken(ctx context.Context, breakOff func(context.Context, time.Duration) (context.Context, context.CancelFunc)) error {
 	owner := s.Accounts[0]
 	var w wrongs
-	for i, after := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond} {
+	for i, after := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, longestBreak} {
 		object, value, err := s.putNew(ctx, owner, "broken-"+strconv.Itoa(i))
 		if err != nil {
 			return err
@@ -70,7 +74,7 @@ func othersInFlight(ctx context.Context, s *session) error {
 	const others = 6
 	owner := s.Accounts[0]
 	var w wrongs
-	for i, after := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
+	for i, after := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, longestBreak} {
 		object, value, err := s.putNew(ctx, owner, "shared-"+strconv.Itoa(i))
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func outagePoints() []Point {
 					return err
 				}
 				return s.during(ctx, func() error {
-					if err := pause(ctx, min(s.Refresh*3/2, s.RotatesWithin)); err != nil {
+					if err := s.clock.pause(ctx, min(s.Refresh*3/2, s.RotatesWithin)); err != nil {
 						return err
 					}
 					a, err := s.mountPod(ctx, pod, owner, object)

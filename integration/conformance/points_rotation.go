@@ -104,7 +104,7 @@ func unchanged(ctx context.Context, s *session) error {
 	for range times {
 		// Longer than the refresh interval in all, so that the store is read
 		// again too.
-		if err := pause(ctx, min(s.Refresh, s.RotatesWithin)*3/2/times); err != nil {
+		if err := s.clock.pause(ctx, min(s.Refresh, s.RotatesWithin)*3/2/times); err != nil {
 			return err
 		}
 		again, err := s.mountPod(ctx, pod, owner, object)
@@ -137,7 +137,7 @@ func deleted(ctx context.Context, s *session) error {
 		return fmt.Errorf("the store could not be changed: %w", err)
 	}
 	// Either it is noticed or the old value is served on.
-	end := time.Now().Add(min(2*s.Refresh, s.RotatesWithin))
+	end := s.clock.now().Add(min(2*s.Refresh, s.RotatesWithin))
 	for {
 		a, err := s.mountPod(ctx, pod, owner, object)
 		if err != nil {
@@ -149,10 +149,10 @@ func deleted(ctx context.Context, s *session) error {
 		if err := a.holds(want); err != nil {
 			return fmt.Errorf("after the secret was deleted the mount succeeded, but %w", err)
 		}
-		if time.Now().After(end) {
+		if s.clock.now().After(end) {
 			return nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := s.clock.pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -208,7 +208,7 @@ func fewReads(ctx context.Context, s *session) error {
 	if err := expect(a, err, want); err != nil {
 		return err
 	}
-	start, before := time.Now(), s.Reads()
+	start, before := s.clock.now(), s.Reads()
 	for range times {
 		a, err := s.mountNew(ctx, owner, object)
 		if err := expect(a, err, want); err != nil {
@@ -216,9 +216,10 @@ func fewReads(ctx context.Context, s *session) error {
 		}
 	}
 	// Providers may read somewhat early, so as not to read all at one time.
-	allowed := 1 + int(time.Since(start)/(s.Refresh/2))
+	took := s.clock.now().Sub(start)
+	allowed := 1 + int(took/(s.Refresh/2))
 	if reads := s.Reads() - before; reads > allowed {
-		return fmt.Errorf("%d mounts in %s read the store %d times, with a refresh interval of %s", times, time.Since(start).Round(time.Millisecond), reads, s.Refresh)
+		return fmt.Errorf("%d mounts in %s read the store %d times, with a refresh interval of %s", times, took.Round(time.Millisecond), reads, s.Refresh)
 	}
 	return nil
 }

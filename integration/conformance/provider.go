@@ -77,6 +77,8 @@ type Provider struct {
 	// <test>.junit.xml. Empty means the environment's CSI_CONFORMANCE_REPORT;
 	// if that is empty too, none is written.
 	ReportDir string
+
+	clock clock // the wall clock but in tests of the suite itself
 }
 
 // Account is a service account.
@@ -143,6 +145,9 @@ func (p *Provider) complete() error {
 		case reason == "":
 			w.add("Lacks: point %s needs a reason", id)
 		}
+	}
+	if p.clock == nil {
+		p.clock = wallClock{}
 	}
 	if p.RotatesWithin == 0 {
 		p.RotatesWithin = defaultRotatesWithin

@@ -178,20 +178,34 @@ func (s *session) mountPod(ctx context.Context, pod Pod, owner Account, objects 
 
 // eventually asks again until ok, or for as long as a changed value may take.
 func (s *session) eventually(ctx context.Context, what string, ok func() (bool, error)) error {
-	deadline := time.Now().Add(s.RotatesWithin)
+	deadline := s.clock.now().Add(s.RotatesWithin)
 	for {
 		done, err := ok()
 		if done || err != nil {
 			return err
 		}
-		if time.Now().After(deadline) {
+		if s.clock.now().After(deadline) {
 			return fmt.Errorf("%s was not there after %s", what, s.RotatesWithin)
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := s.clock.pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
 }
+
+// clock is what values grow old by. What happens to calls in flight does not
+// go by it.
+type clock interface {
+	now() time.Time
+	// pause returns d later, or with the context's error when that ends.
+	pause(ctx context.Context, d time.Duration) error
+}
+
+type wallClock struct{}
+
+func (wallClock) now() time.Time { return time.Now() }
+
+func (wallClock) pause(ctx context.Context, d time.Duration) error { return pause(ctx, d) }
 
 func pause(ctx context.Context, d time.Duration) error {
 	select {
