@@ -234,8 +234,8 @@ func (f *agentFlags) run(c *cobra.Command, notifications []agent.Notification) e
 		return usageError{fmt.Errorf("--references: %w", err)}
 	}
 	registry := NewRegistry()
-	own, err := openEngine(file, holds, "lanyard-agent", "", registry, func(tells telemetry) (*localEngine, error) {
-		return engineFor(holds, registry, nil, local{stays: !f.once, revoke: f.revoke, telemetry: tells})
+	own, err := openEngine(file, holds, "lanyard-agent", "", registry, func(signals telemetry) (*localEngine, error) {
+		return engineFor(holds, registry, nil, local{stays: !f.once, revoke: f.revoke, telemetry: signals})
 	})
 	if err != nil {
 		return err

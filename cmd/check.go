@@ -75,7 +75,7 @@ holds no class.`,
 }
 
 func runCheck(c *cobra.Command, configFile, output string, publics []string, strictly bool, inputs []string) error {
-	files, refused, err := readInputs(stdin(c), inputs, asksForSecrets...)
+	files, refused, err := readInputs(stdin(c), inputs, secretWords...)
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,12 @@ func manifests(_ *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobr
 
 // classAndObjects completes the first argument with files that can hold a class, and up to
 // most more with the objects of the class in that file.
-func classAndObjects(most int) cobra.CompletionFunc {
+func classAndObjects(limit int) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) == 0 {
 			return manifests(c, args, word)
 		}
-		if len(args) > most {
+		if len(args) > limit {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		name, err := c.Flags().GetString("class")

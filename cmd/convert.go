@@ -146,7 +146,7 @@ func printConverted(stdout, stderr io.Writer, output string, files []convertedFi
 			return err
 		}
 		for _, class := range f.Classes {
-			tellConversion(stderr, f.File, class)
+			printConversion(stderr, f.File, class)
 		}
 		if len(f.Classes) == 0 {
 			fmt.Fprintf(stderr, "%s: nothing to convert, it holds native classes only\n", f.File)
@@ -163,7 +163,7 @@ func ended(text string) string {
 	return text + "\n"
 }
 
-func tellConversion(w io.Writer, file string, class manifest.Conversion) {
+func printConversion(w io.Writer, file string, class manifest.Conversion) {
 	fmt.Fprintf(w, "%s: class %s: converted from %s, %s\n", file, class.Class, class.From, count(class.Objects, "object"))
 	for _, text := range class.LeftOut {
 		fmt.Fprintf(w, "  left out: %s\n", text)

@@ -80,7 +80,7 @@ func (c *doctorCluster) checkServer(_ context.Context, n *doctorNotes) {
 	}
 	n.ok("", "%s answers, Kubernetes %s", c.server, message.Printable(c.version))
 	if !c.date.IsZero() {
-		tellSkew(n, "", c.at.Sub(c.date), "this machine", "the API server")
+		reportSkew(n, "", c.at.Sub(c.date), "this machine", "the API server")
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *doctorCluster) checkProvider(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "daemonsets", "csinodes") {
 		return
 	}
-	c.installed.tellOthers(n, "Lanyard", mendWith("give --release-namespace if one is"))
+	c.installed.warnOthers(n, "Lanyard", mendWith("give --release-namespace if one is"))
 	switch {
 	case len(c.releases) == 0 && len(c.installed.others) > 0:
 		n.unknown("", mendWith("give --release-namespace, the namespace that Lanyard is installed in"), "whether Lanyard is installed is not known")

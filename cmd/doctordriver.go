@@ -221,7 +221,7 @@ func (c *doctorCluster) checkDriver(_ context.Context, n *doctorNotes) {
 		return
 	}
 	drivers := c.drivers()
-	c.driver.tellOthers(n, "the driver", mendWith("give --driver-namespace if one is"))
+	c.driver.warnOthers(n, "the driver", mendWith("give --driver-namespace if one is"))
 	for _, set := range drivers {
 		if set.Status.Ready < set.Status.Desired {
 			n.fail(set.name(), mendWith("kubectl get pods -n %s -o wide", set.Metadata.Namespace), "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)

@@ -80,7 +80,7 @@ func newestEvents(items []unstructured.Unstructured) map[string][]doctorEvent {
 
 // takeTurns chooses up to most events: the newest of each namespace, then the next of each,
 // so that none hides another's.
-func takeTurns(byNamespace map[string][]doctorEvent, most int) (chosen []doctorEvent, unlooked int, elsewhere []string) {
+func takeTurns(byNamespace map[string][]doctorEvent, limit int) (chosen []doctorEvent, unlooked int, elsewhere []string) {
 	namespaces := slices.Sorted(maps.Keys(byNamespace))
 	for turn, more := 0, true; more; turn++ {
 		more = false
@@ -89,7 +89,7 @@ func takeTurns(byNamespace map[string][]doctorEvent, most int) (chosen []doctorE
 				continue
 			}
 			more = true
-			if len(chosen) < most {
+			if len(chosen) < limit {
 				chosen = append(chosen, byNamespace[namespace][turn])
 				continue
 			}

@@ -10,14 +10,14 @@ import (
 
 func (d *doctorNode) checkHealth(ctx context.Context, n *doctorNotes) {
 	d.eachStore(n, func(place string, p *doctorStore) {
-		teller, ok := p.Store.(store.HealthTeller)
+		checker, ok := p.Store.(store.HealthChecker)
 		switch {
 		case !ok:
 			n.ok(place, "a store of type %s says nothing of its health; a login shows it", p.Type)
 		case d.unreached(p):
 			n.unknown(place, noMend, "not asked: the server was not reached (connection, tls)")
 		default:
-			if err := teller.Health(ctx); err != nil {
+			if err := checker.Health(ctx); err != nil {
 				n.fail(place, mendWith("vault status"), "%v", err)
 				return
 			}

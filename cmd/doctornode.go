@@ -184,8 +184,8 @@ var nodeChecks = []doctorCheck[*doctorNode]{
 func (d *doctorNode) checkConfiguration(_ context.Context, n *doctorNotes) {
 	switch {
 	case d.wrong != nil:
-		told := errorLines(d.wrong)
-		for _, line := range told {
+		lines := errorLines(d.wrong)
+		for _, line := range lines {
 			n.fail("", mendWith("lanyard check --config %s", d.config), "%s", line)
 		}
 	case d.config == "":
@@ -310,7 +310,7 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	if !d.onNode {
 		return
 	}
-	if plugin := check.askPlugin(ctx); plugin.Running {
+	if plugin := check.queryPlugin(ctx); plugin.Running {
 		n.ok("plugin", "it is healthy at %s", plugin.Socket)
 	} else {
 		n.fail("plugin", mendWith("journalctl -u lanyard-kms, or kubectl logs of the static pod"), "no healthy plugin at %s: %s", plugin.Socket, plugin.Note)

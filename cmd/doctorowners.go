@@ -31,7 +31,7 @@ const maxInstallers = 50
 
 // findInstallers judges the DaemonSets that look like a release or the driver.
 func (r *clusterReader) findInstallers(ctx context.Context, c *doctorCluster) {
-	asked := 0
+	requests := 0
 	judge := func(of *doctorInstallers, set *doctorWorkload, spoken []string) {
 		namespace := set.Metadata.Namespace
 		switch {
@@ -41,7 +41,7 @@ func (r *clusterReader) findInstallers(ctx context.Context, c *doctorCluster) {
 			of.taken = append(of.taken, *set)
 			return
 		}
-		if asked++; asked <= maxInstallers && r.holdsNode(ctx, set) {
+		if requests++; requests <= maxInstallers && r.holdsNode(ctx, set) {
 			of.taken = append(of.taken, *set)
 			return
 		}
@@ -104,8 +104,8 @@ func hostDirectories(spec *doctorPodSpec) (found []string) {
 	return found
 }
 
-// tellOthers warns of DaemonSets that look like an installation and that nothing speaks for.
-func (of *doctorInstallers) tellOthers(n *doctorNotes, what string, mend doctorMend) {
+// warnOthers warns of DaemonSets that look like an installation and that nothing speaks for.
+func (of *doctorInstallers) warnOthers(n *doctorNotes, what string, mend doctorMend) {
 	if len(of.others) == 0 {
 		return
 	}

@@ -43,7 +43,7 @@ func (c *doctorCluster) checkNodeClocks(_ context.Context, n *doctorNotes) {
 		place := "node " + one.Metadata.Name
 		switch {
 		case ahead > skewWarn:
-			tellSkew(n, place, ahead, "the node", "the API server")
+			reportSkew(n, place, ahead, "the node", "the API server")
 		case -ahead > skewFail+time.Duration(one.Spec.Seconds)*time.Second:
 			n.warn(place, mendWith("kubectl get node %s", one.Metadata.Name), "its kubelet has not been heard of for %s: it is down, or its clock is behind", message.Duration((-ahead).Round(time.Second)))
 		default:
@@ -78,11 +78,11 @@ func (c *doctorCluster) checkStores(_ context.Context, n *doctorNotes) {
 					up[found[1]]++
 					continue
 				}
-				tell := n.fail
+				note := n.fail
 				if found[1] == engine.ClassDefined {
-					tell = n.warn // whose they are, they have to mend them
+					note = n.warn // whose they are, they have to mend them
 				}
-				tell("store "+found[1], mendWith("kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "the provider's pod %s found it unavailable when it was read last", pod)
+				note("store "+found[1], mendWith("kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "the provider's pod %s found it unavailable when it was read last", pod)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(up)) {

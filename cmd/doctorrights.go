@@ -100,11 +100,11 @@ func (*doctorCluster) checkDeployment(n *doctorNotes, of *doctorWorkload, pods [
 	for _, pod := range pods {
 		if ready, why := pod.ready(); !ready {
 			unready++
-			tell := n.warn
+			note := n.warn
 			if of.Status.Available == 0 {
-				tell = n.fail
+				note = n.fail
 			}
-			tell("pod "+pod.Metadata.Name, mend, "it is not ready: %s", why)
+			note("pod "+pod.Metadata.Name, mend, "it is not ready: %s", why)
 		}
 	}
 	switch {

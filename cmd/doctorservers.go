@@ -116,13 +116,13 @@ func (d *doctorNode) checkClocks(_ context.Context, n *doctorNotes) {
 		case trial.Date.IsZero():
 			n.unknown(place, noMend, "%s does not tell its time", trial.HostPort)
 		default:
-			tellSkew(n, place, trial.At.Sub(trial.Date), "this machine", trial.HostPort)
+			reportSkew(n, place, trial.At.Sub(trial.Date), "this machine", trial.HostPort)
 		}
 	})
 }
 
-// tellSkew tells by how much one clock is ahead of another.
-func tellSkew(n *doctorNotes, place string, ahead time.Duration, here, there string) {
+// reportSkew reports by how much one clock is ahead of another.
+func reportSkew(n *doctorNotes, place string, ahead time.Duration, here, there string) {
 	off, side := ahead.Abs().Round(time.Second), "ahead of"
 	if off > time.Hour {
 		off = off.Round(time.Minute)

@@ -27,7 +27,7 @@ type historyReport struct {
 	// KeyKnown says that the digests of Held could be compared with the store's versions.
 	KeyKnown bool `json:"keyKnown"`
 
-	asked bool // a cluster was asked
+	fromCluster bool // a cluster was queried
 }
 
 // objectHistory is an object with its versions, or the reason why there are none.
@@ -87,7 +87,7 @@ func someTime(at time.Time) *time.Time {
 
 // hold adds what pods and Secrets hold of the objects.
 func (r *historyReport) hold(found []engine.ObjectHistory, holders []holder, keyKnown bool) {
-	r.asked, r.KeyKnown = true, keyKnown
+	r.fromCluster, r.KeyKnown = true, keyKnown
 	groups := map[[2]string]*heldVersion{}
 	for _, h := range holders {
 		for _, one := range found {
@@ -184,7 +184,7 @@ func (r *historyReport) print(w io.Writer, format string) error {
 			}
 		}
 	}
-	if err := printTables(w, rows); err != nil || !r.asked {
+	if err := printTables(w, rows); err != nil || !r.fromCluster {
 		return err
 	}
 	return r.printHeld(w)

@@ -22,13 +22,14 @@ import (
 	"github.com/lanyardhq/lanyard/server/inject"
 )
 
-// asksForSecrets are the words of files with pods that may ask, for folders.
-var asksForSecrets = []string{"lanyard.dev/", "vault.hashicorp.com/", "security.banzaicloud.io/", "security.bank-vaults.io/", "@azurekeyvault"}
+// secretWords are words of which a file has at least one if its pods want secrets. Files of
+// a folder without any are passed over.
+var secretWords = []string{"lanyard.dev/", "vault.hashicorp.com/", "security.banzaicloud.io/", "security.bank-vaults.io/", "@azurekeyvault"}
 
 // runDry prints what the webhook would change of the pods in files.
 func (f *injectFlags) runDry(c *cobra.Command, args []string) error {
 	workloads, refused := 0, 0
-	err := manifest.Each(stdin(c), args, asksForSecrets, func(in manifest.Input, err error) error {
+	err := manifest.Each(stdin(c), args, secretWords, func(in manifest.Input, err error) error {
 		if err != nil {
 			return unreadable(in.Name, err)
 		}
@@ -222,10 +223,10 @@ func applyToNode(node *yaml.Node, path []string, o inject.Operation) error {
 
 // podChecker says of the pods in files what the webhook would say. A pod that asks in the
 // dialect of another webhook may still run with that one: there all is a warning.
-func podChecker(strictly bool) func(manifest.Workload) (refused, warnings []string, asks bool) {
+func podChecker(strictly bool) func(manifest.Workload) (refused, warnings []string, wantsSecrets bool) {
 	options := injectOptions()
 	options.Agent = func(given inject.Given) []string { return agentWould(given, false) }
-	return func(w manifest.Workload) (refused, warnings []string, asks bool) {
+	return func(w manifest.Workload) (refused, warnings []string, wantsSecrets bool) {
 		pod, err := podOf(w)
 		if err != nil {
 			return nil, nil, false // another tool's business

@@ -75,7 +75,7 @@ func confirm(c *cobra.Command, question string, yes bool) error {
 	if !ok || !isTerminal(file) {
 		return usagef("%s Nobody can be asked here: give --yes if that is what you want", question)
 	}
-	return askYes(c.Context(), file, c.ErrOrStderr(), question)
+	return promptYes(c.Context(), file, c.ErrOrStderr(), question)
 }
 
 // maxSealedInput is more than the longest sealed text and the longest value.
@@ -83,7 +83,7 @@ const maxSealedInput = 2 << 20
 
 // readInput reads the file, or standard input if no file is named. The error
 // never quotes what was read.
-func readInput(c *cobra.Command, file string, most int) ([]byte, error) {
+func readInput(c *cobra.Command, file string, maxBytes int) ([]byte, error) {
 	in, from := stdin(c), "standard input"
 	if file != "" {
 		opened, err := os.Open(file)
@@ -93,12 +93,12 @@ func readInput(c *cobra.Command, file string, most int) ([]byte, error) {
 		defer opened.Close() //nolint:errcheck // nothing was written
 		in, from = opened, file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, int64(most)+1))
+	data, err := io.ReadAll(io.LimitReader(in, int64(maxBytes)+1))
 	if err != nil {
 		return nil, usagef("%s could not be read: %w", from, err)
 	}
-	if len(data) > most {
-		return nil, usagef("%s has more than %d bytes", from, most)
+	if len(data) > maxBytes {
+		return nil, usagef("%s has more than %d bytes", from, maxBytes)
 	}
 	return data, nil
 }

@@ -236,7 +236,7 @@ func (p *kmsPlugin) adminAddress() string {
 
 // ready says whether an API server that asks now would be content.
 func (p *kmsPlugin) ready(ctx context.Context) error {
-	if _, err := kms.Ask(ctx, p.listener.Path()); err != nil {
+	if _, err := kms.CheckHealth(ctx, p.listener.Path()); err != nil {
 		return fmt.Errorf("socket %s: %w", p.listener.Path(), err)
 	}
 	return nil

@@ -121,7 +121,7 @@ func (f *kmsCheckFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer file.Ring.Close()
-	report, failed := kmsReport{Plugin: f.askPlugin(c.Context())}, 0
+	report, failed := kmsReport{Plugin: f.queryPlugin(c.Context())}, 0
 	for _, entry := range file.Ring.Entries() {
 		tried := f.try(c.Context(), entry)
 		if tried.Problem != "" {
@@ -169,12 +169,12 @@ func (f *kmsCheckFlags) try(ctx context.Context, entry *kmsring.Entry) kmsKeyRep
 	return report
 }
 
-// askPlugin asks a plugin that runs already. That none does is no problem.
-func (f *kmsCheckFlags) askPlugin(ctx context.Context) kmsPluginReport {
+// queryPlugin checks a plugin that runs already. That none does is no problem.
+func (f *kmsCheckFlags) queryPlugin(ctx context.Context) kmsPluginReport {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	report := kmsPluginReport{Socket: f.socket}
-	keyID, err := kms.Ask(ctx, f.socket)
+	keyID, err := kms.CheckHealth(ctx, f.socket)
 	report.Running, report.KeyID = err == nil, keyID
 	if err != nil {
 		report.Note = err.Error()

@@ -196,11 +196,11 @@ func (f *kmsRetireFlags) print(w io.Writer, report kmsRetireReport) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RESOURCE\tOBJECTS\tWRITE KEY\tOTHER KEYS\tGONE\tFAILED")
 	for _, r := range report.Resources {
-		most := ""
+		qualifier := ""
 		if r.AtMost {
-			most = "at most "
+			qualifier = "at most "
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%s%d\t%d\t%d\n", r.Resource, r.Objects, r.Keys[report.WritesWith], most, r.Beside(report.WritesWith), r.Gone, r.Failed)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%s%d\t%d\t%d\n", r.Resource, r.Objects, r.Keys[report.WritesWith], qualifier, r.Beside(report.WritesWith), r.Gone, r.Failed)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -229,9 +229,9 @@ func (f *kmsRetireFlags) otherProviders(report kmsRetireReport) []string {
 
 // conclude says what is to be done next.
 func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
-	most := ""
+	qualifier := ""
 	if slices.ContainsFunc(report.Resources, func(r migrate.Count) bool { return r.AtMost && r.Beside(report.WritesWith) > 0 }) {
-		most = "at most "
+		qualifier = "at most "
 	}
 	verb, by := "are", ""
 	if others := f.otherProviders(report); len(others) > 0 {
@@ -246,7 +246,7 @@ func (f *kmsRetireFlags) conclude(w io.Writer, report kmsRetireReport) error {
 	}
 	switch {
 	case report.Needing > 0:
-		return fmt.Errorf("key %s is not retired: %s%s %s still encrypted under an older key%s; run lanyard kms migrate until it rewrites nothing, then retry", report.Key, most, count(report.Needing, "object"), verb, by)
+		return fmt.Errorf("key %s is not retired: %s%s %s still encrypted under an older key%s; run lanyard kms migrate until it rewrites nothing, then retry", report.Key, qualifier, count(report.Needing, "object"), verb, by)
 	case !report.Retired:
 		_, err := fmt.Fprintf(w, "nothing needs key %s; it can be retired\n", report.Key)
 		return err

@@ -129,7 +129,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 		Write: write,
 		Next:  func(agent.Round) time.Duration { return f.interval },
 	}
-	follower.Tell = func(r agent.Round) error {
+	follower.Report = func(r agent.Round) error {
 		switch {
 		case first && r.Err != nil:
 			if f.socket == "" && f.config == "" && strings.Contains(r.Err.Error(), "no store of that name is configured") {
@@ -146,7 +146,7 @@ func runMount(c *cobra.Command, f mountFlags, classFile string) error {
 		return printChanges(c.OutOrStdout(), f.output, r.Changes)
 	}
 	if !f.watch {
-		return follower.Tell(follower.Round(c.Context()))
+		return follower.Report(follower.Round(c.Context()))
 	}
 	return follower.Run(c.Context())
 }

@@ -102,7 +102,7 @@ func (f *pinFlags) run(c *cobra.Command, file, object string) error {
 	}
 	switch {
 	case done.before == f.version:
-		fmt.Fprintf(c.ErrOrStderr(), "%s: %s already; nothing is changed\n", file, strings.Split(done.told(f.version, false), ";")[0])
+		fmt.Fprintf(c.ErrOrStderr(), "%s: %s already; nothing is changed\n", file, strings.Split(done.describe(f.version, false), ";")[0])
 		return nil
 	case f.dryRun:
 		err = printDiff(c.OutOrStdout(), file, string(in.Text), string(edited))
@@ -112,7 +112,7 @@ func (f *pinFlags) run(c *cobra.Command, file, object string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", file, done.told(f.version, f.dryRun))
+	fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", file, done.describe(f.version, f.dryRun))
 	for _, note := range done.notes {
 		fmt.Fprintln(c.ErrOrStderr(), "note: "+note)
 	}
@@ -126,8 +126,8 @@ type pinned struct {
 	notes  []string
 }
 
-// told says what the object does with this version, and did before.
-func (p pinned) told(version string, would bool) string {
+// describe says what the object does with this version, and did before.
+func (p pinned) describe(version string, would bool) string {
 	is, was := "is pinned to version "+version, "was pinned to version "+message.Printable(p.before)
 	switch {
 	case version == "" && would:
@@ -257,13 +257,13 @@ func (f *pinFlags) newProblems(e *localEngine, in manifest.Input, edited []byte)
 	for _, p := range problems(in.Text) {
 		known[where(p)] = true
 	}
-	var told []error
+	var added []error
 	for _, p := range problems(edited) {
 		if p.Severity == manifest.Error && !known[where(p)] {
-			told = append(told, errors.New(p.String()))
+			added = append(added, errors.New(p.String()))
 		}
 	}
-	return errors.Join(told...)
+	return errors.Join(added...)
 }
 
 // printDiff prints what differs between two texts, as diff -u does, in one hunk.

@@ -56,7 +56,7 @@ proxy: {url: '%[2]s', caCertFile: '%[3]s', credentialsFile: '%[4]s', noProxy: di
 	if err != nil || len(volume.Files) != 3 {
 		t.Fatalf("%v, %v", volume, err)
 	}
-	if asked, want := via.Asked(), []string{"named.example.com:" + port, "own.example.com:" + port}; !slices.Equal(asked, want) {
+	if asked, want := via.Requested(), []string{"named.example.com:" + port, "own.example.com:" + port}; !slices.Equal(asked, want) {
 		t.Errorf("the proxy was asked for %q, want %q", asked, want)
 	}
 }

@@ -190,11 +190,11 @@ func (f *resealFlags) run(c *cobra.Command, paths []string) error {
 		Progress: func(done, total int) { bar.show("values", done, total) },
 	}, files)
 	bar.end()
-	told := c.OutOrStdout()
+	reportTo := c.OutOrStdout()
 	if slices.Contains(paths, manifest.Stdin) && !f.dryRun {
-		told = c.ErrOrStderr() // standard output has the resealed text
+		reportTo = c.ErrOrStderr() // standard output has the resealed text
 	}
-	if err := f.print(told, report); err != nil {
+	if err := f.print(reportTo, report); err != nil {
 		return err
 	}
 	printNotes(c.ErrOrStderr(), report)

@@ -43,11 +43,11 @@ func Execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	refuseUnknown(root)
-	return tell(root.ExecuteContext(ctx), stderr)
+	return reportError(root.ExecuteContext(ctx), stderr)
 }
 
-// tell says what went wrong, and returns the exit code of it.
-func tell(err error, stderr io.Writer) int {
+// reportError prints what went wrong, and returns the exit code for it.
+func reportError(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}

@@ -317,7 +317,7 @@ func (f *sealFlags) deliver(c *cobra.Command, class *mergeTarget, what string, e
 // unwanted.
 func readValue(c *cobra.Command, flags sealFlags) (secret.Bytes, error) {
 	if file, ok := c.InOrStdin().(*os.File); ok && flags.file == "" && isTerminal(file) {
-		return askValue(c.Context(), file, c.ErrOrStderr())
+		return promptValue(c.Context(), file, c.ErrOrStderr())
 	}
 	data, err := readInput(c, flags.file, seal.MaxValue+2)
 	if err != nil {

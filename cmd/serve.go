@@ -166,8 +166,8 @@ func (f *serveFlags) serve(ctx context.Context) error {
 	}
 	memory := process.LimitMemory(int64(holds.Cache.Bytes))
 	registry := NewRegistry()
-	own, err := openEngine(file, holds, "lanyard", f.node, registry, func(tells telemetry) (*localEngine, error) {
-		return newEngine(holds, registry, &serving{memoryTaken: memory.SetBeside, telemetry: tells})
+	own, err := openEngine(file, holds, "lanyard", f.node, registry, func(signals telemetry) (*localEngine, error) {
+		return newEngine(holds, registry, &serving{memoryTaken: memory.SetBeside, telemetry: signals})
 	})
 	if err != nil {
 		return err

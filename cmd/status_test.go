@@ -280,7 +280,7 @@ func runStatusWithin(ctx context.Context, limits statusLimits, args ...string) (
 	c.SetArgs(args)
 	c.SetOut(&out)
 	c.SetErr(&errs)
-	code = tell(c.ExecuteContext(ctx), &errs)
+	code = reportError(c.ExecuteContext(ctx), &errs)
 	return code, out.String(), errs.String()
 }
 

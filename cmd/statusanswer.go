@@ -327,4 +327,4 @@ func dropFuture(now time.Time, times ...*time.Time) {
 }
 
 // sameName says whether a provider means a name, of which it tells the first part of a long one.
-func sameName(told, name string) bool { return told == message.Printable(name) }
+func sameName(reported, name string) bool { return reported == message.Printable(name) }

@@ -44,7 +44,7 @@ func (s *clusterState) takeClass(o *unstructured.Unstructured, parse map[string]
 		}
 	}
 	annotations := o.GetAnnotations()
-	if account, asks := annotations[syncAnnotation]; asks {
+	if account, wants := annotations[syncAnnotation]; wants {
 		found.account = cmp.Or(account, "default")
 		for _, secret := range class.Spec.SecretObjects {
 			found.wanted = append(found.wanted, secret.SecretName)

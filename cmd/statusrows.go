@@ -67,9 +67,9 @@ func (b *statusBuilder) podRow(pod *podState, name string, class *classState) st
 // did not; nil for none.
 func (b *statusBuilder) eventOf(pod *podState, class string, mount *mountState) (latest *mountEvent) {
 	for _, volume := range pod.classes[class] {
-		event, told := b.state.events[eventKey{podKey{pod.namespace, pod.uid}, volume}]
+		event, found := b.state.events[eventKey{podKey{pod.namespace, pod.uid}, volume}]
 		over := mount != nil && (b.now.Sub(event.last) > eventAge || event.last.Before(mount.made))
-		if told && !over && (latest == nil || event.last.After(latest.last)) {
+		if found && !over && (latest == nil || event.last.After(latest.last)) {
 			latest = &event
 		}
 	}
@@ -127,14 +127,14 @@ const storesBlamed = 8
 
 // blame says which stores are down for which old values stand in.
 func (b *statusBuilder) blame(row *statusRow, volume *engine.VolumeFacts) {
-	told := map[string]bool{}
+	blamed := map[string]bool{}
 	for i := range volume.Objects {
 		object := &volume.Objects[i]
 		store := b.down[storeOf{volume, object.StoreName}]
-		if !object.Stale || store == nil || told[store.Name] || len(told) == storesBlamed {
+		if !object.Stale || store == nil || blamed[store.Name] || len(blamed) == storesBlamed {
 			continue
 		}
-		told[store.Name] = true
+		blamed[store.Name] = true
 		row.Cause += fmt.Sprintf("; store %s is down: %s", store.Name, store.Error)
 		if row.Since.IsZero() || store.Since.Before(row.Since) {
 			row.Since = store.Since

@@ -64,7 +64,7 @@ func providerOf(class *classState) string {
 
 // secretRow is the row of a Secret that an object with a UID asks for. told sets what the
 // object's own status says, and is false if that is nothing.
-func (b *statusBuilder) secretRow(name named, className, uid, account string, told func(*statusRow) bool) statusRow {
+func (b *statusBuilder) secretRow(name named, className, uid, account string, fromStatus func(*statusRow) bool) statusRow {
 	class := b.state.classes[named{name.namespace, className}]
 	row := statusRow{Namespace: name.namespace, Kind: kindSecret, Name: name.name, Class: className, ServiceAccount: account, Provider: providerOf(class), Objects: []statusObject{}}
 	versions, there := b.state.secrets[name]
@@ -74,7 +74,7 @@ func (b *statusBuilder) secretRow(name named, className, uid, account string, to
 	}
 	volume := b.objects[uid]
 	b.hold(&row, objects, versions, volume)
-	switch tried := told(&row); {
+	switch tried := fromStatus(&row); {
 	case row.State != "":
 	case !tried:
 		row.be(holdingWaiting, time.Time{}, "the sync controller has not told of it yet; is it running?")

@@ -153,8 +153,8 @@ func (f *syncFlags) run(ctx context.Context) error {
 	}
 	process.LimitToContainer()
 	registry := NewRegistry()
-	own, err := openEngine(file, holds, "lanyard-sync", "", registry, func(tells telemetry) (*localEngine, error) {
-		return newEngine(holds, registry, &serving{withoutPods: true, kubeconfig: f.settings.Kubeconfig, telemetry: tells})
+	own, err := openEngine(file, holds, "lanyard-sync", "", registry, func(signals telemetry) (*localEngine, error) {
+		return newEngine(holds, registry, &serving{withoutPods: true, kubeconfig: f.settings.Kubeconfig, telemetry: signals})
 	})
 	if err != nil {
 		return err

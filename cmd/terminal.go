@@ -32,7 +32,7 @@ func inForeground(terminal *os.File, instead string) error {
 	return nil
 }
 
-// The keys of a terminal in raw mode that askLine acts on.
+// The keys of a terminal in raw mode that promptLine acts on.
 const (
 	keyInterrupt = 0x03 // Ctrl-C
 	keyEnd       = 0x04 // Ctrl-D
@@ -53,10 +53,10 @@ type prompter struct {
 	typed []byte      // what has come from input and has not been used
 }
 
-// askValue asks for a value twice without showing it. It refuses input of more than
+// promptValue reads a value twice without showing it. It refuses input of more than
 // the two lines.
-func askValue(ctx context.Context, terminal *os.File, out io.Writer) (secret.Bytes, error) {
-	value, err := ask(terminal, out, "give the value on standard input or in --file", func(p *prompter) ([]byte, error) { return p.askTwice(ctx) })
+func promptValue(ctx context.Context, terminal *os.File, out io.Writer) (secret.Bytes, error) {
+	value, err := prompt(terminal, out, "give the value on standard input or in --file", func(p *prompter) ([]byte, error) { return p.promptTwice(ctx) })
 	if err != nil {
 		return secret.Bytes{}, err
 	}
@@ -66,9 +66,9 @@ func askValue(ctx context.Context, terminal *os.File, out io.Writer) (secret.Byt
 // errNo is the error of a question that was not answered with yes.
 var errNo = errors.New("nothing was written")
 
-// askYes is nil if a question is answered with yes and nothing else.
-func askYes(ctx context.Context, terminal *os.File, out io.Writer, question string) error {
-	answer, err := ask(terminal, out, "give --yes", func(p *prompter) ([]byte, error) { return p.askLine(ctx, question+" [y/N] ") })
+// promptYes is nil if a question is answered with yes and nothing else.
+func promptYes(ctx context.Context, terminal *os.File, out io.Writer, question string) error {
+	answer, err := prompt(terminal, out, "give --yes", func(p *prompter) ([]byte, error) { return p.promptLine(ctx, question+" [y/N] ") })
 	switch {
 	case errors.Is(err, errInterrupted):
 		return fmt.Errorf("%w; %w", errInterrupted, errNo)
@@ -78,10 +78,10 @@ func askYes(ctx context.Context, terminal *os.File, out io.Writer, question stri
 	return nil
 }
 
-// ask has a prompter ask at a terminal. What else was entered is discarded on every way
+// prompt asks a question at a terminal. What else was entered is discarded on every way
 // out, so that a shell does not run the rest of what was pasted. instead is what to do
 // where nobody can be asked.
-func ask(terminal *os.File, out io.Writer, instead string, question func(*prompter) ([]byte, error)) ([]byte, error) {
+func prompt(terminal *os.File, out io.Writer, instead string, question func(*prompter) ([]byte, error)) ([]byte, error) {
 	if err := inForeground(terminal, instead); err != nil {
 		return nil, err
 	}
@@ -120,12 +120,12 @@ func ask(terminal *os.File, out io.Writer, instead string, question func(*prompt
 	return answer, err
 }
 
-func (p *prompter) askTwice(ctx context.Context) ([]byte, error) {
-	first, err := p.askLine(ctx, "value (not shown): ")
+func (p *prompter) promptTwice(ctx context.Context) ([]byte, error) {
+	first, err := p.promptLine(ctx, "value (not shown): ")
 	if err != nil {
 		return nil, err
 	}
-	again, err := p.askLine(ctx, "once more:         ")
+	again, err := p.promptLine(ctx, "once more:         ")
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +135,8 @@ func (p *prompter) askTwice(ctx context.Context) ([]byte, error) {
 	return first, nil
 }
 
-// askLine reads one line without showing it, or gives up when ctx ends.
-func (p *prompter) askLine(ctx context.Context, prompt string) ([]byte, error) {
+// promptLine reads one line without showing it, or gives up when ctx ends.
+func (p *prompter) promptLine(ctx context.Context, prompt string) ([]byte, error) {
 	fmt.Fprint(p.out, prompt)
 	defer fmt.Fprint(p.out, "\r\n")
 	var line []byte

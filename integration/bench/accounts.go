@@ -28,14 +28,14 @@ func measureAccounts(ctx context.Context, l *lab) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen, most := callsAt(proxy), proxy.MostInFlight()
+	seen, maxInFlight := callsAt(proxy), proxy.MaxInFlight()
 	forget(proxy)
 	if _, err := provider.poll(ctx, requests, secrets); err != nil {
 		return nil, err
 	}
 	again := callsAt(proxy)
 
-	bound := figure{What: "the same: most calls in flight at the store", Unit: "calls", Value: float64(most), Chart: "calls in flight at the store"}
+	bound := figure{What: "the same: most calls in flight at the store", Unit: "calls", Value: float64(maxInFlight), Chart: "calls in flight at the store"}
 	return []figure{
 		heldToCalls("110 service accounts × 20 secrets: first poll", seen, calls{Logins: accounts, Reads: accounts * secrets}, ""),
 		heldToCalls("the same: second poll", again, calls{}, ""),

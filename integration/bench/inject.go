@@ -61,11 +61,13 @@ func measureInject(ctx context.Context, l *lab) ([]figure, error) {
 	// API servers speak HTTP/2, over one connection.
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
-	asked, err := reviews()
+	reviewed, err := reviews()
 	if err != nil {
 		return nil, err
 	}
-	review := func(i int) error { return admitted(ctx, client, "https://"+address+"/mutate", asked[i%len(asked)]) }
+	review := func(i int) error {
+		return admitted(ctx, client, "https://"+address+"/mutate", reviewed[i%len(reviewed)])
+	}
 	for begun := time.Now(); review(0) != nil; {
 		if time.Since(begun) > readyWithin || ctx.Err() != nil {
 			return nil, fmt.Errorf("the webhook does not answer:\n%s", p.printed())

@@ -177,12 +177,12 @@ func (l *lab) addedByKMS(ctx context.Context, client kmsapi.KeyManagementService
 func statusCosts(ctx context.Context, client kmsapi.KeyManagementServiceClient, proxy *faultproxy.Proxy) ([]figure, error) {
 	const lasts = 5 * kmsProbe
 	proxy.Reset()
-	start, asked := time.Now(), 0
+	start, calls := time.Now(), 0
 	for time.Since(start) < lasts {
 		if _, err := client.Status(ctx, &kmsapi.StatusRequest{}); err != nil {
 			return nil, err
 		}
-		asked++
+		calls++
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -193,7 +193,7 @@ func statusCosts(ctx context.Context, client kmsapi.KeyManagementServiceClient, 
 	probes := int(time.Since(start)/kmsProbe) + 1
 	remote := proxy.Count("", "")
 	f := figure{
-		What: fmt.Sprintf("remote calls of %d KMS Status calls in %s", asked, lasts), Unit: "calls", Value: float64(remote),
+		What: fmt.Sprintf("remote calls of %d KMS Status calls in %s", calls, lasts), Unit: "calls", Value: float64(remote),
 		Note: fmt.Sprintf("a probe each %s is 2 calls", kmsProbe),
 	}
 	return []figure{f.held(atMost, float64(2*probes), "2 for each probe that is due")}, nil

@@ -173,7 +173,7 @@ func keyOf(kind string, i int) string { return fmt.Sprintf("secret/data/%s/%03d"
 // forget has a proxy count from zero. It waits for requests whose answers have
 // arrived and that the proxy has not noted yet.
 func forget(proxy *faultproxy.Proxy) {
-	for proxy.Reset(); proxy.MostInFlight() > 0; proxy.Reset() {
+	for proxy.Reset(); proxy.MaxInFlight() > 0; proxy.Reset() {
 		time.Sleep(time.Millisecond)
 	}
 }

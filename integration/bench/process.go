@@ -76,12 +76,12 @@ func (p *process) awaitSocket(ctx context.Context, path string) error {
 
 // printed is the end of what the process has printed.
 func (p *process) printed() string {
-	const most = 4 << 10
+	const maxBytes = 4 << 10
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-most):])
+	return string(text[max(0, len(text)-maxBytes):])
 }
 
 // stop ends the process and waits for its end.

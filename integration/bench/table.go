@@ -118,13 +118,13 @@ func printTable(w io.Writer, r *result) {
 
 // shownParts are the largest parts, and the others together.
 func (r *result) shownParts() []part {
-	const most = 10
-	if len(r.Parts) <= most {
+	const maxParts = 10
+	if len(r.Parts) <= maxParts {
 		return r.Parts
 	}
-	rest := part{Name: fmt.Sprintf("%d other modules", len(r.Parts)-most)}
-	for _, p := range r.Parts[most:] {
+	rest := part{Name: fmt.Sprintf("%d other modules", len(r.Parts)-maxParts)}
+	for _, p := range r.Parts[maxParts:] {
 		rest.Bytes += p.Bytes
 	}
-	return append(append([]part(nil), r.Parts[:most]...), rest)
+	return append(append([]part(nil), r.Parts[:maxParts]...), rest)
 }

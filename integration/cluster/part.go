@@ -170,12 +170,12 @@ func startTime(pid int) (string, error) {
 
 // tail is the end of what a part printed.
 func (c *Cluster) tail(name string) string {
-	const most = 4 << 10
+	const maxBytes = 4 << 10
 	text, err := os.ReadFile(filepath.Join(c.Logs(), name+".log"))
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-most):])
+	return string(text[max(0, len(text)-maxBytes):])
 }
 
 // await waits until ready returns no error, for at most a minute. It gives up

@@ -130,12 +130,12 @@ func (w *wrongs) addErr(err error) {
 	}
 }
 
-// most is how many findings of one point are told; more are counted.
-const most = 10
+// maxWrongs is how many findings of one point are listed; more are counted.
+const maxWrongs = 10
 
 func (w wrongs) err() error {
-	if len(w) > most {
-		return errors.Join(append(w[:most:most], fmt.Errorf("and %d more", len(w)-most))...)
+	if len(w) > maxWrongs {
+		return errors.Join(append(w[:maxWrongs:maxWrongs], fmt.Errorf("and %d more", len(w)-maxWrongs))...)
 	}
 	return errors.Join(w...)
 }

@@ -12,7 +12,7 @@ func garbagePoints() []Point {
 	refuses := func(change func(*message)) func(context.Context, *session) error {
 		return func(ctx context.Context, s *session) error { return s.survives(ctx, true, change) }
 	}
-	bears := func(change func(*message)) func(context.Context, *session) error {
+	survives := func(change func(*message)) func(context.Context, *session) error {
 		return func(ctx context.Context, s *session) error { return s.survives(ctx, false, change) }
 	}
 	return []Point{
@@ -35,7 +35,7 @@ func garbagePoints() []Point {
 		{
 			ID: "G-03", Promise: "secrets that are not JSON do not end the provider",
 			Source: nodePublish, Why: "one bad request must not end the mounts of a node",
-			check: bears(func(m *message) { m.Secrets = `{"user": ` }),
+			check: survives(func(m *message) { m.Secrets = `{"user": ` }),
 		},
 		{
 			ID: "G-04", Promise: "an empty request is refused, and the provider goes on",
@@ -45,7 +45,7 @@ func garbagePoints() []Point {
 		{
 			ID: "G-05", Promise: "a request of 3 MiB does not end the provider",
 			Source: nodePublish, Why: "volume attributes are the pod author's, and one pod must not end the mounts of a node",
-			check: bears(func(m *message) {
+			check: survives(func(m *message) {
 				m.Attributes = strings.TrimSuffix(m.Attributes, "}") + `,"conformance":"` + strings.Repeat("x", 3<<20) + `"}`
 			}),
 		},

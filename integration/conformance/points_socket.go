@@ -55,7 +55,7 @@ func startBesideDeadSocket(ctx context.Context, s *session) error {
 	if err := s.Start(ctx); err != nil {
 		return fmt.Errorf("the provider could not be started: %w", err)
 	}
-	_, err := s.askVersion(ctx)
+	_, err := s.callVersion(ctx)
 	return err
 }
 

@@ -17,7 +17,7 @@ func versionPoints() []Point {
 			ID: "V-01", Promise: "Version answers with protocol, runtime name and runtime version",
 			Source: protoVersion, Why: "it is all that tells an operator which provider, in which version, serves a node",
 			check: func(ctx context.Context, s *session) error {
-				got, err := s.askVersion(ctx)
+				got, err := s.callVersion(ctx)
 				if err != nil {
 					return err
 				}
@@ -39,7 +39,7 @@ func versionPoints() []Point {
 			ID: "V-02", Promise: "the runtime version is a semantic version",
 			Source: protoVersion, Why: "the protocol demands it, and a driver that compares versions may refuse another",
 			check: func(ctx context.Context, s *session) error {
-				got, err := s.askVersion(ctx)
+				got, err := s.callVersion(ctx)
 				if err == nil && !semantic.MatchString(got.GetRuntimeVersion()) {
 					err = fmt.Errorf("runtime_version is %q, which is no semantic version such as 1.2.3 or v1.2.3-rc.1", got.GetRuntimeVersion())
 				}
@@ -58,7 +58,7 @@ func versionPoints() []Point {
 // and Kubernetes write before it.
 var semantic = regexp.MustCompile(`^v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 
-func (s *session) askVersion(ctx context.Context) (*v1alpha1.VersionResponse, error) {
+func (s *session) callVersion(ctx context.Context) (*v1alpha1.VersionResponse, error) {
 	const limit = 5 * time.Second // the driver's, in HealthCheck
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -98,7 +98,7 @@ func versionDuringMounts(ctx context.Context, s *session) error {
 	}
 	var w wrongs
 	for range calls {
-		_, err := s.askVersion(ctx)
+		_, err := s.callVersion(ctx)
 		w.addErr(err)
 	}
 	close(stop)

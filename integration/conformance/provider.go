@@ -112,7 +112,7 @@ const (
 	defaultRotatesWithin = 2 * time.Minute
 	defaultLargestVolume = 3 << 20
 	defaultLargestValue  = 128 << 10
-	leastLargestValue    = 1 << 10
+	minLargestValue      = 1 << 10
 	defaultManyObjects   = 200
 )
 
@@ -164,8 +164,8 @@ func (p *Provider) complete() error {
 	if p.LargestVolume > defaultLargestVolume {
 		w.add("LargestVolume: is above %d, which nobody is asked for", defaultLargestVolume)
 	}
-	if p.LargestValue < leastLargestValue || p.LargestValue > defaultLargestValue {
-		w.add("LargestValue: must be from %d to %d", leastLargestValue, defaultLargestValue)
+	if p.LargestValue < minLargestValue || p.LargestValue > defaultLargestValue {
+		w.add("LargestValue: must be from %d to %d", minLargestValue, defaultLargestValue)
 	}
 	if len(w) > 0 {
 		return fmt.Errorf("the description of the provider cannot be used: %w", errors.Join(w...))

@@ -226,7 +226,7 @@ func TestConditionsMatchThePodsThatAsk(t *testing.T) {
 			matched, _ := match(t, conditions, pod)
 			result, err := inject.Pod(pod, "shop", inject.Options{Image: "lanyard", Audiences: []string{"vault"}, Dialects: dialects, AKVClass: "akv2k8s", Vault: inject.Vault{Address: "https://v", AuthPath: "kubernetes"}})
 			var refused inject.RefusalError
-			asks := result.Asked || errors.As(err, &refused)
+			asks := result.Wants || errors.As(err, &refused)
 			if looks := len(result.Warnings) > 0; asks != matched && !(matched && looks) {
 				t.Errorf("with %v, %s asks for secrets: %v, and the API server asks: %v", dialects, name, asks, matched)
 			}

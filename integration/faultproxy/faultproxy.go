@@ -74,13 +74,13 @@ type Proxy struct {
 	target *httputil.ReverseProxy
 	base   http.RoundTripper
 
-	mu       sync.Mutex
-	delay    time.Duration
-	faults   []*Fault
-	requests []Request
-	counts   map[string]int // by method and path
-	inFlight int
-	most     int
+	mu          sync.Mutex
+	delay       time.Duration
+	faults      []*Fault
+	requests    []Request
+	counts      map[string]int // by method and path
+	inFlight    int
+	maxInFlight int
 }
 
 // Options say where a proxy stands.
@@ -187,11 +187,11 @@ func (p *Proxy) Count(method, prefix string) int {
 	return count
 }
 
-// MostInFlight is the most requests that were in flight at one time.
-func (p *Proxy) MostInFlight() int {
+// MaxInFlight is the most requests that were in flight at one time.
+func (p *Proxy) MaxInFlight() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.most
+	return p.maxInFlight
 }
 
 // Requests are what came through, the earliest first; the first 50,000 of them.
@@ -205,7 +205,7 @@ func (p *Proxy) Requests() []Request {
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests, p.counts, p.most = nil, map[string]int{}, p.inFlight
+	p.requests, p.counts, p.maxInFlight = nil, map[string]int{}, p.inFlight
 }
 
 // take returns the fault that happens to a request, nil if none does, and the
@@ -243,7 +243,7 @@ func (p *Proxy) entered(request Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight++
-	p.most = max(p.most, p.inFlight)
+	p.maxInFlight = max(p.maxInFlight, p.inFlight)
 	p.counts[request.Method+" "+request.Path]++
 }
 

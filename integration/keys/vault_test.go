@@ -44,7 +44,7 @@ func TestVaultMeetsTheKeyContract(t *testing.T) {
 				broken := f.settings(auth, map[string]any{"mount": "/", "key": "", "timeout": "0s"})
 				return &keytest.Fixture{
 					Type: vault.NewType(vault.Options{}), Settings: settings, Other: other, SameKey: &same,
-					Identity: as, OtherCallers: others, Rotate: f.rotate, TellsVersion: true,
+					Identity: as, OtherCallers: others, Rotate: f.rotate, DetectsVersion: true,
 					Fail:            func(*testing.T) { f.proxy.Add(faultproxy.Fault{Refuse: true}) },
 					Answers:         keytest.NoServer, // the double's answers are damaged in provider/key/vault
 					InvalidSettings: map[string]key.Settings{"mount key timeout": broken},

@@ -118,8 +118,8 @@ func plain(said string) string {
 	} {
 		said = regexp.MustCompile(rule.pattern).ReplaceAllString(said, rule.with)
 	}
-	if most := 240; len(said) > most {
-		said = said[:most] + "…"
+	if limit := 240; len(said) > limit {
+		said = said[:limit] + "…"
 	}
 	return "`" + said + "`"
 }

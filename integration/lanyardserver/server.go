@@ -224,9 +224,9 @@ func (s *Server) finish(t testing.TB) {
 // excerpt is the part of a long text that matters: its first data race, else
 // its end.
 func excerpt(text string) string {
-	const most = 16 << 10
+	const maxBytes = 16 << 10
 	if at := strings.Index(text, "DATA RACE"); at >= 0 {
-		return text[at:min(len(text), at+most)]
+		return text[at:min(len(text), at+maxBytes)]
 	}
-	return text[max(0, len(text)-most):]
+	return text[max(0, len(text)-maxBytes):]
 }

@@ -90,7 +90,7 @@ func TestHundredsOfMountsAtOnceCostOneLoginAndOneReadForEachIdentity(t *testing.
 	if reads := n.proxy.Count(http.MethodGet, "secret/data/own/"); reads != accounts*secretsEach {
 		t.Errorf("%d reads, want %d", reads, accounts*secretsEach)
 	}
-	if most := n.proxy.MostInFlight(); most > 8 {
+	if most := n.proxy.MaxInFlight(); most > 8 {
 		t.Errorf("%d calls were in flight, want at most 8", most)
 	}
 

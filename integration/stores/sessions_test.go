@@ -32,7 +32,7 @@ func TestManyReadsShareOneLogin(t *testing.T) {
 	if f.logins() != 1 {
 		t.Errorf("%d logins for 100 reads at once, want 1", f.logins())
 	}
-	if most := f.proxy.MostInFlight(); most > 64 {
+	if most := f.proxy.MaxInFlight(); most > 64 {
 		t.Errorf("%d calls in flight, want at most 64", most)
 	}
 }
@@ -49,7 +49,7 @@ func TestOneCallersEndDoesNotEndTheSharedLogin(t *testing.T) {
 			t.Errorf("the caller that left got %v", err)
 		}
 	})
-	for f.proxy.MostInFlight() == 0 {
+	for f.proxy.MaxInFlight() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	wg.Go(func() {

@@ -16,8 +16,8 @@ import (
 // service that goes up and down all the time does not fill the log. What was held
 // back is told with a later result.
 const (
-	toldAtOnce = 6
-	toldEvery  = time.Minute
+	reportBurst    = 6
+	reportInterval = time.Minute
 )
 
 // Change is what is told of a service.
@@ -34,8 +34,8 @@ type Change struct {
 
 // Tracker knows which services are up. It is safe for concurrent use.
 type Tracker struct {
-	up   *prometheus.GaugeVec
-	tell func(Change)
+	up     *prometheus.GaugeVec
+	report func(Change)
 
 	mu       sync.Mutex
 	services map[string]*service
@@ -46,15 +46,15 @@ type service struct {
 	since    time.Time // when it went down
 	cause    error
 	answered time.Time // when it answered last
-	told     bool      // the state that was told last: whether it is down
-	telling  *rate.Limiter
+	reported bool      // the state that was reported last: whether it is down
+	reports  *rate.Limiter
 }
 
 // New returns a Tracker that sets the gauge up, whose one label is a service's name,
 // to 1 or 0, and calls tell at each change. A service that no call was made to has no
 // value there.
-func New(up *prometheus.GaugeVec, tell func(Change)) *Tracker {
-	return &Tracker{up: up, tell: tell, services: map[string]*service{}}
+func New(up *prometheus.GaugeVec, report func(Change)) *Tracker {
+	return &Tracker{up: up, report: report, services: map[string]*service{}}
 }
 
 // Answered notes that a call got an answer at a time.
@@ -85,7 +85,7 @@ func (t *Tracker) Failed(name string, began, ended time.Time, cause error) {
 func (t *Tracker) service(name string) *service {
 	s := t.services[name]
 	if s == nil {
-		s = &service{telling: rate.NewLimiter(rate.Every(toldEvery), toldAtOnce)}
+		s = &service{reports: rate.NewLimiter(rate.Every(reportInterval), reportBurst)}
 		t.services[name] = s
 	}
 	return s
@@ -98,13 +98,13 @@ func (t *Tracker) done(name string, s *service, now time.Time) {
 		value = 0
 	}
 	t.up.WithLabelValues(name).Set(value)
-	change, telling := Change{name, s.down, s.since, s.cause}, s.down != s.told && s.telling.AllowN(now, 1)
+	change, telling := Change{name, s.down, s.since, s.cause}, s.down != s.reported && s.reports.AllowN(now, 1)
 	if telling {
-		s.told = s.down
+		s.reported = s.down
 	}
 	t.mu.Unlock()
 	if telling {
-		t.tell(change)
+		t.report(change)
 	}
 }
 

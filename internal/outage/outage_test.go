@@ -76,7 +76,7 @@ func TestAServiceThatGoesUpAndDownDoesNotFillTheLog(t *testing.T) {
 			tracker.Answered("vault", at(second))
 		}
 	}
-	if n := len(*told); n < 60 || n > 60+toldAtOnce {
+	if n := len(*told); n < 60 || n > 60+reportBurst {
 		t.Errorf("%d lines in an hour", n)
 	}
 	// What was held back is told in the end.

@@ -79,7 +79,7 @@ func TestAConnectionGoesThroughTheProxy(t *testing.T) {
 		if err != nil || said != "hello" {
 			t.Errorf("%s: %q, %v", name, said, err)
 		}
-		if asked := running.Asked(); !slices.Equal(asked, []string{"store.example.com:8200"}) {
+		if asked := running.Requested(); !slices.Equal(asked, []string{"store.example.com:8200"}) {
 			t.Errorf("%s: the proxy was asked for %q", name, asked)
 		}
 	}

@@ -128,8 +128,8 @@ func (s *Span) Attempt(r Request) int {
 	return s.requests[r]
 }
 
-// Tell adds the headers of W3C Trace Context that name the span, if its tracer wants servers to know of it.
-func (s *Span) Tell(ctx context.Context, header http.Header) {
+// Inject adds the headers of W3C Trace Context that name the span, if its tracer wants servers to know of it.
+func (s *Span) Inject(ctx context.Context, header http.Header) {
 	if s != nil && s.propagate {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
 	}

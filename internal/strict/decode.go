@@ -148,7 +148,7 @@ func (d *decoder) structure(node *yaml.Node, target reflect.Value, at *place) {
 			return
 		}
 		if known.rest == nil && d.tolerant != nil {
-			if d.tells() { // else the nearest name is sought in vain
+			if d.hasRoom() { // else the nearest name is sought in vain
 				d.ignore(at, Unknown("field, which has no effect", key.Value, known.names))
 			}
 			return

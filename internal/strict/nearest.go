@@ -9,12 +9,12 @@ func Unknown(what, name string, known []string) string {
 	if nearest := Nearest(name, known); nearest != "" {
 		return "unknown " + what + "; did you mean " + nearest + "?"
 	}
-	const most = 30
+	const maxLength = 30
 	switch {
 	case len(known) == 0:
 		return "unknown " + what + "; none is known here"
-	case len(known) > most:
-		return "unknown " + what + "; known are " + strings.Join(known[:most], ", ") + " and others"
+	case len(known) > maxLength:
+		return "unknown " + what + "; known are " + strings.Join(known[:maxLength], ", ") + " and others"
 	}
 	return "unknown " + what + "; known are " + strings.Join(known, ", ")
 }
@@ -34,8 +34,8 @@ func Nearest(name string, known []string) string {
 		other := folded(candidate)
 		n := edits(wanted, other)
 		// What one only began to write, or wrote too much of, is one slip.
-		const least = 3
-		if len(wanted) >= least && len(other) >= least && (strings.HasPrefix(wanted, other) || strings.HasPrefix(other, wanted)) {
+		const minLength = 3
+		if len(wanted) >= minLength && len(other) >= minLength && (strings.HasPrefix(wanted, other) || strings.HasPrefix(other, wanted)) {
 			n = min(n, 1)
 		}
 		if n < bestEdits && n < len(other) {

@@ -50,11 +50,11 @@ func setScalar(node *yaml.Node, target reflect.Value) string {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		number, err := strconv.ParseInt(node.Value, 10, target.Type().Bits())
 		if !isScalar || node.Tag != "!!int" || err != nil || !decimal(node.Value) {
-			most := "" // nobody means a number beyond 64 bits
+			limit := "" // nobody means a number beyond 64 bits
 			if bits := target.Type().Bits(); bits < 64 {
-				most = fmt.Sprintf(" of at most %d", uint64(1)<<(bits-1)-1)
+				limit = fmt.Sprintf(" of at most %d", uint64(1)<<(bits-1)-1)
 			}
-			return "must be a whole number" + most + ", without quotes"
+			return "must be a whole number" + limit + ", without quotes"
 		}
 		target.SetInt(number)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

@@ -43,13 +43,13 @@ const EmptyItem = "is empty, which has no effect"
 // ignore reports something without effect at the place. Empty items are all reported,
 // since whoever reads the list has to know which they are.
 func (d *decoder) ignore(at *place, text string) {
-	if d.tells() || text == EmptyItem {
+	if d.hasRoom() || text == EmptyItem {
 		d.ignored = append(d.ignored, Problem{Line: at.node.Line, Column: at.node.Column, Field: at.String(), Text: text})
 	}
 }
 
-// tells says whether one more of what has no effect is listed.
-func (d *decoder) tells() bool { return !d.tolerant.Quiet && len(d.ignored) < maxProblems }
+// hasRoom says whether the list of what has no effect takes one more entry.
+func (d *decoder) hasRoom() bool { return !d.tolerant.Quiet && len(d.ignored) < maxProblems }
 
 // maxExpanded is how many nodes a document may hold once its aliases are written out.
 const maxExpanded = 1 << 14
@@ -133,13 +133,13 @@ func copied(node *yaml.Node) *yaml.Node {
 }
 
 // size counts a node and those below it, up to a little over most.
-func size(node *yaml.Node, most int) int {
+func size(node *yaml.Node, limit int) int {
 	n := 1
 	for _, below := range node.Content {
-		if n > most {
+		if n > limit {
 			break
 		}
-		n += size(below, most-n)
+		n += size(below, limit-n)
 	}
 	return n
 }

@@ -203,15 +203,15 @@ func (w *writer) round(empty batch) batch {
 	w.next = empty
 	w.mu.Unlock()
 
-	most := writeBytes
+	limit := writeBytes
 	if all.waiting != nil {
-		most = math.MaxInt // who waits learns of one write that all is in the file, or nothing
+		limit = math.MaxInt // who waits learns of one write that all is in the file, or nothing
 	}
 	var failed error
 	lost := all.lost
 	for rest := all.records; len(rest) > 0 || lost > 0; lost = 0 {
 		var err error
-		if rest, err = w.write(all.heads, rest, lost, most); failed == nil {
+		if rest, err = w.write(all.heads, rest, lost, limit); failed == nil {
 			failed = err
 		}
 	}
@@ -228,7 +228,7 @@ func (w *writer) round(empty batch) batch {
 
 // write writes records to each sink, about most bytes of them, and returns the rest. The
 // error is that of the file or of standard output.
-func (w *writer) write(heads []byte, records []pending, lost uint64, most int) (rest []pending, failed error) {
+func (w *writer) write(heads []byte, records []pending, lost uint64, limit int) (rest []pending, failed error) {
 	now := w.log.now()
 	lines := w.lines[:0]
 	before := w.chain.seq
@@ -254,9 +254,9 @@ func (w *writer) write(heads []byte, records []pending, lost uint64, most int) (
 	} else {
 		w.log.metrics.up(sinkQueue, now)
 	}
-	told := written
+	reported := written
 	rest = records
-	for ; len(rest) > 0 && len(lines) < most; rest = rest[1:] {
+	for ; len(rest) > 0 && len(lines) < limit; rest = rest[1:] {
 		add(heads[rest[0].start:rest[0].end], rest[0].objects)
 	}
 	w.log.metrics.sequence.Set(float64(w.chain.seq))
@@ -274,7 +274,7 @@ func (w *writer) write(heads []byte, records []pending, lost uint64, most int) (
 		case err == nil:
 			w.missing = gap{}
 		case w.chain.mac == nil:
-			w.missing.count += written - told + lost
+			w.missing.count += written - reported + lost
 		default:
 			w.missing.count += written
 			w.missing.first, w.missing.last = cmp.Or(w.missing.first, before+1), w.chain.seq

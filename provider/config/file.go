@@ -161,10 +161,10 @@ func (e *Error) WithStores(open func(Config) error) *Error {
 		return e
 	}
 	// What is known to be wrong with a field is what open would trip over.
-	told := func(p strict.Problem) bool {
+	reported := func(p strict.Problem) bool {
 		return slices.ContainsFunc(e.Problems, func(known strict.Problem) bool { return known.Field == p.Field })
 	}
-	return &Error{Path: e.Path, Problems: e.Problems.With(slices.DeleteFunc(found.Problems, told))}
+	return &Error{Path: e.Path, Problems: e.Problems.With(slices.DeleteFunc(found.Problems, reported))}
 }
 
 // Explain turns what the engine says of the file's Config into an *Error with

@@ -109,13 +109,13 @@ func comment(path string) string {
 // wrap breaks a text into lines of at most 78 bytes where it can; all but the
 // first begin with indent.
 func wrap(text, indent string) string {
-	const most = 78
+	const maxWidth = 78
 	var b strings.Builder
 	length := 0
 	for i, word := range strings.Fields(text) {
 		switch {
 		case i == 0:
-		case length+1+len(word) > most:
+		case length+1+len(word) > maxWidth:
 			b.WriteString("\n" + indent)
 			length = len(indent)
 		default:

@@ -88,15 +88,15 @@ type entry struct {
 	reading *reading // the last that found held
 	// perPod marks the shared entry of a value that turned out to have a
 	// lease: each pod has an entry of its own, and this one holds nothing.
-	perPod  bool
-	lease   *lease
-	asked   time.Time
-	refresh time.Duration // the interval of the source that read it
-	stretch float64       // factor of the refresh interval, from 0.9 to 1
-	retry   time.Time     // after a failure: no read before this time
-	doubted time.Time     // when it was last read again because no volume could be made of it
-	behind  behind
-	flight  *flight
+	perPod    bool
+	lease     *lease
+	lastUsed  time.Time
+	refresh   time.Duration // the interval of the source that read it
+	stretch   float64       // factor of the refresh interval, from 0.9 to 1
+	retry     time.Time     // after a failure: no read before this time
+	suspected time.Time     // when it was last read again because no volume could be made of it
+	behind    behind
+	flight    *flight
 }
 
 // flight is one read in progress (single flight), shared by all mounts that wait
@@ -183,7 +183,7 @@ func (c *cache) entry(a scope, s *source, now time.Time) *entry {
 		own := key
 		own.pod = a.pod()
 		if e, ok := c.owned.Get(own); ok {
-			e.asked = now
+			e.lastUsed = now
 			return e
 		}
 	}
@@ -203,7 +203,7 @@ func (c *cache) place(key cacheKey, now time.Time) *entry {
 		lru.Add(key, e)
 		c.count(key.namespace(), entryOverhead)
 	}
-	e.asked = now
+	e.lastUsed = now
 	return e
 }
 
@@ -346,7 +346,7 @@ func (c *cache) endingLeases() int {
 	defer c.mu.Unlock()
 	count, now := 0, c.now()
 	for e := range c.leases {
-		if now.Sub(e.asked) < pollAllowance && e.lease.endsSoon(now) {
+		if now.Sub(e.lastUsed) < pollAllowance && e.lease.endsSoon(now) {
 			count++
 		}
 	}
@@ -361,12 +361,12 @@ func (c *cache) sweep(idle, stale time.Duration) {
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, e := range slices.Concat(c.entries.Values(), c.owned.Values()) {
-		if e.flight == nil && now.Sub(e.asked) >= idle && !e.mayStandIn(stale, now) {
+		if e.flight == nil && now.Sub(e.lastUsed) >= idle && !e.mayStandIn(stale, now) {
 			c.lruFor(e.key).Remove(e.key)
 		}
 	}
 	for _, key := range c.volumes.Keys() {
-		if v, ok := c.volumes.Peek(key); ok && now.Sub(v.asked) >= idle {
+		if v, ok := c.volumes.Peek(key); ok && now.Sub(v.lastUsed) >= idle {
 			c.volumes.Remove(key)
 		}
 	}

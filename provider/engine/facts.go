@@ -253,7 +253,7 @@ func (h *holding) facts(now []lookedUp, label func(string) string, leased map[le
 	f := VolumeFacts{
 		Namespace: message.Printable(h.key.namespace), Pod: message.Printable(h.key.pod), PodUID: message.Printable(h.key.uid),
 		ServiceAccount: message.Printable(h.account), Class: message.Printable(h.key.class), Dialect: message.Printable(h.key.dialect),
-		Mounted: h.mounted, Answered: h.answered, Polled: h.asked, State: VolumeOK, Objects: []ObjectFacts{},
+		Mounted: h.mounted, Answered: h.answered, Polled: h.lastMount, State: VolumeOK, Objects: []ObjectFacts{},
 	}
 	if h.outline != nil {
 		versions := make(map[string]string, len(h.versions))
@@ -310,9 +310,9 @@ func (h *holding) objectFacts(to *ObjectFacts, index int, now lookedUp, label fu
 func (c *cache) leaseFacts(label func(string) string, leased map[leasedBy]*leasedObjects) []LeaseFacts {
 	now := c.now()
 	all := c.allLeases()
-	told := make([]LeaseFacts, len(all))
+	facts := make([]LeaseFacts, len(all))
 	for i, of := range all {
-		l, one := &of.lease, &told[i]
+		l, one := &of.lease, &facts[i]
 		*one = LeaseFacts{
 			Namespace: message.Printable(of.key.namespace()), ServiceAccount: message.Printable(of.key.identity.Value().ServiceAccount),
 			PodUID: message.Printable(strings.TrimPrefix(of.key.pod, podKey(""))), Store: label(l.label), StoreType: l.conn.typeName,
@@ -331,7 +331,7 @@ func (c *cache) leaseFacts(label func(string) string, leased map[leasedBy]*lease
 			one.Renews = l.renewAt
 		}
 	}
-	return told
+	return facts
 }
 
 // keyedLease is a lease as it was when it was looked at.

@@ -51,8 +51,8 @@ type ObjectVersion struct {
 
 // The most calls at once of one History, and the most versions of one secret that it reads.
 const (
-	historyCalls  = 8
-	publishedMost = 20
+	historyCalls = 8
+	maxPublished = 20
 )
 
 // History lists the versions of the objects of a class, as the identity of a pod. What
@@ -178,7 +178,7 @@ func (h *history) list(ctx context.Context, s *source) ([]store.VersionInfo, err
 
 // read reads the newest versions that can be read. The result of each has its place.
 func (h *history) read(ctx context.Context, s *source, versions []store.VersionInfo) []store.Result {
-	values := make([]store.Result, min(len(versions), publishedMost))
+	values := make([]store.Result, min(len(versions), maxPublished))
 	for i := range values {
 		values[i].Err = fault.ErrNotFound
 		if versions[i].State.Readable() {

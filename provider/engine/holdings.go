@@ -50,13 +50,13 @@ type holding struct {
 	versions []Version
 	reads    []holdingRead // by the sources of outline
 
-	mounted  time.Time // the first mount that was answered
-	asked    time.Time // the last mount
-	answered time.Time // the last mount that was answered
-	failed   time.Time // the first mount since answered that failed; zero if none did
-	kind     string    // of the last failure, as in fault.Kind.Word
-	text     string    // of the last failure
-	cost     int
+	mounted   time.Time // the first mount that was answered
+	lastMount time.Time // the last mount
+	answered  time.Time // the last mount that was answered
+	failed    time.Time // the first mount since answered that failed; zero if none did
+	kind      string    // of the last failure, as in fault.Kind.Word
+	text      string    // of the last failure
+	cost      int
 }
 
 // holdingRead is the read of a value that a volume holds.
@@ -118,12 +118,12 @@ func (h *holdings) note(req Request, of *trace, volume *Volume, err error) {
 		known = &holding{key: key}
 		h.kept.Add(key, known)
 	}
-	known.asked, known.account = now, req.Identity.ServiceAccount
+	known.lastMount, known.account = now, req.Identity.ServiceAccount
 	if err != nil {
 		if known.failed.IsZero() {
 			known.failed = now
 		}
-		known.kind, known.text = toldOf(err)
+		known.kind, known.text = describeFailure(err)
 	} else {
 		if known.mounted.IsZero() {
 			known.mounted = now
@@ -160,9 +160,9 @@ func readsOf(of *trace) []holdingRead {
 	return reads
 }
 
-// toldOf is the kind and the text of what a mount failed with. The text of another error
+// describeFailure is the kind and the text of what a mount failed with. The text of another error
 // than a MountError may hold a value.
-func toldOf(err error) (kind, text string) {
+func describeFailure(err error) (kind, text string) {
 	var failed *MountError
 	if !errors.As(err, &failed) {
 		return fault.Of(err).Word, "the mount ended without an answer"
@@ -194,7 +194,7 @@ func (h *holdings) sweep(idle time.Duration) {
 	defer h.mu.Unlock()
 	now := h.now()
 	for _, one := range h.kept.Values() {
-		if now.Sub(one.asked) >= idle {
+		if now.Sub(one.lastMount) >= idle {
 			h.kept.Remove(one.key)
 		}
 	}

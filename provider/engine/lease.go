@@ -109,7 +109,7 @@ func (c *cache) renewDue(config *config.Config) {
 		case l.renewing != nil:
 			running[namespace]++
 			of[over{namespace, l.conn}]++
-		case l.Renew != nil && !l.dead && !now.Before(l.renewAt) && now.Sub(e.asked) < config.Cache.Idle:
+		case l.Renew != nil && !l.dead && !now.Before(l.renewAt) && now.Sub(e.lastUsed) < config.Cache.Idle:
 			due[namespace] = append(due[namespace], e)
 		}
 	}
@@ -197,5 +197,5 @@ func (c *cache) callRenew(ctx context.Context, l *lease) (renewed *store.Lease, 
 	case renewed == nil:
 		return nil, fmt.Errorf("%w: the store renewed a lease and gave none", fault.ErrInternal)
 	}
-	return tellableLease(renewed), nil
+	return encodableLease(renewed), nil
 }

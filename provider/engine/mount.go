@@ -158,10 +158,10 @@ func (e *Engine) mountWithin(ctx context.Context, end time.Time, r *rules, a sco
 	ctx, stop := context.WithDeadline(ctx, end)
 	defer stop()
 	ctx = share.With(ctx, req.Identity.Namespace)
-	asking, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
+	readCtx, cancel := context.WithTimeout(ctx, r.config.Bounds.MountTimeout/10*9)
 	defer cancel()
 	for reserve := max(plan.need.Load(), minReserve); ; {
-		budget, err := e.shares.memory.reserve(asking, req.Identity.Namespace, reserve)
+		budget, err := e.shares.memory.reserve(readCtx, req.Identity.Namespace, reserve)
 		if err != nil {
 			if volume := e.small(ctx, a, plan, req, true); volume != nil {
 				return volume, nil
@@ -169,7 +169,7 @@ func (e *Engine) mountWithin(ctx context.Context, end time.Time, r *rules, a sco
 			return nil, err
 		}
 		a.budget = budget
-		volume, enough, err := e.mountOnce(ctx, asking, r, a, plan, req)
+		volume, enough, err := e.mountOnce(ctx, readCtx, r, a, plan, req)
 		if enough {
 			return volume, err
 		}
@@ -180,13 +180,13 @@ func (e *Engine) mountWithin(ctx context.Context, end time.Time, r *rules, a sco
 
 // mountOnce mounts within the budget of a. If that was enough, it is the delivery's
 // then; else, and if the mount panics, it is given back.
-func (e *Engine) mountOnce(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (volume *Volume, enough bool, err error) {
+func (e *Engine) mountOnce(ctx, readCtx context.Context, r *rules, a scope, plan *plan, req Request) (volume *Volume, enough bool, err error) {
 	defer func() {
 		if !enough {
 			a.budget.release()
 		}
 	}()
-	volume, err = e.mount(ctx, asking, r, a, plan, req)
+	volume, err = e.mount(ctx, readCtx, r, a, plan, req)
 	needed, short := a.budget.need()
 	if enough = !short || ctx.Err() != nil; enough {
 		plan.need.Store(needed)
@@ -198,10 +198,10 @@ func (e *Engine) mountOnce(ctx, asking context.Context, r *rules, a scope, plan 
 // mount makes the volume of values in memory, or of what the stores answer. asking ends
 // before ctx does, so that time is left for making files of stale values if the stores
 // do not answer.
-func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
+func (e *Engine) mount(ctx, readCtx context.Context, r *rules, a scope, plan *plan, req Request) (*Volume, error) {
 	var turn *share.Held
 	defer func() { turn.Release() }()
-	looking, looked := span.Start(asking, "cache")
+	looking, looked := span.Start(readCtx, "cache")
 	answers, known := e.cache.fromMemory(a, plan.sources, false)
 	if !known {
 		var err error
@@ -214,13 +214,13 @@ func (e *Engine) mount(ctx, asking context.Context, r *rules, a scope, plan *pla
 	}
 	endCache(looked, a, answers)
 	volume, failures := e.cache.volume(ctx, a, plan, req.Mode, answers)
-	if doubted := e.cache.doubted(a, plan, answers, failures); len(doubted) > 0 {
+	if suspects := e.cache.markSuspect(a, plan, answers, failures); len(suspects) > 0 {
 		// What failed because of a value from memory may have been corrected since.
 		var err error
 		if turn == nil {
-			turn, err = e.turn(asking, r)
+			turn, err = e.turn(readCtx, r)
 		}
-		if err == nil && e.cache.readAgain(asking, a, plan, doubted, answers) {
+		if err == nil && e.cache.readAgain(readCtx, a, plan, suspects, answers) {
 			volume, failures = e.cache.volume(ctx, a, plan, req.Mode, answers)
 		}
 	}

@@ -61,16 +61,16 @@ func newOutages(registry prometheus.Registerer, stores *storeCalls, now func() t
 	}, []string{"store"})
 	registry.MustRegister(up)
 	o := &outages{stores: stores, now: now, staleOnError: staleOnError}
-	tell := o.tell
+	report := o.logChange
 	if silent {
-		tell = func(outage.Change) {}
+		report = func(outage.Change) {}
 	}
-	o.Tracker = outage.New(up, tell)
+	o.Tracker = outage.New(up, report)
 	return o
 }
 
-// tell logs that a store has changed.
-func (o *outages) tell(c outage.Change) {
+// logChange logs that a store went down or came back.
+func (o *outages) logChange(c outage.Change) {
 	if !c.Down {
 		klog.InfoS("The store answers again", "store", c.Name, "downSince", c.Since.UTC().Format(time.RFC3339), "downFor", o.now().Sub(c.Since).Round(time.Second))
 		return

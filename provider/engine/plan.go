@@ -39,7 +39,7 @@ type plan struct {
 	connections []*connection
 	key         planParts
 	cost        int          // about the most memory that it takes, in bytes
-	asked       time.Time    // guarded by plans.mu
+	lastUsed    time.Time    // guarded by plans.mu
 	need        atomic.Int64 // memory that the last mount needed
 	outline     *outline
 }
@@ -189,9 +189,9 @@ func (p *planner) add(i int, o spec.Object) {
 	p.plan.objects = append(p.plan.objects, planned)
 }
 
-// problemsMost is how many problems are looked for where each costs much: more
+// maxProblems is how many problems are looked for where each costs much: more
 // than are told.
-const problemsMost = 25
+const maxProblems = 25
 
 // checkTemplateNames reports what templates ask for and no object gives.
 func (p *planner) checkTemplateNames() {
@@ -209,7 +209,7 @@ func (p *planner) checkTemplateNames() {
 		}
 		for _, name := range o.template.Names() {
 			if !known[name] {
-				if len(p.problems) >= problemsMost {
+				if len(p.problems) >= maxProblems {
 					return // a guess for each would take minutes, and no more are told
 				}
 				text := fmt.Sprintf("no object is named %s; a template may use what is read from stores and not expanded", message.Printable(name))
@@ -327,18 +327,18 @@ func ofObject(i int, o spec.Object, name string, problems spec.Problems) spec.Pr
 	if o.Sealed != "" {
 		field = "sealed"
 	}
-	told := make(spec.Problems, 0, len(problems))
+	translated := make(spec.Problems, 0, len(problems))
 	for _, problem := range problems {
 		text := problem.Text
 		if rest := strings.TrimPrefix(problem.Field, "stores."+name); rest != "" {
 			text = strings.TrimPrefix(rest, ".") + ": " + text
 		}
-		told = append(told, spec.Problem{
+		translated = append(translated, spec.Problem{
 			Field: fmt.Sprintf("objects[%d].%s", i, field), Object: i + 1, ID: o.ID(), Store: name,
 			Text: fmt.Sprintf("store %s: %s", message.Printable(name), text),
 		})
 	}
-	return told
+	return translated
 }
 
 // referenceProblems turns what a store says of an object's reference into

@@ -43,11 +43,11 @@ type planParts struct {
 // plans keeps the plan of each class for as long as pods ask for it. A plan
 // that is dropped while a mount still uses it is released when that mount ends.
 type plans struct {
-	conns          *connections
-	now            func() time.Time
-	shares         *shares
-	spared         prometheus.Counter // counts the mounts that a remembered failure answered
-	most, mostCost int                // of the plans that are kept
+	conns             *connections
+	now               func() time.Time
+	shares            *shares
+	spared            prometheus.Counter // counts the mounts that a remembered failure answered
+	maxCount, maxCost int                // of the plans that are kept
 
 	mu     sync.Mutex
 	cost   int            // of the plans that are kept
@@ -58,9 +58,9 @@ type plans struct {
 }
 
 func newPlans(conns *connections, now func() time.Time, shares *shares, spared prometheus.Counter, cluster bool) *plans {
-	p := &plans{conns: conns, now: now, shares: shares, spared: spared, most: plansKept, mostCost: plansKeptCost, users: map[*plan]int{}, taken: map[string]int{}}
+	p := &plans{conns: conns, now: now, shares: shares, spared: spared, maxCount: plansKept, maxCost: plansKeptCost, users: map[*plan]int{}, taken: map[string]int{}}
 	if cluster {
-		p.most, p.mostCost = clusterPlansKept, clusterPlansKeptCost
+		p.maxCount, p.maxCost = clusterPlansKept, clusterPlansKeptCost
 	}
 	p.kept = share.NewLRUs(func(key planKey) string { return key.namespace }, func(key planKey, dropped *plan) {
 		p.count(key.namespace, -dropped.cost)
@@ -121,7 +121,7 @@ func (p *plans) build(ctx context.Context, key planKey, size int, memory int64, 
 	p.users[built]++
 	p.count(key.namespace, built.cost)
 	p.kept.Add(key, built)
-	for p.cost > p.mostCost || p.kept.Len() > p.most {
+	for p.cost > p.maxCost || p.kept.Len() > p.maxCount {
 		p.kept.RemoveOldest(share.Largest(p.taken))
 	}
 	return built, release, nil
@@ -166,7 +166,7 @@ func (p *plans) count(namespace string, cost int) {
 
 // use counts a mount. It is called with mu held.
 func (p *plans) use(used *plan) (release func()) {
-	used.asked = p.now()
+	used.lastUsed = p.now()
 	p.users[used]++
 	return func() {
 		p.mu.Lock()
@@ -187,7 +187,7 @@ func (p *plans) sweep(idle time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, key := range p.kept.Keys() {
-		if kept, ok := p.kept.Peek(key); ok && p.now().Sub(kept.asked) >= idle {
+		if kept, ok := p.kept.Peek(key); ok && p.now().Sub(kept.lastUsed) >= idle {
 			p.kept.Remove(key)
 		}
 	}

@@ -191,7 +191,7 @@ func (c *cache) readStore(ctx context.Context, a scope, batch []fetch) (results 
 	for i := range results {
 		switch {
 		case results[i].Err == nil:
-			results[i].Value = tellable(results[i].Value)
+			results[i].Value = encodable(results[i].Value)
 		case ctx.Err() != nil && !errors.Is(results[i].Err, remote.ErrNoSlot):
 			results[i] = store.Result{Err: fmt.Errorf("%w: no answer within %v: %v", fault.ErrUnavailable, a.config.Bounds.ReadTimeout, results[i].Err)} //nolint:errorlint // of its kinds, this one holds
 		default:

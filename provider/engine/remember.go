@@ -68,7 +68,7 @@ func (c *cache) rememberFailure(key volumeKey, p *plan, answers []answer, failur
 	defer c.mu.Unlock()
 	failed := &failedBuild{made: weakly(answers), of: [][sha256.Size]byte{}}
 	for _, s := range p.sources {
-		if slices.ContainsFunc(failures, func(f failure) bool { return f.doubts(s) }) {
+		if slices.ContainsFunc(failures, func(f failure) bool { return f.implicates(s) }) {
 			failed.of = append(failed.of, s.id)
 		}
 	}

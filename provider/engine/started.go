@@ -71,13 +71,13 @@ func (s *started) add(as identity.Identity, class [sha256.Size]byte) {
 }
 
 // largest are the volumes of the namespace that has the most.
-func (s *started) largest() (most *simplelru.LRU[startedVolume, time.Time]) {
+func (s *started) largest() (largest *simplelru.LRU[startedVolume, time.Time]) {
 	for _, of := range s.byNamespace {
-		if most == nil || of.Len() > most.Len() {
-			most = of
+		if largest == nil || of.Len() > largest.Len() {
+			largest = of
 		}
 	}
-	return most
+	return largest
 }
 
 // sweep forgets the volumes that were not mounted for the idle time.

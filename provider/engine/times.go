@@ -14,25 +14,25 @@ var (
 	lastTime  = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 )
 
-// tellable is a value whose times can be told.
-func tellable(v store.Value) store.Value {
+// encodable is the value with times that JSON can hold.
+func encodable(v store.Value) store.Value {
 	for _, at := range []*time.Time{&v.NotAfter, &v.ChangesAt, &v.Made} {
-		*at = tellableTime(*at)
+		*at = encodableTime(*at)
 	}
 	if v.Lease != nil {
-		v.Lease = tellableLease(v.Lease)
+		v.Lease = encodableLease(v.Lease)
 	}
 	return v
 }
 
-func tellableLease(l *store.Lease) *store.Lease {
-	told := *l
-	told.Expires = tellableTime(l.Expires)
-	return &told
+func encodableLease(l *store.Lease) *store.Lease {
+	encoded := *l
+	encoded.Expires = encodableTime(l.Expires)
+	return &encoded
 }
 
-// tellableTime is the nearest moment that can be told. None stays none.
-func tellableTime(at time.Time) time.Time {
+// encodableTime is the nearest moment that JSON can hold. The zero time stays.
+func encodableTime(at time.Time) time.Time {
 	switch {
 	case at.IsZero():
 		return at

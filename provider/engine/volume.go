@@ -37,10 +37,10 @@ func (k volumeKey) namespace() string { return k.identity.Value().Namespace }
 // builtVolume is a volume with the values that it was made of. As long as the
 // cache answers with the very same ones, the volume is still right.
 type builtVolume struct {
-	volume *Volume
-	made   []*held
-	cost   int64
-	asked  time.Time
+	volume   *Volume
+	made     []*held
+	cost     int64
+	lastUsed time.Time
 }
 
 // keyOf is the key of the volume made of the answers.
@@ -61,7 +61,7 @@ func (c *cache) made(a scope, p *plan, mode fs.FileMode, answers []answer) *Volu
 	if !ok || !slices.EqualFunc(built.made, answers, func(h *held, ans answer) bool { return h == ans.held() }) {
 		return nil
 	}
-	built.asked = c.now()
+	built.lastUsed = c.now()
 	return built.volume
 }
 
@@ -103,7 +103,7 @@ func (c *cache) volume(ctx context.Context, a scope, p *plan, mode fs.FileMode, 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	built.asked = c.now()
+	built.lastUsed = c.now()
 	c.volumes.Remove(key)
 	c.volumes.Add(key, built)
 	c.count(key.namespace(), built.cost)

@@ -92,7 +92,7 @@ type Checker struct {
 
 	// Pods says of a workload whether its pods ask for secrets, why they would not be
 	// admitted, and what of them has no effect; nil asks nobody.
-	Pods func(Workload) (refused, warnings []string, asks bool)
+	Pods func(Workload) (refused, warnings []string, wantsSecrets bool)
 
 	// Findings are in the order of the files and of the lines in each.
 	Findings []Finding

@@ -62,8 +62,8 @@ func (o Object) Namespace() string { return scalarAt(o.Root, "metadata.namespace
 
 // workload adds what the webhook would say of a workload's pods.
 func (f *file) workload(w Workload) {
-	refused, warnings, asks := f.Pods(w)
-	if !asks {
+	refused, warnings, wantsSecrets := f.Pods(w)
+	if !wantsSecrets {
 		return
 	}
 	f.Workloads++

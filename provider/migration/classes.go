@@ -91,13 +91,13 @@ func (p *planner) override(classes []said, store, setting string) {
 // the node's identity is good for: the authors of classes and pods are not the operator.
 func (p *planner) review(classes []said, store, setting, why string) {
 	operators := p.values.scalar(at(store, strings.Split(setting, ".")...)...)
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, s := range classes {
 		value := s.of(store, setting)
-		if value == "" || value == operators || holdsPassword(value) || told[s.class.String()+value] {
+		if value == "" || value == operators || holdsPassword(value) || reported[s.class.String()+value] {
 			continue
 		}
-		told[s.class.String()+value] = true
+		reported[s.class.String()+value] = true
 		p.hand(s.object, "gives %s, which was put into config.stores.%s.override.%s: %s", message.Printable(value), store, setting, why)
 	}
 }

@@ -119,7 +119,7 @@ func (p *planner) daemonSetSettings(f *found) {
 		for _, flag := range s.Flags {
 			names = append(names, "-"+flag)
 		}
-		told := false
+		reported := false
 		for _, name := range append(names, s.Environment...) {
 			known[name] = true
 			value, ok := given[name]
@@ -127,8 +127,8 @@ func (p *planner) daemonSetSettings(f *found) {
 				continue
 			}
 			t := translation{planner: p, from: f, setting: s, name: name, value: value, given: given}
-			t.answer(hidden[name], told && (s.First || len(s.Flags) > 0 && len(s.Environment) > 0))
-			told = true
+			t.answer(hidden[name], reported && (s.First || len(s.Flags) > 0 && len(s.Environment) > 0))
+			reported = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {

@@ -102,12 +102,12 @@ func (s Scope) Validate() error {
 func (s Scope) Match(as identity.Identity, object string, now time.Time) error {
 	var mismatches []error
 	if !s.Cluster.matches(as.Cluster) {
-		asked := fmt.Sprintf("asked for in cluster %s", quote(as.Cluster))
+		where := fmt.Sprintf("asked for in cluster %s", quote(as.Cluster))
 		if as.Cluster == "" {
-			asked = "asked for where the provider's configuration names no cluster; set cluster there"
+			where = "asked for where the provider's configuration names no cluster; set cluster there"
 		}
 		mismatches = append(mismatches, fault.Fail(ErrOtherCluster,
-			fmt.Errorf("sealed for cluster %s, %s", quote(s.Cluster.exact), asked)))
+			fmt.Errorf("sealed for cluster %s, %s", quote(s.Cluster.exact), where)))
 	}
 	if !s.Namespace.matches(as.Namespace) {
 		mismatches = append(mismatches, fault.Fail(ErrOtherNamespace,

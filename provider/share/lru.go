@@ -8,10 +8,10 @@ import (
 
 // Largest is the tenant that takes the most; if several do, any of them.
 func Largest[N int | int64](taken map[string]N) (tenant string) {
-	var most N
+	var maxTaken N
 	for name, n := range taken {
-		if n > most {
-			tenant, most = name, n
+		if n > maxTaken {
+			tenant, maxTaken = name, n
 		}
 	}
 	return tenant
@@ -119,10 +119,10 @@ func (l *LRUs[K, V]) RemoveOldest(tenant string) (removed bool) {
 func (l *LRUs[K, V]) Shrink(entries int) {
 	for l.count > entries {
 		var largest string
-		var most int
+		var maxLen int
 		for tenant, lru := range l.of {
-			if lru.Len() > most {
-				largest, most = tenant, lru.Len()
+			if lru.Len() > maxLen {
+				largest, maxLen = tenant, lru.Len()
 			}
 		}
 		l.RemoveOldest(largest)

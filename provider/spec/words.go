@@ -105,11 +105,11 @@ func (c *Class) InDialect(problems Problems) Problems {
 		problems[i] = p
 	}
 	// What is wrong with several stores of a class has one field of the dialect.
-	told := make(map[string]bool, len(problems))
+	seen := make(map[string]bool, len(problems))
 	return slices.DeleteFunc(problems, func(p Problem) bool {
 		text := p.String()
-		before := told[text]
-		told[text] = true
+		before := seen[text]
+		seen[text] = true
 		return before
 	})
 }

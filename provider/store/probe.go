@@ -29,8 +29,8 @@ type Prober interface {
 	Login(ctx context.Context, as identity.Identity) error
 }
 
-// HealthTeller is a Prober whose server says to everyone whether it works.
-type HealthTeller interface {
+// HealthChecker is a Prober whose server reports its health without a login.
+type HealthChecker interface {
 	Prober
 	// Health is why the server does not work: nil if it works, or does not say.
 	Health(ctx context.Context) error

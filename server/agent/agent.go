@@ -86,7 +86,7 @@ func (a *Agent) Once(ctx context.Context) error {
 
 // Run keeps the files fresh until ctx ends. Its error is of a target that cannot be read.
 func (a *Agent) Run(ctx context.Context) error {
-	f := Follower{Read: a.opts.Read, Write: a.write, Tell: a.tell, Next: WhenDue, Now: a.opts.Now}
+	f := Follower{Read: a.opts.Read, Write: a.write, Report: a.record, Next: WhenDue, Now: a.opts.Now}
 	if a.opts.Target != nil {
 		var err error
 		if f.Before, err = a.opts.Target.Files(); err != nil {
@@ -103,9 +103,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	// An application that starts with its first files needs not be told of them.
 	first := f.Before == nil
-	tell := f.Tell
-	f.Tell = func(r Round) error {
-		if err := tell(r); err != nil || r.Err != nil {
+	report := f.Report
+	f.Report = func(r Round) error {
+		if err := report(r); err != nil || r.Err != nil {
 			return err
 		}
 		if len(r.Changes) > 0 {
@@ -173,8 +173,8 @@ func (a *Agent) changed(changes []Change, first bool) {
 // changesLogged is how many changed files a line of the log names.
 const changesLogged = 20
 
-// tell notes a round: in the log once for each change of state, in metrics and for Trouble.
-func (a *Agent) tell(r Round) error {
+// record records a round: in the log once for each change of state, in metrics and for Trouble.
+func (a *Agent) record(r Round) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()

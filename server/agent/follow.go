@@ -18,8 +18,8 @@ type Follower struct {
 	Write func([]engine.File) error
 	// Before are the files that are there at the start; nil means none.
 	Before []engine.File
-	// Tell is told of each round; an error ends Run.
-	Tell func(Round) error
+	// Report is called after each round; an error ends Run.
+	Report func(Round) error
 	// Next is how long to wait after a round.
 	Next func(Round) time.Duration
 	// Now has the next round begin at once; nil never does.
@@ -53,7 +53,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			failed++
 		}
 		r.Failed = failed
-		if err := f.Tell(r); err != nil {
+		if err := f.Report(r); err != nil {
 			return err
 		}
 		pause := time.NewTimer(f.Next(r))

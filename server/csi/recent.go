@@ -13,7 +13,7 @@ import (
 // by what all take and by the time between two polls, of which the driver makes one in two
 // minutes.
 const (
-	recentMost  = 64 << 10
+	maxRecent   = 64 << 10
 	recentBytes = 1 << 20
 	recentTime  = 5 * time.Minute
 
@@ -73,7 +73,7 @@ func (r *recent) get(raw rawRequest) *parsed {
 
 // add remembers what a request was parsed to.
 func (r *recent) add(raw rawRequest, p *parsed) {
-	if p.cost(raw) > recentMost {
+	if p.cost(raw) > maxRecent {
 		return
 	}
 	r.mu.Lock()

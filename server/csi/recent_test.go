@@ -92,14 +92,14 @@ func TestWhatIsRememberedOfRequestsIsBounded(t *testing.T) {
 	var r recent
 	most, entries := 0, map[string]string{}
 	for i := range 1000 {
-		for _, size := range []int{0, recentMost / 4, recentMost/2 - i, recentMost} {
+		for _, size := range []int{0, maxRecent / 4, maxRecent/2 - i, maxRecent} {
 			entries[fmt.Sprint(i)] = ""
 			r.add(rawRequest{attributes: strings.Repeat("x", size), permission: fmt.Sprint(i)}, &parsed{request: engine.Request{Parameters: maps.Clone(entries)}})
 		}
 		bytes := 0
 		for _, generation := range []map[rawRequest]*parsed{r.newer, r.older} {
 			for raw, p := range generation {
-				if bytes += p.cost(raw); p.cost(raw) > recentMost {
+				if bytes += p.cost(raw); p.cost(raw) > maxRecent {
 					t.Fatalf("a request of %d bytes is remembered", p.cost(raw))
 				}
 			}

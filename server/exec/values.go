@@ -160,13 +160,13 @@ func (v Volume) walk(below string, all *[]string, depth int) error {
 
 // list are the first objects, for a message.
 func (v Volume) list() string {
-	const most = 8
+	const maxListed = 8
 	all, err := v.Objects()
 	switch {
 	case err != nil || len(all) == 0:
 		return "none"
-	case len(all) > most:
-		return strings.Join(all[:most], ", ") + fmt.Sprintf(" and %d more", len(all)-most)
+	case len(all) > maxListed:
+		return strings.Join(all[:maxListed], ", ") + fmt.Sprintf(" and %d more", len(all)-maxListed)
 	}
 	return strings.Join(all, ", ")
 }

@@ -11,21 +11,21 @@ import (
 // akvWord is what makes akv2k8s look at a variable.
 const akvWord = "@azurekeyvault"
 
-func asksAKV(b *builder) bool {
-	asks := false
+func wantsAKV(b *builder) bool {
+	wants := false
 	for _, c := range b.all() {
-		asks = b.holds(c, akvSyntaxes) || asks
+		wants = b.holds(c, akvSyntaxes) || wants
 		for _, v := range c.Env {
 			if strings.Contains(v.Value, akvWord) && !refers(v.Value, akvSyntaxes) {
 				b.warn("container %s: %s has %s in it and is no reference, which is NAME%s or NAME%s?QUERY alone; it stays as it is", c.Name, v.Name, akvWord, akvWord, akvWord)
 			}
 		}
 	}
-	if asks && b.changedBy(akvVolumes) {
+	if wants && b.changedBy(akvVolumes) {
 		b.warn("the webhook of akv2k8s has changed the pod already, so its references stay with it")
 		return false
 	}
-	return asks
+	return wants
 }
 
 // injectAKV gives containers the values from a class that has an object for each

@@ -68,7 +68,7 @@ func (b *builder) answer(t Table) {
 		a, known := t.of(full[len(t.Prefixes[at]):])
 		value := strings.TrimSpace(b.pod.Annotations[full])
 		switch {
-		case !known: // see doubtTable
+		case !known: // see lintTable
 		case a.Is == Refused && value != "" && !a.harmless(value):
 			b.problem("%s: %s", shown(full), a.Text)
 		case a.Is == NoEffect:

@@ -41,13 +41,13 @@ func (b *builder) skipped() bool {
 	return slices.ContainsFunc(bankVaultsTable.Prefixes, func(p string) bool { return b.pod.Annotations[p+"mutate"] == "skip" })
 }
 
-func asksBankVaults(b *builder) bool {
+func wantsBankVaults(b *builder) bool {
 	if b.skipped() {
 		return false
 	}
-	asks := b.annotatedForBank() && len(b.indirect()) > 0
+	wants := b.annotatedForBank() && len(b.indirect()) > 0
 	for _, c := range b.all() {
-		asks = b.holds(c, bankSyntaxes) || asks
+		wants = b.holds(c, bankSyntaxes) || wants
 		for _, v := range c.Env {
 			if begun := bankBegun.FindString(v.Value); begun != "" && !refers(v.Value, bankSyntaxes) {
 				b.warn("container %s: %s has %s in it and no } after it; it stays as it is", c.Name, v.Name, begun)
@@ -55,7 +55,7 @@ func asksBankVaults(b *builder) bool {
 		}
 	}
 	switch {
-	case !asks:
+	case !wants:
 		return false
 	case b.changedBy(bankVolumes):
 		b.warn("the webhook of bank-vaults has changed the pod already, so its references stay with it")

@@ -111,8 +111,8 @@ func (r RefusalError) Error() string { return strings.Join(r, "; ") }
 type Result struct {
 	// Pod is the pod as it is to be; the one that was given if nothing changes.
 	Pod *core.Pod
-	// Asked says whether the pod asks for anything, and Changed whether it was changed.
-	Asked, Changed bool
+	// Wants says whether the pod asks for secrets, and Changed whether it was changed.
+	Wants, Changed bool
 	// Warnings are for who makes the pod: what was asked for and has no effect.
 	Warnings []string
 }
@@ -130,14 +130,14 @@ func Pod(pod *core.Pod, namespace string, o Options) (Result, error) {
 	}
 	_, injected := pod.Annotations[Injected]
 	b := &builder{pod: pod.DeepCopy(), namespace: namespace, Options: o, again: injected, added: map[string]bool{}, annotations: map[string]string{}}
-	var asked []string
+	var requested []string
 	for _, d := range dialects {
-		if (d.name == native || slices.Contains(o.Dialects, d.name)) && d.asks(b) {
-			asked = append(asked, d.name)
+		if (d.name == native || slices.Contains(o.Dialects, d.name)) && d.wants(b) {
+			requested = append(requested, d.name)
 		}
 	}
-	b.doubt(asked)
-	if len(asked) == 0 {
+	b.lint(requested)
+	if len(requested) == 0 {
 		b.conclude()
 		if len(b.problems) > 0 {
 			return Result{Warnings: b.warnings}, RefusalError(b.problems)
@@ -145,13 +145,13 @@ func Pod(pod *core.Pod, namespace string, o Options) (Result, error) {
 		return Result{Pod: pod, Warnings: b.warnings}, nil
 	}
 	if _, static := pod.Annotations[mirror]; static {
-		return Result{Pod: pod, Asked: true, Warnings: []string{"a static pod cannot be changed; give its secrets to the node, or run it as a DaemonSet"}}, nil
+		return Result{Pod: pod, Wants: true, Warnings: []string{"a static pod cannot be changed; give its secrets to the node, or run it as a DaemonSet"}}, nil
 	}
 	if pod.Spec.OS != nil && pod.Spec.OS.Name == core.Windows {
 		return Result{}, RefusalError{"spec.os.name: pods of Windows cannot run Lanyard; remove " + prefix + "inject, or mount the class with the CSI driver"}
 	}
 	for _, d := range dialects {
-		if slices.Contains(asked, d.name) {
+		if slices.Contains(requested, d.name) {
 			d.inject(b)
 		}
 	}
@@ -160,12 +160,12 @@ func Pod(pod *core.Pod, namespace string, o Options) (Result, error) {
 	if len(b.problems) > 0 {
 		return Result{Warnings: b.warnings}, RefusalError(b.problems)
 	}
-	b.annotations[Injected] = strings.Join(asked, ",")
+	b.annotations[Injected] = strings.Join(requested, ",")
 	if b.pod.Annotations == nil {
 		b.pod.Annotations = map[string]string{}
 	}
 	maps.Copy(b.pod.Annotations, b.annotations)
-	return Result{Pod: b.pod, Asked: true, Changed: true, Warnings: b.warnings}, nil
+	return Result{Pod: b.pod, Wants: true, Changed: true, Warnings: b.warnings}, nil
 }
 
 // maxAnnotations are the bytes of annotations that API servers take, which count them after
@@ -187,13 +187,13 @@ const native = "lanyard"
 // pod asks in the dialect, and inject does what it asks for.
 var dialects = []struct {
 	name   string
-	asks   func(*builder) bool
+	wants  func(*builder) bool
 	inject func(*builder)
 }{
-	{native, asksNative, injectNative},
-	{VaultAgent, asksVaultAgent, injectVaultAgent},
-	{BankVaults, asksBankVaults, injectBankVaults},
-	{AKV, asksAKV, injectAKV},
+	{native, wantsNative, injectNative},
+	{VaultAgent, wantsVaultAgent, injectVaultAgent},
+	{BankVaults, wantsBankVaults, injectBankVaults},
+	{AKV, wantsAKV, injectAKV},
 }
 
 // annotation is the pod's.

@@ -75,7 +75,7 @@ const (
 // agentNames are the containers with agents of one for each pod.
 var agentNames = []string{agentName, vaultAgentName, vaultAgentInitName}
 
-func asksNative(b *builder) bool {
+func wantsNative(b *builder) bool {
 	text, ok := b.annotation(Inject)
 	switch {
 	case !ok, text == "", text == "false", text == "none":

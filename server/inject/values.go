@@ -64,7 +64,7 @@ const (
 
 // duration is a time as a text of Go or a number of seconds, within what an agent takes;
 // empty if there is none. report tells of a text that is no time.
-func (b *builder) duration(key, text string, most time.Duration, report reporter) string {
+func (b *builder) duration(key, text string, limit time.Duration, report reporter) string {
 	if text == "" {
 		return ""
 	}
@@ -76,7 +76,7 @@ func (b *builder) duration(key, text string, most time.Duration, report reporter
 		report("%s: must be a time such as 30s, not %s", key, shown(text))
 		return ""
 	}
-	if within := min(max(d, time.Second), most); within != d {
+	if within := min(max(d, time.Second), limit); within != d {
 		b.warn("%s: %s is taken for %s", key, shown(text), within)
 		return within.String()
 	}

@@ -33,9 +33,9 @@ func (b *builder) vault(name string) string { return b.pod.Annotations[vaultPref
 // https://github.com/hashicorp/go-secure-stdlib/blob/main/parseutil/parseutil.go (ParseBool)
 func (b *builder) vaultYes(name string) bool { return b.vault(name) != "" && b.yes(vaultPrefix+name) }
 
-// asksVaultAgent decides as vault-k8s does:
+// wantsVaultAgent decides as vault-k8s does:
 // https://github.com/hashicorp/vault-k8s/blob/e37a88132191ee9eb895b04cb12f8b0106f386c6/agent-inject/agent/agent.go (ShouldInject)
-func asksVaultAgent(b *builder) bool {
+func wantsVaultAgent(b *builder) bool {
 	if _, ok := b.annotation(vaultPrefix + vaultInject); !ok {
 		return false
 	}

@@ -47,7 +47,7 @@ func (s *Server) Facts() *status.Ring {
 	defer m.mu.Unlock()
 	for _, entry := range ring.Entries() {
 		one := status.Key{Name: message.Printable(entry.Name), Service: message.Printable(entry.Service()), Use: string(entry.State), State: status.KeyUnasked}
-		if state, asked := states[entry.Name]; asked {
+		if state, known := states[entry.Name]; known {
 			one.State, one.Since = status.KeyUp, state.Since
 			if state.Down {
 				one.State = status.KeyDown

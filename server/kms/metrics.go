@@ -70,14 +70,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		rpc:        rpc.NewMetrics(registry, program),
 	}
 	up := gauge("lanyard_kms_key_up", "1 if the key's service answered the last call with it, 0 if it was unavailable.", "key")
-	m.services = outage.New(up, m.tell)
+	m.services = outage.New(up, m.logChange)
 	registry.MustRegister(up, m.calls, m.seconds, m.keyCalls, m.keySeconds, m.retries, m.write, m.keys, m.healthy)
 	return m
 }
 
-// tell logs that the service of a key has changed. What is said of the key that is
+// logChange logs that the service of a key went down or came back. What is said of the key that is
 // named, current.go logs.
-func (m *Metrics) tell(c outage.Change) {
+func (m *Metrics) logChange(c outage.Change) {
 	m.mu.Lock()
 	writing := m.writing == c.Name
 	m.mu.Unlock()

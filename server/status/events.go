@@ -38,7 +38,7 @@ type events struct {
 	// making guards what the followers have been told: the rows, and the text that tells
 	// all of them, once somebody came. It is locked before mu.
 	making sync.Mutex
-	told   rows
+	sent   rows
 	all    []byte
 
 	mu        sync.Mutex
@@ -150,7 +150,7 @@ func (e *events) add(f *follower, head []byte) {
 	defer e.making.Unlock()
 	e.compare()
 	if e.all == nil {
-		e.all = eventOf(e.told, nil)
+		e.all = eventOf(e.sent, nil)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -222,7 +222,7 @@ func (e *events) run(stop <-chan struct{}) {
 			changed := e.compare()
 			e.making.Unlock()
 			if !changed && now.Sub(last) >= beat {
-				e.tell([]byte(":\n\n"))
+				e.broadcast([]byte(":\n\n"))
 				changed = true
 			}
 			if changed {
@@ -237,26 +237,26 @@ func (e *events) forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.followers) == 0 {
-		e.told, e.all = nil, nil
+		e.sent, e.all = nil, nil
 	}
 }
 
 // compare tells the followers what has changed since it was called last. The caller holds
 // making.
 func (e *events) compare() (changed bool) {
-	after := rowsAfter(e.collect(), e.told)
-	if after.sameAs(e.told) {
+	after := rowsAfter(e.collect(), e.sent)
+	if after.sameAs(e.sent) {
 		return false
 	}
-	if e.told != nil {
-		e.tell(eventOf(after, e.told))
+	if e.sent != nil {
+		e.broadcast(eventOf(after, e.sent))
 	}
-	e.told, e.all = after, nil
+	e.sent, e.all = after, nil
 	return true
 }
 
-// tell writes to all followers.
-func (e *events) tell(text []byte) {
+// broadcast writes to all followers.
+func (e *events) broadcast(text []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for f := range e.followers {

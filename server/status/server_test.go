@@ -391,7 +391,7 @@ func TestWhoDoesNotReadIsGivenUpAndKeepsNobodyWaiting(t *testing.T) {
 	slow := &stuck{closed: make(chan struct{})}
 	e.add(&follower{conn: slow}, []byte("head"))
 	for range maxWaiting {
-		e.tell([]byte("data: {}\n\n"))
+		e.broadcast([]byte("data: {}\n\n"))
 	}
 	<-slow.closed
 	waitFor(t, func() bool { e.mu.Lock(); defer e.mu.Unlock(); return len(e.followers) == 0 && e.stop == nil })
@@ -485,10 +485,10 @@ func TestWhatWasToldIsForgottenWithTheLastWhoFollows(t *testing.T) {
 	}
 	// A connection that is gone is found when it is written to.
 	waitFor(t, func() bool {
-		s.events.tell([]byte(":\n\n"))
+		s.events.broadcast([]byte(":\n\n"))
 		s.events.making.Lock()
 		defer s.events.making.Unlock()
-		return s.events.told == nil && s.events.all == nil
+		return s.events.sent == nil && s.events.all == nil
 	})
 }
 

@@ -46,12 +46,13 @@ func (r *Reconciler) bring(ctx context.Context, want *Want, s *state) *Outcome {
 	return outcome
 }
 
-// doubts is how often in a row a request may lack the right before that is believed.
-const doubts = 3
+// denialsBelieved is how many refusals in a row, for want of a right, are believed; fewer may
+// come from roles that are being changed.
+const denialsBelieved = 3
 
 // refused is the Problem of a Secret that was not written or removed.
 func (o *Outcome) refused(secret string, err error, s *state) *Problem {
-	if unanswered(err) || withoutRight(err) && s.failed < doubts {
+	if unanswered(err) || withoutRight(err) && s.failed < denialsBelieved {
 		o.unanswered = err
 	}
 	return problemOf(secret, err)
@@ -102,7 +103,7 @@ func (r *Reconciler) write(ctx context.Context, want *Want, s *state, outcome *O
 	var delivery engine.Delivery
 	defer delivery.Done()
 	volume, err := r.settings.Engine.Mount(ctx, engine.Request{
-		Dialect: want.Provider, Class: want.class(), Parameters: want.Parameters, Repeated: true, NotBefore: s.asked, Delivery: &delivery,
+		Dialect: want.Provider, Class: want.class(), Parameters: want.Parameters, Repeated: true, NotBefore: s.refreshChanged, Delivery: &delivery,
 		Identity: identity.Identity{Namespace: want.Namespace, ServiceAccount: want.ServiceAccount, ServiceAccountUID: account, PodUID: string(want.Owner.UID)},
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ func (r *Reconciler) facts() []status.Synced {
 	for key, s := range r.states {
 		one := status.Synced{
 			Kind: r.input.Kind(), Namespace: message.Printable(key.Namespace), Name: message.Printable(key.Name),
-			State: status.SyncedWaiting, Since: s.since, Worked: s.success, Secrets: s.told,
+			State: status.SyncedWaiting, Since: s.since, Worked: s.success, Secrets: s.published,
 		}
 		switch {
 		case s.problem != nil:

@@ -62,18 +62,18 @@ type state struct {
 	secrets map[string]*written
 	// refresh is Want.Refresh as it was last, and asked when it changed: no older value is
 	// good enough. Zero if it never did.
-	refresh string
-	asked   time.Time
-	problem *Problem
-	failing bool
-	since   time.Time // that it is failing or not; zero if it was not tried
-	success time.Time // of the last attempt that left all as it should be
-	failed  int       // attempts in a row
+	refresh        string
+	refreshChanged time.Time
+	problem        *Problem
+	failing        bool
+	since          time.Time // that it is failing or not; zero if it was not tried
+	success        time.Time // of the last attempt that left all as it should be
+	failed         int       // attempts in a row
 	// unserved is why the API server did not serve the last attempt, and unservedSince when
 	// the first of those in a row was; empty if it did.
 	unserved      string
 	unservedSince time.Time
-	told          []status.SyncedSecret // for Facts; never changed
+	published     []status.SyncedSecret // for Facts; never changed
 }
 
 // written is what is remembered of a Secret.
@@ -126,9 +126,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if ctx.Err() != nil {
 		return reconcile.Result{}, nil // the controller stops; nothing is known of the object
 	}
-	r.tellSecrets(ctx, want, outcome)
+	r.reportSecrets(ctx, want, outcome)
 	if outcome.unanswered == nil {
-		r.tellState(ctx, want, s, outcome)
+		r.reportState(ctx, want, s, outcome)
 		err = r.input.Report(ctx, want, outcome)
 	}
 	switch err = cmp.Or(outcome.unanswered, err); {
@@ -187,14 +187,14 @@ func (r *Reconciler) state(key types.NamespacedName, want *Want) *state {
 		for name, known := range want.Known {
 			s.secrets[name] = &written{digest: known.Digest, refresh: known.Refresh}
 			if known.Refresh != want.Refresh {
-				s.asked = r.shared.Now()
+				s.refreshChanged = r.shared.Now()
 			}
 		}
-		s.told = secretsOf(s)
+		s.published = secretsOf(s)
 		r.states[key] = s
 	}
 	if s.refresh != want.Refresh {
-		s.refresh, s.asked = want.Refresh, r.shared.Now()
+		s.refresh, s.refreshChanged = want.Refresh, r.shared.Now()
 	}
 	return s
 }

@@ -154,9 +154,9 @@ func (l *Lab) vaultEngines(ctx context.Context) error {
 
 // DatabaseRole makes a role of the database engine, whose credentials any
 // workload may have at database/creds/NAME.
-func (l *Lab) DatabaseRole(ctx context.Context, name string, ttl, most time.Duration) error {
+func (l *Lab) DatabaseRole(ctx context.Context, name string, ttl, maxTTL time.Duration) error {
 	return l.Vault.Call(ctx, http.MethodPost, "database/roles/"+name, map[string]any{
-		"db_name": "postgres", "default_ttl": ttl.String(), "max_ttl": most.String(),
+		"db_name": "postgres", "default_ttl": ttl.String(), "max_ttl": maxTTL.String(),
 		"creation_statements": `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';`,
 	}, nil)
 }

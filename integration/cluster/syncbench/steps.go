@@ -171,7 +171,7 @@ func (w *world) change(ctx context.Context, r *syncresult.Result) error {
 
 // watch tells of each Secret, and then of each that changes, until it is enough or the
 // API server ends the watch.
-func (w *world) watch(ctx context.Context, tell func(*corev1.Secret) (enough bool)) error {
+func (w *world) watch(ctx context.Context, each func(*corev1.Secret) (enough bool)) error {
 	watched, err := w.kube.CoreV1().Secrets(namespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (w *world) watch(ctx context.Context, tell func(*corev1.Secret) (enough boo
 	for {
 		select {
 		case event, open := <-watched.ResultChan():
-			if secret, ok := event.Object.(*corev1.Secret); !open || ok && tell(secret) {
+			if secret, ok := event.Object.(*corev1.Secret); !open || ok && each(secret) {
 				return nil
 			}
 		case <-ctx.Done():

@@ -36,7 +36,7 @@ func TestANamespaceThatHangs(t *testing.T) {
 		hostile.class(name, strings.NewReplacer("secretName: db", "secretName: "+name, "retries: 0", "retries: 5, timeout: "+fmt.Sprint(60_000-i)+"ms").Replace(through), "$address", hangs.Address)
 	}
 	n.eventually("its workers are all taken", func() error {
-		if asked := hangs.MostInFlight(); asked < 10 {
+		if asked := hangs.MaxInFlight(); asked < 10 {
 			return fmt.Errorf("%d reads are in flight", asked)
 		}
 		return nil

@@ -13,10 +13,10 @@ import (
 
 // Names is a name server of the whole process.
 type Names struct {
-	mu    sync.Mutex
-	addrs map[string][]netip.Addr
-	turns map[string]int
-	asked map[string]bool
+	mu        sync.Mutex
+	addrs     map[string][]netip.Addr
+	turns     map[string]int
+	requested map[string]bool
 }
 
 // StartNames lets the process ask a name server that knows the addresses of names, and
@@ -24,7 +24,7 @@ type Names struct {
 // with several addresses has one at a time, each in its turn.
 func StartNames(t testing.TB, addrs map[string][]string) *Names {
 	t.Helper()
-	n := &Names{addrs: map[string][]netip.Addr{}, turns: map[string]int{}, asked: map[string]bool{}}
+	n := &Names{addrs: map[string][]netip.Addr{}, turns: map[string]int{}, requested: map[string]bool{}}
 	for name, texts := range addrs {
 		for _, text := range texts {
 			n.addrs[name] = append(n.addrs[name], netip.MustParseAddr(text))
@@ -48,11 +48,11 @@ func StartNames(t testing.TB, addrs map[string][]string) *Names {
 	return n
 }
 
-// Asked is true of a name that was resolved.
-func (n *Names) Asked(name string) bool {
+// Requested is true of a name that was resolved.
+func (n *Names) Requested(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.asked[name]
+	return n.requested[name]
 }
 
 func (n *Names) serve(conn net.PacketConn) {
@@ -85,7 +85,7 @@ func (n *Names) answer(question dnsmessage.Question) dnsmessage.Message {
 		message.RCode = dnsmessage.RCodeNameError
 		return message
 	}
-	n.asked[name] = true
+	n.requested[name] = true
 	addr := addrs[n.turns[name]%len(addrs)]
 	header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: dnsmessage.ClassINET}
 	switch {
@@ -104,5 +104,5 @@ func (n *Names) answer(question dnsmessage.Question) dnsmessage.Message {
 func (n *Names) Forget(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.asked, name)
+	delete(n.requested, name)
 }

@@ -27,8 +27,8 @@ type Proxy struct {
 	// Authorization, if set, is the header that each request must have.
 	Authorization string
 
-	mu    sync.Mutex
-	asked []string
+	mu        sync.Mutex
+	requested []string
 }
 
 // Start runs a proxy in plain text until the test ends.
@@ -56,11 +56,11 @@ func StartTLS(t testing.TB) *Proxy {
 	return p
 }
 
-// Asked are the hosts and ports that connections were asked for, without repetitions.
-func (p *Proxy) Asked() []string {
+// Requested are the hosts and ports that connections were requested to, without repetitions.
+func (p *Proxy) Requested() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Compact(slices.Sorted(slices.Values(p.asked)))
+	return slices.Compact(slices.Sorted(slices.Values(p.requested)))
 }
 
 func (p *Proxy) serve(w http.ResponseWriter, req *http.Request) {
@@ -74,7 +74,7 @@ func (p *Proxy) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	p.mu.Lock()
-	p.asked = append(p.asked, req.Host)
+	p.requested = append(p.requested, req.Host)
 	p.mu.Unlock()
 	target := req.Host
 	if p.Route != nil {

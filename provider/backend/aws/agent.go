@@ -21,10 +21,10 @@ import (
 	"github.com/lanyardhq/lanyard/provider/secret"
 )
 
-// askAgents asks the agent of EKS Pod Identity at each of its addresses until
+// agentCredentials queries the agent of EKS Pod Identity at each of its addresses until
 // one answers.
 // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-func (a *Access) askAgents(ctx context.Context, token secret.Bytes) (got awssdk.Credentials, failed *CallError) {
+func (a *Access) agentCredentials(ctx context.Context, token secret.Bytes) (got awssdk.Credentials, failed *CallError) {
 	agents := a.settings.Auth.agents()
 	for n, address := range agents {
 		provider := endpointcreds.New(address, func(o *endpointcreds.Options) {

@@ -84,9 +84,9 @@ func (a *Access) exchange(ctx context.Context, as identity.Identity, role string
 	}
 	var got awssdk.Credentials
 	if auth.Method == methodPodIdentity {
-		got, failed = a.askAgents(ctx, token.JWT)
+		got, failed = a.agentCredentials(ctx, token.JWT)
 	} else {
-		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+		got, failed = a.callSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
 			return assumeWithToken(ctx, client, role, called.name, auth.audience(), token.JWT)
 		})
 	}
@@ -95,7 +95,7 @@ func (a *Access) exchange(ctx context.Context, as identity.Identity, role string
 			break
 		}
 		before := got
-		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+		got, failed = a.callSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
 			return assumeNext(ctx, client, next, auth.ExternalID, called, before)
 		})
 	}
@@ -118,11 +118,11 @@ func (a *Access) stsOptions(region string) sts.Options {
 	return options
 }
 
-// askSTS asks the STS of each region in turn until one answers, and then all of
+// callSTS calls the STS of each region in turn until one answers, and then all of
 // them again a bounded number of times: what it answers is the same in all of a
 // partition, so that one that keeps silent is not waited for, and is asked last
 // for a while.
-func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
+func (a *Access) callSTS(ctx context.Context, regions []string, call func(context.Context, *sts.Client) (*types.Credentials, *CallError)) (awssdk.Credentials, *CallError) {
 	var got *types.Credentials
 	order := a.sts.order(regions, a.platform.now())
 	failed := a.attempt(ctx, a.settings.Retries, 1, func(ctx context.Context) (failed *CallError) {
@@ -130,7 +130,7 @@ func (a *Access) askSTS(ctx context.Context, regions []string, ask func(context.
 			client := sts.New(a.stsOptions(regions[i]))
 			share, cancel := shareOf(ctx, len(order)-n)
 			failed = a.attempt(share, 0, len(order), func(ctx context.Context) (failed *CallError) {
-				got, failed = ask(ctx, client)
+				got, failed = call(ctx, client)
 				failed.from(speaker(a.settings.Networks.STS, a.settings.Auth.STSEndpoint, regions[i]))
 				return failed
 			})
@@ -173,9 +173,9 @@ func ofRole(got *types.Credentials, user *types.AssumedRoleUser, role, session s
 	if user == nil {
 		user = &types.AssumedRoleUser{}
 	}
-	is, asked := strings.Split(awssdk.ToString(user.Arn), ":"), strings.Split(role, ":")
+	is, requested := strings.Split(awssdk.ToString(user.Arn), ":"), strings.Split(role, ":")
 	name := role[strings.LastIndex(role, "/")+1:]
-	if len(is) != 6 || len(asked) != 6 || is[4] != asked[4] || is[5] != "assumed-role/"+name+"/"+session {
+	if len(is) != 6 || len(requested) != 6 || is[4] != requested[4] || is[5] != "assumed-role/"+name+"/"+session {
 		return nil, failf(fault.ErrUnavailable, "STS answered with the credentials of another role than %s; look at what stands between the node and AWS", message.Excerpt(role))
 	}
 	return got, nil

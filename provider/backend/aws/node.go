@@ -138,27 +138,27 @@ func (a *Access) nodeCredentials(ctx context.Context, regions []string) (*grant,
 func (a *Access) nodeExchange(ctx context.Context, regions []string) (got awssdk.Credentials, failed *CallError) {
 	switch a.node.Method {
 	case methodPerson:
-		got, failed = a.askPerson(ctx)
+		got, failed = a.personCredentials(ctx)
 	case methodInstanceRole:
-		got, failed = a.askMetadata(ctx)
+		got, failed = a.metadataCredentials(ctx)
 	default:
-		got, failed = a.askWithFile(ctx, regions)
+		got, failed = a.fileCredentials(ctx, regions)
 	}
 	for _, next := range a.node.Chain {
 		if failed != nil {
 			break
 		}
 		before := got
-		got, failed = a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+		got, failed = a.callSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
 			return assumeNext(ctx, client, next, a.node.ExternalID, session{name: nodeSession}, before)
 		})
 	}
 	return got, failed
 }
 
-// askPerson takes what the person's own tools would use. It is for the SDK to
+// personCredentials takes what the person's own tools would use. It is for the SDK to
 // repeat what may pass, and its words are kept for their remedies.
-func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError) {
+func (a *Access) personCredentials(ctx context.Context) (awssdk.Credentials, *CallError) {
 	found, err := a.platform.person.Retrieve(ctx)
 	if err != nil {
 		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "no credentials of AWS were found for who runs this command: %s; log in as for the aws command, or set AWS_PROFILE", message.Excerpt(err.Error()))
@@ -173,14 +173,14 @@ func (a *Access) askPerson(ctx context.Context) (awssdk.Credentials, *CallError)
 // again.
 const personTime = time.Hour
 
-// askWithFile exchanges the token of the file.
-func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {
+// fileCredentials exchanges the token of the file.
+func (a *Access) fileCredentials(ctx context.Context, regions []string) (awssdk.Credentials, *CallError) {
 	content, err := nodefile.Read(a.node.TokenFile, maxTokenBytes)
 	if err != nil {
 		return awssdk.Credentials{}, failf(fault.ErrUnauthenticated, "node.tokenFile: %v", err)
 	}
 	token := secret.NewString(strings.TrimSpace(string(content)))
-	got, failed := a.askSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
+	got, failed := a.callSTS(ctx, regions, func(ctx context.Context, client *sts.Client) (*types.Credentials, *CallError) {
 		return assumeWithToken(ctx, client, a.node.Role, nodeSession, stsAudience, token)
 	})
 	if failed != nil && failed.Code == "ExpiredTokenException" {
@@ -189,9 +189,9 @@ func (a *Access) askWithFile(ctx context.Context, regions []string) (awssdk.Cred
 	return got, failed
 }
 
-// askMetadata asks the instance metadata service, version 2.
+// metadataCredentials queries the instance metadata service, version 2.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
-func (a *Access) askMetadata(ctx context.Context) (got awssdk.Credentials, failed *CallError) {
+func (a *Access) metadataCredentials(ctx context.Context) (got awssdk.Credentials, failed *CallError) {
 	client := imds.New(imds.Options{
 		HTTPClient: a.nodeHTTP, Retryer: awssdk.NopRetryer{}, Endpoint: a.node.MetadataEndpoint,
 		ClientEnableState: imds.ClientEnabled, EnableFallback: awssdk.FalseTernary,

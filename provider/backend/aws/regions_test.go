@@ -41,7 +41,7 @@ func TestARegionThatWasUnavailableIsAskedLastForAWhile(t *testing.T) {
 	}
 	h.answered("a")
 	if h.doubtful("a") {
-		t.Error("a is doubted though it answered")
+		t.Error("a is suspect though it answered")
 	}
 }
 

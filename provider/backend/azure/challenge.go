@@ -61,27 +61,27 @@ func (v *Vault) accepted(ctx context.Context, tenant string) (challenge, error) 
 		return known, nil
 	}
 	grant, err := v.challenges.Get(ctx, credential.Key{Issuer: v.config.Address}, func(ctx context.Context) (challenge, time.Time, error) {
-		asked, err := v.askChallenge(ctx)
-		return asked, v.now().Add(challengeLife), err
+		got, err := v.fetchChallenge(ctx)
+		return got, v.now().Add(challengeLife), err
 	})
 	if err != nil {
 		return challenge{}, err
 	}
-	asked := grant.Credential
+	got := grant.Credential
 	if known.tenant != "" {
-		asked.tenant = known.tenant
+		got.tenant = known.tenant
 	}
 	if known.resource != "" {
-		asked.resource = known.resource
-	} else if !strings.HasSuffix(hostOf(v.config.Address), "."+hostOf(asked.resource)) {
-		return challenge{}, fault.Failf(fault.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", v.host, message.Excerpt(asked.resource))
+		got.resource = known.resource
+	} else if !strings.HasSuffix(hostOf(v.config.Address), "."+hostOf(got.resource)) {
+		return challenge{}, fault.Failf(fault.ErrInvalid, "%s wants a token for %s, which is not a domain above its own; if that is right, say so in resource", v.host, message.Excerpt(got.resource))
 	}
-	return asked, nil
+	return got, nil
 }
 
-// askChallenge makes a call without a token, which the vault refuses with its
+// fetchChallenge makes a call without a token, which the vault refuses with its
 // challenge.
-func (v *Vault) askChallenge(ctx context.Context) (challenge, error) {
+func (v *Vault) fetchChallenge(ctx context.Context) (challenge, error) {
 	var found challenge
 	err := v.backoff.Do(ctx, v.host, func(ctx context.Context) remote.Outcome {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.config.Address+"/keys?api-version=7.4", http.NoBody)

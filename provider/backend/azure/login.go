@@ -47,18 +47,20 @@ func (v *Vault) token(ctx context.Context, as identity.Identity) (*credential.Gr
 	switch {
 	case auth.person:
 		key = credential.Key{Issuer: methodPerson, Method: methodPerson, Role: want.tenant + " " + want.resource}
-		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askPerson(ctx, want) }
+		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.personToken(ctx, want) }
 	case auth.UsesNode():
 		key = credential.Key{Issuer: auth.MetadataEndpoint, Method: methodManagedIdentity, Role: auth.IdentityID + " " + want.resource}
-		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) { return v.askMetadata(ctx, want.resource) }
+		exchange = func(ctx context.Context) (secret.Bytes, time.Time, error) {
+			return v.managedIdentityToken(ctx, want.resource)
+		}
 	}
 	grant, err := v.logins.tokens.Get(ctx, key, exchange)
 	return grant, key, v.who(s.clientID), err
 }
 
-// askPerson gets a token with what the person's own tools would use. The words
+// personToken gets a token with what the person's own tools would use. The words
 // of the library are kept for their remedies.
-func (v *Vault) askPerson(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
+func (v *Vault) personToken(ctx context.Context, want challenge) (secret.Bytes, time.Time, error) {
 	got, err := v.pool.person.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{want.resource + "/.default"}, TenantID: want.tenant})
 	if err != nil {
 		return secret.Bytes{}, time.Time{}, fault.Failf(fault.ErrUnauthenticated, "no identity of Azure was found for who runs this command; log in with az login: %s", message.Excerpt(err.Error()))

@@ -24,11 +24,11 @@ type metadataToken struct {
 	oauthError
 }
 
-// askMetadata gets a token of the node's managed identity from its machine's
+// managedIdentityToken gets a token of the node's managed identity from its machine's
 // Instance Metadata Service. azidentity would take the source from the
 // environment, and keep tokens for the whole process by its own rules.
 // https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#get-a-token-using-http
-func (v *Vault) askMetadata(ctx context.Context, resource string) (secret.Bytes, time.Time, error) {
+func (v *Vault) managedIdentityToken(ctx context.Context, resource string) (secret.Bytes, time.Time, error) {
 	query := url.Values{"api-version": {"2018-02-01"}, "resource": {resource}}
 	if id := v.config.Auth.IdentityID; id != "" {
 		query.Set("client_id", id)

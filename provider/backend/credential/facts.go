@@ -34,9 +34,9 @@ func NewFacts(now func() time.Time) *Facts {
 }
 
 // Get returns the fact of a key, which is asked for again after about its life.
-func (f *Facts) Get(ctx context.Context, key Key, life time.Duration, ask func(context.Context) (string, error)) (string, error) {
+func (f *Facts) Get(ctx context.Context, key Key, life time.Duration, fetch func(context.Context) (string, error)) (string, error) {
 	fact, err := f.known.Get(ctx, key, func(ctx context.Context) (string, time.Time, error) {
-		text, err := ask(ctx)
+		text, err := fetch(ctx)
 		return text, f.known.now().Add(life), err
 	})
 	if err != nil {

@@ -87,14 +87,14 @@ func timeOver(ctx context.Context, peer string, last error) error {
 
 // pause waits before retry n, counted from zero, and is false if there is no time
 // for it or the server asks for a longer pause than longest.
-func (b Backoff) pause(ctx context.Context, n int, asked, longest time.Duration) bool {
+func (b Backoff) pause(ctx context.Context, n int, requested, longest time.Duration) bool {
 	// The jitter of half the mean in both directions stays within Max.
 	mean := b.Max * 2 / 3
 	if n < 30 {
 		mean = min(b.First<<n, mean)
 	}
-	delay := max(asked, mean/2+rand.N(mean+1))
-	if deadline, ok := ctx.Deadline(); asked > longest || ok && time.Until(deadline) <= delay {
+	delay := max(requested, mean/2+rand.N(mean+1))
+	if deadline, ok := ctx.Deadline(); requested > longest || ok && time.Until(deadline) <= delay {
 		return false
 	}
 	timer := time.NewTimer(delay)

@@ -97,7 +97,7 @@ func (c *Calls) Acquire(ctx context.Context, address string) (release func(), er
 	s.users++
 	c.mu.Unlock()
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
-		allowed.asked.Store(&asked{c, address})
+		allowed.requested.Store(&slotRequest{c, address})
 	}
 
 	leave := func() {
@@ -173,13 +173,13 @@ type timeoutKey struct{}
 
 // allowance is how long each call may take, and why one was not made.
 type allowance struct {
-	timeout time.Duration
-	notMade atomic.Pointer[error]
-	asked   atomic.Pointer[asked] // for the last call
+	timeout   time.Duration
+	notMade   atomic.Pointer[error]
+	requested atomic.Pointer[slotRequest] // for the last call
 }
 
-// asked is who was asked for a slot, and where.
-type asked struct {
+// slotRequest is whose slot was requested, and for which address.
+type slotRequest struct {
 	calls   *Calls
 	address string
 }
@@ -188,7 +188,7 @@ type asked struct {
 // WithTimeout's, become fewer if it was throttled, else more.
 func adapt(ctx context.Context, throttled bool) {
 	if allowed, ok := ctx.Value(timeoutKey{}).(*allowance); ok {
-		if last := allowed.asked.Load(); last != nil {
+		if last := allowed.requested.Load(); last != nil {
 			last.calls.ended(last.address, throttled)
 		}
 	}

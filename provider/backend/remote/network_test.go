@@ -96,7 +96,7 @@ func TestAnAddressOfAClassIsJudgedWhenItIsConnectedTo(t *testing.T) {
 	byName := over(t, Network{Rule: NewDialRule([]string{"mapped.example.com"})})
 	names.Forget("metadata.example.com")
 	wantRefused(t, "a name that is not listed", getOver(t, byName, "http://metadata.example.com"), "metadata.example.com:80: the operator lets classes choose mapped.example.com here")
-	if names.Asked("metadata.example.com") {
+	if names.Requested("metadata.example.com") {
 		t.Error("a name that nothing could allow was resolved")
 	}
 }
@@ -185,7 +185,7 @@ func TestTheRuleHoldsBehindAProxyToo(t *testing.T) {
 		}
 	}
 	want := []string{"169.254.169.254:80", "inside.example.com:80", "known-to-the-proxy.example.com:80", "public.example.com:80"}
-	if asked := via.Asked(); !slices.Equal(asked, want) {
+	if asked := via.Requested(); !slices.Equal(asked, want) {
 		t.Errorf("the proxy was asked for %q, want %q", asked, want)
 	}
 }
@@ -252,7 +252,7 @@ func TestGRPCKeepsToTheRuleAndTheProxy(t *testing.T) {
 	if err := call(Network{Proxy: proxy.Settings{URL: via.URL}}); !answered(err) {
 		t.Errorf("through a proxy: %v", err)
 	}
-	if asked := via.Asked(); !slices.Equal(asked, []string{"double.example.com:" + port}) {
+	if asked := via.Requested(); !slices.Equal(asked, []string{"double.example.com:" + port}) {
 		t.Errorf("the proxy was asked for %q", asked)
 	}
 }

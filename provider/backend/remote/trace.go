@@ -27,9 +27,9 @@ func traceCall(req *http.Request, observed string) (*http.Request, func(status i
 	s.Text("server.address", req.URL.Hostname())
 	s.Number("server.port", portOf(req.URL))
 	s.Number("lanyard.attempt", attempt)
-	told := req.Clone(ctx)
-	s.Tell(ctx, told.Header)
-	return told, func(status int) {
+	traced := req.Clone(ctx)
+	s.Inject(ctx, traced.Header)
+	return traced, func(status int) {
 		if status > 0 {
 			s.Number("http.response.status_code", status)
 		}

@@ -41,17 +41,17 @@ type entry struct {
 
 func (p *parser) objects() []spec.Object {
 	var objects []spec.Object
-	asked := map[[2]dialect.Text]*asking{}
+	requests := map[[2]dialect.Text]*firstEntry{}
 	for i, e := range dialect.Entries(&p.Reader, p.parameters, parameterObjects, func(e entry) string { return string(e.Name) }) {
-		objects = append(objects, p.object(i, e, asked))
+		objects = append(objects, p.object(i, e, requests))
 	}
 	objects = p.LastCounts(parameterObjects, fieldName, objects)
 	shareWholeAnswers(objects)
 	return objects
 }
 
-// asking is the first entry of a path and a method.
-type asking struct {
+// firstEntry is the first entry of a path and a method.
+type firstEntry struct {
 	entry int // counted from one
 	args  map[string]any
 }
@@ -60,11 +60,11 @@ type asking struct {
 // of a path and a method as they are written, with the arguments of the first entry, and
 // the others get its answer.
 // https://github.com/hashicorp/vault-csi-provider/blob/main/internal/provider/provider.go
-func (p *parser) args(i int, e entry, asked map[[2]dialect.Text]*asking, idle func(field, why string)) map[string]any {
+func (p *parser) args(i int, e entry, requests map[[2]dialect.Text]*firstEntry, idle func(field, why string)) map[string]any {
 	request := [2]dialect.Text{e.Path, e.Method}
-	first := asked[request]
+	first := requests[request]
 	if first == nil {
-		asked[request] = &asking{entry: i + 1, args: e.Args}
+		requests[request] = &firstEntry{entry: i + 1, args: e.Args}
 		return e.Args
 	}
 	if len(e.Args) > 0 && !reflect.DeepEqual(e.Args, first.args) {
@@ -74,7 +74,7 @@ func (p *parser) args(i int, e entry, asked map[[2]dialect.Text]*asking, idle fu
 }
 
 // object converts an entry.
-func (p *parser) object(i int, e entry, asked map[[2]dialect.Text]*asking) spec.Object {
+func (p *parser) object(i int, e entry, requests map[[2]dialect.Text]*firstEntry) spec.Object {
 	o := spec.Object{Path: string(e.Name), Store: p.product.Name, Entry: i + 1, Options: map[string]any{}}
 	wrong := func(field, format string, args ...any) {
 		p.WrongIn(parameterObjects, i, string(e.Name), field, format, args...)
@@ -93,7 +93,7 @@ func (p *parser) object(i int, e entry, asked map[[2]dialect.Text]*asking) spec.
 	}
 	switch {
 	case writes:
-		if args := p.args(i, e, asked, idle); len(args) > 0 {
+		if args := p.args(i, e, requests, idle); len(args) > 0 {
 			o.Options["body"] = args
 		}
 	case len(e.Args) > 0:
@@ -205,9 +205,9 @@ const insideAnswer = "data.[[@][?length(keys(@)) == `2` && metadata.version >= `
 
 // request identifies the request that an object needs.
 func request(o spec.Object) string {
-	asked, err := json.Marshal([]any{o.Key, o.Version, o.Options["method"], o.Options["query"], o.Options["body"]})
+	key, err := json.Marshal([]any{o.Key, o.Version, o.Options["method"], o.Options["query"], o.Options["body"]})
 	if err != nil {
 		return o.Key // arguments that are no JSON are refused by the store
 	}
-	return string(asked)
+	return string(key)
 }

@@ -128,7 +128,7 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	asked := now()
+	sent := now()
 	resp, err := a.client.Do(req)
 	if err != nil {
 		return identity.Token{}, fmt.Errorf("the API server does not answer a token request for %s: %w", id, cause(err))
@@ -153,7 +153,7 @@ func (a *api) token(ctx context.Context, id identity.Identity, audience string, 
 	// The API server may have changed the lifetime.
 	expires := issued.Status.ExpirationTimestamp.Time
 	if issued.Spec.ExpirationSeconds != nil {
-		expires = asked.Add(time.Duration(*issued.Spec.ExpirationSeconds) * time.Second)
+		expires = sent.Add(time.Duration(*issued.Spec.ExpirationSeconds) * time.Second)
 	}
 	return identity.Token{JWT: secret.NewString(issued.Status.Token), Expires: expires}, nil
 }

@@ -93,15 +93,15 @@ func (r *Reviews) Allowed(ctx context.Context, from string, token secret.Bytes) 
 	if !identity.HasAudience(token.Reveal(), r.audience) {
 		return r.unknown()
 	}
-	one, ask, err := r.find(from, sha256.Sum256(token.Reveal()))
+	one, start, err := r.find(from, sha256.Sum256(token.Reveal()))
 	if err != nil {
 		return err
 	}
-	if ask {
+	if start {
 		r.tokens.calls.Go(func() {
-			asking, cancel := context.WithTimeout(r.tokens.ctx, requestTimeout)
+			reviewCtx, cancel := context.WithTimeout(r.tokens.ctx, requestTimeout)
 			defer cancel()
-			one.err = r.ask(asking, token)
+			one.err = r.review(reviewCtx, token)
 			one.until = r.tokens.now().Add(reviewKept)
 			if errors.Is(one.err, fault.ErrUnavailable) {
 				one.until = r.tokens.now().Add(unansweredKept)
@@ -122,8 +122,8 @@ func (r *Reviews) unknown() error {
 	return fault.Failf(fault.ErrUnauthenticated, "the API server does not accept the token for the audience %s", r.audience)
 }
 
-// find is the review of a token from an address, and whether the caller has to ask.
-func (r *Reviews) find(from string, of [sha256.Size]byte) (one *review, ask bool, err error) {
+// find is the review of a token from an address, and whether the caller has to start it.
+func (r *Reviews) find(from string, of [sha256.Size]byte) (one *review, start bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.tokens.now()
@@ -192,8 +192,8 @@ type accessReview struct {
 	} `json:"status,omitzero"`
 }
 
-// ask asks the API server who the holder of the token is, and whether it may.
-func (r *Reviews) ask(ctx context.Context, token secret.Bytes) error {
+// review asks the API server who the holder of the token is, and whether it may.
+func (r *Reviews) review(ctx context.Context, token secret.Bytes) error {
 	who := tokenReview{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"}
 	who.Spec.Token, who.Spec.Audiences = string(token.Reveal()), []string{r.audience}
 	if err := r.post(ctx, "tokenreviews", &who, "apis", "authentication.k8s.io", "v1"); err != nil {

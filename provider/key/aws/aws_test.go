@@ -180,7 +180,7 @@ func TestKMSMeetsTheContract(t *testing.T) {
 				same := settings(arn, map[string]any{"region": ireland})
 				return &keytest.Fixture{
 					Type: f.typ, Settings: settings(arn, nil), Other: settings(f.kms.Create(t, elsewhere, false), nil), SameKey: &same,
-					Identity: as, OtherCallers: others, TellsVersion: true,
+					Identity: as, OtherCallers: others, DetectsVersion: true,
 					Rotate: func(t *testing.T) { f.kms.Rotate(t, f.key) },
 					Fail:   func(*testing.T) { f.Add(awstest.Fault{Drop: true}) },
 					Answers: &keytest.Answers{

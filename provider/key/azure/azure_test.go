@@ -176,7 +176,7 @@ func TestKeyVaultMeetsTheContract(t *testing.T) {
 				maps.Copy(broken.Fields, map[string]any{"key": "kms/1", "algorithm": "RSA1_5", "timeout": "0s"})
 				return &keytest.Fixture{
 					Type: azure.NewType(azure.Options{}), Settings: settings(of), Other: other, SameKey: &same,
-					Identity: as, OtherCallers: others, TellsVersion: true,
+					Identity: as, OtherCallers: others, DetectsVersion: true,
 					Rotate: func(t *testing.T) { rotate(t, "kms") },
 					Fail:   func(*testing.T) { f.azure.Add(azuretest.Fault{Drop: true}) },
 					Answers: &keytest.Answers{

@@ -37,8 +37,8 @@ type Fixture struct {
 	// Eventual is true if encryptions may use the previous version for a while after a
 	// rotation, whatever Current says.
 	Eventual bool
-	// TellsVersion is true if Decrypt detects a ciphertext with a wrong version.
-	TellsVersion bool
+	// DetectsVersion is true if Decrypt detects a ciphertext with a wrong version.
+	DetectsVersion bool
 	// Fail makes the service unreachable until the test ends.
 	Fail func(t *testing.T)
 	// FailKinds are the kinds of error after Fail; nil means unavailable.

@@ -43,7 +43,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 	if err != nil || got.RevealString() != plaintext {
 		t.Errorf("Decrypt: %v", err)
 	}
-	if asked := via.Asked(); len(asked) == 0 || slices.ContainsFunc(asked, func(address string) bool { return strings.HasPrefix(address, double) }) {
-		t.Errorf("the proxy was asked for %q", asked)
+	if requested := via.Requested(); len(requested) == 0 || slices.ContainsFunc(requested, func(address string) bool { return strings.HasPrefix(address, double) }) {
+		t.Errorf("the proxy was asked for %q", requested)
 	}
 }

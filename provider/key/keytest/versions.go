@@ -131,7 +131,7 @@ func wrongVersion(t *testing.T, s *subject) {
 		plain, err := s.Decrypt(t.Context(), s.Identity, key.Ciphertext{Data: old.Data, Version: wrong}, scope)
 		if err != nil {
 			s.wantKind(t, what, err, unauthentic...)
-		} else if s.TellsVersion {
+		} else if s.DetectsVersion {
 			t.Errorf("%s: Decrypt took it for the ciphertext's", what)
 		}
 		if err != nil && plain.Len() != 0 || err == nil && plain.RevealString() != text {

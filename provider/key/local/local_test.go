@@ -61,7 +61,7 @@ func TestLocalKeyMeetsTheContract(t *testing.T) {
 				"a pod with a token":     {Tokens: map[string]identity.Token{"a": {JWT: secret.NewString("jwt")}}, Namespace: "prod"},
 				"a pod with credentials": {Credentials: map[string]secret.Bytes{"a": secret.NewString("b")}},
 			},
-			TellsVersion: true,
+			DetectsVersion: true,
 			Rotate: func(t *testing.T) {
 				lines = append([]string{newLine(t)}, lines...)
 				write(t, path, lines...)

@@ -66,8 +66,8 @@ func TestAKeyOfACommandIsUsedWithThePersonsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(opened.Close)
-		if _, err := opened.Encrypt(t.Context(), node, secret.NewString("v"), scope); err != nil || !slices.Equal(via.Asked(), []string{"vault.example.com:8200"}) {
-			t.Errorf("error %v, and the proxy was asked for %q", err, via.Asked())
+		if _, err := opened.Encrypt(t.Context(), node, secret.NewString("v"), scope); err != nil || !slices.Equal(via.Requested(), []string{"vault.example.com:8200"}) {
+			t.Errorf("error %v, and the proxy was asked for %q", err, via.Requested())
 		}
 	})
 	t.Run("and never sent where only the settings say", func(t *testing.T) {

@@ -75,7 +75,7 @@ func TestAssociatedDataMeetsTheContract(t *testing.T) {
 					"overload": f.Way("/v1/transit/encrypt/", http.StatusServiceUnavailable, `{"errors":["overloaded, try again later"]}`),
 				},
 			},
-			TellsVersion:    true,
+			DetectsVersion:  true,
 			InvalidSettings: map[string]key.Settings{"address key mount auth.method": {Fields: map[string]any{"mount": "/"}}},
 			Planted:         []string{"planted-secret-id", "planted-token"},
 		}

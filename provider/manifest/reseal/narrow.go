@@ -83,8 +83,8 @@ func (m Moving) Apply(scope seal.Scope, object string) (seal.Scope, error) {
 // Note tells of the parts of a moved scope that are any, and are not what Moving says.
 func (m Moving) Note(scope seal.Scope) string {
 	var parts, flags []string
-	stays := func(asked, isAny bool, what, flag string) {
-		if asked && isAny {
+	stays := func(given, isAny bool, what, flag string) {
+		if given && isAny {
 			parts, flags = append(parts, "any "+what), append(flags, flag)
 		}
 	}

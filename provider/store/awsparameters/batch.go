@@ -35,13 +35,13 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 		queries[i], results[i].Err = parse(ref, s.Regions())
 	}
 	var at aws.Target
-	var asked []string
+	var names []string
 	var answers found
 	denied := false // in whichever region
 	err := s.Call(ctx, who, fmt.Sprintf("GetParameters of %d parameters", len(refs)), func(ctx context.Context, target aws.Target) error {
-		at, asked = target, namesOf(queries, target)
+		at, names = target, namesOf(queries, target)
 		var err error
-		answers, err = s.get(ctx, target, asked)
+		answers, err = s.get(ctx, target, names)
 		denied = denied || errors.Is(err, fault.ErrDenied)
 		return err
 	})
@@ -55,7 +55,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 			results[i].Err = err
 		case err == nil && parameter != nil:
 			results[i].Value, results[i].Err = valueOf(parameter, w, at)
-		case err == nil && !at.Failover && slices.Contains(asked, spelled(w)):
+		case err == nil && !at.Failover && slices.Contains(names, spelled(w)):
 			failed := missing()
 			failed.Text = "GetParameters " + message.Excerpt(spelled(w)) + " in " + at.Region + ": " + failed.Text
 			results[i].Err = failed
@@ -70,7 +70,7 @@ func (s *parameterStore) ReadBatch(ctx context.Context, who identity.Identity, r
 // namesOf are what to ask for in the target's region: each once, and of one
 // parameter one version, since the answers are told apart by their names.
 func namesOf(queries []aws.PathQuery, target aws.Target) []string {
-	asked := make([]string, 0, len(queries))
+	names := make([]string, 0, len(queries))
 	bases := map[string]bool{}
 	for _, q := range queries {
 		w := q.In(target)
@@ -80,8 +80,8 @@ func namesOf(queries []aws.PathQuery, target aws.Target) []string {
 		}
 		if base = strings.TrimPrefix(base, "/"); base != "" && !bases[base] {
 			bases[base] = true
-			asked = append(asked, spelled(w))
+			names = append(names, spelled(w))
 		}
 	}
-	return asked
+	return names
 }

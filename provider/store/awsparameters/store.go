@@ -111,12 +111,12 @@ type found map[string]*types.Parameter
 // get makes one call and returns the answers by how they were asked for. One to each is
 // there, or there is an error.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []string) (found, error) {
-	answer, err := s.clients.In(target.Region).GetParameters(ctx, &ssm.GetParametersInput{Names: asked, WithDecryption: awssdk.Bool(true)}, as(target))
+func (s *parameterStore) get(ctx context.Context, target aws.Target, names []string) (found, error) {
+	answer, err := s.clients.In(target.Region).GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: awssdk.Bool(true)}, as(target))
 	if err != nil {
 		return nil, explained(aws.Explain(err))
 	}
-	found := make(found, len(asked))
+	found := make(found, len(names))
 	for _, name := range answer.InvalidParameters {
 		found[name] = nil
 	}
@@ -126,7 +126,7 @@ func (s *parameterStore) get(ctx context.Context, target aws.Target, asked []str
 			found[awssdk.ToString(name)+awssdk.ToString(parameter.Selector)] = parameter
 		}
 	}
-	for _, name := range asked {
+	for _, name := range names {
 		if _, ok := found[name]; !ok {
 			found.adopt(name)
 		}

@@ -193,9 +193,9 @@ func ordered(certs []*x509.Certificate, leaf *x509.Certificate) []*x509.Certific
 const maxCandidates = 4
 
 // issuerOf finds the issuer of a certificate; below zero if it is not among them.
-func issuerOf(child *x509.Certificate, among []*x509.Certificate) int {
+func issuerOf(child *x509.Certificate, certificates []*x509.Certificate) int {
 	tried := 0
-	for i, parent := range among {
+	for i, parent := range certificates {
 		if !bytes.Equal(child.RawIssuer, parent.RawSubject) ||
 			len(child.AuthorityKeyId) > 0 && len(parent.SubjectKeyId) > 0 && !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId) {
 			continue

@@ -31,10 +31,10 @@ func (s *azureStore) readOne(ctx context.Context, as identity.Identity, q *query
 // the key and the chain.
 // https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
 func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *query) (secret.Bytes, string, error) {
-	asked := *q
-	asked.kind = kindSecrets
+	secretQuery := *q
+	secretQuery.kind = kindSecrets
 	var got azsecrets.GetSecretResponse
-	err := s.vault.Call(ctx, as, &asked, func(ctx context.Context) (err error) {
+	err := s.vault.Call(ctx, as, &secretQuery, func(ctx context.Context) (err error) {
 		got, err = s.secrets.GetSecret(ctx, q.name, q.version, nil)
 		return err
 	})
@@ -42,7 +42,7 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 		return secret.Bytes{}, "", err
 	}
 	if got.Value == nil || !q.isAnsweredBy(text(got.ID)) {
-		return secret.Bytes{}, "", s.vault.Incomplete(&asked)
+		return secret.Bytes{}, "", s.vault.Incomplete(&secretQuery)
 	}
 	contentType := ""
 	if got.ContentType != nil {
@@ -51,7 +51,7 @@ func (s *azureStore) readSecret(ctx context.Context, as identity.Identity, q *qu
 	backs := got.KID != nil && *got.KID != ""
 	data, err := q.choose(*got.Value, contentType, backs)
 	if err != nil {
-		return secret.Bytes{}, "", fmt.Errorf("%s: %w", asked.String(), err)
+		return secret.Bytes{}, "", fmt.Errorf("%s: %w", secretQuery.String(), err)
 	}
 	if q.separate {
 		data, err = parts(data, backs)

@@ -58,12 +58,12 @@ func (q *query) value(payload []byte, version string) (store.Value, error) {
 // isAnsweredBy says whether a version's resource name is what q asks for. The
 // project is told by its number, whatever it was asked by.
 func (q *query) isAnsweredBy(name string) bool {
-	got, asked := strings.Split(name, "/"), strings.Split(q.name, "/")
-	if len(got) != len(asked) {
+	got, want := strings.Split(name, "/"), strings.Split(q.name, "/")
+	if len(got) != len(want) {
 		return false
 	}
 	last := len(got) - 1
-	for i, part := range asked {
+	for i, part := range want {
 		if i != 1 && i != last && part != got[i] {
 			return false
 		}

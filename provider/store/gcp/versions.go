@@ -167,11 +167,11 @@ func timeOf(at *timestamppb.Timestamp) time.Time {
 // versionOf is the last part of a version's resource name, which must be one of what q
 // names. The project is told by its number, whatever it was asked by.
 func (q *query) versionOf(name string) (string, error) {
-	got, asked := strings.Split(name, "/"), strings.Split(q.name, "/")
-	if len(got) != len(asked)+2 || got[len(asked)] != "versions" || got[len(asked)+1] == "" {
+	got, want := strings.Split(name, "/"), strings.Split(q.name, "/")
+	if len(got) != len(want)+2 || got[len(want)] != "versions" || got[len(want)+1] == "" {
 		return "", damaged(q, q.service.title()+" listed "+message.Excerpt(name)+"; look at what stands between the node and Google")
 	}
-	for i, part := range asked {
+	for i, part := range want {
 		if i != 1 && part != got[i] {
 			return "", damaged(q, q.service.title()+" listed "+message.Excerpt(name)+"; look at what stands between the node and Google")
 		}

@@ -37,8 +37,8 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 			if got := readThrough(t, f); got != "through the proxy" {
 				t.Errorf("%s: Read = %q", kind, got)
 			}
-			if asked := via.Asked(); len(asked) == 0 || slices.ContainsFunc(asked, func(address string) bool { return strings.HasPrefix(address, double) }) {
-				t.Errorf("%s: the proxy was asked for %q", kind, asked)
+			if requested := via.Requested(); len(requested) == 0 || slices.ContainsFunc(requested, func(address string) bool { return strings.HasPrefix(address, double) }) {
+				t.Errorf("%s: the proxy was asked for %q", kind, requested)
 			}
 		}
 	})
@@ -71,7 +71,7 @@ func Network(t *testing.T, name string, fixture func(t *testing.T) *Fixture) {
 			operators := open()
 			defer operators.Close()
 			mustRead(t, operators, f.Identity, ref)
-			if !names.Asked(name) {
+			if !names.Requested(name) {
 				return // this read has no use for the setting
 			}
 			tried++

@@ -39,7 +39,7 @@ func (s *vaultStore) leaseOf(q *query, a *vault.Answer, used *vault.Session, as 
 				q.verb(), message.Excerpt(q.key), s.connection.Who())
 		}
 	}
-	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, asked: time.Duration(a.LeaseDuration)}
+	leased := &leased{store: s, session: used, key: q.key, id: a.LeaseID, requested: time.Duration(a.LeaseDuration)}
 	if isCertificate {
 		leased.certificateEnd = end
 	}
@@ -52,8 +52,8 @@ type leased struct {
 	session *vault.Session
 	key     string
 	id      string
-	// asked is the lease's first duration, requested at every renewal.
-	asked time.Duration
+	// requested is the lease's first duration, requested at every renewal.
+	requested time.Duration
 	// certificateEnd is when the value itself expires; zero if never.
 	certificateEnd time.Time
 }
@@ -84,7 +84,7 @@ func (l *leased) renew(ctx context.Context) (*store.Lease, error) {
 	if err := l.store.connection.Renew(ctx, l.session); err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("renewing the token of %s: %w", message.Excerpt(l.key), ctx.Err())
 	}
-	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.asked.Seconds()))})
+	body, err := json.Marshal(map[string]any{"lease_id": l.id, "increment": int64(math.Ceil(l.requested.Seconds()))})
 	if err != nil {
 		return nil, fault.Failf(fault.ErrInvalid, "the renewal cannot be written as JSON")
 	}

@@ -12,7 +12,7 @@ func (s *vaultStore) Servers(context.Context) ([]remote.Server, error) {
 	return s.connection.Servers(), nil
 }
 
-// Health implements store.HealthTeller.
+// Health implements store.HealthChecker.
 func (s *vaultStore) Health(ctx context.Context) error { return s.connection.Health(ctx) }
 
 // Login implements store.Prober.

@@ -157,11 +157,11 @@ const maxRotation = 100 * 365 * 24 * time.Hour
 // https://developer.hashicorp.com/vault/api-docs/secret/databases#get-static-credentials
 // https://developer.hashicorp.com/vault/api-docs/secret/ldap#static-role-passwords
 func rotation(data json.RawMessage, start time.Time) time.Time {
-	told := fields(data)
-	if told["rotation_period"] == nil && told["rotation_schedule"] == nil && told["last_vault_rotation"] == nil {
+	answer := fields(data)
+	if answer["rotation_period"] == nil && answer["rotation_schedule"] == nil && answer["last_vault_rotation"] == nil {
 		return time.Time{}
 	}
-	seconds, err := strconv.ParseFloat(strings.Trim(string(told["ttl"]), `"`), 64)
+	seconds, err := strconv.ParseFloat(strings.Trim(string(answer["ttl"]), `"`), 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxRotation.Seconds()) {
 		return time.Time{}
 	}

@@ -97,8 +97,8 @@ func (w *walker) read(command *parse.CommandNode, function string, misplaced boo
 		w.wrong(command, "%v", err)
 		return
 	}
-	if !slices.ContainsFunc(w.asked, func(other Read) bool { return other.Key() == read.Key() }) {
-		w.asked = append(w.asked, read)
+	if !slices.ContainsFunc(w.requested, func(other Read) bool { return other.Key() == read.Key() }) {
+		w.requested = append(w.requested, read)
 	}
 	key := command.Args[1].Copy().(*parse.StringNode) //nolint:forcetypeassert // literals saw it
 	key.Text = read.Key()

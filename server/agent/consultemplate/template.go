@@ -79,7 +79,7 @@ func Parse(text string) (*Template, error) {
 	if len(w.problems) > 0 {
 		return nil, errors.Join(w.problems...)
 	}
-	return &Template{tree: tree, reads: w.asked, certificates: w.certificates, files: w.files}, nil
+	return &Template{tree: tree, reads: w.requested, certificates: w.certificates, files: w.files}, nil
 }
 
 // parseError is an error of the parser without the name that it begins with.
@@ -106,7 +106,7 @@ func (t *Template) Files() []string { return t.files }
 // print nothing.
 type walker struct {
 	tree         *parse.Tree
-	asked        []Read
+	requested    []Read
 	certificates []string
 	files        []string
 	nodes        int

@@ -297,11 +297,11 @@ func refuse(code int32, reason meta.StatusReason, text string) *admission.Admiss
 }
 
 // cut keeps a text to a number of bytes.
-func cut(text string, most int) string {
-	if len(text) <= most {
+func cut(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most-len("…")], "") + "…"
+	return strings.ToValidUTF8(text[:limit-len("…")], "") + "…"
 }
 
 // firstLine logs what the HTTP server has to say, without the stack of a panic.

@@ -139,7 +139,7 @@ func add(mgr manager.Manager, access *rest.Config, s settings.Settings, refusals
 	classes := class.Input{Client: mgr.GetClient()}
 	reconciler := sync.NewReconciler(classes, shared)
 	err = builder.ControllerManagedBy(mgr).Named(classes.Kind()).WithOptions(options).WatchesRawSource(reconciler).
-		For(&secretsstore.SecretProviderClass{}, builder.WithPredicates(asked, changed(class.StatusAnnotation))).
+		For(&secretsstore.SecretProviderClass{}, builder.WithPredicates(syncedClasses, changed(class.StatusAnnotation))).
 		Complete(reconciler)
 	if err == nil && s.SecretSyncs {
 		err = whenDefined{mgr.GetRESTMapper(), func() error { return addSecretSyncs(mgr, shared, options) }}.add(mgr)
@@ -234,16 +234,16 @@ func addSecretSyncs(mgr manager.Manager, shared *sync.Shared, options controller
 		Complete(reconciler)
 }
 
-// asked lets classes pass that ask for Secrets, or did.
-var asked = predicate.Funcs{
-	CreateFunc:  func(e event.CreateEvent) bool { return asks(e.Object) },
-	UpdateFunc:  func(e event.UpdateEvent) bool { return asks(e.ObjectOld) || asks(e.ObjectNew) },
-	DeleteFunc:  func(e event.DeleteEvent) bool { return asks(e.Object) },
-	GenericFunc: func(e event.GenericEvent) bool { return asks(e.Object) },
+// syncedClasses passes the classes that ask for Secrets, or did.
+var syncedClasses = predicate.Funcs{
+	CreateFunc:  func(e event.CreateEvent) bool { return wantsSecrets(e.Object) },
+	UpdateFunc:  func(e event.UpdateEvent) bool { return wantsSecrets(e.ObjectOld) || wantsSecrets(e.ObjectNew) },
+	DeleteFunc:  func(e event.DeleteEvent) bool { return wantsSecrets(e.Object) },
+	GenericFunc: func(e event.GenericEvent) bool { return wantsSecrets(e.Object) },
 }
 
-// asks says that a class asks for Secrets, or that its status tells of some.
-func asks(o client.Object) bool {
+// wantsSecrets says that a class asks for Secrets, or that its status tells of some.
+func wantsSecrets(o client.Object) bool {
 	annotations := o.GetAnnotations()
 	_, now := annotations[class.Annotation]
 	_, before := annotations[class.StatusAnnotation]
@@ -271,14 +271,14 @@ func changed(status string) predicate.Predicate {
 
 // whenFilled tells once that the caches are filled. Each replica runs it.
 type whenFilled struct {
-	cache cache.Cache
-	tell  func()
+	cache  cache.Cache
+	notify func()
 }
 
 // Start waits for the caches.
 func (w whenFilled) Start(ctx context.Context) error {
-	if w.tell != nil && w.cache.WaitForCacheSync(ctx) {
-		w.tell()
+	if w.notify != nil && w.cache.WaitForCacheSync(ctx) {
+		w.notify()
 	}
 	<-ctx.Done()
 	return nil

@@ -47,13 +47,13 @@ type reconciler struct {
 	now         func() time.Time
 
 	// What a restart of the controller may forget.
-	written map[types.UID]overlaid // what the cache may not have yet
-	steps   map[types.UID]stepped  // how far rollouts are, and since when
-	told    map[types.UID]string   // the last event
-	alones  map[types.UID]*record  // of pods that nothing restarts
-	failed  map[types.UID]backoff  // of what the API server did not let be done
-	served  map[string]time.Time   // when a namespace last had a turn
-	garbled map[types.UID]string   // the digest of a record that cannot be read
+	written   map[types.UID]overlaid // what the cache may not have yet
+	steps     map[types.UID]stepped  // how far rollouts are, and since when
+	lastEvent map[types.UID]string   // the last event
+	unowned   map[types.UID]*record  // of pods that nothing restarts
+	failed    map[types.UID]backoff  // of what the API server did not let be done
+	served    map[string]time.Time   // when a namespace last had a turn
+	garbled   map[types.UID]string   // the digest of a record that cannot be read
 	// Pods whose containers have all started since what they hold of a source moved.
 	renewed map[types.UID]map[source]time.Time
 }
@@ -136,7 +136,7 @@ func (r *reconciler) backOff(ctx context.Context, now time.Time, f *found, err e
 	if apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsServiceUnavailable(err) {
 		return // it is the API server that is in trouble
 	}
-	r.tell(ctx, now, f, &verdict{event: eventRefused, warning: true, note: "cannot be restarted: the API server refuses: " + message.Excerpt(err.Error())})
+	r.recordEvent(ctx, now, f, &verdict{event: eventRefused, warning: true, note: "cannot be restarted: the API server refuses: " + message.Excerpt(err.Error())})
 }
 
 // act does what was decided.
@@ -153,7 +153,7 @@ func (r *reconciler) act(ctx context.Context, now time.Time, f *found, v *verdic
 	}
 	if v.write != nil {
 		if f.kind == podKind {
-			r.alones[f.uid] = v.write
+			r.unowned[f.uid] = v.write
 		} else if done, err := r.write(ctx, f, v); err != nil || !done {
 			return err
 		}
@@ -161,7 +161,7 @@ func (r *reconciler) act(ctx context.Context, now time.Time, f *found, v *verdic
 	if v.result != "" {
 		r.metrics.rollouts.WithLabelValues(v.result).Inc()
 	}
-	r.tell(ctx, now, f, v)
+	r.recordEvent(ctx, now, f, v)
 	return nil
 }
 
@@ -260,12 +260,12 @@ func (r *rollout) text() string {
 	return r.At.Format(time.RFC3339) + ": " + strings.Join(parts, ", ")
 }
 
-// tell makes an event and a line of the log of what is new. The recorders of client-go
+// recordEvent makes an event and a line of the log of what is new. The recorders of client-go
 // are not used: they take events of one reason for one, whatever their notes say.
-func (r *reconciler) tell(ctx context.Context, now time.Time, f *found, v *verdict) {
+func (r *reconciler) recordEvent(ctx context.Context, now time.Time, f *found, v *verdict) {
 	if v.event == "" {
 		if v.waits == "" {
-			delete(r.told, f.uid)
+			delete(r.lastEvent, f.uid)
 		}
 		return
 	}
@@ -273,10 +273,10 @@ func (r *reconciler) tell(ctx context.Context, now time.Time, f *found, v *verdi
 	if v.waits != "" {
 		what = v.event + v.waits + list(v.changes)
 	}
-	if r.told[f.uid] == what {
+	if r.lastEvent[f.uid] == what {
 		return
 	}
-	r.told[f.uid] = what
+	r.lastEvent[f.uid] = what
 	klog.InfoS(v.event, "workload", f.String(), "note", v.note)
 	version := "apps/v1"
 	if f.kind == podKind {

@@ -108,11 +108,11 @@ func fingerprint(version string) string {
 	return ""
 }
 
-// tellChange says whether versions that differ show that a value changed. Those of
+// valueChanged says whether versions that differ show that a value changed. Those of
 // two fingerprints do not: the key of versions was lost, a new Lanyard hashes in another
 // way, or Lanyard took the place of another provider. If a value changes at that very
 // moment, nothing tells.
-func tellChange(a, b string) bool {
+func valueChanged(a, b string) bool {
 	return a == absent || b == absent || fingerprint(a) == fingerprint(b)
 }
 
@@ -143,7 +143,7 @@ func brief(version string) string {
 func changes(s source, from, to versions) []change {
 	var found []change
 	for _, id := range slices.Sorted(maps.Keys(to)) {
-		if before, ok := from[id]; ok && before != to[id] && tellChange(before, to[id]) {
+		if before, ok := from[id]; ok && before != to[id] && valueChanged(before, to[id]) {
 			found = append(found, change{s, id, before, to[id]})
 		}
 	}

@@ -177,8 +177,8 @@ func Add(mgr manager.Manager, opts Options) error {
 
 // reset makes the memory of a reconciler, empty.
 func (r *reconciler) reset() {
-	r.written, r.steps, r.told = map[types.UID]overlaid{}, map[types.UID]stepped{}, map[types.UID]string{}
-	r.alones, r.failed, r.renewed = map[types.UID]*record{}, map[types.UID]backoff{}, map[types.UID]map[source]time.Time{}
+	r.written, r.steps, r.lastEvent = map[types.UID]overlaid{}, map[types.UID]stepped{}, map[types.UID]string{}
+	r.unowned, r.failed, r.renewed = map[types.UID]*record{}, map[types.UID]backoff{}, map[types.UID]map[source]time.Time{}
 	r.served, r.garbled = map[string]time.Time{}, map[types.UID]string{}
 }
 

@@ -311,7 +311,7 @@ func (r *reconciler) alone(pod *metav1.PartialObjectMetadata, owner *metav1.Owne
 	}
 	f.watch(nil)
 	f.read(pod, statuses, nil)
-	f.record = r.alones[pod.UID]
+	f.record = r.unowned[pod.UID]
 	return f
 }
 
@@ -352,8 +352,8 @@ func (r *reconciler) forget(all []*found, now time.Time) {
 	gone := func(uid types.UID) bool { return !here[uid] }
 	maps.DeleteFunc(r.written, func(uid types.UID, _ overlaid) bool { return gone(uid) })
 	maps.DeleteFunc(r.steps, func(uid types.UID, _ stepped) bool { return gone(uid) })
-	maps.DeleteFunc(r.told, func(uid types.UID, _ string) bool { return gone(uid) })
-	maps.DeleteFunc(r.alones, func(uid types.UID, _ *record) bool { return gone(uid) })
+	maps.DeleteFunc(r.lastEvent, func(uid types.UID, _ string) bool { return gone(uid) })
+	maps.DeleteFunc(r.unowned, func(uid types.UID, _ *record) bool { return gone(uid) })
 	maps.DeleteFunc(r.garbled, func(uid types.UID, _ string) bool { return gone(uid) })
 	maps.DeleteFunc(r.failed, func(uid types.UID, b backoff) bool { return gone(uid) || !now.Before(b.until.Add(longestPause)) })
 	maps.DeleteFunc(r.served, func(namespace string, _ time.Time) bool { return !namespaces[namespace] })

@@ -65,10 +65,10 @@ type parameterAnswer struct {
 
 // find answers a name with its selector, or nil if there is none. The lock is
 // held.
-func (r *region) find(asked string, decrypt bool) *parameterAnswer {
-	name, selector := asked, ""
+func (r *region) find(requested string, decrypt bool) *parameterAnswer {
+	name, selector := requested, ""
 	prefix := parameterARN(r.name, "")
-	if rest, ok := strings.CutPrefix(asked, prefix); ok {
+	if rest, ok := strings.CutPrefix(requested, prefix); ok {
 		name = rest
 		if _, ok := r.parameters[strings.SplitN(name, ":", 2)[0]]; !ok {
 			name = "/" + rest
@@ -116,9 +116,9 @@ func (s *Server) getParameters(caller Caller, request json.RawMessage) (any, *Er
 	if failed != nil {
 		return nil, failed
 	}
-	const most = 10
-	if n := len(query.Names); n == 0 || n > most {
-		return nil, Fail(http.StatusBadRequest, "ValidationException", fmt.Sprintf("1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length less than or equal to %d", most))
+	const maxNames = 10
+	if n := len(query.Names); n == 0 || n > maxNames {
+		return nil, Fail(http.StatusBadRequest, "ValidationException", fmt.Sprintf("1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length less than or equal to %d", maxNames))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -215,10 +215,10 @@ func (s *Server) isOthers(region, id string) bool {
 	return held != nil && held.others
 }
 
-// batchMost is the most secrets of one batch, and pageBytes the most of an
+// maxBatch bounds the secrets of one batch, and pageBytes the bytes of an
 // answer that does not go on on a further page.
 const (
-	batchMost = 20
+	maxBatch  = 20
 	pageBytes = 1 << 20
 )
 
@@ -241,10 +241,10 @@ func (s *Server) filter(caller Caller, query *batchQuery) *Error {
 		return caller.refusal("secretsmanager:ListSecrets", "*")
 	}
 	if query.MaxResults == 0 {
-		query.MaxResults = batchMost
+		query.MaxResults = maxBatch
 	}
 	one := query.Filters[0]
-	if len(query.SecretIDList) > 0 || len(query.Filters) != 1 || one.Key != "name" || len(one.Values) != 1 || len(one.Values[0]) > 512 || query.MaxResults < 1 || query.MaxResults > batchMost {
+	if len(query.SecretIDList) > 0 || len(query.Filters) != 1 || one.Key != "name" || len(one.Values) != 1 || len(one.Values[0]) > 512 || query.MaxResults < 1 || query.MaxResults > maxBatch {
 		return Fail(http.StatusBadRequest, "InvalidParameterException", "either SecretIdList or Filters, of one name of at most 512 characters here, and MaxResults from 1 to 20")
 	}
 	s.mu.Lock()
@@ -274,14 +274,14 @@ func (s *Server) batchGetSecretValue(caller Caller, request json.RawMessage) (an
 	if slices.Contains(caller.role.Without, "secretsmanager:BatchGetSecretValue") {
 		return nil, caller.Permit("secretsmanager:BatchGetSecretValue", "*")
 	}
-	atOnce := batchMost
+	atOnce := maxBatch
 	if len(query.Filters) > 0 {
 		if failed := s.filter(caller, &query); failed != nil {
 			return nil, failed
 		}
 		atOnce = query.MaxResults
-	} else if n := len(query.SecretIDList); n == 0 || n > batchMost || query.MaxResults != 0 {
-		return nil, Fail(http.StatusBadRequest, "InvalidParameterException", fmt.Sprintf("SecretIdList has %d members, and at most %d are allowed", n, batchMost))
+	} else if n := len(query.SecretIDList); n == 0 || n > maxBatch || query.MaxResults != 0 {
+		return nil, Fail(http.StatusBadRequest, "InvalidParameterException", fmt.Sprintf("SecretIdList has %d members, and at most %d are allowed", n, maxBatch))
 	}
 	type failure struct {
 		SecretID  string `json:"SecretId"`

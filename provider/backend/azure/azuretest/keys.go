@@ -63,24 +63,24 @@ func (v *Vault) operate(w http.ResponseWriter, r *http.Request, name, id, operat
 		refuse(w, http.StatusForbidden, "Forbidden", "KeyDisabled", fmt.Sprintf("Operation %s is not allowed on a disabled key.", operation))
 		return
 	}
-	var asked struct {
+	var requested struct {
 		Algorithm string `json:"alg"`
 		Value     string `json:"value"`
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err == nil {
-		err = json.Unmarshal(body, &asked)
+		err = json.Unmarshal(body, &requested)
 	}
-	value, broken := base64.RawURLEncoding.DecodeString(strings.TrimRight(asked.Value, "="))
+	value, broken := base64.RawURLEncoding.DecodeString(strings.TrimRight(requested.Value, "="))
 	if err = errors.Join(err, broken); err != nil || !isRSA && !isAES {
 		refuse(w, http.StatusBadRequest, "BadParameter", "", "The parameters are not those of an operation of this key.")
 		return
 	}
 	var result []byte
 	if isAES {
-		result, err = aesOperation(symmetric, operation, asked.Algorithm, value)
+		result, err = aesOperation(symmetric, operation, requested.Algorithm, value)
 	} else {
-		result, err = rsaOperation(key, operation, asked.Algorithm, value)
+		result, err = rsaOperation(key, operation, requested.Algorithm, value)
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "BadParameter", "", err.Error())

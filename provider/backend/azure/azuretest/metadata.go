@@ -29,10 +29,10 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		s.mu.Lock()
 		id := s.system
-		if asked := query.Get("client_id"); asked != "" {
+		if clientID := query.Get("client_id"); clientID != "" {
 			id = ""
-			if s.machine[asked] {
-				id = asked
+			if s.machine[clientID] {
+				id = clientID
 			}
 		}
 		s.mu.Unlock()

@@ -145,14 +145,14 @@ func (f Fault) named(name string) string {
 }
 
 // get returns the version that a caller may read.
-func (m *parameterManager) get(ctx context.Context, method, asked string) (met Fault, name string, found parameter, err error) {
+func (m *parameterManager) get(ctx context.Context, method, requested string) (met Fault, name string, found parameter, err error) {
 	met = m.meet(ctx, method)
 	if err := met.err(); err != nil {
 		return met, "", parameter{}, err
 	}
-	parts := strings.Split(asked, "/")
+	parts := strings.Split(requested, "/")
 	if len(parts) != 8 || parts[4] != "parameters" || parts[6] != "versions" || m.regional == (parts[3] == "global") {
-		return met, "", parameter{}, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", asked)
+		return met, "", parameter{}, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", requested)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -160,9 +160,9 @@ func (m *parameterManager) get(ctx context.Context, method, asked string) (met F
 	if err != nil {
 		return met, "", parameter{}, err
 	}
-	name = canonical(asked)
+	name = canonical(requested)
 	if !m.allowed(strings.Join(strings.Split(name, "/")[:6], "/"), caller) {
-		return met, "", parameter{}, status.Errorf(codes.PermissionDenied, "Permission 'parametermanager.parameterVersions.render' denied on resource '%s' (or it may not exist).", asked)
+		return met, "", parameter{}, status.Errorf(codes.PermissionDenied, "Permission 'parametermanager.parameterVersions.render' denied on resource '%s' (or it may not exist).", requested)
 	}
 	found, ok := m.parameters[name]
 	if !ok {

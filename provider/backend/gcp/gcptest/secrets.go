@@ -149,19 +149,19 @@ func (m *secretManager) AccessSecretVersion(ctx context.Context, req *secretmana
 const listPage = 2
 
 // listed checks a call for a secret by its resource name, and returns it. The lock is held.
-func (m *secretManager) listed(ctx context.Context, field, asked string) (name string, held *Secret, err error) {
-	parts := strings.Split(asked, "/")
+func (m *secretManager) listed(ctx context.Context, field, requested string) (name string, held *Secret, err error) {
+	parts := strings.Split(requested, "/")
 	regional := len(parts) == 6 && parts[2] == "locations"
 	if regional != m.regional || !regional && len(parts) != 4 || parts[0] != "projects" {
-		return "", nil, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", asked)
+		return "", nil, status.Errorf(codes.InvalidArgument, "The provided resource name [%s] is invalid at this endpoint.", requested)
 	}
 	caller, err := m.caller(ctx, field)
 	if err != nil {
 		return "", nil, err
 	}
-	name = canonical(asked)
+	name = canonical(requested)
 	if !m.allowed(name, caller) {
-		return "", nil, status.Errorf(codes.PermissionDenied, "Permission 'secretmanager.versions.list' denied for resource '%s' (or it may not exist).", asked)
+		return "", nil, status.Errorf(codes.PermissionDenied, "Permission 'secretmanager.versions.list' denied for resource '%s' (or it may not exist).", requested)
 	}
 	if held = m.secrets[name]; held == nil {
 		return "", nil, status.Errorf(codes.NotFound, "Secret [%s] not found.", name)

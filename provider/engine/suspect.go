@@ -9,13 +9,13 @@ import (
 	"github.com/lanyardhq/lanyard/provider/fault"
 )
 
-// doubted are the indexes of the sources whose answers kept a volume from being made
+// markSuspect returns the indexes of the sources whose answers kept a volume from being made
 // and were not read by this mount: they may have been corrected at the store since.
 // It is called before the mount fails. For one value, readers are sent to the store
 // at most every minRefresh, so that a class that always fails does not multiply
 // reads; who fails meanwhile joins them. A value that the read has issued is not
 // doubted, since a new one would be a new credential.
-func (c *cache) doubted(a scope, p *plan, answers []answer, failures []failure) (indexes []int) {
+func (c *cache) markSuspect(a scope, p *plan, answers []answer, failures []failure) (indexes []int) {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -25,24 +25,24 @@ func (c *cache) doubted(a scope, p *plan, answers []answer, failures []failure) 
 	for i, s := range p.sources {
 		ans := answers[i]
 		h := ans.held()
-		if h == nil || ans.reading.mount == a.mount || s.steady || h.issued() || !slices.ContainsFunc(failures, func(f failure) bool { return f.doubts(s) }) {
+		if h == nil || ans.reading.mount == a.mount || s.steady || h.issued() || !slices.ContainsFunc(failures, func(f failure) bool { return f.implicates(s) }) {
 			continue
 		}
 		e := c.entry(a, s, now)
 		if e.flight == nil && e.held == h {
-			if since := now.Sub(e.doubted); since >= 0 && since < minRefresh {
+			if since := now.Sub(e.suspected); since >= 0 && since < minRefresh {
 				continue
 			}
-			e.doubted = now
+			e.suspected = now
 		}
 		indexes = append(indexes, i)
 	}
 	return indexes
 }
 
-// doubts says that the failure may be due to what the source held. A failure without
+// implicates says that the failure may be due to what the source held. A failure without
 // a source may be due to any.
-func (f failure) doubts(s *source) bool {
+func (f failure) implicates(s *source) bool {
 	if f.of != nil && !slices.Contains(f.of, s.id) {
 		return false
 	}

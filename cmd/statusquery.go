@@ -67,32 +67,32 @@ func (f *statusFlags) source(c *cobra.Command) (func(context.Context) (*statusRe
 		}
 		var providers []statusProvider
 		if !f.kubernetesOnly {
-			providers = f.ask(ctx, forward, state, bar)
+			providers = f.query(ctx, forward, state, bar)
 		}
 		return newStatusReport(f.now(), state, providers, f.filter), nil
 	}, nil
 }
 
-// askedAtOnce is how many providers are asked at a time.
-const askedAtOnce = 16
+// maxQueries is how many providers are queried at a time.
+const maxQueries = 16
 
-// ask asks the providers of the nodes that have pods, the sync controllers if Secrets are
+// query queries the providers of the nodes that have pods, the sync controllers if Secrets are
 // synced, and the KMS plugins if everything is looked at. What they tell is believed of what
 // the API server knows to be theirs.
-func (f *statusFlags) ask(ctx context.Context, forward *forwarder, state *clusterState, bar *progressBar) []statusProvider {
+func (f *statusFlags) query(ctx context.Context, forward *forwarder, state *clusterState, bar *progressBar) []statusProvider {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.limits.time, errAllTime)
 	defer cancel()
-	asked := f.asked(state)
-	answers := make([]statusProvider, len(asked))
+	targets := f.targets(state)
+	answers := make([]statusProvider, len(targets))
 	budget := newAnswerBudget(f.limits, f.now())
 	var done, refused int
 	var liars []string
 	var mu sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(askedAtOnce)
-	for i := range asked {
+	group.SetLimit(maxQueries)
+	for i := range targets {
 		group.Go(func() error {
-			pod, otherwise := &asked[i], 0
+			pod, otherwise := &targets[i], 0
 			answers[i] = statusProvider{Namespace: pod.namespace, Pod: pod.name, Node: pod.node, Program: pod.program}
 			answers[i].read(budget, func(use func(io.Reader) error) error {
 				return forward.get(ctx, pod.namespace, pod.name, pod.port, status.Path, use)
@@ -109,7 +109,7 @@ func (f *statusFlags) ask(ctx context.Context, forward *forwarder, state *cluste
 				refused, liars = refused+otherwise, append(liars, pod.namespace+"/"+pod.name)
 			}
 			done++
-			bar.later("providers", done, len(asked))
+			bar.later("providers", done, len(targets))
 			return nil
 		})
 	}
@@ -122,13 +122,13 @@ func (f *statusFlags) ask(ctx context.Context, forward *forwarder, state *cluste
 	return answers
 }
 
-// asked are the pods of Lanyard that are asked. That there is none for a node is told.
-func (f *statusFlags) asked(state *clusterState) []providerPod {
+// targets are the pods of Lanyard to query. A node without one is reported.
+func (f *statusFlags) targets(state *clusterState) []providerPod {
 	if state.hidden {
 		return nil // which is told already
 	}
 	nodes := state.nodes(&f.filter)
-	asked := slices.DeleteFunc(slices.Clone(state.providers), func(p providerPod) bool {
+	targets := slices.DeleteFunc(slices.Clone(state.providers), func(p providerPod) bool {
 		switch p.program {
 		case programSync:
 			return f.filter.pod != "" || !state.syncsSecrets()
@@ -146,7 +146,7 @@ func (f *statusFlags) asked(state *clusterState) []providerPod {
 		state.notRead = append(state.notRead, fmt.Sprintf("no pod of a provider was found on nodes that have pods with classes: %s; see --selector and --release-namespace",
 			message.Names(slices.Sorted(maps.Keys(nodes)), printableName)))
 	}
-	return asked
+	return targets
 }
 
 // read takes what a provider answers. get hands on the body.

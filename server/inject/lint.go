@@ -58,9 +58,9 @@ func didYouMean(name string, known []string) string {
 	return ""
 }
 
-// doubt warns of annotations that nobody knows, and of those that have no effect because
+// lint warns of annotations that nobody knows, and of those that have no effect because
 // the one that opts the pod in is missing. asked are the dialects in which the pod asks.
-func (b *builder) doubt(asked []string) {
+func (b *builder) lint(requested []string) {
 	for _, name := range sortedKeys(b.pod.Annotations) {
 		if domain, _, ok := strings.Cut(name, "/"); ok && !foreign(domain+"/") {
 			continue
@@ -69,10 +69,10 @@ func (b *builder) doubt(asked []string) {
 			b.warn("%s: is unknown and has no effect; did you mean %s?", shown(name), nearest)
 		}
 	}
-	b.doubtOwn(asked)
+	b.lintOwn(requested)
 	for _, t := range Tables {
 		if slices.Contains(b.Dialects, t.Dialect) {
-			b.doubtTable(t, asked)
+			b.lintTable(t, requested)
 		}
 	}
 }
@@ -82,9 +82,9 @@ func foreign(domain string) bool {
 	return domain != prefix && !slices.ContainsFunc(Tables, func(t Table) bool { return slices.Contains(t.Prefixes, domain) })
 }
 
-// doubtOwn warns of annotations of Lanyard's own dialect. Those of a pod that asks in it are
+// lintOwn warns of annotations of Lanyard's own dialect. Those of a pod that asks in it are
 // refused; see checkKnown.
-func (b *builder) doubtOwn(asked []string) {
+func (b *builder) lintOwn(requested []string) {
 	if _, decided := b.annotation(Inject); decided {
 		return
 	}
@@ -94,10 +94,10 @@ func (b *builder) doubtOwn(asked []string) {
 		case !strings.HasPrefix(name, prefix):
 		case slices.Contains(ownNames(), name):
 			// These two serve the references of other dialects too.
-			if name != classKey && name != containersKey || len(asked) == 0 {
+			if name != classKey && name != containersKey || len(requested) == 0 {
 				idle = append(idle, name)
 			}
-		case name == Injected && len(asked) == 0:
+		case name == Injected && len(requested) == 0:
 			b.warn("%s: is written by the webhook, and asks for nothing; did you mean %s?", name, Inject)
 		case !ofOthers(name):
 			b.warn("%s: is unknown and has no effect%s", shown(name), didYouMean(name, ownNames()))
@@ -115,14 +115,14 @@ func plural(n int, one, more string) string {
 	return more
 }
 
-// doubtTable warns of annotations of another webhook.
-func (b *builder) doubtTable(t Table, asked []string) {
+// lintTable warns of annotations of another webhook.
+func (b *builder) lintTable(t Table, requested []string) {
 	if len(t.Prefixes) == 0 || t.Dialect == BankVaults && b.skipped() {
 		return
 	}
-	asks := slices.Contains(asked, t.Dialect)
+	wants := slices.Contains(requested, t.Dialect)
 	_, decided := b.annotation(vaultPrefix + vaultInject)
-	if t.Dialect == VaultAgent && decided && !asks {
+	if t.Dialect == VaultAgent && decided && !wants {
 		return // opted out, or injected by the original
 	}
 	some := false
@@ -138,7 +138,7 @@ func (b *builder) doubtTable(t Table, asked []string) {
 		}
 		b.warn("%s: is unknown and has no effect%s", shown(name), didYouMean(name, t.known(p)))
 	}
-	if t.Dialect == VaultAgent && some && !asks {
+	if t.Dialect == VaultAgent && some && !wants {
 		b.warn("%s%s: is missing, without which annotations of %s have no effect", vaultPrefix, vaultInject, strings.TrimSuffix(vaultPrefix, "/"))
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/lanyardhq/lanyard/server/rpc"
 )
 
-// maxAskTime is how long a plugin may take to answer; an API server waits no longer.
-const maxAskTime = maxTime
+// maxHealthTime is how long a plugin may take to answer; an API server waits no longer.
+const maxHealthTime = maxTime
 
-// Ask requests the status of the plugin at a socket over a new connection, as the API
+// CheckHealth requests the status of the plugin at a socket over a new connection, as the API
 // server does, and waits at most 10 s. The error says why the API server would call
 // the plugin unhealthy.
-func Ask(ctx context.Context, path string) (keyID string, err error) {
-	err = ask(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
+func CheckHealth(ctx context.Context, path string) (keyID string, err error) {
+	err = withPlugin(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
 		keyID, err = healthyKey(ctx, plugin)
 		return err
 	})
@@ -34,7 +34,7 @@ func WritesWith(ctx context.Context, path string, ring *kmsring.Ring) (keyID str
 	seed := make([]byte, probeSize)
 	_, _ = rand.Read(seed)
 	var version string
-	err = ask(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
+	err = withPlugin(ctx, path, func(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) error {
 		if _, err := healthyKey(ctx, plugin); err != nil {
 			return err
 		}
@@ -68,9 +68,9 @@ func healthyKey(ctx context.Context, plugin kmsapi.KeyManagementServiceClient) (
 	return got.GetKeyId(), nil
 }
 
-// ask makes calls to the plugin at a socket over one connection.
-func ask(ctx context.Context, path string, calls func(context.Context, kmsapi.KeyManagementServiceClient) error) error {
-	ctx, cancel := context.WithTimeout(ctx, maxAskTime)
+// withPlugin makes calls to the plugin at a socket over one connection.
+func withPlugin(ctx context.Context, path string, calls func(context.Context, kmsapi.KeyManagementServiceClient) error) error {
+	ctx, cancel := context.WithTimeout(ctx, maxHealthTime)
 	defer cancel()
 	conn, err := rpc.Dial(path)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 // or condition have room.
 const maxText = 8 << 10
 
-// tellSecrets says which Secrets were written and removed: in the log, and in an Event for
+// reportSecrets says which Secrets were written and removed: in the log, and in an Event for
 // each kind of change.
-func (r *Reconciler) tellSecrets(ctx context.Context, want *Want, outcome *Outcome) {
+func (r *Reconciler) reportSecrets(ctx context.Context, want *Want, outcome *Outcome) {
 	for _, what := range []struct {
 		names             []string
 		reason, log, note string
@@ -32,15 +32,15 @@ func (r *Reconciler) tellSecrets(ctx context.Context, want *Want, outcome *Outco
 	}
 }
 
-// tellState says once that the object is in another state than before.
-func (r *Reconciler) tellState(ctx context.Context, want *Want, s *state, outcome *Outcome) {
+// reportState says once that the object is in another state than before.
+func (r *Reconciler) reportState(ctx context.Context, want *Want, s *state, outcome *Outcome) {
 	r.mu.Lock()
 	before, failing := s.problem, outcome.Problem != nil
 	recovered := s.failing && !failing
 	if s.since.IsZero() || s.failing != failing {
 		s.failing, s.since = failing, outcome.Now
 	}
-	s.problem, outcome.Since, s.told = outcome.Problem, s.since, secretsOf(s)
+	s.problem, outcome.Since, s.published = outcome.Problem, s.since, secretsOf(s)
 	if failing {
 		s.failed++
 	} else {
