@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+// MeasureWaiting has work measured in the time that passes, which a test can fake.
+func (e *Engine) MeasureWaiting() {
+	began := time.Now()
+	e.shares.clock = func() time.Duration { return time.Since(began) }
+}
+
 // Work works for a namespace until ctx ends, as classes that cost much do, in steps of a
 // time that is bounded by what one object may cost.
 func (e *Engine) Work(ctx context.Context, namespace string, step time.Duration) {

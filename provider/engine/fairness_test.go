@@ -105,6 +105,7 @@ func TestWorkOfNamespacesLeavesRoomForOthers(t *testing.T) {
 		t.Run(fmt.Sprint(namespaces), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, nil)
+				b.MeasureWaiting()
 				ctx, cancel := context.WithCancel(t.Context())
 				var all sync.WaitGroup
 				for i := range 220 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,6 +21,8 @@ type shares struct {
 	// work are the plans and volumes that are being made. They work in slices of time
 	// in place of a guarantee, since one in progress may take much memory.
 	work *share.Pool
+	// clock measures how long it takes.
+	clock func() time.Duration
 	// renewals are the lease renewals in flight.
 	renewals *share.Pool
 	// closing are the connections that are being closed, for which a store may have
@@ -61,6 +64,7 @@ func newShares(registry prometheus.Registerer, memoryTaken func(int64)) *shares 
 		closing:  pool("closing", closingAtOnce, share.Guarantee),
 		large:    share.New(metrics.Meter("plans"), share.Limits{Capacity: largePlans, KeepFree: true}),
 		memory:   newMemory(metrics.Meter("memory"), memoryTaken),
+		clock:    processorTime,
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/lanyardhq/lanyard/provider/fault"
 	"github.com/lanyardhq/lanyard/provider/render/jmespath"
 	"github.com/lanyardhq/lanyard/provider/render/template"
@@ -36,11 +38,33 @@ func TestTheWorkOnOneObjectGivesWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			turn, _ := share.New(nil, share.Limits{Capacity: 1}).TryAcquire("prod", 1)
-			b := &builder{work: &work{turn: turn, began: time.Now().Add(-2 * buildTime)}, values: map[string]string{"list": list}}
+			b := &builder{work: &work{turn: turn, clock: processorTime, began: -2 * buildTime}, values: map[string]string{"list": list}}
 			do(b)
 			if err := b.outOfTime(t.Context()); !errors.Is(err, fault.ErrUnavailable) || len(b.failures) != 0 || len(b.volume.Files) != 0 {
 				t.Errorf("it went on to the end: %v, %d failures, %d files", err, len(b.failures), len(b.volume.Files))
 			}
 		})
+	}
+}
+
+// A class is not refused because other programs have the processor.
+func TestWaitingIsNoWork(t *testing.T) {
+	s := newShares(prometheus.NewRegistry(), nil)
+	w, err := s.begin(t.Context(), "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.end()
+	const waited = 200 * time.Millisecond
+	time.Sleep(waited)
+	spent, err := w.pause(t.Context())
+	if err != nil || spent >= waited {
+		t.Errorf("%v of work, %v; want less than was waited for", spent, err)
+	}
+	for end := spent + time.Millisecond; err == nil && spent < end; { // what is done counts
+		spent, err = w.pause(t.Context())
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

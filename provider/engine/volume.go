@@ -128,7 +128,7 @@ func logAbsent(a scope, all []Absence) {
 type builder struct {
 	scope    scope
 	work     *work         // nil if it has no turn
-	spent    time.Duration // of working
+	spent    time.Duration // processor time
 	stopped  error         // the turn was lost
 	mode     fs.FileMode
 	volume   Volume
@@ -178,8 +178,7 @@ func build(ctx context.Context, a scope, p *plan, mode fs.FileMode, answers []an
 	return built, nil
 }
 
-// buildTime bounds the building of one volume, without the time in which it gives way
-// to those of other namespaces.
+// buildTime bounds the processor time for building one volume.
 const buildTime = 5 * time.Second
 
 // madeFactor bounds the memory for building a volume, as a multiple of
@@ -215,7 +214,7 @@ func (b *builder) hooks(ctx context.Context) (hooks render.Hooks, given func()) 
 func (b *builder) outOfTime(ctx context.Context) error {
 	switch {
 	case b.spent > buildTime:
-		return fmt.Errorf("%w: making the files took longer than the %v allowed: retry, or simplify the properties and templates of the class", fault.ErrUnavailable, buildTime)
+		return fmt.Errorf("%w: making the files took more than the %v of processor time allowed: retry, or simplify the properties and templates of the class", fault.ErrUnavailable, buildTime)
 	case b.stopped != nil || ctx.Err() != nil:
 		return fmt.Errorf("%w: the mount's time was over before its files were made (%w)", fault.ErrUnavailable, cmp.Or(ctx.Err(), b.stopped))
 	default:
