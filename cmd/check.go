@@ -123,14 +123,19 @@ func checkEngine(path string) (*localEngine, []manifest.Finding, []string, error
 	}
 	opened.Close() //nolint:errcheck,gosec // opened only to tell a missing file from a wrong one
 	file, err := config.Load(path)
-	var wrong *config.Error
-	switch {
-	case err == nil:
-		return checkEngineUnder(file)
-	case errors.As(err, &wrong):
-		err = wrong.WithStores(opensElsewhere)
+	if err != nil {
+		return configFindings(withStores(err))
 	}
-	return configFindings(err)
+	return checkEngineUnder(file)
+}
+
+// withStores adds what is wrong with the stores of a configuration file to what else is.
+func withStores(err error) error {
+	var wrong *config.Error
+	if errors.As(err, &wrong) {
+		return wrong.WithStores(opensElsewhere)
+	}
+	return err
 }
 
 // checkEngineUnder is checkEngine for a configuration that is read; nil stands for the

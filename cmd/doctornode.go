@@ -56,6 +56,7 @@ func (d *doctorNode) open(ctx context.Context, person local, progress func(done,
 	var file *config.File
 	if d.config != "" {
 		if file, d.wrong = config.Load(d.config); d.wrong != nil {
+			d.wrong = withStores(d.wrong)
 			return func() {}
 		}
 		settings = file.Config

@@ -186,7 +186,7 @@ func loadEngineFor(path string, person local) (*localEngine, error) {
 	}
 	file, err := config.Load(path)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{withStores(err)}
 	}
 	e, err := engineFor(file.Config, prometheus.NewRegistry(), nil, person)
 	if err != nil {

@@ -197,8 +197,12 @@ func (f *injectFlags) check() error {
 		list[q.of] = parsed
 	}
 	if f.agentConfig != "" {
-		if _, err := config.Load(f.agentConfig); err != nil {
-			return usageError{err}
+		file, err := config.Load(f.agentConfig)
+		if err != nil {
+			return usageError{withStores(err)}
+		}
+		if err := opensElsewhere(file.Config); err != nil {
+			return usageError{file.Explain(err)}
 		}
 		text, err := os.ReadFile(f.agentConfig)
 		if err != nil {

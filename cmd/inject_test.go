@@ -100,6 +100,25 @@ func TestInjectServes(t *testing.T) {
 }
 
 // The agents of golden pods are called with flags that lanyard agent has.
+// A configuration that no agent can use would stop every pod that is injected.
+func TestInjectRefusesAConfigurationThatAgentsCannotUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.yaml")
+	for text, wants := range map[string][]string{
+		"cache:\n  refresh: soon\nstores:\n  v: {type: nosuch}\n": {":2: cache.refresh: must be a duration", ":4: stores.v.type: unknown type"},
+		"stores:\n  v: {type: nosuch}\n":                          {":2: stores.v.type: unknown type"},
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := runLanyard("inject", "--image", "lanyard", "--agent-config", path)
+		for _, want := range wants {
+			if code != exitUsage || !strings.Contains(stderr, path+want) {
+				t.Errorf("ended with %d: %s, want %q", code, stderr, want)
+			}
+		}
+	}
+}
+
 func TestInjectedAgentsAreCalledWithFlagsThatThereAre(t *testing.T) {
 	files, err := filepath.Glob("../server/inject/testdata/*.golden")
 	if err != nil || len(files) < 4 {

@@ -138,7 +138,7 @@ func (f *serveFlags) load(from func(string) (*config.File, error)) (*config.File
 	}
 	file, err := from(f.config)
 	if err != nil {
-		return nil, config.Config{}, usageError{err}
+		return nil, config.Config{}, usageError{withStores(err)}
 	}
 	return file, file.Config, nil
 }

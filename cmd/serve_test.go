@@ -246,6 +246,7 @@ func TestServeRefusesFlagsThatCannotWork(t *testing.T) {
 		{[]string{"--admin-address", "9879"}, exitUsage, "must be host:port"},
 		{[]string{"--admin-address", "0.0.0.0:0", "--pprof"}, exitUsage, "loopback addresses only"},
 		{[]string{"--config", wrong}, exitUsage, wrong + ":2: cache.refresh: must be a duration"},
+		{[]string{"--config", wrong}, exitUsage, wrong + ":4: stores.v.type: unknown type"},
 		{[]string{"--config", wrong, "--print-config"}, exitUsage, wrong + ":2: cache.refresh: must be a duration"},
 		{[]string{"--socket-dir", "/no/such/directory"}, exitFailed, "does not exist; create it"},
 		{[]string{"--no-such-flag"}, exitUsage, "see lanyard serve --help"},
