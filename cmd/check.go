@@ -68,7 +68,7 @@ holds no class.`,
 		},
 	}
 	c.Flags().StringVar(&configFile, "config", "", "the operator's configuration `FILE`")
-	c.Flags().StringArrayVar(&publics, "public", nil, "a public key `FILE` that values may be sealed to; others are told. Give it again for each further key")
+	c.Flags().StringArrayVar(&publics, "public", nil, "a public key `FILE` that values may be sealed to; any other is reported. Give it again for each further key")
 	c.Flags().BoolVar(&strictly, "strict", false, "refuse what has no effect, such as an unknown parameter, which is else a warning")
 	addTextOrJSON(c, &output)
 	return c
@@ -216,7 +216,7 @@ func printFindings(w io.Writer, output string, findings []manifest.Finding) erro
 // the error of one that did.
 func conclude(w io.Writer, checker *manifest.Checker, inputs []string, wrong, findings []manifest.Finding) error {
 	if len(wrong) > 0 && len(inputs) > 0 {
-		return fmt.Errorf("%s in the configuration; mend it first, the classes were not checked", count(len(wrong), "problem"))
+		return fmt.Errorf("%s in the configuration; fix it first, the classes were not checked", count(len(wrong), "problem"))
 	}
 	if len(inputs) > 0 && checker.Classes == 0 && checker.Workloads == 0 && len(findings) == 0 {
 		if checker.OtherProviders > 0 {

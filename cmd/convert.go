@@ -20,7 +20,7 @@ func newConvert() *cobra.Command {
 native ones, provider: lanyard, which make the same files. The files are printed
 whole: only a class's provider and parameters change, and everything else keeps
 its place, other objects, metadata, secretObjects and comments included. What the
-class gains, and what is left out because it had no effect, is told on standard
+class gains, and what is left out because it had no effect, is printed on standard
 error, or with --output json together with the file.
 
 With --config the class is written for nodes with this configuration: what the

@@ -17,7 +17,7 @@ var nativeWords = regexp.MustCompile("`|\\b(options|stores|auth|tls)\\.[a-z]|\\b
 // and at once: what the stores and the templates find as well as what the dialect does.
 func TestCheckSpeaksTheDialectOfTheClass(t *testing.T) {
 	settings := config.Default()
-	settings.Policy.ReadObjects = true // as check without a configuration, which speaks of what the class's author can mend
+	settings.Policy.ReadObjects = true // as check without a configuration, which speaks of what the class's author can fix
 	e, err := newEngine(settings, prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)

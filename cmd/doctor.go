@@ -33,9 +33,9 @@ func newDoctor() *cobra.Command {
 	f := doctorFlags{now: time.Now}
 	c := &cobra.Command{
 		Use:   "doctor [CLASSFILE]...",
-		Short: "Say what is wrong with an installation, and what mends it",
+		Short: "Say what is wrong with an installation, and what fixes it",
 		Long: `Doctor looks at everything that must be right, and prints for each ok, warn, FAIL or
-unknown, with the cause and the command that mends it. It changes nothing, and no
+unknown, with the cause and the command that fixes it. It changes nothing, and no
 check keeps another from running. docs/doctor.md explains each.
 
 Without --config it looks at a cluster, as kubectl reaches it: the driver and its

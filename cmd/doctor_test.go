@@ -77,8 +77,8 @@ func TestDoctorTellsEachBrokenSetup(t *testing.T) {
 				}
 				if finding.Result == doctorFail && strings.Contains(finding.Says, setup.Says) {
 					told = true
-					if finding.Mend == "" || finding.Page != "docs/doctor.md#"+setup.Check {
-						t.Errorf("it does not say how to mend it: %+v", finding)
+					if finding.Fix == "" || finding.Page != "docs/doctor.md#"+setup.Check {
+						t.Errorf("it does not say how to fix it: %+v", finding)
 					}
 				}
 			}

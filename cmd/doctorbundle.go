@@ -203,7 +203,7 @@ func (r *redactor) report(report *doctorReport) *doctorReport {
 	clean.Findings = slices.Clone(report.Findings[:min(len(report.Findings), maxBundleFindings)])
 	for i := range clean.Findings {
 		finding := &clean.Findings[i]
-		finding.Place, finding.Says, finding.Mend = r.text(finding.Place), r.text(finding.Says), r.text(finding.Mend)
+		finding.Place, finding.Says, finding.Fix = r.text(finding.Place), r.text(finding.Says), r.text(finding.Fix)
 	}
 	return &clean
 }

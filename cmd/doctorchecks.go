@@ -37,12 +37,12 @@ var clusterChecks = []doctorCheck[*doctorCluster]{
 // needs says that lists cannot be used by a check: they could not be read.
 func (c *doctorCluster) needs(n *doctorNotes, lists ...string) bool {
 	if c.unreachable != nil {
-		n.unknown("", noMend, "not looked at: the API server does not answer (api-server)")
+		n.unknown("", noFix, "not looked at: the API server does not answer (api-server)")
 		return false
 	}
 	for _, list := range lists {
 		if err := c.unlisted(list); err != nil {
-			n.unknown("", mendWith("docs/doctor.md has the ClusterRole with the rights that doctor needs"), "%s cannot be listed: %v", list, err)
+			n.unknown("", fixWith("docs/doctor.md has the ClusterRole with the rights that doctor needs"), "%s cannot be listed: %v", list, err)
 			return false
 		}
 	}
@@ -55,7 +55,7 @@ func (c *doctorCluster) each(n *doctorNotes, lists []string, look func(r *doctor
 		return
 	}
 	if len(c.releases) == 0 {
-		n.unknown("", noMend, "not looked at: no installation of Lanyard's is known (provider)")
+		n.unknown("", noFix, "not looked at: no installation of Lanyard's is known (provider)")
 	}
 	for _, release := range c.releases {
 		look(release)
@@ -69,13 +69,13 @@ func (r *doctorRelease) helm() string {
 	return r.provider.Metadata.Labels["app.kubernetes.io/instance"]
 }
 
-func (r *doctorRelease) upgrade(values string) doctorMend {
-	return mendWith("helm upgrade %s -n %s --reuse-values --set %s", r.helm(), r.provider.Metadata.Namespace, values)
+func (r *doctorRelease) upgrade(values string) doctorFix {
+	return fixWith("helm upgrade %s -n %s --reuse-values --set %s", r.helm(), r.provider.Metadata.Namespace, values)
 }
 
 func (c *doctorCluster) checkServer(_ context.Context, n *doctorNotes) {
 	if c.unreachable != nil {
-		n.fail("", mendWith("kubectl cluster-info"), "the API server %s does not answer: %v", c.server, c.unreachable)
+		n.fail("", fixWith("kubectl cluster-info"), "the API server %s does not answer: %v", c.server, c.unreachable)
 		return
 	}
 	n.ok("", "%s answers, Kubernetes %s", c.server, message.Printable(c.version))
@@ -84,16 +84,16 @@ func (c *doctorCluster) checkServer(_ context.Context, n *doctorNotes) {
 	}
 }
 
-var installLanyard = mendWith("helm install lanyard oci://ghcr.io/lanyardhq/charts/lanyard -n lanyard --create-namespace; docs/install.md")
+var installLanyard = fixWith("helm install lanyard oci://ghcr.io/lanyardhq/charts/lanyard -n lanyard --create-namespace; docs/install.md")
 
 func (c *doctorCluster) checkProvider(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "daemonsets", "csinodes") {
 		return
 	}
-	c.installed.warnOthers(n, "Lanyard", mendWith("give --release-namespace if one is"))
+	c.installed.warnOthers(n, "Lanyard", fixWith("give --release-namespace if one is"))
 	switch {
 	case len(c.releases) == 0 && len(c.installed.others) > 0:
-		n.unknown("", mendWith("give --release-namespace, the namespace that Lanyard is installed in"), "whether Lanyard is installed is not known")
+		n.unknown("", fixWith("give --release-namespace, the namespace that Lanyard is installed in"), "whether Lanyard is installed is not known")
 		return
 	case len(c.releases) == 0 && c.installed.namespace != "":
 		n.fail("", installLanyard, "no DaemonSet with the label %s is in namespace %s: Lanyard is not installed there", partOfLanyard, c.installed.namespace)
@@ -105,14 +105,14 @@ func (c *doctorCluster) checkProvider(_ context.Context, n *doctorNotes) {
 	on := map[string]bool{}
 	for _, r := range c.releases {
 		if r.podsErr != nil {
-			n.unknown(r.name(), noMend, "its pods cannot be listed: %v", r.podsErr)
+			n.unknown(r.name(), noFix, "its pods cannot be listed: %v", r.podsErr)
 			return
 		}
 		for _, pod := range r.pods["provider"] {
 			place := "node " + pod.Spec.NodeName
 			on[pod.Spec.NodeName] = true
 			if ready, why := pod.ready(); !ready {
-				n.fail(place, mendWith("kubectl describe pod %s -n %s; kubectl logs %s -n %s --previous", pod.Metadata.Name, pod.Metadata.Namespace, pod.Metadata.Name, pod.Metadata.Namespace), "pod %s is not ready: %s", pod.Metadata.Name, why)
+				n.fail(place, fixWith("kubectl describe pod %s -n %s; kubectl logs %s -n %s --previous", pod.Metadata.Name, pod.Metadata.Namespace, pod.Metadata.Name, pod.Metadata.Namespace), "pod %s is not ready: %s", pod.Metadata.Name, why)
 				continue
 			}
 			n.ok(place, "pod %s is ready", pod.Metadata.Name)
@@ -120,7 +120,7 @@ func (c *doctorCluster) checkProvider(_ context.Context, n *doctorNotes) {
 	}
 	for _, node := range c.driverNodes() {
 		if !on[node] {
-			n.fail("node "+node, mendWith("kubectl get daemonset -A -l %s -o wide, and give the chart tolerations and a nodeSelector that fit the node", partOfLanyard), "the driver is there and no provider: pods with classes of Lanyard's do not start on it")
+			n.fail("node "+node, fixWith("kubectl get daemonset -A -l %s -o wide, and give the chart tolerations and a nodeSelector that fit the node", partOfLanyard), "the driver is there and no provider: pods with classes of Lanyard's do not start on it")
 		}
 	}
 }
@@ -133,14 +133,14 @@ func (c *doctorCluster) checkConfiguration(_ context.Context, n *doctorNotes) {
 			n.fail(r.name(), r.upgrade("config=..."), "%v", r.unread)
 		case len(r.problems) > 0:
 			for _, problem := range r.problems {
-				n.fail("ConfigMap "+where, mendWith("kubectl get configmap %s -n %s -o jsonpath='{.data.lanyard\\.yaml}' >lanyard.yaml; lanyard check --config lanyard.yaml; mend the chart's value config", r.configName, r.provider.Metadata.Namespace), "%s", problem)
+				n.fail("ConfigMap "+where, fixWith("kubectl get configmap %s -n %s -o jsonpath='{.data.lanyard\\.yaml}' >lanyard.yaml; lanyard check --config lanyard.yaml; fix the chart's value config", r.configName, r.provider.Metadata.Namespace), "%s", problem)
 			}
 		default:
 			n.ok("ConfigMap "+where, "it has no problems")
 		}
 		for _, pod := range slices.Sorted(maps.Keys(r.metrics)) {
 			if value, ok := metric(r.metrics[pod].text, "lanyard_config_last_reload_successful"); ok && value == 0 {
-				n.fail("pod "+pod, mendWith("kubectl logs %s -n %s", pod, r.provider.Metadata.Namespace), "it goes on with an earlier configuration, because it could not use the newest")
+				n.fail("pod "+pod, fixWith("kubectl logs %s -n %s", pod, r.provider.Metadata.Namespace), "it goes on with an earlier configuration, because it could not use the newest")
 			}
 		}
 	})
@@ -172,13 +172,13 @@ func (c *doctorCluster) checkMounted(_ context.Context, n *doctorNotes) {
 			case err == nil:
 				n.ok("Secret "+name, "it is in namespace %s", namespace)
 			case apierrors.IsNotFound(err):
-				n.fail("Secret "+name, mendWith("kubectl create secret generic %s -n %s --from-file=FILE", name, namespace), "the provider mounts it and namespace %s does not have it: the provider's pods do not start", namespace)
+				n.fail("Secret "+name, fixWith("kubectl create secret generic %s -n %s --from-file=FILE", name, namespace), "the provider mounts it and namespace %s does not have it: the provider's pods do not start", namespace)
 			default:
-				n.unknown("Secret "+name, noMend, "whether it is there is not known: %v", err)
+				n.unknown("Secret "+name, noFix, "whether it is there is not known: %v", err)
 			}
 		}
 		if r.settings == nil {
-			n.unknown(r.name(), noMend, "not looked at: the configuration cannot be used (cluster-configuration)")
+			n.unknown(r.name(), noFix, "not looked at: the configuration cannot be used (cluster-configuration)")
 			return
 		}
 		files := (&doctorNode{written: *r.settings}).files()
@@ -192,15 +192,15 @@ func (c *doctorCluster) checkMounted(_ context.Context, n *doctorNotes) {
 				n.ok(file.setting, "%s is below what is mounted", file.path)
 				continue
 			}
-			mend := r.upgrade("hostDirectories={" + helmValue(file.path) + "}")
+			fix := r.upgrade("hostDirectories={" + helmValue(file.path) + "}")
 			if rest, ok := strings.CutPrefix(file.path, secretsBelow); ok {
 				name, _, _ := strings.Cut(rest, "/")
-				mend = r.upgrade("secrets={" + helmValue(name) + "}")
+				fix = r.upgrade("secrets={" + helmValue(name) + "}")
 			} else if rest, ok := strings.CutPrefix(file.path, filesBelow); ok {
 				name, _, _ := strings.Cut(rest, "/")
-				mend = r.upgrade("configMaps={" + helmValue(name) + "}")
+				fix = r.upgrade("configMaps={" + helmValue(name) + "}")
 			}
-			n.fail(file.setting, mend, "%s is not mounted in the provider's pods", file.path)
+			n.fail(file.setting, fix, "%s is not mounted in the provider's pods", file.path)
 		}
 		if len(files) == 0 && len(r.secrets) == 0 {
 			n.ok(r.name(), "the configuration names no files")

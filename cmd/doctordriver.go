@@ -18,9 +18,9 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 		return
 	}
 	if version, ok := parseVersion(c.version); !ok {
-		n.unknown("Kubernetes", noMend, "its version %s cannot be read", message.Printable(c.version))
+		n.unknown("Kubernetes", noFix, "its version %s cannot be read", message.Printable(c.version))
 	} else if version[0] == 1 && version[1] < support.Kubernetes {
-		n.fail("Kubernetes", mendWith("upgrade the cluster"), "%s is older than 1.%d, the oldest that is supported", c.version, support.Kubernetes)
+		n.fail("Kubernetes", fixWith("upgrade the cluster"), "%s is older than 1.%d, the oldest that is supported", c.version, support.Kubernetes)
 	} else {
 		n.ok("Kubernetes", "%s is supported", c.version)
 	}
@@ -29,11 +29,11 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 		version, ok := parseVersion(text)
 		switch {
 		case !ok:
-			n.unknown("driver", mendWith("kubectl get daemonset %s -n %s -o wide", set.Metadata.Name, set.Metadata.Namespace), "the tag of its image (%s) is no version", message.Printable(text))
+			n.unknown("driver", fixWith("kubectl get daemonset %s -n %s -o wide", set.Metadata.Name, set.Metadata.Namespace), "the tag of its image (%s) is no version", message.Printable(text))
 		case older(version, support.Driver):
-			n.fail("driver", mendWith("upgrade the driver"), "%s is older than %s, the oldest that is supported", text, versionName(support.Driver))
+			n.fail("driver", fixWith("upgrade the driver"), "%s is older than %s, the oldest that is supported", text, versionName(support.Driver))
 		case older(version, support.DriverTested):
-			n.warn("driver", mendWith("upgrade the driver to %s", versionName(support.DriverTested)), "Lanyard is tested with %s, and this is %s", versionName(support.DriverTested), text)
+			n.warn("driver", fixWith("upgrade the driver to %s", versionName(support.DriverTested)), "Lanyard is tested with %s, and this is %s", versionName(support.DriverTested), text)
 		default:
 			n.ok("driver", "%s is supported", text)
 		}
@@ -46,12 +46,12 @@ func (c *doctorCluster) checkVersions(_ context.Context, n *doctorNotes) {
 			}
 		}
 		if len(images) > 1 {
-			n.warn(release.name(), mendWith("kubectl rollout status daemonset/%s -n %s", release.provider.Metadata.Name, release.provider.Metadata.Namespace), "its pods run different images: %s", strings.Join(slices.Sorted(maps.Keys(images)), ", "))
+			n.warn(release.name(), fixWith("kubectl rollout status daemonset/%s -n %s", release.provider.Metadata.Name, release.provider.Metadata.Namespace), "its pods run different images: %s", strings.Join(slices.Sorted(maps.Keys(images)), ", "))
 		}
 		own, runs := thisBuild().Version, release.provider.Metadata.Labels["app.kubernetes.io/version"]
 		a, known := parseVersion(own)
 		if b, ok := parseVersion(runs); ok && known && a != b {
-			n.warn(release.name(), mendWith("use the program of the version that is installed"), "%s is installed, and this is lanyard %s", runs, own)
+			n.warn(release.name(), fixWith("use the program of the version that is installed"), "%s is installed, and this is lanyard %s", runs, own)
 		} else {
 			n.ok(release.name(), "%s is installed", message.Printable(runs))
 		}
@@ -120,7 +120,7 @@ func (c *doctorCluster) driverObject() *csiDriver {
 
 const noDriver = "there is no CSIDriver " + driverName + ": the Secrets Store CSI driver is not installed"
 
-var installDriver = mendWith("helm install csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n kube-system; docs/install.md has its values")
+var installDriver = fixWith("helm install csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n kube-system; docs/install.md has its values")
 
 func (c *doctorCluster) checkDriverObject(_ context.Context, n *doctorNotes) {
 	if !c.needs(n, "csidrivers") {
@@ -134,11 +134,11 @@ func (c *doctorCluster) checkDriverObject(_ context.Context, n *doctorNotes) {
 	right := true
 	if object.Spec.PodInfo == nil || !*object.Spec.PodInfo {
 		right = false
-		n.fail("", mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"podInfoOnMount":true}}`), "podInfoOnMount is not true: the provider is not told whose volume it is, and refuses every mount")
+		n.fail("", fixWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"podInfoOnMount":true}}`), "podInfoOnMount is not true: the provider does not learn whose volume it is, and refuses every mount")
 	}
 	if !slices.Contains(object.Spec.Modes, "Ephemeral") {
 		right = false
-		n.fail("", mendWith("install the driver anew: volumeLifecycleModes cannot be changed"), "volumeLifecycleModes does not have Ephemeral: pods cannot name the driver in their volumes")
+		n.fail("", fixWith("install the driver anew: volumeLifecycleModes cannot be changed"), "volumeLifecycleModes does not have Ephemeral: pods cannot name the driver in their volumes")
 	}
 	if right {
 		n.ok("", "%s is as the driver needs it", driverName)
@@ -149,11 +149,11 @@ func (c *doctorCluster) checkTokens(_ context.Context, n *doctorNotes) {
 	c.each(n, []string{"csidrivers"}, func(r *doctorRelease) {
 		object := c.driverObject()
 		if object == nil {
-			n.unknown(r.name(), noMend, noDriver)
+			n.unknown(r.name(), noFix, noDriver)
 			return
 		}
 		if r.settings == nil {
-			n.unknown(r.name(), noMend, "not looked at: the configuration cannot be used (cluster-configuration)")
+			n.unknown(r.name(), noFix, "not looked at: the configuration cannot be used (cluster-configuration)")
 			return
 		}
 		passed := map[string]bool{}
@@ -180,7 +180,7 @@ func (c *doctorCluster) checkTokens(_ context.Context, n *doctorNotes) {
 			case r.settings.Policy.TokenRequest:
 				n.ok(r.name(), "tokens for %s are asked for by the provider (policy.tokenRequest), as needed by %s", audience, who)
 			default:
-				n.fail(r.name(), mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"tokenRequests":[`+strings.Join(requests, ",")+"]}}"),
+				n.fail(r.name(), fixWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"tokenRequests":[`+strings.Join(requests, ",")+"]}}"),
 					"tokenRequests of the CSIDriver %s has no audience %s, which is needed by %s: they cannot log in", driverName, audience, who)
 			}
 		}
@@ -193,22 +193,22 @@ func (c *doctorCluster) checkRotation(_ context.Context, n *doctorNotes) {
 	}
 	object := c.driverObject()
 	if object == nil {
-		n.unknown("", noMend, noDriver)
+		n.unknown("", noFix, noDriver)
 		return
 	}
 	if object.Spec.Republish == nil || !*object.Spec.Republish {
-		n.fail("CSIDriver", mendWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"requiresRepublish":true}}`), "requiresRepublish is not true: the kubelet never asks again, so that changed values do not reach pods that run, and their tokens run out")
+		n.fail("CSIDriver", fixWith("kubectl patch csidriver %s --type merge -p %s", driverName, `{"spec":{"requiresRepublish":true}}`), "requiresRepublish is not true: the kubelet never asks again, so that changed values do not reach pods that run, and their tokens run out")
 	} else {
 		n.ok("CSIDriver", "requiresRepublish is true")
 	}
 	drivers := c.drivers()
 	if len(drivers) == 0 {
-		n.unknown("driver", mendWith("kubectl get daemonsets -A"), "no DaemonSet with the driver was found, so its flags are not known")
+		n.unknown("driver", fixWith("kubectl get daemonsets -A"), "no DaemonSet with the driver was found, so its flags are not known")
 	}
 	for _, set := range drivers {
 		on, given := argument(&set.Spec.Template.Spec, "enable-secret-rotation")
 		if !given || on != "true" {
-			n.fail(set.name(), mendWith("helm upgrade csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n %s --reuse-values --set enableSecretRotation=true", set.Metadata.Namespace), "the driver runs without --enable-secret-rotation=true: changed values do not reach pods that run")
+			n.fail(set.name(), fixWith("helm upgrade csi-secrets-store secrets-store-csi-driver/secrets-store-csi-driver -n %s --reuse-values --set enableSecretRotation=true", set.Metadata.Namespace), "the driver runs without --enable-secret-rotation=true: changed values do not reach pods that run")
 			continue
 		}
 		interval, _ := argument(&set.Spec.Template.Spec, "rotation-poll-interval")
@@ -221,10 +221,10 @@ func (c *doctorCluster) checkDriver(_ context.Context, n *doctorNotes) {
 		return
 	}
 	drivers := c.drivers()
-	c.driver.warnOthers(n, "the driver", mendWith("give --driver-namespace if one is"))
+	c.driver.warnOthers(n, "the driver", fixWith("give --driver-namespace if one is"))
 	for _, set := range drivers {
 		if set.Status.Ready < set.Status.Desired {
-			n.fail(set.name(), mendWith("kubectl get pods -n %s -o wide", set.Metadata.Namespace), "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)
+			n.fail(set.name(), fixWith("kubectl get pods -n %s -o wide", set.Metadata.Namespace), "%d of its %d pods are ready", set.Status.Ready, set.Status.Desired)
 			continue
 		}
 		n.ok(set.name(), "all of its %d pods are ready", set.Status.Desired)
@@ -270,7 +270,7 @@ func (c *doctorCluster) checkDirectory(_ context.Context, n *doctorNotes) {
 				n.ok(r.name(), "%s, where the driver looks by default", own)
 				return
 			}
-			n.unknown(r.name(), noMend, "sockets are in %s, and no DaemonSet tells where the driver looks", own)
+			n.unknown(r.name(), noFix, "sockets are in %s, and no DaemonSet says where the driver looks", own)
 		}
 		for _, set := range drivers {
 			looks := driverDirectories(&set)

@@ -170,16 +170,16 @@ func (c *doctorCluster) checkPods(_ context.Context, n *doctorNotes) {
 	}
 	for _, event := range c.waiting.pods {
 		namespace, name := event.Involved.Namespace, event.Involved.Name
-		place, mend := "pod "+namespace+"/"+name, mendWith("kubectl describe pod %s -n %s", name, namespace)
+		place, fix := "pod "+namespace+"/"+name, fixWith("kubectl describe pod %s -n %s", name, namespace)
 		if event.unread != nil {
-			n.unknown(place, mend, "whether it waits is not known (%v); its last event says: %s", event.unread, mountCause(event.Message))
+			n.unknown(place, fix, "whether it waits is not known (%v); its last event says: %s", event.unread, mountCause(event.Message))
 			continue
 		}
-		n.fail(place, mend, "%s", mountCause(event.Message))
+		n.fail(place, fix, "%s", mountCause(event.Message))
 	}
 	switch {
 	case c.waiting.unlooked > 0:
-		n.unknown("", mendWith("kubectl get events -A --field-selector reason=FailedMount"), "not looked at: %s with failed mounts, in namespaces %s",
+		n.unknown("", fixWith("kubectl get events -A --field-selector reason=FailedMount"), "not looked at: %s with failed mounts, in namespaces %s",
 			count(c.waiting.unlooked, "further pod"), message.Names(c.waiting.elsewhere, message.Printable))
 	case len(c.waiting.pods) == 0:
 		n.ok("", "no pod waits for its secrets")

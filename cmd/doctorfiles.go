@@ -30,7 +30,7 @@ func errorLines(err error) []string {
 // needConfig says that a check could not look because the configuration cannot be used.
 func (d *doctorNode) needConfig(n *doctorNotes) bool {
 	if d.engine == nil {
-		n.unknown("", noMend, "not looked at: the configuration cannot be used")
+		n.unknown("", noFix, "not looked at: the configuration cannot be used")
 	}
 	return d.engine != nil
 }
@@ -118,11 +118,11 @@ func (d *doctorNode) checkFiles(_ context.Context, n *doctorNotes) {
 		case err == nil:
 			n.ok(file.setting, "%s can be read", file.path)
 		case errors.Is(err, fs.ErrNotExist) && !d.onNode:
-			n.unknown(file.setting, mendWith("run this on the node, with --node"), "%s is not on this machine", file.path)
+			n.unknown(file.setting, fixWith("run this on the node, with --node"), "%s is not on this machine", file.path)
 		case errors.Is(err, fs.ErrNotExist):
-			n.fail(file.setting, mendWith("mount it: a Secret in the chart's value secrets is the file /etc/lanyard/secrets/NAME/KEY"), "%s does not exist", file.path)
+			n.fail(file.setting, fixWith("mount it: a Secret in the chart's value secrets is the file /etc/lanyard/secrets/NAME/KEY"), "%s does not exist", file.path)
 		default:
-			n.fail(file.setting, mendWith("ls -l %s", file.path), "%v", unnamed(file.path, err))
+			n.fail(file.setting, fixWith("ls -l %s", file.path), "%v", unnamed(file.path, err))
 		}
 	}
 }
@@ -136,13 +136,13 @@ func (d *doctorNode) checkKeyRing(_ context.Context, n *doctorNotes) {
 	ring, err := seal.ReadKeyRing(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !d.onNode:
-		n.unknown("stores.sealed", mendWith("run this on the node, with --node"), "%s is not on this machine", path)
+		n.unknown("stores.sealed", fixWith("run this on the node, with --node"), "%s is not on this machine", path)
 		return
 	case errors.Is(err, fs.ErrNotExist):
-		n.fail("stores.sealed", mendWith("kubectl create secret generic keyring --from-file=keyring.yaml, and helm upgrade with secrets: [keyring]"), "%s does not exist: no sealed value can be opened", path)
+		n.fail("stores.sealed", fixWith("kubectl create secret generic keyring --from-file=keyring.yaml, and helm upgrade with secrets: [keyring]"), "%s does not exist: no sealed value can be opened", path)
 		return
 	case err != nil:
-		n.fail("stores.sealed", mendWith("lanyard pubkey %s", path), "%v", unnamed(path, err))
+		n.fail("stores.sealed", fixWith("lanyard pubkey %s", path), "%v", unnamed(path, err))
 		return
 	}
 	n.ok("stores.sealed", "%s has %s", path, count(len(ring.Keys()), "key"))
@@ -150,9 +150,9 @@ func (d *doctorNode) checkKeyRing(_ context.Context, n *doctorNotes) {
 		for _, object := range d.sealedObjects(class) {
 			value, err := seal.Parse(object.text)
 			if err != nil {
-				n.fail(class.name+" "+object.id, mendWith("lanyard inspect"), "%v", err)
+				n.fail(class.name+" "+object.id, fixWith("lanyard inspect"), "%v", err)
 			} else if why := notIn(ring, value); why != "" {
-				n.fail(class.name+" "+object.id, mendWith("lanyard reseal"), "the value cannot be opened: %s", why)
+				n.fail(class.name+" "+object.id, fixWith("lanyard reseal"), "the value cannot be opened: %s", why)
 			}
 		}
 	}
@@ -194,13 +194,13 @@ func (d *doctorNode) checkFileRoots(_ context.Context, n *doctorNotes) {
 		entries, err := os.ReadDir(root)
 		switch {
 		case err != nil && !d.onNode:
-			n.unknown(place, mendWith("run this on the node, with --node"), "%s is not on this machine", root)
+			n.unknown(place, fixWith("run this on the node, with --node"), "%s is not on this machine", root)
 		case errors.Is(err, fs.ErrNotExist):
-			n.fail(place, mendWith("helm upgrade with --set %s, and make the directory on each node", "hostDirectories={"+helmValue(root)+"}"), "its root %s does not exist here", root)
+			n.fail(place, fixWith("helm upgrade with --set %s, and make the directory on each node", "hostDirectories={"+helmValue(root)+"}"), "its root %s does not exist here", root)
 		case err != nil:
-			n.fail(place, mendWith("ls -ld %s", root), "its root cannot be read: %v", unnamed(root, err))
+			n.fail(place, fixWith("ls -ld %s", root), "its root cannot be read: %v", unnamed(root, err))
 		case len(entries) == 0:
-			n.warn(place, mendWith("ls -l %s", root), "its root %s is empty", root)
+			n.warn(place, fixWith("ls -l %s", root), "its root %s is empty", root)
 		default:
 			n.ok(place, "its root %s has %s", root, count(len(entries), "file"))
 		}
@@ -221,27 +221,27 @@ func (d *doctorNode) checkSockets(ctx context.Context, n *doctorNotes) {
 	for _, dialect := range d.dialects {
 		path, err := csi.SocketPath(d.socketDir, dialect)
 		if err != nil {
-			n.fail(dialect, mendWith("lanyard serve --dialects"), "%v", err)
+			n.fail(dialect, fixWith("lanyard serve --dialects"), "%v", err)
 			continue
 		}
 		err = csi.Probe(ctx, path)
 		if other := csi.HiddenBy(d.socketDir, dialect); other != "" {
-			n.fail(dialect, mendWith("rm %s, if no provider uses it", other), "the driver finds %s before %s", other, path)
+			n.fail(dialect, fixWith("rm %s, if no provider uses it", other), "the driver finds %s before %s", other, path)
 		}
 		if err == nil {
 			n.ok(dialect, "a provider answers at %s", path)
 			continue
 		}
 		if elsewhere := d.otherSocket(ctx, path, dialect); elsewhere != "" {
-			n.fail(dialect, mendWith("helm upgrade with socketDirectory: %s, the directory where this node's driver looks", d.socketDir), "no provider answers at %s, but one does at %s, in the other directory", path, elsewhere)
+			n.fail(dialect, fixWith("helm upgrade with socketDirectory: %s, the directory where this node's driver looks", d.socketDir), "no provider answers at %s, but one does at %s, in the other directory", path, elsewhere)
 			continue
 		}
 		_, missing := os.Stat(path)
 		switch {
 		case errors.Is(missing, fs.ErrNotExist):
-			n.fail(dialect, mendWith("kubectl rollout restart daemonset/lanyard -n lanyard"), "%s is gone: the provider does not run on this node, does not answer to this dialect, or somebody has removed the socket", path)
+			n.fail(dialect, fixWith("kubectl rollout restart daemonset/lanyard -n lanyard"), "%s is gone: the provider does not run on this node, does not answer to this dialect, or somebody has removed the socket", path)
 		default:
-			n.fail(dialect, mendWith("kubectl logs -n lanyard daemonset/lanyard"), "%v", err)
+			n.fail(dialect, fixWith("kubectl logs -n lanyard daemonset/lanyard"), "%v", err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ var hostileWords = []string{
 // A shell reads every word as it was given, whatever is in it.
 func TestACommandHasItsWordsAsTheyWereGiven(t *testing.T) {
 	for _, word := range hostileWords {
-		made := mendWith("printf %s --flag=%s,", word, word)
+		made := fixWith("printf %s --flag=%s,", word, word)
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.TrimSuffix(strings.Replace(made.text, "printf", `printf '<%s>'`, 1), ",")).CombinedOutput()
 		if want := "<" + word + "><--flag=" + word + ">"; err != nil || string(out) != want {
 			t.Errorf("%q becomes %s, which a shell reads as %s (%v)", word, made.text, out, err)
@@ -28,19 +28,19 @@ func TestACommandHasItsWordsAsTheyWereGiven(t *testing.T) {
 }
 
 func TestWhatCannotStandInACommandGivesNone(t *testing.T) {
-	for _, word := range []string{"", "-rf", "--kubeconfig=/tmp/x", "a\nb", "a\x1b[2Jb", "a\u202eb", "a\u009bb", "a\u200bb", "a\x00b", "a\x7fb", "a\xffb", strings.Repeat("a", maxMendWord+1)} {
-		if made := mendWith("kubectl describe pod %s", word); made != noCommand {
+	for _, word := range []string{"", "-rf", "--kubeconfig=/tmp/x", "a\nb", "a\x1b[2Jb", "a\u202eb", "a\u009bb", "a\u200bb", "a\x00b", "a\x7fb", "a\xffb", strings.Repeat("a", maxFixWord+1)} {
+		if made := fixWith("kubectl describe pod %s", word); made != noCommand {
 			t.Errorf("%q: %s", word, made.text)
 		}
 	}
-	if made := mendWith("kubectl %s %s", "get"); made != noCommand {
+	if made := fixWith("kubectl %s %s", "get"); made != noCommand {
 		t.Error(made.text)
 	}
 	for _, c := range []struct{ made, want string }{
-		{mendWith("ls -l %s, and %s;", "/a", "b c").text, "ls -l /a, and 'b c';"},
-		{mendWith("kubectl auth can-i --as=%s", "system:serviceaccount:a:b").text, "kubectl auth can-i --as=system:serviceaccount:a:b"},
-		{mendWith("x --as=%s", "-rf").text, "x --as=-rf"},
-		{mendWith("a").and(mendWith("b")).text, "a; b"},
+		{fixWith("ls -l %s, and %s;", "/a", "b c").text, "ls -l /a, and 'b c';"},
+		{fixWith("kubectl auth can-i --as=%s", "system:serviceaccount:a:b").text, "kubectl auth can-i --as=system:serviceaccount:a:b"},
+		{fixWith("x --as=%s", "-rf").text, "x --as=-rf"},
+		{fixWith("a").and(fixWith("b")).text, "a; b"},
 		{helmValue("/a},image.tag={evil"), `/a\}\,image.tag=\{evil`},
 	} {
 		if c.made != c.want {
@@ -57,11 +57,11 @@ var hidden = []string{"\x1b[2J", "\x07", "\r", "\b", "\x7f", "\u009b31m", "\u008
 func TestDoctorPrintsOnlyWhatCanBeSeen(t *testing.T) {
 	var notes doctorNotes
 	for _, one := range hidden {
-		notes.fail("pod a"+one+"b\nok  forged", doctorMend{"run " + one + "\nok  forged"}, "says %s", one+"\nok  forged")
+		notes.fail("pod a"+one+"b\nok  forged", doctorFix{"run " + one + "\nok  forged"}, "says %s", one+"\nok  forged")
 	}
 	report := newDoctorReport(notes.findings)
 	// Nor if a finding came another way.
-	report.Findings = append(report.Findings, doctorFinding{Check: "x", Place: "a\x1b\nok", Says: "b\u202e\nok", Mend: "c\u009b\nok"})
+	report.Findings = append(report.Findings, doctorFinding{Check: "x", Place: "a\x1b\nok", Says: "b\u202e\nok", Fix: "c\u009b\nok"})
 	text := shownReport(report)
 	if lines := strings.Count(text, "\n"); lines != 2*len(report.Findings) {
 		t.Errorf("%d lines of %d findings:\n%s", lines, len(report.Findings), text)

@@ -187,14 +187,14 @@ func (d *doctorNode) checkConfiguration(_ context.Context, n *doctorNotes) {
 	case d.wrong != nil:
 		lines := errorLines(d.wrong)
 		for _, line := range lines {
-			n.fail("", mendWith("lanyard check --config %s", d.config), "%s", line)
+			n.fail("", fixWith("lanyard check --config %s", d.config), "%s", line)
 		}
 	case d.config == "":
 		n.ok("", "the defaults: no file was given")
 	case d.onNode:
 		// The provider takes no file that others may change.
 		if _, err := config.LoadTrusted(d.config); err != nil {
-			n.fail("", mendWith("chmod go-w %s", d.config), "%v", err)
+			n.fail("", fixWith("chmod go-w %s", d.config), "%v", err)
 			return
 		}
 		n.ok("", "%s has no problems", d.config)
@@ -250,7 +250,7 @@ func (d *doctorNode) checkClasses(_ context.Context, n *doctorNotes) {
 		parameters := d.request(class).Parameters
 		if err := d.engine.Check(class.provider, parameters); err != nil {
 			for _, line := range errorLines(err) {
-				n.fail("class "+class.name, mendWith("lanyard check FILE --config %s", d.config), "%s", line)
+				n.fail("class "+class.name, fixWith("lanyard check FILE --config %s", d.config), "%s", line)
 			}
 			continue
 		}
@@ -269,19 +269,19 @@ func (d *doctorNode) checkReads(ctx context.Context, n *doctorNotes) {
 		place := "class " + class.name
 		request := d.request(class)
 		if d.engine.Check(class.provider, request.Parameters) != nil {
-			n.unknown(place, noMend, "not read: the class has problems (classes)")
+			n.unknown(place, noFix, "not read: the class has problems (classes)")
 			continue
 		}
 		volume, err := d.engine.Mount(ctx, request)
 		if err != nil {
 			for _, line := range errorLines(err) {
-				n.fail(place, mendWith("lanyard mount FILE --config %s shows the same", d.config), "%s", line)
+				n.fail(place, fixWith("lanyard mount FILE --config %s shows the same", d.config), "%s", line)
 			}
 			continue
 		}
 		n.ok(place, "all %s can be read", count(len(volume.Versions), "object"))
 		for _, absent := range volume.Absent {
-			n.warn(place, noMend, "optional object %s is left out: %s", message.Printable(absent.ID), absent.Reason)
+			n.warn(place, noFix, "optional object %s is left out: %s", message.Printable(absent.ID), absent.Reason)
 		}
 	}
 }
@@ -294,7 +294,7 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	file, err := loadRing(d.ring)
 	if err != nil {
 		for _, line := range errorLines(err) {
-			n.fail(d.ring, mendWith("lanyard kms check --ring %s", d.ring), "%s", line)
+			n.fail(d.ring, fixWith("lanyard kms check --ring %s", d.ring), "%s", line)
 		}
 		return
 	}
@@ -303,7 +303,7 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	for _, entry := range file.Ring.Entries() {
 		tried := check.try(ctx, entry)
 		if tried.Problem != "" {
-			n.fail("key "+tried.Name, mendWith("lanyard kms check --ring %s", d.ring), "%s", tried.Problem)
+			n.fail("key "+tried.Name, fixWith("lanyard kms check --ring %s", d.ring), "%s", tried.Problem)
 			continue
 		}
 		n.ok("key "+tried.Name, "%s at %s", tried.Result, tried.Service)
@@ -314,6 +314,6 @@ func (d *doctorNode) checkKMS(ctx context.Context, n *doctorNotes) {
 	if plugin := check.queryPlugin(ctx); plugin.Running {
 		n.ok("plugin", "it is healthy at %s", plugin.Socket)
 	} else {
-		n.fail("plugin", mendWith("journalctl -u lanyard-kms, or kubectl logs of the static pod"), "no healthy plugin at %s: %s", plugin.Socket, plugin.Note)
+		n.fail("plugin", fixWith("journalctl -u lanyard-kms, or kubectl logs of the static pod"), "no healthy plugin at %s: %s", plugin.Socket, plugin.Note)
 	}
 }

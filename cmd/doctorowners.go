@@ -105,10 +105,10 @@ func hostDirectories(spec *doctorPodSpec) (found []string) {
 }
 
 // warnOthers warns of DaemonSets that look like an installation and that nothing speaks for.
-func (of *doctorInstallers) warnOthers(n *doctorNotes, what string, mend doctorMend) {
+func (of *doctorInstallers) warnOthers(n *doctorNotes, what string, fix doctorFix) {
 	if len(of.others) == 0 {
 		return
 	}
 	names := message.Names(of.others, func(set doctorWorkload) string { return message.Printable(set.name()) })
-	n.warn("", mend, "not looked at, because nothing that tenants cannot make says that it is %s: %s", what, names)
+	n.warn("", fix, "not looked at, because nothing that tenants cannot make says that it is %s: %s", what, names)
 }

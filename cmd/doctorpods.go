@@ -19,7 +19,7 @@ func (c *doctorCluster) checkNodeClocks(_ context.Context, n *doctorNotes) {
 		return
 	}
 	if c.date.IsZero() {
-		n.unknown("", noMend, "the API server does not tell its time")
+		n.unknown("", noFix, "the API server does not report its time")
 		return
 	}
 	type lease struct {
@@ -45,7 +45,7 @@ func (c *doctorCluster) checkNodeClocks(_ context.Context, n *doctorNotes) {
 		case ahead > skewWarn:
 			reportSkew(n, place, ahead, "the node", "the API server")
 		case -ahead > skewFail+time.Duration(one.Spec.Seconds)*time.Second:
-			n.warn(place, mendWith("kubectl get node %s", one.Metadata.Name), "its kubelet has not been heard of for %s: it is down, or its clock is behind", message.Duration((-ahead).Round(time.Second)))
+			n.warn(place, fixWith("kubectl get node %s", one.Metadata.Name), "its kubelet has not been heard of for %s: it is down, or its clock is behind", message.Duration((-ahead).Round(time.Second)))
 		default:
 			agree++
 		}
@@ -53,7 +53,7 @@ func (c *doctorCluster) checkNodeClocks(_ context.Context, n *doctorNotes) {
 	if agree > 0 {
 		n.ok("", "%s with the API server's clock", agrees(agree))
 	} else if len(n.findings) == 0 {
-		n.unknown("", noMend, "no node has a Lease that tells its time")
+		n.unknown("", noFix, "no node has a Lease that reports its time")
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *doctorCluster) checkStores(_ context.Context, n *doctorNotes) {
 		for _, pod := range slices.Sorted(maps.Keys(r.metrics)) {
 			read := r.metrics[pod]
 			if read.err != nil {
-				n.unknown("pod "+pod, mendWith("give the API server's addresses in networkPolicy.from, or run doctor in the pod: kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "its metrics cannot be read through the API server: %v", read.err)
+				n.unknown("pod "+pod, fixWith("give the API server's addresses in networkPolicy.from, or run doctor in the pod: kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "its metrics cannot be read through the API server: %v", read.err)
 				continue
 			}
 			for _, found := range storeUp.FindAllStringSubmatch(read.text, -1) {
@@ -80,9 +80,9 @@ func (c *doctorCluster) checkStores(_ context.Context, n *doctorNotes) {
 				}
 				note := n.fail
 				if found[1] == engine.ClassDefined {
-					note = n.warn // whose they are, they have to mend them
+					note = n.warn // whose they are, they have to fix them
 				}
-				note("store "+found[1], mendWith("kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "the provider's pod %s found it unavailable when it was read last", pod)
+				note("store "+found[1], fixWith("kubectl exec -n %s %s -- /lanyard doctor --node --config /etc/lanyard/config/lanyard.yaml", r.provider.Metadata.Namespace, pod), "the provider's pod %s found it unavailable when it was read last", pod)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(up)) {
@@ -110,7 +110,7 @@ func metric(text, name string) (float64, bool) {
 func (c *doctorCluster) checkClasses(_ context.Context, n *doctorNotes) {
 	c.each(n, []string{"secretproviderclasses"}, func(r *doctorRelease) {
 		if r.settings == nil || len(r.problems) > 0 {
-			n.unknown(r.name(), noMend, "not looked at: the configuration cannot be used (cluster-configuration)")
+			n.unknown(r.name(), noFix, "not looked at: the configuration cannot be used (cluster-configuration)")
 			return
 		}
 		right := 0
@@ -119,7 +119,7 @@ func (c *doctorCluster) checkClasses(_ context.Context, n *doctorNotes) {
 				right++
 			}
 			for _, problem := range class.problems {
-				n.fail("class "+class.namespace+"/"+class.name, mendWith("kubectl get secretproviderclass %s -n %s -o yaml | lanyard check -", class.name, class.namespace), "%s", problem)
+				n.fail("class "+class.namespace+"/"+class.name, fixWith("kubectl get secretproviderclass %s -n %s -o yaml | lanyard check -", class.name, class.namespace), "%s", problem)
 			}
 		}
 		n.ok(r.name(), "%d of %s without problems", right, count(len(r.classes), "class"))

@@ -18,11 +18,11 @@ func (c *doctorCluster) checkRights(_ context.Context, n *doctorNotes) {
 			_, account, _ := strings.Cut(strings.TrimPrefix(right.account, "system:serviceaccount:"), ":")
 			switch {
 			case right.err != nil:
-				n.unknown("service account "+account, mendWith("docs/doctor.md has the ClusterRole with the rights that doctor needs"), "whether it may %s is not known: %v", right, right.err)
+				n.unknown("service account "+account, fixWith("docs/doctor.md has the ClusterRole with the rights that doctor needs"), "whether it may %s is not known: %v", right, right.err)
 			case !right.allowed && right.bound:
-				n.warn("service account "+account, noMend, "it may not %s, where a RoleBinding with the release's labels is: %s", right, right.why)
+				n.warn("service account "+account, noFix, "it may not %s, where a RoleBinding with the release's labels is: %s", right, right.why)
 			case !right.allowed:
-				n.fail("service account "+account, mendWith("kubectl auth can-i %s %s --as=%s", right.verb, right.resource, right.account).and(r.upgrade("nothing=changed")).and(mendWith("the upgrade makes the chart's roles anew")), "it may not %s, which it needs: %s", right, right.why)
+				n.fail("service account "+account, fixWith("kubectl auth can-i %s %s --as=%s", right.verb, right.resource, right.account).and(r.upgrade("nothing=changed")).and(fixWith("the upgrade makes the chart's roles anew")), "it may not %s, which it needs: %s", right, right.why)
 			default:
 				allowed++
 			}
@@ -67,9 +67,9 @@ func (c *doctorCluster) checkPolicies(_ context.Context, n *doctorNotes) {
 			actions, is := bound[one.Metadata.Name]
 			switch {
 			case !is:
-				n.fail(one.Metadata.Name, r.upgrade("nothing=changed").and(mendWith("the upgrade makes the binding anew")), "the policy has no binding, so it holds for nobody")
+				n.fail(one.Metadata.Name, r.upgrade("nothing=changed").and(fixWith("the upgrade makes the binding anew")), "the policy has no binding, so it holds for nobody")
 			case len(one.Status.Types.Warnings) > 0:
-				n.warn(one.Metadata.Name, mendWith("kubectl get validatingadmissionpolicy %s -o yaml", one.Metadata.Name), "the API server doubts an expression: %s", one.Status.Types.Warnings[0].Warning)
+				n.warn(one.Metadata.Name, fixWith("kubectl get validatingadmissionpolicy %s -o yaml", one.Metadata.Name), "the API server doubts an expression: %s", one.Status.Types.Warnings[0].Warning)
 			default:
 				n.ok(one.Metadata.Name, "bound with %s", strings.Join(actions, ", "))
 			}
@@ -95,7 +95,7 @@ func (c *doctorCluster) checkSync(_ context.Context, n *doctorNotes) {
 
 // checkDeployment tells whether a Deployment works. One pod that does is enough.
 func (*doctorCluster) checkDeployment(n *doctorNotes, of *doctorWorkload, pods []doctorPod, without string) {
-	mend := mendWith("kubectl describe deployment %s -n %s; kubectl logs deployment/%s -n %s", of.Metadata.Name, of.Metadata.Namespace, of.Metadata.Name, of.Metadata.Namespace)
+	fix := fixWith("kubectl describe deployment %s -n %s; kubectl logs deployment/%s -n %s", of.Metadata.Name, of.Metadata.Namespace, of.Metadata.Name, of.Metadata.Namespace)
 	unready := 0
 	for _, pod := range pods {
 		if ready, why := pod.ready(); !ready {
@@ -104,16 +104,16 @@ func (*doctorCluster) checkDeployment(n *doctorNotes, of *doctorWorkload, pods [
 			if of.Status.Available == 0 {
 				note = n.fail
 			}
-			note("pod "+pod.Metadata.Name, mend, "it is not ready: %s", why)
+			note("pod "+pod.Metadata.Name, fix, "it is not ready: %s", why)
 		}
 	}
 	switch {
 	case of.Status.Available > 0:
 		n.ok(of.name(), "%d of %d replicas are available", of.Status.Available, max(of.Status.Replicas, of.Status.Available))
 	case unready == 0:
-		n.fail(of.name(), mend, "it has no pod: %s", without)
+		n.fail(of.name(), fix, "it has no pod: %s", without)
 	default:
-		n.fail(of.name(), mend, "no replica is available: %s", without)
+		n.fail(of.name(), fix, "no replica is available: %s", without)
 	}
 }
 
@@ -144,9 +144,9 @@ func (c *doctorCluster) checkWebhook(_ context.Context, n *doctorNotes) {
 				ends, err := bundleEnds(hook.Client.Bundle)
 				switch {
 				case err != nil:
-					n.fail(hook.Name, mendWith("kubectl logs deployment/%s -n %s", r.inject.Metadata.Name, r.inject.Metadata.Namespace), "caBundle of %s %v: API servers trust nobody there, and refuse pods that ask for secrets", one.Metadata.Name, err)
+					n.fail(hook.Name, fixWith("kubectl logs deployment/%s -n %s", r.inject.Metadata.Name, r.inject.Metadata.Namespace), "caBundle of %s %v: API servers trust nobody there, and refuse pods that ask for secrets", one.Metadata.Name, err)
 				case ends.Before(c.now):
-					n.fail(hook.Name, mendWith("kubectl rollout restart deployment/%s -n %s", r.inject.Metadata.Name, r.inject.Metadata.Namespace), "the authority in caBundle of %s ended at %s", one.Metadata.Name, ends.UTC().Format(time.RFC3339))
+					n.fail(hook.Name, fixWith("kubectl rollout restart deployment/%s -n %s", r.inject.Metadata.Name, r.inject.Metadata.Namespace), "the authority in caBundle of %s ended at %s", one.Metadata.Name, ends.UTC().Format(time.RFC3339))
 				default:
 					n.ok(hook.Name, "the authority in its caBundle is valid until %s", ends.UTC().Format(time.RFC3339))
 				}

@@ -32,8 +32,8 @@ type doctorFinding struct {
 	Place string `json:"place,omitempty"`
 	// Says is what is right, or the cause of what is not.
 	Says string `json:"says"`
-	// Mend is the command, or the change, that puts it right.
-	Mend string `json:"mend,omitempty"`
+	// Fix is the command, or the change, that puts it right.
+	Fix string `json:"fix,omitempty"`
 	// Page is the part of docs/doctor.md that tells more.
 	Page string `json:"page,omitempty"`
 }
@@ -55,10 +55,10 @@ type doctorNotes struct {
 	findings []doctorFinding
 }
 
-func (n *doctorNotes) add(result doctorResult, place string, mend doctorMend, format string, args ...any) {
+func (n *doctorNotes) add(result doctorResult, place string, fix doctorFix, format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	finding := doctorFinding{Check: n.check, Result: result, Place: oneLine(place), Says: oneLine(fmt.Sprintf(format, args...)), Mend: oneLine(mend.text)}
+	finding := doctorFinding{Check: n.check, Result: result, Place: oneLine(place), Says: oneLine(fmt.Sprintf(format, args...)), Fix: oneLine(fix.text)}
 	if result != doctorOK {
 		finding.Page = "docs/doctor.md#" + n.check
 	}
@@ -66,19 +66,19 @@ func (n *doctorNotes) add(result doctorResult, place string, mend doctorMend, fo
 }
 
 func (n *doctorNotes) ok(place, format string, args ...any) {
-	n.add(doctorOK, place, noMend, format, args...)
+	n.add(doctorOK, place, noFix, format, args...)
 }
 
-func (n *doctorNotes) warn(place string, mend doctorMend, format string, args ...any) {
-	n.add(doctorWarn, place, mend, format, args...)
+func (n *doctorNotes) warn(place string, fix doctorFix, format string, args ...any) {
+	n.add(doctorWarn, place, fix, format, args...)
 }
 
-func (n *doctorNotes) fail(place string, mend doctorMend, format string, args ...any) {
-	n.add(doctorFail, place, mend, format, args...)
+func (n *doctorNotes) fail(place string, fix doctorFix, format string, args ...any) {
+	n.add(doctorFail, place, fix, format, args...)
 }
 
-func (n *doctorNotes) unknown(place string, mend doctorMend, format string, args ...any) {
-	n.add(doctorUnknown, place, mend, format, args...)
+func (n *doctorNotes) unknown(place string, fix doctorFix, format string, args ...any) {
+	n.add(doctorUnknown, place, fix, format, args...)
 }
 
 // maxDoctorLine is more than the longest event and most errors have, in bytes.
@@ -116,7 +116,7 @@ func runDoctorChecks[S any](ctx context.Context, checks []doctorCheck[S], on S, 
 			defer cancel()
 			runDoctorCheck(limited, check, on, found[i])
 			if len(found[i].findings) == 0 {
-				found[i].unknown("", noMend, "nothing was found out within %s; give more with --timeout", within)
+				found[i].unknown("", noFix, "nothing was found out within %s; give more with --timeout", within)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -136,7 +136,7 @@ func runDoctorChecks[S any](ctx context.Context, checks []doctorCheck[S], on S, 
 func runDoctorCheck[S any](ctx context.Context, check doctorCheck[S], on S, notes *doctorNotes) {
 	defer func() {
 		if r := recover(); r != nil {
-			notes.unknown("", noMend, "the check itself failed (%T); please report it", r)
+			notes.unknown("", noFix, "the check itself failed (%T); please report it", r)
 		}
 	}()
 	check.run(on, ctx, notes)
@@ -164,7 +164,7 @@ func (r *doctorReport) count(result doctorResult) (n int) {
 	return n
 }
 
-// printText prints a line for each finding, and below it what mends it.
+// printText prints a line for each finding, and below it what fixes it.
 func (r *doctorReport) printText(w io.Writer) error {
 	width := 0
 	for _, finding := range r.Findings {
@@ -177,8 +177,8 @@ func (r *doctorReport) printText(w io.Writer) error {
 			says = finding.Place + ": " + says
 		}
 		fmt.Fprintf(&text, "%-7s  %-*s  %s\n", finding.Result, width, finding.Check, oneLine(says))
-		if finding.Mend != "" {
-			fmt.Fprintf(&text, "%*s  mend: %s\n", 9+width, "", oneLine(finding.Mend))
+		if finding.Fix != "" {
+			fmt.Fprintf(&text, "%*s  fix: %s\n", 9+width, "", oneLine(finding.Fix))
 		}
 	}
 	_, err := io.WriteString(w, text.String())
@@ -201,7 +201,7 @@ func (r *doctorReport) summary() error {
 				pages = append(pages, finding.Check)
 			}
 		}
-		return errors.New(text + "; docs/doctor.md tells more of " + strings.Join(pages, ", "))
+		return errors.New(text + "; docs/doctor.md says more about " + strings.Join(pages, ", "))
 	}
 	return nil
 }

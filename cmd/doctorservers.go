@@ -22,10 +22,10 @@ func (d *doctorNode) eachServer(n *doctorNotes, look func(place string, p *docto
 		switch {
 		case p.Store == nil && p.Problem != nil:
 			found = true
-			n.unknown(place, mendWith("give doctor a class that uses the store"), "the configuration leaves settings to classes: %v", p.Problem)
+			n.unknown(place, fixWith("give doctor a class that uses the store"), "the configuration leaves settings to classes: %v", p.Problem)
 		case p.unknown != nil:
 			found = true
-			n.unknown(place, noMend, "its servers are not known: %v", p.unknown)
+			n.unknown(place, noFix, "its servers are not known: %v", p.unknown)
 		}
 		for _, server := range p.servers {
 			found = true
@@ -45,7 +45,7 @@ func (d *doctorNode) checkNames(_ context.Context, n *doctorNotes) {
 	d.eachServer(n, func(place string, _ *doctorStore, server remote.Server, trial *remote.Trial) {
 		switch {
 		case trial.Resolve != nil:
-			n.fail(place, mendWith("nslookup %s; look at the host in %s, and at the node's DNS", hostOf(trial.HostPort), server.Setting), "%s cannot be resolved: %v", hostOf(trial.HostPort), trial.Resolve)
+			n.fail(place, fixWith("nslookup %s; look at the host in %s, and at the node's DNS", hostOf(trial.HostPort), server.Setting), "%s cannot be resolved: %v", hostOf(trial.HostPort), trial.Resolve)
 		case trial.Proxy != "":
 			n.ok(place, "the proxy %s resolves %s", trial.Proxy, hostOf(trial.HostPort))
 		default:
@@ -66,9 +66,9 @@ func (d *doctorNode) checkConnections(_ context.Context, n *doctorNotes) {
 	d.eachServer(n, func(place string, _ *doctorStore, server remote.Server, trial *remote.Trial) {
 		switch {
 		case trial.Resolve != nil:
-			n.unknown(place, noMend, "not tried: the name is not known (dns)")
+			n.unknown(place, noFix, "not tried: the name is not known (dns)")
 		case trial.Connect != nil:
-			n.fail(place, mendWith("look at %s, at firewalls and NetworkPolicies on the way, and whether the server runs", server.Setting), "%s cannot be connected to: %v", trial.HostPort, trial.Connect)
+			n.fail(place, fixWith("look at %s, at firewalls and NetworkPolicies on the way, and whether the server runs", server.Setting), "%s cannot be connected to: %v", trial.HostPort, trial.Connect)
 		case trial.Proxy != "":
 			n.ok(place, "%s is reached through the proxy %s", trial.HostPort, trial.Proxy)
 		default:
@@ -84,13 +84,13 @@ func (d *doctorNode) checkTLS(_ context.Context, n *doctorNotes) {
 	d.eachServer(n, func(place string, _ *doctorStore, server remote.Server, trial *remote.Trial) {
 		switch left := trial.CertificateEnds.Sub(d.now()); {
 		case !trial.Reached():
-			n.unknown(place, noMend, "not tried: the server was not reached (connection)")
+			n.unknown(place, noFix, "not tried: the server was not reached (connection)")
 		case !trial.Secure:
-			n.warn(place, mendWith("give %s an address of https://", server.Setting), "%s is called without TLS: everyone on the way can read what it answers", trial.HostPort)
+			n.warn(place, fixWith("give %s an address of https://", server.Setting), "%s is called without TLS: everyone on the way can read what it answers", trial.HostPort)
 		case trial.Handshake != nil:
-			n.fail(place, mendWith("openssl s_client -connect %s -showcerts; give the right authority in tls.caCertFile", trial.HostPort), "%s is not trusted: %v", trial.HostPort, trial.Handshake)
+			n.fail(place, fixWith("openssl s_client -connect %s -showcerts; give the right authority in tls.caCertFile", trial.HostPort), "%s is not trusted: %v", trial.HostPort, trial.Handshake)
 		case left < certificateSoon:
-			n.warn(place, mendWith("renew the server's certificate"), "the certificate of %s ends at %s", trial.HostPort, trial.CertificateEnds.UTC().Format(time.RFC3339))
+			n.warn(place, fixWith("renew the server's certificate"), "the certificate of %s ends at %s", trial.HostPort, trial.CertificateEnds.UTC().Format(time.RFC3339))
 		default:
 			n.ok(place, "the certificate of %s is trusted, until %s", trial.HostPort, trial.CertificateEnds.UTC().Format(time.RFC3339))
 		}
@@ -110,11 +110,11 @@ func (d *doctorNode) checkClocks(_ context.Context, n *doctorNotes) {
 	d.eachServer(n, func(place string, _ *doctorStore, _ remote.Server, trial *remote.Trial) {
 		switch {
 		case !trial.Secured():
-			n.unknown(place, noMend, "not looked at: the server was not reached (connection, tls)")
+			n.unknown(place, noFix, "not looked at: the server was not reached (connection, tls)")
 		case trial.Date.IsZero() && trial.Answer != nil:
-			n.unknown(place, noMend, "%s did not answer: %v", trial.HostPort, trial.Answer)
+			n.unknown(place, noFix, "%s did not answer: %v", trial.HostPort, trial.Answer)
 		case trial.Date.IsZero():
-			n.unknown(place, noMend, "%s does not tell its time", trial.HostPort)
+			n.unknown(place, noFix, "%s does not report its time", trial.HostPort)
 		default:
 			reportSkew(n, place, trial.At.Sub(trial.Date), "this machine", trial.HostPort)
 		}
@@ -132,9 +132,9 @@ func reportSkew(n *doctorNotes, place string, ahead time.Duration, here, there s
 	}
 	switch text := fmt.Sprintf("the clock of %s is %s %s that of %s", here, message.Duration(off), side, there); {
 	case off > skewFail:
-		n.fail(place, mendWith("timedatectl set-ntp true, on the side that is wrong"), "%s: tokens count as expired or not yet valid", text)
+		n.fail(place, fixWith("timedatectl set-ntp true, on the side that is wrong"), "%s: tokens count as expired or not yet valid", text)
 	case off > skewWarn:
-		n.warn(place, mendWith("timedatectl set-ntp true, on the side that is wrong"), "%s", text)
+		n.warn(place, fixWith("timedatectl set-ntp true, on the side that is wrong"), "%s", text)
 	default:
 		n.ok(place, "the clocks of %s and %s agree", here, there)
 	}

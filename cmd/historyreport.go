@@ -209,7 +209,7 @@ func (r *historyReport) printHeld(w io.Writer) error {
 	if err := printTable(w, rows); err != nil {
 		return err
 	}
-	text := "Who has one digest holds one value. Which version of the store a digest is of can only be told with the\ninstallation's key of versions (--version-key)."
+	text := "Who has one digest holds one value. Which version of the store a digest is of can only be seen with the\ninstallation's key of versions (--version-key)."
 	if r.KeyKnown {
 		text = "A digest that is not known is of an older version, or of the class as it was before."
 	}

@@ -23,7 +23,7 @@ nobody changed what is shown here.
 
 With --sealer the value's signature is checked by the sealer's public part. That
 proves that the sealer made it and nobody changed it since; if it does not fit
-nothing is told, and the exit code is 1.`,
+nothing is printed, and the exit code is 1.`,
 		Example: `  lanyard inspect lanyard.v1.AQFd...
   lanyard inspect --output json --file sealed.txt
   lanyard inspect --sealer sealer-public.yaml --file sealed.txt`,

@@ -165,7 +165,7 @@ func newKeyRing(c *cobra.Command, flags keygenFlags) error {
 	}
 	fmt.Fprintf(c.OutOrStdout(), "key ring:   %s (%s)\n", flags.out, kind)
 	if flags.cluster == "" {
-		fmt.Fprintln(c.ErrOrStderr(), "note: without --cluster, seal has to be told for which cluster each value is")
+		fmt.Fprintln(c.ErrOrStderr(), "note: without --cluster, each seal command has to name the cluster")
 	}
 	return writePublic(c, flags.publicOut, ring)
 }

@@ -58,8 +58,7 @@ func newKMS() *cobra.Command {
 		Short: "Encrypt the API server's secrets with a key service (KMS v2)",
 		Long: `Kms is a KMS v2 plugin for the Kubernetes API server: it listens on a unix
 socket and encrypts and decrypts with the keys of a key ring file, one of which
-writes while any number still read, until it is told to stop by SIGTERM or
-SIGINT. Calls in flight are finished first.
+writes while any number still read, until SIGTERM or SIGINT ends it. Calls in flight are finished first.
 
 The ring file is read again when it changes, and at SIGHUP. A change that would make unreadable
 what was written is refused, and a key that was not in the ring before reads at
@@ -192,7 +191,7 @@ func (f *kmsFlags) serve(ctx context.Context) error {
 	if err := plugin.open(ctx, registry); err != nil {
 		return err
 	}
-	klog.InfoS("The KMS plugin is ready to be asked", "version", thisBuild().Version, "socket", plugin.listener.Path(), "ring", f.ring, "keys", file.Ring.String(), "admin", plugin.adminAddress())
+	klog.InfoS("The KMS plugin is ready", "version", thisBuild().Version, "socket", plugin.listener.Path(), "ring", f.ring, "keys", file.Ring.String(), "admin", plugin.adminAddress())
 	err = plugin.serve(ctx)
 	klog.InfoS("The KMS plugin has stopped")
 	return err

@@ -165,7 +165,7 @@ func (f *kmsMigrateFlags) conclude(w io.Writer, report migrate.Report, checkpoin
 	case report.Interrupted:
 		return errors.New("interrupted; what was rewritten stays so, run it again")
 	case !report.Complete():
-		return errors.New("not everything could be rewritten; do not retire the old key, mend what is listed and run it again")
+		return errors.New("not everything could be rewritten; do not retire the old key, fix what is listed and run it again")
 	case f.dryRun:
 		_, err := fmt.Fprintln(w, "nothing was rewritten; which objects are stale is known only by rewriting them")
 		return err

@@ -32,7 +32,7 @@ func newKMSRetire() *cobra.Command {
 		Use:   "retire KEY",
 		Short: "Retire a key of the ring if nothing is encrypted under it any more",
 		Long: `Retire has the API server read every object of the encrypted resources out of
-etcd and tells from its metrics with which keys that was done. If all was done
+etcd and reads from its metrics with which keys that was done. If all was done
 with the ring's write key, it sets the state of KEY in the ring file to retired
 and changes nothing else there. If not, or if the plugin does not write with the
 ring's write key yet, it says so, and changes nothing.

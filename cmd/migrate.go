@@ -91,7 +91,7 @@ them, or could not be read, 2 wrong flags or files, or none of these providers.`
 	flags := c.Flags()
 	flags.StringArrayVarP(&f.files, "file", "f", nil, "read this `FILE`, directory, or - for standard input, and no cluster. Give it again for each further one")
 	addKubeconfig(flags, &f.kubeconfig, &f.context)
-	flags.BoolVar(&f.valuesOnly, "values-only", false, "print only the values.yaml; the rest of what must be seen to is told on standard error")
+	flags.BoolVar(&f.valuesOnly, "values-only", false, "print only the values.yaml; the rest of what must be seen to is printed on standard error")
 	flags.StringVar(&f.out, "out", "", "with --values-only, write the values to `FILE`; at a terminal you are asked before another one is replaced")
 	flags.BoolVar(&f.yes, "yes", false, "replace the file of --out without a question")
 	addOutput(c, &f.output, "", "text", "json", "yaml")

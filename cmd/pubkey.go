@@ -122,7 +122,7 @@ func (f *pubkeyFlags) get(ctx context.Context, from string, pins []seal.KeyID) (
 	case address.User != nil:
 		return nil, usagef("the URL holds a user name or password, which others can see; a public key is for everyone, serve it without")
 	case len(pins) == 0:
-		return nil, usagef("--pin is missing; give the key id that the operator told you another way, so that nobody can put in a key of their own")
+		return nil, usagef("--pin is missing; give the key id that the operator gave you another way, so that nobody can put in a key of their own")
 	}
 	client, err := f.client()
 	if err != nil {

@@ -280,9 +280,9 @@ func (f *resealFlags) conclude(w io.Writer, report reseal.Report) error {
 	case report.Interrupted:
 		return errors.New("interrupted; every file is whole, run it again for the rest")
 	case !report.Complete() && f.move != nil:
-		return errors.New("not every value was moved; mend what is listed and run it again")
+		return errors.New("not every value was moved; fix what is listed and run it again")
 	case !report.Complete():
-		return errors.New("not every value is under the new key; do not retire the old one, mend what is listed and run it again")
+		return errors.New("not every value is under the new key; do not retire the old one, fix what is listed and run it again")
 	case report.Resealed+report.Current == 0:
 		return usagef("there are no sealed values in these files")
 	case report.DryRun:

@@ -16,7 +16,7 @@ func newSealMove() *cobra.Command {
 		Long: `Open every sealed value in the files, with a key ring, a key of a key service or both, and
 seal it for another workload: of another cluster, with --public or --key of that cluster, of
 another namespace or service account, or under the name of the object in whose place it now
-stands. What is not named stays as it is. A part that is any stays any, and a note tells so where
+stands. What is not named stays as it is. A part that is any stays any, and a note says so where
 it is named.
 
 Whoever holds the key ring can do so, and nobody else: a sealed value does not open anywhere but

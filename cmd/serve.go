@@ -42,8 +42,8 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve secrets to the Secrets Store CSI driver",
 		Long: `Serve is the provider for the Secrets Store CSI driver: it listens on a unix
-socket for each dialect and answers the driver's mounts until it is told to stop
-by SIGTERM or SIGINT. Mounts in flight are finished first.
+socket for each dialect and answers the driver's mounts until SIGTERM or SIGINT
+ends it. Mounts in flight are finished first.
 
 The configuration file is read again when it changes; one that cannot be used
 leaves the one before in place. SIGHUP has it read at once, and values too.`,

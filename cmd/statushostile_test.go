@@ -200,7 +200,7 @@ func TestFactsOfOthersAreNotTaken(t *testing.T) {
 			facts.Program, facts.Node = "sync", "node-b" // which nobody believes
 			api.providers[test.from] = answers(http.StatusOK, facts)
 			_, stdout, _ := runStatus(t.Context(), "-A", "-o", "wide", "--kubeconfig", api.kubeconfig)
-			refusal := "  facts of 1 volume were not taken: the API server knows their pods under another name, in another namespace or on another node than these providers tell: lanyard/" + test.from + "\n"
+			refusal := "  facts of 1 volume were not taken: the API server knows their pods under another name, in another namespace or on another node than these providers report: lanyard/" + test.from + "\n"
 			if strings.Contains(stdout, refusal) != test.refused {
 				t.Errorf("refused is %v:\n%s", !test.refused, stdout)
 			}

@@ -155,7 +155,7 @@ func (r *statusReport) writeProcesses(w io.Writer, width int, color bool) {
 
 // ringProblem is why a plugin is not healthy, and what that means.
 func (r *statusReport) ringProblem(ring *status.Ring) string {
-	text := cmp.Or(ring.Problem, "API servers are told that it is not healthy")
+	text := cmp.Or(ring.Problem, "it reports to API servers that it is not healthy")
 	if ring.Stale {
 		return "API servers write on with the seed that they have, for " + r.ahead(ring.Until) + ": " + text
 	}

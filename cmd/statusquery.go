@@ -116,7 +116,7 @@ func (f *statusFlags) query(ctx context.Context, forward *forwarder, state *clus
 	_ = group.Wait() //nolint:errcheck // each answer has its own error
 	if refused > 0 {
 		slices.Sort(liars)
-		state.notRead = append(state.notRead, fmt.Sprintf("facts of %s were not taken: the API server knows their pods under another name, in another namespace or on another node than these providers tell: %s",
+		state.notRead = append(state.notRead, fmt.Sprintf("facts of %s were not taken: the API server knows their pods under another name, in another namespace or on another node than these providers report: %s",
 			count(refused, "volume"), message.Names(liars, printableName)))
 	}
 	return answers

@@ -77,7 +77,7 @@ func (b *statusBuilder) secretRow(name named, className, uid, account string, fr
 	switch tried := fromStatus(&row); {
 	case row.State != "":
 	case !tried:
-		row.be(holdingWaiting, time.Time{}, "the sync controller has not told of it yet; is it running?")
+		row.be(holdingWaiting, time.Time{}, "the sync controller has not reported it yet; is it running?")
 	case b.state.secrets != nil && !there:
 		row.be(holdingFailed, time.Time{}, "there is no such Secret any more; the sync controller makes it again when its drift interval is over")
 	default:

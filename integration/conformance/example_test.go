@@ -64,7 +64,7 @@ func ExampleCheck() {
 	// Output: the description cannot be used
 }
 
-// Every point has its reason, for whoever has to decide what to mend first.
+// Every point has its reason, for whoever has to decide what to fix first.
 func ExamplePoints() {
 	for _, point := range conformance.Points() {
 		if point.ID == "M-04" {

@@ -55,7 +55,7 @@ func TestThePackagedChartIsTheSameWithoutTheDriver(t *testing.T) {
 func TestADriverThatCannotServeTheConfigurationIsRefused(t *testing.T) {
 	const install = "secrets-store-csi-driver: {install: true"
 	for values, want := range map[string]string{
-		install + "}\nconfig: {stores: {prod: {type: aws-secrets-manager}}}":                                                                                 `the store prod reads with a token for sts.amazonaws.com, which the driver is not told to pass; add {"audience":"sts.amazonaws.com"}`,
+		install + "}\nconfig: {stores: {prod: {type: aws-secrets-manager}}}":                                                                                 `the store prod reads with a token for sts.amazonaws.com, which the driver is not set to pass; add {"audience":"sts.amazonaws.com"}`,
 		install + ", tokenRequests: [{audience: vault}]}\ndialects: [gcp]":                                                                                   "for PROJECT.svc.id.goog",
 		install + ", tokenRequests: [{audience: a.b.svc.id.goog}]}\ndialects: [gcp]":                                                                         "",
 		install + ", tokenRequests: []}\ndialects: [vault, azure]\nconfig: {policy: {tokenRequest: true}}":                                                   "",

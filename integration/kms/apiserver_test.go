@@ -314,7 +314,7 @@ func TestRotationUnderLoadFailsNoRequestAndLeavesNothingStale(t *testing.T) {
 	t.Logf("%d and %d reads and writes while keys changed", calls[0], calls[1])
 }
 
-func TestAPluginThatIsKilledLeavesNothingToMend(t *testing.T) {
+func TestAPluginThatIsKilledLeavesNothingToFix(t *testing.T) {
 	t.Parallel()
 	p := newPlugin(newVault(t), "one", "write").start()
 	status(t, client(t, p))

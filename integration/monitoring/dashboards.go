@@ -148,7 +148,7 @@ var dashboards = map[string]dashboard{
 	}},
 	"kms.json": {"lanyard-kms", "Lanyard: KMS plugin", "Calls of API servers, keys and key services.", "instance", "lanyard_kms_healthy", []row{
 		{"What API servers are told", []panel{
-			{"Healthy", "1 if API servers are told that all is well.", count, []query{{"lanyard_kms_healthy{$sel}", "{{$by}}"}}},
+			{"Healthy", "1 if Status calls the plugin healthy.", count, []query{{"lanyard_kms_healthy{$sel}", "{{$by}}"}}},
 			{"Write key last worked", "Time since the write key was last seen to work.", seconds, []query{{"lanyard_kms_last_good_age_seconds{$sel}", "{{$by}}"}}},
 			{"Write key", "How many plugins write with which key.", count, []query{{"count by (key) (lanyard_kms_write_key{$sel} == 1)", "{{key}}"}}},
 			{"Calls", "Of API servers, by method and code.", perSecond, []query{{"sum by (method, code) (rate(lanyard_kms_calls_total{$sel}[$__rate_interval]))", "{{method}} {{code}}"}}},

@@ -463,7 +463,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 			t.Errorf("%s has the severity %q", alert.Alert, alert.Labels["severity"])
 		}
 		after := sections[alert.Alert]
-		for _, part := range []string{"**What it means.**", "**What users see.**", "**Look first.**", "**Mend.**", "**Ignore it** "} {
+		for _, part := range []string{"**What it means.**", "**What users see.**", "**Look first.**", "**Fix.**", "**Ignore it** "} {
 			_, rest, found := strings.Cut(after, part)
 			if !found {
 				t.Errorf("docs/monitoring.md: %s has no %s, or not in this order", alert.Alert, part)

@@ -21,7 +21,7 @@ import (
 )
 
 // finding is what lanyard doctor prints with --output json.
-type finding struct{ Check, Result, Place, Says, Mend string }
+type finding struct{ Check, Result, Place, Says, Fix string }
 
 // doctor runs lanyard doctor as an operator would in the provider's pod, with a class and
 // the pod's tokens.
@@ -147,7 +147,7 @@ func TestEachBrokenSetupIsTold(t *testing.T) {
 			broken := c.breaks(t, n, &p)
 			found := n.doctor(t, s, p, broken)
 			if !slices.ContainsFunc(found, func(f finding) bool {
-				return f.Result == "FAIL" && f.Check == want.Check && strings.Contains(f.Says, want.Says) && f.Mend != ""
+				return f.Result == "FAIL" && f.Check == want.Check && strings.Contains(f.Says, want.Says) && f.Fix != ""
 			}) {
 				t.Errorf("doctor does not say %q:\n%s", want.Says, mustJSON(found))
 			}

@@ -100,7 +100,7 @@ func causes() []struct{ complaint, text string } {
 	return []struct{ complaint, text string }{
 		{"tab character", "a tab is used for indentation; use spaces"},
 		{"cannot start any token", "text begins with a tab or with a character that YAML reserves, such as @, % or a backquote; put the text in quotes"},
-		{"mapping values are not allowed", "a colon stands where no field can begin; put the text in quotes, or mend the indentation"},
+		{"mapping values are not allowed", "a colon stands where no field can begin; put the text in quotes, or fix the indentation"},
 		{"could not find expected ':'", "a field has no colon after its name, or a text of several lines is not indented"},
 		{"did not find expected key", "a line is not indented like the lines around it, or a quote is not closed"},
 		{"did not find expected '-' indicator", "a line is not indented like the items of its list"},

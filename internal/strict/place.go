@@ -90,7 +90,7 @@ func (d *decoder) add(p Problem) {
 	case len(d.problems) < maxProblems:
 		d.problems = append(d.problems, p)
 	case len(d.problems) == maxProblems:
-		d.problems = append(d.problems, Problem{Line: p.Line, Column: p.Column, Text: "there are more problems; mend those before first", unread: true})
+		d.problems = append(d.problems, Problem{Line: p.Line, Column: p.Column, Text: "there are more problems; fix those before first", unread: true})
 	}
 }
 

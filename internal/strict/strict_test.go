@@ -189,7 +189,7 @@ func TestRefuses(t *testing.T) {
 		"too much of everything":           {strings.Repeat("-\n", maxStructure), "holds too many fields, items and lines"},
 		"tab":                              {"tls:\n\tca: x", "line 2: is not valid YAML: text begins with a tab or with a character that YAML reserves, such as @, % or a backquote; put the text in quotes"},
 		"quote not closed":                 {"name: 'x", "is not valid YAML: a quote is not closed"},
-		"colon in text":                    {"name: a: b", "is not valid YAML: a colon stands where no field can begin; put the text in quotes, or mend the indentation"},
+		"colon in text":                    {"name: a: b", "is not valid YAML: a colon stands where no field can begin; put the text in quotes, or fix the indentation"},
 		"not UTF-8":                        {"name: \xff\xfe", "is not valid YAML: is not UTF-8 text"},
 		"field's own decoding":             {"level: high", "line 1: level: must be low"},
 		"field's own decoding, dotted":     {"level: inner", "line 1: level.deep: must be shallow"},
@@ -275,7 +275,7 @@ func TestListsAHundredProblems(t *testing.T) {
 	if !errors.As(err, &problems) || len(problems) != maxProblems+1 {
 		t.Fatalf("%d problems, want %d and one that says that there are more", len(problems), maxProblems)
 	}
-	if last := problems[maxProblems].Text; last != "there are more problems; mend those before first" {
+	if last := problems[maxProblems].Text; last != "there are more problems; fix those before first" {
 		t.Errorf("last problem: %s", last)
 	}
 }

@@ -63,5 +63,5 @@ var fields = []Field{
 	{"tracing.clientCertFile", "ClientCertFile and ClientKeyFile are the certificate that the service trusts."},
 	{"tracing.clientKeyFile", "ClientKeyFile is the key of ClientCertFile."},
 	{"tracing.sampleRatio", "SampleRatio is the share of mounts, of calls of the KMS plugin and of passes of the sync controller that are traced, from 0 to 1. What a caller traces already follows the caller."},
-	{"tracing.propagate", "Propagate tells stores and key services of the trace by the header traceparent."},
+	{"tracing.propagate", "Propagate sends stores and key services the trace's ID in the header traceparent."},
 }

@@ -51,7 +51,7 @@ type Tracing struct {
 	// SampleRatio is the share of mounts, of calls of the KMS plugin and of passes of the sync
 	// controller that are traced, from 0 to 1. What a caller traces already follows the caller.
 	SampleRatio float64 `yaml:"sampleRatio"`
-	// Propagate tells stores and key services of the trace by the header traceparent.
+	// Propagate sends stores and key services the trace's ID in the header traceparent.
 	Propagate bool `yaml:"propagate"`
 }
 

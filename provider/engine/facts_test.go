@@ -129,7 +129,7 @@ func TestFactsTellWhatFailedAndSinceWhen(t *testing.T) {
 		}
 		v = volumeOf(t, factsOf(t, b), web.Pod, "web")
 		if v.State != engine.VolumeOK || v.Error != "" || v.Kind != "" || !v.Since.IsZero() || len(v.Objects) != 1 {
-			t.Errorf("mended, the volume is %+v", v)
+			t.Errorf("fixed, the volume is %+v", v)
 		}
 		// What the pod has stays listed while polls fail.
 		b.memory.Delete("a")

@@ -17,7 +17,7 @@ import (
 )
 
 // A setting that classes may give may be missing from the operator's file; one
-// that is there is the operator's, and no class can mend it.
+// that is there is the operator's, and no class can fix it.
 func TestWhatTheOperatorSetsWronglyIsToldEvenWhereClassesMaySetIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		fields map[string]any

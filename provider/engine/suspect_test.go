@@ -10,7 +10,7 @@ import (
 	"github.com/lanyardhq/lanyard/provider/store"
 )
 
-// Whoever mends a secret need not wait for its refresh interval, and a volume
+// Whoever fixes a secret need not wait for its refresh interval, and a volume
 // that cannot be made does not hammer the store.
 func TestAValueThatMakesNoVolumeIsReadAgainSoon(t *testing.T) {
 	for name, object := range map[string]spec.Object{

@@ -337,7 +337,7 @@ func (b *builder) hasAll(names []string) bool {
 }
 
 // template renders an object that is made of others. Each template that fails is
-// reported, so that all can be mended at once.
+// reported, so that all can be fixed at once.
 func (b *builder) template(ctx context.Context, o *planned) {
 	hooks, given := b.hooks(ctx)
 	data, err := o.template.Execute(b.values, hooks)

@@ -213,7 +213,7 @@ const sealedStore = "sealed"
 // parameters reports problems with the class's parameters.
 func (f *file) parameters(of about, root *yaml.Node, severity string, problems spec.Problems) {
 	if more := len(problems) - maxListed; more > 0 {
-		problems = append(slices.Clip(problems[:maxListed]), spec.Problem{Text: fmt.Sprintf("%d more problems are not listed; mend the listed ones first", more)})
+		problems = append(slices.Clip(problems[:maxListed]), spec.Problem{Text: fmt.Sprintf("%d more problems are not listed; fix the listed ones first", more)})
 	}
 	for _, p := range problems {
 		finding := Finding{

@@ -147,7 +147,7 @@ func TestOfVeryManyProblemsTheFirstAreListed(t *testing.T) {
 	if len(c.Findings) != maxListed+1 {
 		t.Fatalf("%d findings, want %d and how many more there are", len(c.Findings), maxListed)
 	}
-	if got, want := c.Findings[0].String(), "f:6:3: 29899 more problems are not listed; mend the listed ones first"; got != want {
+	if got, want := c.Findings[0].String(), "f:6:3: 29899 more problems are not listed; fix the listed ones first"; got != want {
 		t.Errorf("the first is %q, want %q", got, want)
 	}
 	if got, want := c.Findings[1].String(), "f:21:9: object 4 (../x): has no source; "; !strings.HasPrefix(got, want) {

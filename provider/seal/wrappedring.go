@@ -62,7 +62,7 @@ func (r *KeyRing) Wrap(ctx context.Context, with *ServiceKey) (*KeyRing, error) 
 			return nil, serviceFailure(ctx, with, err)
 		}
 		if wrongVersion(made.Version) {
-			return nil, serviceError{kind: fault.ErrUnavailable, text: fmt.Sprintf("key %s: the key service told no version of its key", with.name)}
+			return nil, serviceError{kind: fault.ErrUnavailable, text: fmt.Sprintf("key %s: the key service returned no version of its key", with.name)}
 		}
 		ring.keys[i] = ringKey{Key: one.Key, wrapped: &wrappedKey{public: one.private.PublicKey(), made: made}}
 	}

@@ -18,7 +18,7 @@ const ofAnother = "these parameters are of provider: "
 // the one called name, which found the problems and what has no effect: the other knows
 // every name that this one does not. It returns nil for all else. A class that was copied, or whose provider
 // was changed by hand, has a problem with each field, and none of them is the one to
-// mend.
+// fix.
 func Another(dialects map[string]Dialect, name string, parameters map[string]string, found Problems) Problems {
 	if found.unknown() == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 )
 
 // Problem is one thing that is wrong with a class or a configuration, said so
-// that its author can find and mend it.
+// that its author can find and fix it.
 type Problem struct {
 	// Field is the dotted place in the parameters, with indexes from zero:
 	// "objects[2].mode", "stores.vault.auth.role". It may name a field that is

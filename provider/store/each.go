@@ -27,7 +27,7 @@ func Each(indexes []int, results []Result, read func(i int) (Value, error)) {
 			defer func() {
 				if r := recover(); r != nil {
 					klog.ErrorS(nil, "A read of a store panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-					results[i] = Result{Err: fault.Fail(fault.ErrUnavailable, errors.New("the read failed by a fault in the provider; its log tells more"))}
+					results[i] = Result{Err: fault.Fail(fault.ErrUnavailable, errors.New("the read failed by a fault in the provider; its log says more"))}
 				}
 			}()
 			results[i].Value, results[i].Err = read(i)

@@ -394,8 +394,8 @@ func TestNotificationsAreRetriedCollectedAndGivenUp(t *testing.T) {
 		if n.times() != tries || count("failed") != 1 {
 			t.Errorf("%d tries, %v given up", n.times(), count("failed"))
 		}
-		r.said(t, "could not be told", 2)
-		r.said(t, "was not told", 1)
+		r.said(t, "could not be notified", 2)
+		r.said(t, "was not notified", 1)
 		n.mu.Lock()
 		n.at, n.fails = nil, 3
 		n.mu.Unlock()

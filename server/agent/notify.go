@@ -89,19 +89,19 @@ func (n *notifier) send(ctx context.Context) {
 		switch {
 		case err == nil:
 			n.count("ok")
-			klog.InfoS("The application was told that files have changed", "by", n.Kind)
+			klog.InfoS("The application was notified of changed files", "by", n.Kind)
 			return
 		case ctx.Err() != nil:
 			return
 		case try == 0:
-			klog.ErrorS(nil, "The application could not be told that files have changed; it is tried again", "by", n.Kind, "cause", err.Error())
+			klog.ErrorS(nil, "The application could not be notified of changed files; it is tried again", "by", n.Kind, "cause", err.Error())
 		}
 		if try < tries-1 {
 			n.count("retried")
 		}
 	}
 	n.count("failed")
-	klog.ErrorS(nil, "The application was not told that files have changed; the next change is told of anew", "by", n.Kind, "tries", tries, "cause", err.Error())
+	klog.ErrorS(nil, "The application was not notified of changed files; the next change notifies it again", "by", n.Kind, "tries", tries, "cause", err.Error())
 }
 
 func wait(ctx context.Context, d time.Duration) bool {
@@ -184,7 +184,7 @@ func dialLoopback(ctx context.Context, network, address string) (net.Conn, error
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil || !to.Addr().Unmap().IsLoopback() {
-			return fmt.Errorf("%s is no loopback address; the application is told within its own pod or host alone", address)
+			return fmt.Errorf("%s is no loopback address; the application is notified within its own pod or host alone", address)
 		}
 		return nil
 	}}

@@ -84,7 +84,7 @@ func parse(message *v1alpha1.MountRequest, maxBytes int64) (req engine.Request, 
 	req.Parameters = parameters
 
 	if req.Identity.Namespace == "" || req.Identity.ServiceAccount == "" {
-		return req, class, invalid("the mount request does not tell the pod's namespace and service account; set podInfoOnMount: true in the CSIDriver secrets-store.csi.k8s.io")
+		return req, class, invalid("the mount request does not name the pod's namespace and service account; set podInfoOnMount: true in the CSIDriver secrets-store.csi.k8s.io")
 	}
 	if req.Mode, err = permission(message.GetPermission()); err != nil {
 		return req, class, err

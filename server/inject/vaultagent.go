@@ -363,7 +363,7 @@ func (b *builder) vaultNotifications() []string {
 		}
 		text := strings.Join(add, " ")
 		if before, ok := seen[kind]; ok && before != text {
-			b.problem("%s: the agent tells of a change in one way for all files of the pod; write the same command for each", shown(key))
+			b.problem("%s: the agent announces changes in one way for all files of the pod; write the same command for each", shown(key))
 			continue
 		} else if ok {
 			continue

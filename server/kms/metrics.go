@@ -64,9 +64,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		keyCalls:   counter("lanyard_kms_key_calls_total", "Calls of key services, probes included and repetitions not, by key, operation and result.", "key", "operation", "result"),
 		keySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lanyard_kms_key_call_seconds", Help: "Time of a call of a key service, with its repetitions.", Buckets: buckets}, []string{"operation"}),
 		retries:    prometheus.NewCounter(prometheus.CounterOpts{Name: "lanyard_kms_key_retries_total", Help: "Repetitions of calls because the key service was unavailable."}),
-		write:      gauge("lanyard_kms_write_key", "1 for the key that API servers are told to write with.", "key"),
+		write:      gauge("lanyard_kms_write_key", "1 for the key that Status names, which API servers write with.", "key"),
 		keys:       gauge("lanyard_kms_ring_keys", "Keys of the ring, by state.", "state"),
-		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "lanyard_kms_healthy", Help: "1 if API servers are told that all is well."}),
+		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "lanyard_kms_healthy", Help: "1 if Status calls the plugin healthy."}),
 		rpc:        rpc.NewMetrics(registry, program),
 	}
 	up := gauge("lanyard_kms_key_up", "1 if the key's service answered the last call with it, 0 if it was unavailable.", "key")

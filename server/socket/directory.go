@@ -140,7 +140,7 @@ func openLock(name string) (*os.File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !trusted(owner(info))) {
-		err = errors.New("others than this process's user can open it; remove it")
+		err = errors.New("its permissions let other users open it; remove it")
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

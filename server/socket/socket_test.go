@@ -279,7 +279,7 @@ func TestALockFileThatIsInTheWay(t *testing.T) {
 		"that others can open": {func(t *testing.T, lock string) {
 			must(t, os.WriteFile(lock, nil, 0o600))
 			must(t, os.Chmod(lock, 0o604))
-		}, "others than this process's user can open it"},
+		}, "its permissions let other users open it"},
 		"a pipe": {func(t *testing.T, lock string) { must(t, syscall.Mkfifo(lock, 0o600)) }, "remove it"},
 		"a link": {func(t *testing.T, lock string) { must(t, os.Symlink("/etc/passwd", lock)) }, "too many levels of symbolic links"},
 	} {

@@ -175,7 +175,7 @@ func (s *Server) refusal(r *http.Request) (int, error) {
 		return 0, nil
 	}
 	if s.opts.Allowed == nil {
-		return http.StatusForbidden, errors.New("this process tells its status over loopback alone; use kubectl port-forward, or ask on the machine itself")
+		return http.StatusForbidden, errors.New("this process serves its status over loopback alone; use kubectl port-forward, or ask on the machine itself")
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {

@@ -45,7 +45,7 @@ func TestFactsTellTheObjectsAndNoValue(t *testing.T) {
 	g.failure = nil
 	g.run()
 	if f := facts(); f.State != status.SyncedOK || f.Error != "" || f.Reason != "" {
-		t.Errorf("mended %+v", f)
+		t.Errorf("fixed %+v", f)
 	}
 	g.want = nil
 	g.run()

@@ -29,7 +29,7 @@ func NewMetrics(registry prometheus.Registerer, now func() time.Time) *Metrics {
 		}, []string{"result"}),
 		change: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "lanyard_sync_change_seconds",
-			Help:    "Time from a change in a store that tells when it was, such as Vault's KV 2, until the Secret had it.",
+			Help:    "Time from a change, in a store that dates it such as Vault's KV 2, until the Secret had it.",
 			Buckets: []float64{1, 5, 10, 20, 30, 45, 60, 90, 120, 300, 900, 3600},
 		}),
 		objects: prometheus.NewDesc("lanyard_sync_objects", "Objects that ask for Secrets, by kind and state: synced, failed.", []string{"kind", "state"}, nil),

@@ -36,17 +36,17 @@ type outage struct {
 func outages() []outage {
 	both, late := []string{afterAMinute, afterThree}, []string{afterThree}
 	return []outage{
-		{"key service unreachable", both, "", down, mended},
-		{"key service unreachable, `outage: 0s` in the ring", both, "outage: 0s\n", down, mended},
-		{"key service answers after 2.9 s", late, "", slow(tight), mended},
-		{"key service answers after 3.1 s", late, "", slow(3100 * time.Millisecond), mended},
-		{"key service throttles every call", late, "", throttled, mended},
+		{"key service unreachable", both, "", down, fixed},
+		{"key service unreachable, `outage: 0s` in the ring", both, "outage: 0s\n", down, fixed},
+		{"key service answers after 2.9 s", late, "", slow(tight), fixed},
+		{"key service answers after 3.1 s", late, "", slow(3100 * time.Millisecond), fixed},
+		{"key service throttles every call", late, "", throttled, fixed},
 		{"the plugin's credentials are revoked", both, "", (*victim).revoke, (*victim).login},
 		{"the plugin's credentials expire", late, "", (*victim).expire, (*victim).login},
 		{"the plugin restarts with wrong credentials", late, "", wrongToken, (*victim).login},
-		{"the plugin is killed, leaves its socket behind, and starts again", []string{afterAMinute}, "", killedAndBack, mended},
+		{"the plugin is killed, leaves its socket behind, and starts again", []string{afterAMinute}, "", killedAndBack, fixed},
 		{"the plugin is killed and does not come back", both, "", killed, (*victim).startAgain},
-		{"the plugin restarts while the key service is unreachable", both, "", restartDown, mended},
+		{"the plugin restarts while the key service is unreachable", both, "", restartDown, fixed},
 	}
 }
 
@@ -85,8 +85,8 @@ func slow(by time.Duration) func(*victim) error {
 	}
 }
 
-// mended ends what was done to the way to Vault.
-func mended(v *victim) error { v.Proxy.Clear(); v.Proxy.SetDelay(0); return nil }
+// fixed ends what was done to the way to Vault.
+func fixed(v *victim) error { v.Proxy.Clear(); v.Proxy.SetDelay(0); return nil }
 
 func killed(v *victim) error {
 	v.Kill()

@@ -139,7 +139,7 @@ func TestABadValueStopsTheOthersAndSaysSo(t *testing.T) {
 	if touched != budget || len(b.events("RestartFailed")) != budget {
 		t.Errorf("%d workloads were rolled out, %v", touched, b.events("RestartFailed"))
 	}
-	// The value is mended.
+	// The value is fixed.
 	b.set("key", "good", true)
 	b.eventually("all are ready with the good value", func() string {
 		for name, n := range b.templates() {

@@ -83,7 +83,7 @@ func TestCrashes(t *testing.T) {
 	}
 	c.checkSocket()
 	// Pods that begin to start while these are away. One whose first mount they
-	// leave half done is the driver's own to mend: docs/operations.md.
+	// leave half done is the driver's own to fix: docs/operations.md.
 	c.wave("driver", s.KillDriver, s.StartDriver)
 	c.wave("rebooted", s.KillNode, s.StartNode)
 

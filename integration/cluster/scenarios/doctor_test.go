@@ -19,7 +19,7 @@ import (
 )
 
 // doctorFinding is what lanyard doctor prints with --output json.
-type doctorFinding struct{ Check, Result, Place, Says, Mend string }
+type doctorFinding struct{ Check, Result, Place, Says, Fix string }
 
 // doctor runs lanyard doctor for the cluster as its administrator.
 func (s *scenario) doctor(args ...string) (found []doctorFinding) {
@@ -84,7 +84,7 @@ func (s *scenario) brokenSetups() map[string][2]string {
 }
 
 // Set-ups that are broken in a real cluster, one after the other: doctor says what is
-// wrong and where, and is content once it is mended.
+// wrong and where, and is content once it is fixed.
 func TestDoctorTellsBrokenSetups(t *testing.T) {
 	s := alone(t)
 	setups := s.brokenSetups()
@@ -105,7 +105,7 @@ func TestDoctorTellsBrokenSetups(t *testing.T) {
 	s.must(s.AwaitProviders(t.Context()))
 	s.start(pod{Name: "web", Classes: []string{"db"}})
 	s.well()
-	tells := func(name string, breaks func(), mends func(context.Context) error, also ...string) {
+	tells := func(name string, breaks func(), fixes func(context.Context) error, also ...string) {
 		t.Helper()
 		breaks()
 		restored := false
@@ -113,10 +113,10 @@ func TestDoctorTellsBrokenSetups(t *testing.T) {
 			if restored {
 				return nil
 			}
-			return mends(ctx)
+			return fixes(ctx)
 		})
 		s.fails(setups[name][0], setups[name][1], also...)
-		s.must(mends(t.Context()))
+		s.must(fixes(t.Context()))
 		restored = true
 		s.well()
 	}

@@ -135,23 +135,23 @@ func (s *scenario) endStaticPod(manifest string) {
 		s.t.Error(err)
 	}
 	if !s.Running("kubelet") {
-		s.mend(s.StartKubelet(ctx))
+		s.fix(s.StartKubelet(ctx))
 	}
 	for ctx.Err() == nil {
 		conn, err := net.Dial("unix", lab.KMSSocket)
 		if err != nil {
 			break
 		}
-		s.mend(conn.Close())
+		s.fix(conn.Close())
 		time.Sleep(250 * time.Millisecond)
 	}
-	s.mend(s.StartKMS(ctx))
+	s.fix(s.StartKMS(ctx))
 	if !s.Running("apiserver") {
-		s.mend(s.StartAPIServer(ctx))
+		s.fix(s.StartAPIServer(ctx))
 	}
 }
 
-func (s *scenario) mend(err error) {
+func (s *scenario) fix(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Error(err)

@@ -9,7 +9,7 @@ import (
 )
 
 // Each failure is told in the pod's event with what to do about it, and once it
-// is mended the same pod starts, without being deleted.
+// is fixed the same pod starts, without being deleted.
 
 func TestWrongRole(t *testing.T) {
 	s := beside(t)

@@ -43,7 +43,7 @@ func beside(t *testing.T) *scenario {
 }
 
 // alone begins a scenario that breaks what others need. It runs while no other
-// does, and mends what it broke.
+// does, and fixes what it broke.
 func alone(t *testing.T) *scenario {
 	t.Helper()
 	return begin(t)

@@ -181,12 +181,12 @@ func selfSigned(t *testing.T) (certificate, key string) {
 }
 
 // Each of these is told in the status and by an Event; the Secret that was there stays as
-// it is, those beside it are written all the same, and once it is mended all is well.
+// it is, those beside it are written all the same, and once it is fixed all is well.
 func TestWhatGoesWrong(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil, mend func(n *tenant)
-		reason      string
-		texts       []string
+		spoil, fix func(n *tenant)
+		reason     string
+		texts      []string
 	}{
 		"no such provider": {
 			func(n *tenant) { n.class("db", strings.Replace(one, "provider: lanyard", "provider: nowhere", 1)) }, nil,
@@ -331,8 +331,8 @@ func TestWhatGoesWrong(t *testing.T) {
 				t.Errorf("it fails since %v, and before that it said %v", later.Since, now.Since)
 			}
 
-			if c.mend != nil {
-				c.mend(n)
+			if c.fix != nil {
+				c.fix(n)
 			} else {
 				n.class("db", one)
 			}

@@ -46,7 +46,7 @@ func (f *Facts) Get(ctx context.Context, key Key, life time.Duration, fetch func
 }
 
 // Annotation returns what the pod's service account has under the name; empty if that is
-// nothing. What check refuses is not kept, so that a mended annotation holds at once.
+// nothing. What check refuses is not kept, so that a fixed annotation holds at once.
 func (f *Facts) Annotation(ctx context.Context, from Cluster, as identity.Identity, name string, check func(text string) error) (string, error) {
 	// Of the identity, the name alone decides.
 	key := Key{Identity: identity.Key{Namespace: as.Namespace, ServiceAccount: as.ServiceAccount}, Issuer: name}

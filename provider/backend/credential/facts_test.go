@@ -42,7 +42,7 @@ func TestAnAnnotationIsKeptUnlessItIsWrong(t *testing.T) {
 		if _, err := read(); !errors.Is(err, fault.ErrInvalid) || err.Error() != told {
 			t.Errorf("%v, want %s", err, told)
 		}
-		cluster.text = "reader" // mended
+		cluster.text = "reader" // fixed
 		for range 3 {
 			if role, err := read(); role != "reader" || err != nil {
 				t.Errorf("%q, %v", role, err)

@@ -153,7 +153,7 @@ func call[C any](ctx context.Context, exchange Exchange[C]) (got C, expires time
 	defer func() {
 		if r := recover(); r != nil {
 			klog.ErrorS(nil, "An exchange for a credential panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			err = fault.Fail(fault.ErrUnavailable, errors.New("the exchange for a credential failed by a fault in the provider; its log tells more"))
+			err = fault.Fail(fault.ErrUnavailable, errors.New("the exchange for a credential failed by a fault in the provider; its log says more"))
 		}
 	}()
 	return exchange(ctx)

@@ -86,7 +86,7 @@ func (s *Login) metadataText(ctx context.Context, path string) (string, error) {
 	const remedy = "set auth.audience to the workload identity pool and provider of this cluster"
 	what := "finding out the workload identity pool: asking the metadata server at " + Host(s.Auth.MetadataEndpoint) + " for " + path
 	var text string
-	err := s.call(ctx, callOf{what: what, refused: "the node is of no GKE cluster, or its metadata server does not tell", kind: fault.ErrUnauthenticated, over: s.Link.way.Node, endpoint: s.Auth.MetadataEndpoint, local: true}, func(ctx context.Context, client *http.Client) error {
+	err := s.call(ctx, callOf{what: what, refused: "the node is of no GKE cluster, or its metadata server does not say", kind: fault.ErrUnauthenticated, over: s.Link.way.Node, endpoint: s.Auth.MetadataEndpoint, local: true}, func(ctx context.Context, client *http.Client) error {
 		req, err := s.metadataRequest(ctx, path)
 		if err != nil {
 			return err

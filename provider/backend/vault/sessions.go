@@ -140,7 +140,7 @@ func (s *sessions) fly(caller context.Context, slot *slot, under *flight, as ide
 	defer func() {
 		if r := recover(); r != nil {
 			klog.ErrorS(nil, "A login panicked", "panic", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
-			under.session, under.err = nil, fault.Failf(fault.ErrUnavailable, "the login failed by a fault in the provider; its log tells more")
+			under.session, under.err = nil, fault.Failf(fault.ErrUnavailable, "the login failed by a fault in the provider; its log says more")
 		}
 		slot.mu.Lock()
 		slot.flight = nil

@@ -54,7 +54,7 @@ func (o *Objects) NodeLabel(ctx context.Context, name string) (string, error) {
 	}
 	node := server.claims().Kubernetes.Node.Name
 	if !isName(node) {
-		return "", fault.Fail(fault.ErrInvalid, errors.New("the provider's own token does not tell which node it runs on, as those of Kubernetes 1.30 and later do"))
+		return "", fault.Fail(fault.ErrInvalid, errors.New("the provider's own token does not name the node it runs on, as those of Kubernetes 1.30 and later do"))
 	}
 	object, err := o.get(ctx, "node "+node, "get on nodes", "api", "v1", "nodes", node)
 	if err != nil {
@@ -64,7 +64,7 @@ func (o *Objects) NodeLabel(ctx context.Context, name string) (string, error) {
 }
 
 func notAllowed(what string) error {
-	return fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: let the operator set policy.readObjects, or name in the class what it would tell", what))
+	return fault.Fail(fault.ErrInvalid, fmt.Errorf("the provider may not read %s at the API server: let the operator set policy.readObjects, or write into the class what it would say", what))
 }
 
 // get reads one object, with the bounds of token requests. right is the needed

@@ -120,7 +120,7 @@ func (k *Keys) get(name string) (secret.Bytes, error) {
 	}
 	namespace := server.claims().Kubernetes.Namespace
 	if !isName(namespace) || !isName(name) {
-		return secret.Bytes{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the provider's own token does not tell the namespace of Secret %s", name))
+		return secret.Bytes{}, fault.Fail(fault.ErrUnavailable, fmt.Errorf("the provider's own token does not name the namespace of Secret %s", name))
 	}
 	k8s := secrets{server, k.tokens.ctx, namespace, name}
 	status, answer, err := k8s.call(http.MethodGet, nil)

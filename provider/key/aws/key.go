@@ -101,7 +101,7 @@ func (k *kmsKey) Decrypt(ctx context.Context, as identity.Identity, ciphertext k
 		}
 		defer clear(answer.Plaintext)
 		if by, ok := parseARN(awssdk.ToString(answer.KeyId)); !ok || by.String() != used.String() {
-			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key than it was told to, which cannot be")
+			return fault.Failf(fault.ErrUnavailable, "KMS answered that it decrypted with another key than the request names, which cannot be")
 		}
 		if plain, err = sealed.Open(nameOf(used), answer.Plaintext, bound); err != nil {
 			return fault.Failf(fault.Of(err).Err, "%v", err)

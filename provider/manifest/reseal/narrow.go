@@ -41,7 +41,7 @@ func (n Narrowing) Apply(scope seal.Scope, object string) (seal.Scope, error) {
 	narrow("service account", &scope.ServiceAccount, n.ServiceAccount)
 	if n.ExactObjects && scope.Object.IsAny() {
 		if object == "" {
-			problems = append(problems, errors.New("it opens as an object of any name, and which object it belongs to is not told by the file, which is no class"))
+			problems = append(problems, errors.New("it opens as an object of any name, and the file, which is no class, does not say which object it belongs to"))
 		}
 		narrow("object", &scope.Object, object)
 	}
@@ -72,7 +72,7 @@ func (m Moving) Apply(scope seal.Scope, object string) (seal.Scope, error) {
 	move(&scope.Namespace, m.Namespace)
 	move(&scope.ServiceAccount, m.ServiceAccount)
 	if m.Objects && object == "" && !scope.Object.IsAny() {
-		return scope, errors.New("which object it belongs to is not told by the file, which is no class")
+		return scope, errors.New("the file, which is no class, does not say which object it belongs to")
 	}
 	if m.Objects {
 		move(&scope.Object, object)

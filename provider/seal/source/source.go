@@ -51,7 +51,7 @@ func (c *collector) wrong(line int, field, format string, args ...any) {
 	case len(c.problems) < maxProblems:
 		c.problems = append(c.problems, strict.Problem{Line: line, Field: field, Text: fmt.Sprintf(format, args...)})
 	case len(c.problems) == maxProblems:
-		c.problems = append(c.problems, strict.Problem{Line: line, Text: "and there is more that is wrong; mend this first"})
+		c.problems = append(c.problems, strict.Problem{Line: line, Text: "and there is more that is wrong; fix this first"})
 	}
 }
 

@@ -124,7 +124,7 @@ func (r *resourceRun) read(ctx context.Context, object v1.ObjectMeta) (outcome, 
 // The errors of countOf.
 var (
 	errOtherServer = errors.New("the API server whose metrics were read did not count all reads: requests reach more than one API server, so name one of them alone, with --kubeconfig or --context; or the resource is not in its EncryptionConfiguration")
-	errForgotten   = errors.New("the API server's metrics do not tell the keys of all reads; they are kept for the last hundred key IDs. Rewrite everything first")
+	errForgotten   = errors.New("the API server's metrics do not show the keys of all reads; they are kept for the last hundred key IDs. Rewrite everything first")
 )
 
 // countOf holds what the metrics have grown by against what was read.

@@ -187,8 +187,8 @@ func TestCountsThatCannotBeThoseOfTheReadsAreRefused(t *testing.T) {
 	}{
 		"another API server answers":          {func(a *apiServer) { a.reads["secrets"]-- }, "more than one API server"},
 		"the API server was restarted":        {func(a *apiServer) { a.reads["secrets"], a.keys[oldHash] = 0, 0 }, "more than one API server"},
-		"a key was forgotten":                 {func(a *apiServer) { delete(a.keys, oldHash) }, "do not tell the keys of all reads"},
-		"a key was forgotten and counts anew": {func(a *apiServer) { a.keys[oldHash] = -4 }, "do not tell the keys of all reads"},
+		"a key was forgotten":                 {func(a *apiServer) { delete(a.keys, oldHash) }, "do not show the keys of all reads"},
+		"a key was forgotten and counts anew": {func(a *apiServer) { a.keys[oldHash] = -4 }, "do not show the keys of all reads"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := serve(t)

@@ -28,7 +28,7 @@ func (r Resource) String() string { return r.GroupResource().String() }
 func Resolve(ctx context.Context, server *Server, names []string) ([]Resource, error) {
 	lists, away, err := server.resources(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the API server does not tell its resources: %w", err)
+		return nil, fmt.Errorf("the API server does not list its resources: %w", err)
 	}
 	served := rewritable(lists)
 	found := map[string]Resource{}

@@ -66,7 +66,7 @@ func TestAGroupThatIsAwayAndAServerThatRefusesAreTold(t *testing.T) {
 	}
 	answers["/apis"] = `{"kind": "Status", "message": "forbidden: User \"planner\" cannot get path"}`
 	_, err = Resolve(t.Context(), discovered(t, answers), []string{"secrets"})
-	if err == nil || !strings.Contains(err.Error(), "does not tell its resources: GET /apis: 403 Forbidden: forbidden: User") {
+	if err == nil || !strings.Contains(err.Error(), "does not list its resources: GET /apis: 403 Forbidden: forbidden: User") {
 		t.Errorf("a server that refuses: %v", err)
 	}
 	if _, err := Resolve(t.Context(), discovered(t, nil), []string{"secrets"}); err == nil {

@@ -385,7 +385,7 @@ func (w *workload) waits(now time.Time, l limits, n need, blocked map[sourceIn]*
 	}
 	for _, s := range slices.Sorted(maps.Keys(n.target)) {
 		if other := blocked[sourceIn{w.namespace, s}]; other != nil && other != w {
-			return waitsForFailed, fmt.Sprintf("because the restart of %s for %s did not get ready; mend that, or change the value again,", other, s), time.Time{}
+			return waitsForFailed, fmt.Sprintf("because the restart of %s for %s did not get ready; fix that, or change the value again,", other, s), time.Time{}
 		}
 	}
 	return "", "", time.Time{}

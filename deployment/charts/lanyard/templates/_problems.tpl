@@ -187,7 +187,7 @@ socketDirectory: is {{ .Values.socketDirectory }}, and the driver looks into {{ 
 {{- $found := false -}}
 {{- range $passed -}}{{- if regexMatch $pattern . -}}{{- $found = true -}}{{- end -}}{{- end -}}
 {{- if not $found }}
-secrets-store-csi-driver.tokenRequests: {{ join " and " $for }} read{{ eq (len $for) 1 | ternary "s" "" }} with a token for {{ $audience }}, which the driver is not told to pass; add {{ dict "audience" $audience | toJson }}
+secrets-store-csi-driver.tokenRequests: {{ join " and " $for }} read{{ eq (len $for) 1 | ternary "s" "" }} with a token for {{ $audience }}, which the driver is not set to pass; add {{ dict "audience" $audience | toJson }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -5,28 +5,28 @@ import (
 	"unicode"
 )
 
-// doctorMend is what an operator is told to run or to change. It is made by mendWith alone,
+// doctorFix is what an operator is told to run or to change. It is made by fixWith alone,
 // so that no text of the cluster's becomes a part of a command unquoted.
-type doctorMend struct{ text string }
+type doctorFix struct{ text string }
 
 // fixedText is text of this program's. A string that is only known when it runs is none:
 // the compiler takes constants alone.
 type fixedText string
 
-// noMend is for what needs no command.
-var noMend doctorMend
+// noFix is for what needs no command.
+var noFix doctorFix
 
 // noCommand is for a name that cannot stand in a command.
-var noCommand = doctorMend{"no command is shown: a name that it needs cannot stand in one"}
+var noCommand = doctorFix{"no command is shown: a name that it needs cannot stand in one"}
 
-// maxMendWord is more than the longest name, address and patch, in bytes.
-const maxMendWord = 4096
+// maxFixWord is more than the longest name, address and patch, in bytes.
+const maxFixWord = 4096
 
-// mendWith makes a command, or an advice, of the words of a form. Each %s is replaced by the
+// fixWith makes a command, or an advice, of the words of a form. Each %s is replaced by the
 // next of given, and the word it stands in is quoted for a shell as a whole. What cannot
 // stand in a command gives none: an option where a name belongs, and what cannot be shown
 // as it is.
-func mendWith(form fixedText, given ...string) doctorMend {
+func fixWith(form fixedText, given ...string) doctorFix {
 	words := strings.Split(string(form), " ")
 	for i, word := range words {
 		before, after, holds := strings.Cut(word, "%s")
@@ -46,16 +46,16 @@ func mendWith(form fixedText, given ...string) doctorMend {
 		}
 		words[i] = shellWord(before+value+after) + mark
 	}
-	return doctorMend{strings.Join(words, " ")}
+	return doctorFix{strings.Join(words, " ")}
 }
 
 // and appends a further command or advice.
-func (m doctorMend) and(further doctorMend) doctorMend {
-	return doctorMend{m.text + "; " + further.text}
+func (m doctorFix) and(further doctorFix) doctorFix {
+	return doctorFix{m.text + "; " + further.text}
 }
 
 func fitsCommand(value string) bool {
-	return value != "" && len(value) <= maxMendWord && !strings.ContainsFunc(value, func(r rune) bool {
+	return value != "" && len(value) <= maxFixWord && !strings.ContainsFunc(value, func(r rune) bool {
 		return !unicode.IsPrint(r) || r == unicode.ReplacementChar
 	})
 }
