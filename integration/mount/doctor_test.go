@@ -18,6 +18,7 @@ import (
 
 	"github.com/lanyardhq/lanyard/integration/faultproxy"
 	"github.com/lanyardhq/lanyard/provider/seal"
+	"github.com/lanyardhq/lanyard/server/csi"
 )
 
 // finding is what lanyard doctor prints with --output json.
@@ -147,7 +148,10 @@ func TestEachBrokenSetupIsTold(t *testing.T) {
 			broken := c.breaks(t, n, &p)
 			found := n.doctor(t, s, p, broken)
 			if !slices.ContainsFunc(found, func(f finding) bool {
-				return f.Result == "FAIL" && f.Check == want.Check && strings.Contains(f.Says, want.Says) && f.Fix != ""
+				says := strings.Contains(f.Says, want.Says) ||
+					// Another provider, of a cluster on this machine, may answer where drivers look.
+					name == "socket-gone" && strings.Contains(f.Says, "but one does at "+csi.FirstDirectory)
+				return f.Result == "FAIL" && f.Check == want.Check && says && f.Fix != ""
 			}) {
 				t.Errorf("doctor does not say %q:\n%s", want.Says, mustJSON(found))
 			}
